@@ -1,0 +1,41 @@
+"""A data set in memory: what a dataset's settings load and a trial draws its batches from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class ImageShape(NamedTuple):
+    """Channels, height and width of one image, in pixels."""
+
+    channels: int
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}x{self.channels}"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images decoded once and kept as bytes.
+
+    ``pixels`` is (n, channels, height, width) uint8, 0 black to 255 white; ``labels`` is (n,) int64, or None
+    where the set has no classes. Plain arrays: Ray shares them between the processes of a machine without a copy.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def shape(self) -> ImageShape:
+        """Shape of one image."""
+        return ImageShape(*self.pixels.shape[1:])

@@ -1,0 +1,68 @@
+"""Every error a user can meet.
+
+    OrchError                     one line: what is wrong, and what to do about it
+    ├── SettingsError             a job file or an override: file, key, value, what is allowed
+    ├── DataError                 a data set that is missing, unreadable or too small
+    ├── PlacementError            a request that the cluster can never hold
+    ├── StorageError              storage that is missing, refused, full or damaged
+    │   ├── NotFoundError         no object under that key
+    │   └── StorageUnavailable    storage that did not answer; trying again may help
+    ├── CheckpointError           a checkpoint that is damaged or of other settings
+    ├── QueryError                SQL that the results cannot answer
+    └── NonFiniteLossError        training left the range of numbers at a step
+
+The command line prints the message and nothing else. An error that is not an OrchError is a defect of ours.
+"""
+
+from __future__ import annotations
+
+
+class OrchError(Exception):
+    """The root of what users meet; its text is one line."""
+
+
+class SettingsError(OrchError):
+    """A mistake in a job file or an override: ``file: key: got value, expected what is allowed``."""
+
+    def __init__(self, source: str, key: str, problem: str) -> None:
+        self.source, self.key, self.problem = source, key, problem
+        super().__init__(f"{source}: {key}: {problem}" if key else f"{source}: {problem}")
+
+
+class DataError(OrchError):
+    """A data set that is missing, unreadable or too small for what is asked of it."""
+
+
+class PlacementError(OrchError):
+    """A request for devices that the cluster can never meet."""
+
+
+class StorageError(OrchError):
+    """Storage that is missing, refused, full or damaged."""
+
+
+class NotFoundError(StorageError):
+    """No object under that key."""
+
+
+class StorageUnavailable(StorageError):  # noqa: N818 - names a state, as in HTTP's 503
+    """Storage that did not answer after several tries; trying again later may help."""
+
+
+class CheckpointError(OrchError):
+    """A checkpoint that is damaged or belongs to other settings."""
+
+
+class QueryError(OrchError):
+    """SQL that the results cannot answer."""
+
+
+class NonFiniteLossError(OrchError):
+    """A loss became NaN or infinite; ``step`` is the first step at which it did."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        super().__init__(f"loss is not finite at step {step}")
+
+    def __reduce__(self) -> tuple[type[NonFiniteLossError], tuple[int]]:
+        return (NonFiniteLossError, (self.step,))

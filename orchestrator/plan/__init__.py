@@ -1,0 +1,1 @@
+"""From a job to its trials, and what is to be done with each."""

@@ -1,0 +1,48 @@
+"""What every section of a job file is made of, and how its kinds are found."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+class Settings(BaseModel):
+    """A frozen, strictly typed section of a job file; the section also computes what it stands for.
+
+    ``places`` names fields that say where something is, not what it is: they do not enter a trial's id.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    places: ClassVar[frozenset[str]] = frozenset()
+
+
+def union_of_kinds(package: ModuleType, base: type[Settings], tag: str) -> Any:
+    """The tagged union of all subclasses of ``base`` in the modules of ``package``.
+
+    Dropping a file into the package adds its kind: nothing else has to be edited. ``tag`` is the field whose
+    literal value tells the kinds apart.
+    """
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    kinds = sorted(
+        (kind for kind in _leaves(base) if tag in kind.model_fields and kind.__module__.startswith(package.__name__)),
+        key=lambda kind: kind.__name__,
+    )
+    assert kinds, f"no kinds of {base.__name__} in {package.__name__}"
+    if len(kinds) == 1:
+        return kinds[0]
+    return Annotated[Union[tuple(kinds)], Field(discriminator=tag)]  # noqa: UP007 - built at run time
+
+
+def _leaves(base: type[Settings]) -> list[type[Settings]]:
+    children = base.__subclasses__()
+    if not children:
+        return [base]
+    return [leaf for child in children for leaf in _leaves(child)]

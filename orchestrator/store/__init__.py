@@ -1,0 +1,1 @@
+"""Columns, Parquet, local folders and S3, queries."""

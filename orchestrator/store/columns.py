@@ -1,0 +1,73 @@
+"""Every column of the results: its dtype, unit and meaning. Nothing else in the project names a column's type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a results table; ``unit`` is empty for names, counts and ratios."""
+
+    name: str
+    dtype: pa.DataType
+    unit: str
+    meaning: str
+
+
+_STRING, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
+_TIME = pa.timestamp("us", tz="UTC")
+
+SIGNALS: tuple[Column, ...] = (
+    Column("d_loss", _FLOAT, "", "discriminator's loss, mean over the window"),
+    Column("g_loss", _FLOAT, "", "generator's loss, mean over the window"),
+    Column("d_real", _FLOAT, "", "discriminator's mean raw score on real images"),
+    Column("d_fake", _FLOAT, "", "discriminator's mean raw score F on generated images, in the generator's step"),
+    Column("d_real_probability", _FLOAT, "", "mean of sigma(score) on real images"),
+    Column("d_fake_probability", _FLOAT, "", "mean of sigma(F): the factor that scales the saturating gradient"),
+    Column("g_score_gradient", _FLOAT, "", "mean over images of |dL_G/dF|, L_G being each image's own loss"),
+    Column("g_grad_norm", _FLOAT, "", "Euclidean norm of the generator's parameter gradient, mean over the window"),
+)
+"""What a training step measures; in metrics/ over one logging window, in trials/ over the last epoch."""
+
+METRICS: tuple[Column, ...] = (
+    Column("trial_id", _STRING, "", "hash of the trial's resolved settings"),
+    Column("step", _INT, "steps", "steps done; one step is d_steps discriminator and g_steps generator updates"),
+    Column("epoch", _FLOAT, "epochs", "step divided by the steps of an epoch"),
+    *SIGNALS,
+    Column("images_per_second", _FLOAT, "images/s", "real images the discriminator trained on, per second"),
+    Column("elapsed_s", _FLOAT, "s", "training time so far, over all attempts that were kept"),
+)
+
+TRIALS: tuple[Column, ...] = (
+    Column("trial_id", _STRING, "", "hash of the trial's resolved settings"),
+    Column("job", _STRING, "", "name of the job file that asked for the trial first"),
+    Column("status", _STRING, "", "finished, stopped (by the search's scheduler) or failed"),
+    Column("error", _STRING, "", "why the trial failed; null otherwise"),
+    Column("error_kind", _STRING, "", "infrastructure, non_finite, out_of_memory or program; null unless failed"),
+    Column("step", _INT, "steps", "steps done"),
+    Column("epoch", _FLOAT, "epochs", "epochs done"),
+    *SIGNALS,
+    Column("images_per_second", _FLOAT, "images/s", "real images trained on, per second of training"),
+    Column("train_s", _FLOAT, "s", "training time, over all attempts that were kept"),
+    Column("resumes", _INT, "", "times the trial went on from a checkpoint"),
+    Column("device", _STRING, "", "kind of device the trial trained on"),
+    Column("started_at", _TIME, "UTC", "when the trial's first attempt began"),
+    Column("ended_at", _TIME, "UTC", "when the row was written"),
+    Column("spec_version", _INT, "", "version of the settings' meaning; part of the trial's id"),
+    Column("orch_version", _STRING, "", "version of this program"),
+    Column("torch_version", _STRING, "", "version of torch"),
+    Column("git_commit", _STRING, "", "commit of the folder the job was submitted from; null outside git"),
+)
+"""The fixed columns of trials/; every setting follows as a dotted column (``spec.columns``)."""
+
+
+def schema_of(columns: Iterable[Column]) -> pa.Schema:
+    """The Arrow schema of ``columns``, in their order, all nullable."""
+    return pa.schema([pa.field(column.name, column.dtype) for column in columns])

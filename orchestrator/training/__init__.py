@@ -1,0 +1,1 @@
+"""The step loop, checkpoints and signals; knows no Ray."""
