@@ -1,0 +1,139 @@
+"""doctor: what works here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from orchestrator.cli.console import err, out
+from orchestrator.cli.options import Overrides, Storage
+from orchestrator.errors import OrchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: ``good`` or with its remedy."""
+
+    good: bool
+    text: str
+
+
+def doctor(
+    job_file: Annotated[
+        str | None, typer.Argument(metavar="JOB.yaml", help="Also check this job's data and storage.")
+    ] = None,
+    overrides: Overrides = None,
+    storage: Storage = None,
+) -> None:
+    """Check Python, torch, devices, Ray, storage and data; say what is missing and how to get it.
+
+    Examples: `orch doctor` · `orch doctor jobs/saturation_sweep.yaml` · `orch doctor --storage s3://bucket/studies`
+    """
+    from pathlib import Path
+
+    from orchestrator.cli.options import with_storage
+
+    checks: list[tuple[str, Callable[[], Finding]]] = [
+        ("python", _python),
+        ("torch", _torch),
+        ("devices", _devices),
+        ("ray", _ray),
+    ]
+    if job_file is None:
+        checks.append(("storage", lambda: _storage(storage or "results")))
+    else:
+        checks += _job_checks(Path(job_file), with_storage(overrides, storage))
+    healthy = True
+    for name, check in checks:
+        finding = _run(name, check)
+        healthy &= finding.good
+        mark = Text("ok     ", style="green") if finding.good else Text("missing", style="bold red")
+        out.print(mark, Text(f"{name:8} {finding.text}"), soft_wrap=True)
+    if not healthy:
+        raise typer.Exit(2)
+
+
+def _run(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        if err.is_terminal:
+            with err.status(f"checking {name}"):
+                return check()
+        return check()
+    except OrchError as error:
+        return Finding(False, str(error))
+
+
+def _job_checks(path: Path, overrides: list[str]) -> list[tuple[str, Callable[[], Finding]]]:
+    from orchestrator.plan.placement import place, this_machine
+    from orchestrator.spec.job import load_job
+
+    job = load_job(path, overrides)
+
+    def data() -> Finding:
+        sets = list(dict.fromkeys(trial.settings.data for trial in job.trials))
+        found = [f"{one.name}: {len(one.load()):,} training images of {one.shape}" for one in sets]
+        return Finding(True, "; ".join(found))
+
+    return [
+        ("job", lambda: Finding(True, f"{path}: {len(job.trials)} trials")),
+        ("placing", lambda: Finding(True, str(place(job.header.resources, this_machine())))),
+        ("data", data),
+        ("storage", lambda: _storage(job.header.storage)),
+    ]
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding(sys.version_info >= (3, 11), f"{version} (3.11 or newer is needed)")
+
+
+def _torch() -> Finding:
+    try:
+        torch = importlib.import_module("torch")
+        importlib.import_module("torchvision")
+    except ImportError as error:
+        return Finding(False, f"{error}; install with: pip install torch torchvision")
+    return Finding(True, f"{torch.__version__}, {torch.get_num_threads()} threads")
+
+
+def _devices() -> Finding:
+    import torch
+
+    from orchestrator.plan.placement import this_machine
+
+    machine = this_machine()
+    if machine.gpus and not torch.cuda.is_available():
+        return Finding(
+            False,
+            f"{machine.gpus} NVIDIA GPUs are there, but this torch cannot use them; install a CUDA build of torch",
+        )
+    names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+    return Finding(True, f"{machine.cpus} processors, {names or 'no GPU: trials train on the CPU'}")
+
+
+def _ray() -> Finding:
+    from orchestrator.plan.placement import this_machine
+    from orchestrator.runtime.local import local_ray, ray_version
+
+    try:
+        with local_ray(this_machine()):
+            return Finding(True, f"{ray_version()} starts on this machine")
+    except ImportError as error:
+        return Finding(False, f'{error}; install with: pip install "ray[default,train,tune]"')
+
+
+def _storage(uri: str) -> Finding:
+    from orchestrator.store.open import open_store
+
+    store = open_store(uri)
+    store.check()
+    return Finding(True, f"{store.uri} can be written, read and listed")

@@ -1,0 +1,140 @@
+"""status, results and report: what is in storage, with no Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.console import duration, out
+from orchestrator.cli.options import AsJson, JobName, Storage, find_job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ROWS = 50
+
+
+def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> None:
+    """Say how a job is getting on: trials ended, running, still to run. Works during a run and after it.
+
+    Examples: `orch status quickstart` · `orch status quickstart --json`
+    """
+    from orchestrator.plan.files import read_job, read_state, to_json
+    from orchestrator.plan.status import job_status
+
+    store = find_job(job, storage)
+    state = job_status(read_job(store), store, read_state(store))
+    if as_json:
+        typer.echo(to_json(state.as_json()))
+        return
+    out.print(f"{state.name}: {state.describe()}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("trial", "settings", "state", "progress", "note"):
+        table.add_column(heading, overflow="fold")
+    for trial in state.trials[:_ROWS]:
+        done = f"{trial.step}/{trial.total_steps} steps"
+        table.add_row(trial.id, escape(trial.label), trial.state, done, Text(trial.error or ""))
+    out.print(table)
+    if len(state.trials) > _ROWS:
+        out.print(f"... and {len(state.trials) - _ROWS} more (--json lists them all)")
+    if state.updated_s is not None:
+        out.print(f"last sign of life {duration(state.updated_s)} ago")
+
+
+def results(
+    job: Annotated[str | None, typer.Argument(metavar="JOB", help="A job's name, or its job file.")] = None,
+    sql: Annotated[
+        str | None, typer.Option("--sql", metavar="QUERY", help="DuckDB SQL over trials and metrics.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV; - is stdout.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write JSON rows; - is stdout.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write one Parquet file.")] = None,
+    storage: Storage = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print every column: type, unit, meaning.")] = False,
+) -> None:
+    """Print or export a job's results; without --sql, its trials.
+
+    Examples: `orch results quickstart` · `orch results quickstart --csv trials.csv` ·
+    `orch results quickstart --sql "select trial_id, max(step) from metrics group by all" --json -` ·
+    `orch results --schema`
+    """
+    from orchestrator.store.export import export
+    from orchestrator.store.query import query
+
+    if schema:
+        _print_schema()
+        return
+    if job is None:
+        raise typer.BadParameter("name a job, or ask for --schema")
+    files = [path for path in (csv, json, parquet) if path is not None]
+    if len(files) > 1:
+        raise typer.BadParameter("choose one of --csv, --json and --parquet")
+    table = query(find_job(job, storage), sql or _DEFAULT_SQL)
+    if files:
+        export(table, "csv" if csv else "json" if json else "parquet", files[0])
+    else:
+        _print_rows(table.column_names, table.slice(0, _ROWS).to_pylist(), table.num_rows)
+
+
+_DEFAULT_SQL = "select * from trials order by all"
+
+
+def _print_rows(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int) -> None:
+    """Rows as a table; columns that say nothing (all null) are left out when there are many."""
+    if len(names) > 12:
+        names = [name for name in names if any(row[name] is not None for row in rows)]
+        names = [name for name in names if name not in _LESS]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_cell(row[name])) for name in names))
+    out.print(table)
+    out.print(f"{total} rows" if total <= _ROWS else f"{_ROWS} of {total} rows; --csv, --json, --parquet give all")
+
+
+_LESS = {
+    "job",
+    "spec_version",
+    "orch_version",
+    "torch_version",
+    "git_commit",
+    "started_at",
+    "ended_at",
+    "device",
+}
+"""Columns of trials/ that a screen has no room for."""
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _print_schema() -> None:
+    from orchestrator.spec.columns import trial_columns
+    from orchestrator.store.columns import METRICS
+
+    for folder, columns in (("trials", trial_columns()), ("metrics", METRICS)):
+        table = Table(title=f"{folder}/*.parquet", title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for heading in ("column", "type", "unit", "meaning"):
+            table.add_column(heading, overflow="fold")
+        for column in columns:
+            table.add_row(column.name, str(column.dtype), column.unit, column.meaning)
+        out.print(table)
+        out.print()
+
+
+def report(job: JobName, storage: Storage = None) -> None:
+    """Write the report of what is in storage: one HTML file with all pictures, and the pictures as PNG.
+
+    Examples: `orch report quickstart` · `orch report quickstart --storage s3://bucket/studies`
+    """
+    from orchestrator.report.page import write_report
+
+    store = find_job(job, storage)
+    out.print(f"{store.uri}/{write_report(store)}", soft_wrap=True)

@@ -1,0 +1,136 @@
+"""What a running sweep looks like: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.console import duration, err
+from orchestrator.plan.plan import CellState
+from orchestrator.plan.status import label
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.plan.plan import Plan
+    from orchestrator.runtime.events import Event, Watcher
+
+_LINES_EVERY_S = 15.0
+_MEASURES = {
+    "d_loss": "D loss",
+    "g_loss": "G loss",
+    "d_fake_probability": "sigma(F)",
+    "images_per_second": "images/s",
+}
+
+
+@contextlib.contextmanager
+def display(plan: Plan) -> Iterator[Watcher]:
+    """The watcher that shows the sweep of a plan, for as long as the context is open."""
+    sweep = _Sweep(plan)
+    if not err.is_terminal:
+        yield _Lines(sweep)
+        return
+    with Live(get_renderable=sweep.table, console=err, refresh_per_second=4, transient=True):
+        yield sweep
+    err.print(sweep.summary())
+
+
+class _Sweep:
+    """Where every trial of a sweep stands."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.changes = {cell.trial.id: label(cell.trial.changes) for cell in plan.having(CellState.NEW)}
+        self.weights = {cell.trial.id: cell.device_s for cell in plan.having(CellState.NEW)}
+        self.running: dict[str, Event] = {}
+        self.ended: dict[str, Event] = {}
+        self.began = time.monotonic()
+
+    def update(self, event: Event) -> None:
+        """Note where a trial stands."""
+        if event.ended is None:
+            self.running[event.trial.id] = event
+        else:
+            self.running.pop(event.trial.id, None)
+            self.ended[event.trial.id] = event
+
+    def tick(self) -> None:
+        """The live display draws itself."""
+
+    @property
+    def done(self) -> float:
+        """The share of the work that is done, each trial counted by its estimate."""
+        total = sum(self.weights.values()) or 1.0
+        ended = sum(self.weights[trial] for trial in self.ended)
+        under_way = sum(self.weights[t] * e.step / e.total_steps for t, e in self.running.items() if e.total_steps)
+        return (ended + under_way) / total
+
+    def summary(self) -> Text:
+        """One line: trials ended and failed, time gone and still to go."""
+        gone = time.monotonic() - self.began
+        failed = sum(event.error is not None for event in self.ended.values())
+        text = Text(f"{len(self.ended)}/{len(self.changes)} trials, {duration(gone)}")
+        if 0.02 < self.done < 1:
+            text.append(f", {duration(gone / self.done - gone)} to go")
+        if failed:
+            text.append(f", {failed} failed", style="bold red")
+        return text
+
+    def table(self) -> Group:
+        """The running trials with their progress and last measures, and the whole."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading in ("trial", "settings", "", "epoch", *_MEASURES.values()):
+            table.add_column(heading, justify="left" if heading in ("trial", "settings", "") else "right")
+        for trial_id, event in self.running.items():
+            epochs = event.trial.settings.training.epochs
+            share = event.step / event.total_steps if event.total_steps else 0.0
+            measures = [_figure(event.measures.get(name)) for name in _MEASURES]
+            bar = ProgressBar(total=1.0, completed=share, width=20)
+            table.add_row(trial_id[:8], self.changes[trial_id], bar, f"{share * epochs:.1f}/{epochs}", *measures)
+        failures = [
+            Text(f"{trial_id[:8]} failed: {event.error}", style="red", overflow="ellipsis", no_wrap=True)
+            for trial_id, event in self.ended.items()
+            if event.error
+        ]
+        whole = Table.grid(padding=(0, 1))
+        whole.add_row(ProgressBar(total=1.0, completed=self.done, width=40), self.summary())
+        starting = [] if self.running or self.ended else [Text("starting workers", style="dim")]
+        return Group(table, *starting, *failures[-5:], whole)
+
+
+class _Lines:
+    """Plain lines: one for every trial that ends, and one now and then in between."""
+
+    def __init__(self, sweep: _Sweep) -> None:
+        self.sweep, self.last = sweep, time.monotonic()
+
+    def update(self, event: Event) -> None:
+        """Print the end of a trial."""
+        self.sweep.update(event)
+        if event.ended is None:
+            return
+        figures = "  ".join(f"{text} {_figure(event.measures.get(name))}" for name, text in _MEASURES.items())
+        detail = event.error if event.error else figures
+        settings = self.sweep.changes[event.trial.id]
+        self._print(f"{event.trial.id[:8]} {event.ended}  {settings}  {detail}")
+        self._print(self.sweep.summary().plain)
+
+    def tick(self) -> None:
+        """Print where the sweep stands when nothing has been said for a while."""
+        if time.monotonic() - self.last >= _LINES_EVERY_S:
+            self._print(f"{self.sweep.done:.0%} done, {self.sweep.summary().plain}")
+
+    def _print(self, text: str) -> None:
+        self.last = time.monotonic()
+        err.print(Text(text), soft_wrap=True)
+
+
+def _figure(value: Any) -> str:
+    return "" if value is None else f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

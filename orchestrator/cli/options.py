@@ -1,0 +1,46 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from orchestrator.store.location import Store
+
+JobFile = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job file.", show_default=False)]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name, or its job file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a setting, such as training.epochs=5; repeatable."),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", metavar="URI", help="Where results are: a folder or s3://bucket/prefix."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
+
+
+def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
+    """The overrides, with the option --storage as one of them."""
+    return [*(overrides or []), *([f"storage={storage}"] if storage is not None else [])]
+
+
+def find_job(job: str, storage: str | None) -> Store:
+    """The root of a submitted job's results, from its name or from its job file. Raises OrchError."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from orchestrator.errors import SettingsError
+    from orchestrator.spec.job import Name, load_job
+    from orchestrator.store.open import open_store
+
+    if Path(job).suffix in (".yaml", ".yml"):
+        header = load_job(Path(job), with_storage(None, storage)).header
+        return open_store(header.storage).child(header.name)
+    try:
+        TypeAdapter(Name).validate_python(job)
+    except ValidationError as error:
+        raise SettingsError("JOB", "", f"got {job!r}, expected a job's name or its job file") from error
+    return open_store(storage or "results").child(job)

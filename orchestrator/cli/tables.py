@@ -1,0 +1,85 @@
+"""Plans and states as tables for people and as JSON for scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.console import duration
+from orchestrator.plan.plan import CellState
+
+if TYPE_CHECKING:
+    from orchestrator.plan.plan import Cell, Plan
+
+_SHOWN = 60
+_STYLE = {CellState.NEW: "green", CellState.CACHED: "dim", CellState.FAILED: "bold red"}
+
+
+def plan_line(plan: Plan) -> Text:
+    """The plan in one line."""
+    counts = ", ".join(f"{len(plan.having(state))} {state}" for state in CellState)
+    time = f"; about {duration(plan.wall_s)}, {plan.placement}" if plan.having(CellState.NEW) else ""
+    return Text(f"{plan.job.header.name}: {len(plan.cells)} trials: {counts}{time}")
+
+
+def plan_table(plan: Plan) -> Group:
+    """Every cell up to a screenful, then the totals."""
+    paths = list(dict.fromkeys(path for cell in plan.cells for path in cell.trial.changes))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("trial", "state", *paths):
+        table.add_column(heading, overflow="fold")
+    table.add_column("estimate", justify="right")
+    table.add_column("note", overflow="fold")
+    for cell in plan.cells[:_SHOWN]:
+        values = [escape(str(cell.trial.changes.get(path, ""))) for path in paths]
+        estimate = duration(cell.device_s) if cell.state is CellState.NEW else ""
+        state = Text(cell.state, style=_STYLE[cell.state])
+        table.add_row(cell.trial.id, state, *values, estimate, Text(_note(cell)))
+    lines: list[Any] = [table]
+    if len(plan.cells) > _SHOWN:
+        lines.append(Text(f"... and {len(plan.cells) - _SHOWN} more (--json lists them all)", style="dim"))
+    hours = plan.device_s / 3600
+    lines += [
+        Text(),
+        plan_line(plan),
+        Text(f"devices  {plan.placement.device}: {plan.placement}"),
+        Text(f"estimate {hours:.2f} device-hours, {duration(plan.wall_s)} from start to end"),
+        Text(f"results  {plan.output}"),
+    ]
+    return Group(*lines)
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The whole plan for a script."""
+    return {
+        "job": plan.job.header.name,
+        "output": plan.output,
+        **{str(state): len(plan.having(state)) for state in CellState},
+        "device": plan.placement.device,
+        "concurrent": plan.placement.concurrent,
+        "cpus_per_trial": plan.placement.cpus,
+        "gpus_per_trial": plan.placement.gpus,
+        "device_hours": plan.device_s / 3600,
+        "wall_s": plan.wall_s,
+        "trials": [
+            {
+                "trial_id": cell.trial.id,
+                "state": str(cell.state),
+                "resumes": cell.resumes,
+                "device_s": cell.device_s,
+                "error": cell.error,
+                "changes": cell.trial.changes,
+            }
+            for cell in plan.cells
+        ],
+    }
+
+
+def _note(cell: Cell) -> str:
+    if cell.error:
+        return cell.error
+    return "goes on from its checkpoint" if cell.resumes else ""

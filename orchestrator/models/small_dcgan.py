@@ -1,0 +1,64 @@
+"""The small pair of experiment A2: four layers each, fixed widths, 28x28 images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.models.model import Model, MultiplyAdds
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from orchestrator.data.images import ImageShape
+
+
+class SmallDcgan(Model):
+    """Generator of 256-128-64-c transposed convolutions, discriminator of 28-56-112-1 convolutions, LeakyReLU 0.2.
+
+    Sides of the feature maps: 4, 7, 14, 28 up and 14, 7, 4, 1 down.
+    """
+
+    kind: Literal["small_dcgan"]
+
+    def reject(self, image: ImageShape) -> str | None:  # noqa: D102
+        if (image.height, image.width) != (28, 28):
+            return f"small_dcgan makes 28x28 images, the data's are {image.height}x{image.width}"
+        return None
+
+    def build_generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
+        from torch import nn
+
+        layers: list[nn.Module] = [nn.Unflatten(1, (self.latent_dim, 1, 1))]
+        before = self.latent_dim
+        for after, kernel, stride, padding in ((256, 4, 1, 0), (128, 3, 2, 1), (64, 4, 2, 1)):
+            layers += [
+                nn.ConvTranspose2d(before, after, kernel, stride, padding, bias=False),
+                nn.BatchNorm2d(after),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+            before = after
+        return nn.Sequential(*layers, nn.ConvTranspose2d(before, image.channels, 4, 2, 1), nn.Tanh())
+
+    def build_discriminator(self, image: ImageShape) -> nn.Module:  # noqa: D102
+        from torch import nn
+
+        return nn.Sequential(
+            nn.Conv2d(image.channels, 28, 4, 2, 1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(28, 56, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(56),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(56, 112, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(112),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(112, 1, 4),
+            nn.Flatten(0),
+        )
+
+    def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
+        # Kernel area x maps in x maps out x positions of the smaller map, layer by layer.
+        generator = (
+            16 * self.latent_dim * 256 + 9 * 256 * 128 * 16 + 16 * 128 * 64 * 49 + 16 * 64 * image.channels * 196
+        )
+        discriminator = 16 * image.channels * 28 * 196 + 16 * 28 * 56 * 49 + 9 * 56 * 112 * 16 + 16 * 112
+        return MultiplyAdds(generator, discriminator)

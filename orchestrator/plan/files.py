@@ -1,0 +1,87 @@
+"""The two small files beside a job's results: what was asked for, and how the run is getting on."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.errors import NotFoundError, StorageError
+from orchestrator.plan.ledger import provenance
+from orchestrator.spec.job import make_job
+from orchestrator.spec.yaml_file import parse_yaml
+
+if TYPE_CHECKING:
+    from orchestrator.spec.job import Job
+    from orchestrator.store.location import Store
+
+JOB_KEY = "job.yaml"
+_STATE_KEY = "run.json"
+STALE_S = 60.0
+"""A run that has not written its state for so long is no longer running."""
+
+
+def write_job(store: Store, job: Job) -> None:
+    """Keep the resolved job and what ran it; the last submission's takes the place of those before."""
+    content = {**job.resolved(), "provenance": provenance()}
+    store.write(JOB_KEY, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+
+
+def read_job(store: Store) -> Job:
+    """The job as it was last submitted. Raises NotFoundError where none was, SettingsError where it is damaged."""
+    try:
+        text = store.read(JOB_KEY).decode(errors="replace")
+    except NotFoundError as error:
+        raise NotFoundError(f"{store.uri}: no such job; 'orch submit' makes one, --storage looks elsewhere") from error
+    source = f"{store.uri}/{JOB_KEY}"
+    raw = parse_yaml(text, source)
+    if not isinstance(raw, dict):
+        raise StorageError(f"{source}: damaged; submit the job file again")
+    raw.pop("provenance", None)
+    return make_job(raw, source)
+
+
+@dataclass
+class RunState:
+    """How a run is getting on: written by its driver every few seconds, read by ``orch status``."""
+
+    state: str
+    started_at: float
+    updated_at: float
+    to_run: int
+    ended: int = 0
+    failed: int = 0
+    running: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Steps done and steps in all of each trial that is training, by trial id."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the driver is still at work, as far as its last sign of life tells."""
+        return self.state == "running" and time.time() - self.updated_at < STALE_S
+
+
+def write_state(store: Store, state: RunState) -> None:
+    """Put the state in place of the one before."""
+    store.write(_STATE_KEY, json.dumps(asdict(state)).encode())
+
+
+def read_state(store: Store) -> RunState | None:
+    """The last state a run wrote; None where there was no run. Raises StorageError where it is damaged."""
+    try:
+        data = store.read(_STATE_KEY)
+    except NotFoundError:
+        return None
+    try:
+        state: RunState = TypeAdapter(RunState).validate_json(data)
+    except ValidationError as error:
+        raise StorageError(f"{store.uri}/{_STATE_KEY}: damaged; delete it") from error
+    return state
+
+
+def to_json(value: Any) -> str:
+    """JSON for scripts: indented, keys in the order given."""
+    return json.dumps(value, indent=2, default=str)

@@ -1,0 +1,96 @@
+"""What is already known of a job's trials: one file of trials/ each, read before a run and written at its end."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import __version__
+from orchestrator.plan.retry import FailureKind
+from orchestrator.spec.columns import trial_columns
+from orchestrator.spec.identity import SPEC_VERSION, flatten
+from orchestrator.store.columns import schema_of
+from orchestrator.store.tables import read_table, write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.spec.job import Trial
+    from orchestrator.store.location import Store
+
+
+class Status(StrEnum):
+    """How a trial ended."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What the ledger tells of a trial that has ended."""
+
+    status: Status
+    error: str | None = None
+    error_kind: FailureKind | None = None
+    images_per_second: float | None = None
+    device: str | None = None
+
+
+def read_ledger(store: Store) -> dict[str, Ended]:
+    """Every ended trial of the job whose root is ``store``, by trial id. Raises StorageError."""
+    columns = ["trial_id", "status", "error", "error_kind", "images_per_second", "device"]
+    return {
+        row["trial_id"]: Ended(
+            Status(row["status"]),
+            row["error"],
+            FailureKind(row["error_kind"]) if row["error_kind"] else None,
+            row["images_per_second"],
+            row["device"],
+        )
+        for row in read_table(store, "trials", columns).to_pylist()
+    }
+
+
+def record(
+    store: Store,
+    job: str,
+    trial: Trial,
+    status: Status,
+    measured: Mapping[str, object],
+    provenance: Mapping[str, object],
+) -> None:
+    """Write a trial's one row. A row that says finished is never written over; a failure gives way to a later end."""
+    settings = flatten(trial.settings.model_dump())
+    row = {
+        "trial_id": trial.id,
+        "job": job,
+        "status": str(status),
+        "ended_at": datetime.now(UTC),
+        **measured,
+        **provenance,
+        **settings,
+    }
+    key, schema = f"trials/{trial.id}.parquet", schema_of(trial_columns())
+    if not write_rows(store, key, schema, [row], replace=False):
+        before = read_table(store, key, ["status"])["status"].to_pylist()
+        if before != [Status.FINISHED]:
+            write_rows(store, key, schema, [row])
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """Versions of what computes the results and the commit of the current folder (None outside git)."""
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
+    return {
+        "spec_version": SPEC_VERSION,
+        "orch_version": __version__,
+        "torch_version": version("torch"),
+        "git_commit": git.stdout.strip() if git.returncode == 0 else None,
+    }

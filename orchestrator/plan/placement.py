@@ -1,0 +1,66 @@
+"""What a trial is given and how many run at once, from what the machines hold."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import PlacementError
+
+if TYPE_CHECKING:
+    from orchestrator.spec.job import Resources
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Logical processors and GPUs that trials may take."""
+
+    cpus: int
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Devices of one trial, and the number of trials at once."""
+
+    device: str
+    cpus: int
+    gpus: float
+    concurrent: int
+
+    def __str__(self) -> str:
+        gpus = f", {self.gpus:g} GPU" if self.gpus else ""
+        return f"{self.concurrent} at once, {self.cpus} CPU{gpus} each"
+
+
+def this_machine() -> Machine:
+    """The processors this process may run on and the NVIDIA GPUs it may see, without importing torch."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    present = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    gpus = present if visible is None else min(present, len([v for v in visible.split(",") if v.strip()]))
+    return Machine(cpus, gpus)
+
+
+def place(resources: Resources, machine: Machine) -> Placement:
+    """Devices for each trial of a job. Raises PlacementError for what this machine can never hold."""
+    wanted = resources.gpus_per_worker
+    gpus = (1.0 if machine.gpus else 0.0) if wanted is None else wanted
+    if gpus > machine.gpus:
+        raise PlacementError(
+            f"resources.gpus_per_worker: got {gpus:g}, but there are {machine.gpus} GPUs here; "
+            "--set resources.gpus_per_worker=0 trains on the CPU"
+        )
+    if resources.cpus_per_worker > machine.cpus:
+        raise PlacementError(
+            f"resources.cpus_per_worker: got {resources.cpus_per_worker}, but there are {machine.cpus} processors here"
+        )
+    fit = machine.cpus // resources.cpus_per_worker
+    if gpus:
+        # A trial never spans two GPUs: each holds a whole number of trials.
+        fit = min(fit, machine.gpus * math.floor(1 / gpus + 1e-9))
+    concurrent = min(fit, resources.max_concurrent or fit)
+    return Placement("cuda" if gpus else "cpu", resources.cpus_per_worker, gpus, concurrent)

@@ -1,0 +1,98 @@
+"""What a submission would do: every trial as new, cached or failed, on which devices, for how long, into where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from orchestrator.plan.estimate import estimate_device_s
+from orchestrator.plan.ledger import Ended, Status
+from orchestrator.plan.placement import Machine, Placement, place
+from orchestrator.plan.retry import FailureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from orchestrator.spec.job import Job, Trial
+
+
+class CellState(StrEnum):
+    """What a submission makes of a trial: ``new`` runs, ``cached`` and ``failed`` stay as they are."""
+
+    NEW = "new"
+    CACHED = "cached"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trial of the plan; ``resumes`` tells that a checkpoint waits, ``error`` why it failed before."""
+
+    trial: Trial
+    state: CellState
+    device_s: float
+    resumes: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trials of a job and what is to be done with each."""
+
+    job: Job
+    cells: tuple[Cell, ...]
+    placement: Placement
+    output: str
+
+    def having(self, state: CellState) -> list[Cell]:
+        """The cells in one state."""
+        return [cell for cell in self.cells if cell.state is state]
+
+    @property
+    def device_s(self) -> float:
+        """Device-seconds that the new cells are estimated to take."""
+        return sum(cell.device_s for cell in self.having(CellState.NEW))
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds until the new cells are done, with as many at once as fit."""
+        new = len(self.having(CellState.NEW))
+        return self.device_s / min(self.placement.concurrent, new) if new else 0.0
+
+
+def make_plan(
+    job: Job,
+    ended: Mapping[str, Ended],
+    checkpointed: Collection[str],
+    machine: Machine,
+    output: str,
+    retry_failed: bool = False,
+) -> Plan:
+    """Decide on every trial from what is known of it; reads nothing. Raises PlacementError, DataError."""
+    placement = place(job.header.resources, machine)
+    seconds = estimate_device_s(job.trials, ended, placement.device, placement.cpus)
+    cells = []
+    for trial in job.trials:
+        past = ended.get(trial.id)
+        state = decide_cell(past, searching=job.header.search is not None, retry_failed=retry_failed)
+        error = past.error if past and state is CellState.FAILED else None
+        resumes = state is CellState.NEW and trial.id in checkpointed
+        cells.append(Cell(trial, state, seconds[trial.id], resumes, error))
+    return Plan(job, tuple(cells), placement, output)
+
+
+def decide_cell(past: Ended | None, *, searching: bool, retry_failed: bool) -> CellState:
+    """What to do with a trial that ended as ``past``.
+
+    A trial that a search stopped is an answer to that search only. A failure of machines or storage is worth another
+    run whenever the job is submitted; others would fail the same way, and run again only when asked for.
+    """
+    if past is None:
+        return CellState.NEW
+    if past.status is Status.FAILED:
+        again = retry_failed or past.error_kind is FailureKind.INFRASTRUCTURE
+        return CellState.NEW if again else CellState.FAILED
+    if past.status is Status.STOPPED and not searching:
+        return CellState.NEW
+    return CellState.CACHED

@@ -1,0 +1,44 @@
+"""What a failure means for the trial: pure decisions, which the runtime obeys."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from orchestrator.errors import NonFiniteLossError, StorageUnavailable
+
+
+class FailureKind(StrEnum):
+    """Why a trial failed, as far as it decides whether trying again can help."""
+
+    INFRASTRUCTURE = "infrastructure"
+    NON_FINITE = "non_finite"
+    OUT_OF_MEMORY = "out_of_memory"
+    PROGRAM = "program"
+
+
+class Action(StrEnum):
+    """What to do with a trial that failed."""
+
+    RETRY = "retry"
+    GIVE_UP = "give_up"
+
+
+def classify(error: BaseException) -> FailureKind:
+    """The kind of an exception that training raised; the loss of a whole worker never gets here."""
+    if isinstance(error, NonFiniteLossError):
+        return FailureKind.NON_FINITE
+    # torch's own class is told by its name, so that plans need not import torch; the CPU allocator has no class.
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return FailureKind.OUT_OF_MEMORY
+    if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
+        return FailureKind.OUT_OF_MEMORY
+    if isinstance(error, StorageUnavailable | ConnectionError | TimeoutError):
+        return FailureKind.INFRASTRUCTURE
+    return FailureKind.PROGRAM
+
+
+def decide(kind: FailureKind, retries: int, max_retries: int) -> Action:
+    """Whether to try again after ``retries`` earlier retries: the same numbers would only fail the same way."""
+    if kind is FailureKind.INFRASTRUCTURE and retries < max_retries:
+        return Action.RETRY
+    return Action.GIVE_UP

@@ -1,0 +1,92 @@
+"""How a job is getting on, from its storage alone."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.plan.ledger import read_ledger
+from orchestrator.store.tables import read_table
+
+if TYPE_CHECKING:
+    from orchestrator.plan.files import RunState
+    from orchestrator.spec.job import Job
+    from orchestrator.store.location import Store
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """One trial: how it ended, or ``running``, ``interrupted`` (it has begun) or ``waiting``."""
+
+    id: str
+    label: str
+    state: str
+    step: int
+    total_steps: int
+    error: str | None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job: whether a run is at work on it, and each of its trials."""
+
+    name: str
+    running: bool
+    updated_s: float | None
+    trials: tuple[TrialState, ...]
+
+    def describe(self) -> str:
+        """One line: ``running; 4 finished, 2 waiting``."""
+        counts = Counter(trial.state for trial in self.trials)
+        states = ", ".join(f"{number} {state}" for state, number in counts.most_common())
+        return f"{'running' if self.running else 'not running'}; {states}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a script."""
+        counts = Counter(trial.state for trial in self.trials)
+        return {
+            "job": self.name,
+            "running": self.running,
+            "updated_s": self.updated_s,
+            "counts": dict(counts),
+            "trials": [asdict(trial) for trial in self.trials],
+        }
+
+
+def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
+    """Every trial of the job as storage and the last run's state tell. Raises StorageError, DataError."""
+    ended = read_ledger(store)
+    logged = _last_steps(store)
+    alive = run is not None and run.alive
+    trials = []
+    for trial in job.trials:
+        step, total, error = logged.get(trial.id, 0), trial.settings.total_steps, None
+        if trial.id in ended:
+            state, error = str(ended[trial.id].status), ended[trial.id].error
+        elif run is not None and alive and trial.id in run.running:
+            state = "running"
+            step = max(step, run.running[trial.id][0])
+        else:
+            state = "interrupted" if step else "waiting"
+        trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error))
+    updated = time.time() - run.updated_at if run else None
+    return JobState(job.header.name, alive, updated, tuple(trials))
+
+
+def label(changes: dict[str, Any]) -> str:
+    """A trial's place in the grid in few words: ``least_squares d_steps=3 seed=1``."""
+    words = []
+    for path, value in changes.items():
+        name = path.rpartition(".")[2]
+        words.append(str(value) if name == "kind" else f"{name}={value}")
+    return " ".join(words)
+
+
+def _last_steps(store: Store) -> dict[str, int]:
+    """The last logged step of each trial that has logged any."""
+    last: dict[str, int] = {}
+    for row in read_table(store, "metrics", ["trial_id", "step"]).to_pylist():
+        last[row["trial_id"]] = max(last.get(row["trial_id"], 0), row["step"])
+    return last

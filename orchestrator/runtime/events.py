@@ -1,0 +1,105 @@
+"""From Tune's callbacks to what the rest of the program wants to hear, and to the rows that no worker can write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ray import tune
+
+from orchestrator.plan.ledger import Status, provenance, record
+from orchestrator.plan.retry import FailureKind
+from orchestrator.store.columns import TRIALS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.spec.job import Trial
+    from orchestrator.store.location import Store
+
+
+@dataclass(frozen=True)
+class Event:
+    """Where a trial stands; ``ended`` is None while it runs, ``measures`` are columns of trials/."""
+
+    trial: Trial
+    step: int
+    total_steps: int
+    measures: Mapping[str, Any]
+    ended: Status | None = None
+    error: str | None = None
+
+
+class Watcher(Protocol):
+    """Something that follows a sweep: a display, a file with the state of the run."""
+
+    def update(self, event: Event) -> None:
+        """A trial started, went on, ended or is tried again."""
+
+    def tick(self) -> None:
+        """Called often, whether anything happened or not."""
+
+
+class Reporter(tune.Callback):  # type: ignore[misc]
+    """Hears of every trial on the driver.
+
+    Workers write the rows of trials that finish or fail under their hands. The driver writes those of trials that
+    the scheduler stopped and of trials whose worker was lost once too often.
+    """
+
+    def __init__(self, job: str, trials: Mapping[str, Trial], store: Store, watchers: Sequence[Watcher]) -> None:
+        self.job, self.trials, self.store, self.watchers = job, trials, store, watchers
+        self.ended = self.failed = 0
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Give every watcher its turn."""
+        for watcher in self.watchers:
+            watcher.tick()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker has the trial."""
+        self._tell(Event(self._trial(trial), 0, self._trial(trial).settings.total_steps, {}))
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A trial went on."""
+        if "step" in result:
+            self._tell(Event(self._trial(trial), result["step"], result["total_steps"], result))
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial ended by itself or was stopped by the scheduler."""
+        result = trial.last_result
+        status = Status(result.get("ended") or Status.STOPPED)
+        if status is Status.STOPPED:
+            names = {column.name for column in TRIALS}
+            measured = {name: value for name, value in result.items() if name in names and name != "trial_id"}
+            record(self.store, self.job, self._trial(trial), status, measured, provenance())
+        self._end(trial, status, result.get("error"))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's worker was lost, and its retries are used up."""
+        error = f"worker lost {trial.num_failures} times: {_cause(trial)}"
+        measured = {"error": error, "error_kind": str(FailureKind.INFRASTRUCTURE)}
+        record(self.store, self.job, self._trial(trial), Status.FAILED, measured, provenance())
+        self._end(trial, Status.FAILED, error)
+
+    def _end(self, trial: Any, status: Status, error: str | None) -> None:
+        self.ended += 1
+        self.failed += status is Status.FAILED
+        result = trial.last_result or {}
+        total = self._trial(trial).settings.total_steps
+        self._tell(Event(self._trial(trial), result.get("step", 0), total, result, status, error))
+
+    def _trial(self, trial: Any) -> Trial:
+        return self.trials[trial.config["trial_id"]]
+
+    def _tell(self, event: Event) -> None:
+        for watcher in self.watchers:
+            watcher.update(event)
+
+
+def _cause(trial: Any) -> str:
+    """The last line of what Tune keeps of the error: the exception itself."""
+    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "no cause was reported"

@@ -1,0 +1,58 @@
+"""Ray on this machine, for the time of one command, and quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.plan.placement import Machine
+
+_ENVIRONMENT = {
+    # Tune's own files of each trial's results would double metrics/.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # A trial's first reports may come before its first logged measure.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Tune's state is not what a job goes on from (the ledger is): writing it often only costs time.
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_WARN_THRESHOLD_S": "60",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+@contextlib.contextmanager
+def local_ray(machine: Machine) -> Iterator[None]:
+    """Start a Ray of its own with the machine's processors and GPUs, and end it on the way out."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=machine.cpus,
+        num_gpus=machine.gpus,
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
+    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def ray_version() -> str:
+    """The installed Ray's version."""
+    import ray
+
+    return str(ray.__version__)

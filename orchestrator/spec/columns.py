@@ -1,0 +1,67 @@
+"""The columns of trials/: the fixed ones, then every setting that any kind knows, under its dotted path.
+
+All kinds together, so that each file of trials/ has the same columns and a plain reader of the folder meets one
+schema, whatever mixture of kinds a job holds.
+"""
+
+from __future__ import annotations
+
+import types
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from orchestrator.store.columns import TRIALS, Column
+from orchestrator.training.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SCALARS: dict[Any, pa.DataType] = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+
+
+@cache
+def trial_columns() -> tuple[Column, ...]:
+    """All columns of trials/, fixed ones first, settings in the order of their sections."""
+    found: dict[str, Column] = {}
+    for column in _columns(TrialSettings, ""):
+        before = found.setdefault(column.name, column)
+        assert before.dtype == column.dtype, (
+            f"{column.name} is {before.dtype} in one kind and {column.dtype} in another"
+        )
+    return (*TRIALS, *found.values())
+
+
+def _columns(model: type[BaseModel], prefix: str) -> Iterator[Column]:
+    for name, field in model.model_fields.items():
+        members = _members(field.annotation)
+        models = [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
+        for member in models:
+            yield from _columns(member, f"{prefix}{name}.")
+        if not models:
+            yield Column(prefix + name, _dtype(members), "", field.description or "setting")
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """What an annotation allows, without None."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(m for part in get_args(annotation) for m in _members(part))
+    return () if annotation is type(None) else (annotation,)
+
+
+def _dtype(members: tuple[Any, ...]) -> pa.DataType:
+    scalars = {_dtype_of(member) for member in members}
+    assert len(scalars) == 1, f"a setting of several types has no column type: {members}"
+    return scalars.pop()
+
+
+def _dtype_of(annotation: Any) -> pa.DataType:
+    if get_origin(annotation) is Literal:
+        return _SCALARS[type(get_args(annotation)[0])]
+    if get_origin(annotation) is tuple:
+        return pa.list_(_dtype_of(get_args(annotation)[0]))
+    if hasattr(annotation, "__metadata__"):
+        return _dtype_of(annotation.__origin__)
+    return _SCALARS[annotation]

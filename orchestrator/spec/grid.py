@@ -1,0 +1,93 @@
+"""The ``grid`` of a job file: axes of values, and the product of them all."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import SettingsError
+from orchestrator.spec.messages import did_you_mean, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VARIED_SECTIONS = ("data", "model", "objective", "training")
+MAX_CELLS = 100_000
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One line of the grid: each entry sets one or, where values go together, several dotted paths."""
+
+    name: str
+    entries: tuple[dict[str, Any], ...]
+
+    @property
+    def paths(self) -> list[str]:
+        """Every path that some entry sets, in order."""
+        return list(dict.fromkeys(path for entry in self.entries for path in entry))
+
+
+def read_axes(raw: Any, source: str) -> tuple[Axis, ...]:
+    """The axes of a raw ``grid``. Raises SettingsError."""
+    if not isinstance(raw, dict):
+        raise SettingsError(source, "grid", f"got {show(raw)}, expected paths with lists of values")
+    if not raw:
+        raise SettingsError(source, "grid", "is empty, expected paths with lists of values; leave it out for one trial")
+    axes = tuple(_read_axis(name, values, source) for name, values in raw.items())
+    for axis, other in itertools.combinations(axes, 2):
+        if clash := next((path for path in other.paths if any(_overlap(path, mine) for mine in axis.paths)), None):
+            raise SettingsError(source, f"grid.{other.name}", f"sets {clash}, which grid.{axis.name} sets too")
+    cells = math.prod(len(axis.entries) for axis in axes)
+    if cells > MAX_CELLS:
+        raise SettingsError(source, "grid", f"has {cells:,} cells, expected at most {MAX_CELLS:,}")
+    return axes
+
+
+def _overlap(path: str, other: str) -> bool:
+    return path == other or path.startswith(other + ".") or other.startswith(path + ".")
+
+
+def _read_axis(name: str, values: Any, source: str) -> Axis:
+    key = f"grid.{name}"
+    if not isinstance(values, list) or not values:
+        raise SettingsError(source, key, f"got {show(values)}, expected a list with at least one value")
+    if name.split(".")[0] in VARIED_SECTIONS:
+        return Axis(name, tuple({name: value} for value in values))
+    for value in values:
+        if not isinstance(value, dict) or not value:
+            allowed = did_you_mean(name.split(".")[0], list(VARIED_SECTIONS))
+            raise SettingsError(
+                source,
+                key,
+                f"is no path of a setting; {allowed}; or a name for a list of {{path: value, ...}}",
+            )
+        for path in value:
+            if path.split(".")[0] not in VARIED_SECTIONS:
+                allowed = did_you_mean(path.split(".")[0], list(VARIED_SECTIONS))
+                raise SettingsError(source, f"{key}: {path}", f"cannot be varied; {allowed}")
+    return Axis(name, tuple(values))
+
+
+def cells(sections: dict[str, Any], axes: tuple[Axis, ...]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every cell of the grid: its raw sections, and the paths that the axes set in it with their values."""
+    for combination in itertools.product(*(axis.entries for axis in axes)):
+        changes = {path: value for entry in combination for path, value in entry.items()}
+        cell = copy.deepcopy(sections)
+        for path, value in changes.items():
+            set_path(cell, path, copy.deepcopy(value))
+        yield cell, changes
+
+
+def set_path(raw: dict[str, Any], path: str, value: Any) -> None:
+    """Set a dotted path in nested mappings, which are made where they are missing."""
+    *parents, last = path.split(".")
+    for parent in parents:
+        below = raw.get(parent)
+        if not isinstance(below, dict):
+            below = raw[parent] = {}
+        raw = below
+    raw[last] = value

@@ -1,0 +1,44 @@
+"""A trial's id: the hash of what it computes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+    from orchestrator.training.settings import TrialSettings
+
+SPEC_VERSION = 1
+"""Raise it whenever the same settings come to mean other numbers: every trial then counts as new."""
+
+
+def trial_id(settings: TrialSettings) -> str:
+    """16 hexadecimal digits of the SHA-256 of all settings, defaults written out, and the spec version.
+
+    Settings that say where something is (``Settings.places``) do not count: a moved data folder is the same data.
+    """
+    content = {"spec_version": SPEC_VERSION, **_content(settings)}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _content(settings: TrialSettings) -> dict[str, Any]:
+    content = settings.model_dump(mode="json")
+    for name in content:
+        section: Settings = getattr(settings, name)
+        for place in section.places:
+            del content[name][place]
+    return content
+
+
+def flatten(raw: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping of dotted paths."""
+    flat: dict[str, Any] = {}
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,173 @@
+"""A job file as frozen settings: what to run, over which grid, with what, and where the results go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from orchestrator.errors import SettingsError
+from orchestrator.settings import Settings
+from orchestrator.spec.grid import VARIED_SECTIONS, Axis, cells, read_axes, set_path
+from orchestrator.spec.identity import trial_id
+from orchestrator.spec.messages import did_you_mean, explain
+from orchestrator.spec.yaml_file import parse_yaml, read_yaml_file
+from orchestrator.training.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_S = TypeVar("_S", bound=Settings)
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Signal = Literal[
+    "d_loss",
+    "g_loss",
+    "d_real",
+    "d_fake",
+    "d_real_probability",
+    "d_fake_probability",
+    "g_score_gradient",
+    "g_grad_norm",
+]
+
+
+class Resources(Settings):
+    """What one trial is given, and how many run at once."""
+
+    workers: Literal[1] = 1
+    cpus_per_worker: int = Field(1, ge=1, le=1024)
+    gpus_per_worker: float | None = Field(None, ge=0.0, le=1.0)
+    """None takes a GPU where the cluster has any, and a CPU elsewhere, so that one job file suits both."""
+    max_concurrent: int | None = Field(None, ge=1)
+    """None runs as many trials at once as fit."""
+    max_retries: int = Field(2, ge=0, le=100)
+    """How often a trial is started again after its worker or node was lost."""
+
+
+class Search(Settings):
+    """A scheduler of Ray Tune that stops the trials which do worse than others at the same epoch."""
+
+    scheduler: Literal["asha", "median"]
+    measure: Signal
+    mode: Literal["min", "max"]
+    grace_epochs: int = Field(1, ge=1)
+    reduction_factor: int = Field(3, ge=2)
+
+
+class Header(Settings):
+    """The sections of a job file that do not decide what a trial computes."""
+
+    name: Name
+    description: str = Field("", max_length=2000)
+    resources: Resources = Resources()
+    search: Search | None = None
+    storage: str = Field("results", min_length=1, max_length=1000)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One cell of the grid, resolved; ``changes`` are the dotted paths that the grid set in it."""
+
+    id: str
+    settings: TrialSettings
+    changes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A validated job: its header, its base sections and axes as written, and every distinct trial of its grid."""
+
+    source: str
+    header: Header
+    sections: dict[str, Any]
+    axes: tuple[Axis, ...]
+    trials: tuple[Trial, ...]
+
+    def resolved(self) -> dict[str, Any]:
+        """The job as a mapping that, written as YAML, is again a job file and makes the same trials."""
+        raw = {**self.header.model_dump(mode="json", exclude_none=True), **self.sections}
+        if self.axes:
+            raw["grid"] = {axis.name: [_entry(axis, entry) for entry in axis.entries] for axis in self.axes}
+        return raw
+
+
+def _entry(axis: Axis, entry: dict[str, Any]) -> Any:
+    return entry[axis.name] if list(entry) == [axis.name] else entry
+
+
+def load_job(path: Path, overrides: Iterable[str] = ()) -> Job:
+    """Read and validate a job file with ``path=value`` overrides. Raises SettingsError, DataError."""
+    return make_job(read_yaml_file(path), str(path), overrides)
+
+
+def make_job(raw: dict[str, Any], source: str, overrides: Iterable[str] = ()) -> Job:
+    """Validate the raw content of a job file, named ``source`` in errors. Raises SettingsError."""
+    allowed = [*Header.model_fields, *VARIED_SECTIONS, "grid"]
+    for text in overrides:
+        _override(raw, text, allowed)
+    for key in raw:
+        if key not in allowed:
+            raise SettingsError(source, key, f"unknown key; {did_you_mean(key, allowed)}")
+    header = _validated(Header, {key: raw[key] for key in raw if key in Header.model_fields}, source)
+    sections = {key: raw[key] for key in VARIED_SECTIONS if key in raw}
+    axes = read_axes(raw["grid"], source) if "grid" in raw else ()
+    trials = _trials(sections, axes, source)
+    shortest = min(trial.settings.training.epochs for trial in trials)
+    if header.search and header.search.grace_epochs > shortest:
+        problem = f"got {header.search.grace_epochs}, but a trial trains for {shortest} epochs only"
+        raise SettingsError(source, "search.grace_epochs", problem)
+    return Job(source, header, sections, axes, trials)
+
+
+def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tuple[Trial, ...]:
+    """Every distinct trial: cells of the grid that come to the same settings are one trial."""
+    found: dict[str, Trial] = {}
+    for cell, changes in cells(sections, axes):
+        settings = _validated(TrialSettings, cell, source, changes)
+        trial = Trial(trial_id(settings), settings, changes)
+        found.setdefault(trial.id, trial)
+    return tuple(found.values())
+
+
+def _validated(model: type[_S], raw: dict[str, Any], source: str, changes: Iterable[str] = ()) -> _S:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        key, problem = explain(error, raw, model)
+        varied = next((path for path in changes if key == path or key.startswith(path + ".")), None)
+        raise SettingsError(source, f"grid.{key}" if varied else key, problem) from error
+
+
+def _override(raw: dict[str, Any], text: str, allowed: list[str]) -> None:
+    """Set one ``path=value``; a path that the grid varied is varied no longer."""
+    path, separator, value_text = text.partition("=")
+    path = path.strip()
+    if not separator or not path or not all(path.split(".")):
+        raise SettingsError("--set", text, "expected path=value, such as training.epochs=5")
+    if path.split(".")[0] not in allowed:
+        raise SettingsError("--set", path, f"unknown key; {did_you_mean(path.split('.')[0], allowed)}")
+    value = parse_yaml(value_text, f"--set {path}")
+    grid = raw.get("grid")
+    if path.startswith("grid."):
+        raw["grid"] = {**(grid if isinstance(grid, dict) else {}), path.removeprefix("grid."): value}
+        return
+    if isinstance(grid, dict) and path in grid:
+        remaining = {axis: values for axis, values in grid.items() if axis != path}
+        raw.pop("grid")
+        if remaining:
+            raw["grid"] = remaining
+    elif isinstance(grid, dict):
+        _reject_linked(path, grid)
+    set_path(raw, path, value)
+
+
+def _reject_linked(path: str, grid: dict[str, Any]) -> None:
+    """An override that the grid would silently undo is a mistake."""
+    for name, entries in grid.items():
+        inside = (
+            [key for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []
+        )
+        if path in inside or name.startswith(path + ".") or path.startswith(name + "."):
+            raise SettingsError("--set", path, f"is varied by grid.{name}; override grid.{name} instead")

@@ -1,0 +1,131 @@
+"""Turns a validation error into the one line a user needs: key, value, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "keys and values",
+    "model_type": "keys and values",
+    "model_attributes_type": "keys and values",
+    "greater_than": "a number > {gt}",
+    "greater_than_equal": "a number >= {ge}",
+    "less_than": "a number < {lt}",
+    "less_than_equal": "a number <= {le}",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "literal_error": "{expected}",
+    "union_tag_invalid": "{expected_tags}",
+}
+
+
+def explain(error: ValidationError, raw: Any, model: type[BaseModel]) -> tuple[str, str]:
+    """The dotted key and the problem of the first error, for the raw value that was validated as ``model``."""
+    # An unknown key says more than the missing one that it was meant to be.
+    details = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")[0]
+    path = _path(details["loc"], raw)
+    if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        path = (*path, details["ctx"]["discriminator"].strip("'"))
+    return ".".join(str(part) for part in path), _problem(details, path, raw, model)
+
+
+def _path(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
+    """The location without the union tags that pydantic puts between a section and its keys."""
+    path: list[int | str] = []
+    for index, part in enumerate(loc):
+        if (isinstance(raw, dict) and part in raw) or (
+            isinstance(raw, list) and isinstance(part, int) and part < len(raw)
+        ):
+            raw = raw[part]
+        elif index < len(loc) - 1:
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _holds(raw: Any, part: int | str) -> bool:
+    return (isinstance(raw, dict) and part in raw) or (isinstance(raw, list) and part in range(len(raw)))
+
+
+def _problem(details: ErrorDetails, path: tuple[int | str, ...], raw: Any, model: type[BaseModel]) -> str:
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "missing":
+        return "is missing"
+    if kind == "union_tag_not_found":
+        return f"is missing, expected {_tags(details['loc'], model)}"
+    if kind == "extra_forbidden":
+        return _unknown_key(str(path[-1]), details["loc"], model)
+    if kind == "value_error":
+        return str(context["error"])
+    value = details["input"]
+    if kind == "union_tag_invalid":
+        value = context["tag"]
+    expected = _EXPECTED[kind].format(**context) if kind in _EXPECTED else details["msg"]
+    return f"got {show(value)}, expected {expected}"
+
+
+def show(value: Any) -> str:
+    """A value as YAML would hold it, at most about 60 characters."""
+    text = json.dumps(value, default=str) if isinstance(value, dict | list | bool | None) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def did_you_mean(word: str, allowed: list[str]) -> str:
+    """What is allowed, with the nearest word first when one is near."""
+    near = difflib.get_close_matches(word, allowed, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}allowed: {', '.join(allowed)}"
+
+
+def _unknown_key(key: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    section = _model_at(loc[:-1], model)
+    return f"unknown key; {did_you_mean(key, list(section.model_fields))}" if section else "unknown key"
+
+
+def _tags(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    parent = _model_at(loc[:-1], model)
+    kinds = _kinds(parent.model_fields[str(loc[-1])]) if parent else {}
+    return " or ".join(repr(tag) for tag in kinds)
+
+
+def _model_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseModel] | None:
+    """The settings class that a location leads to; locations name the tag of a union after its key."""
+    current: type[BaseModel] | None = model
+    kinds: Mapping[str, type[BaseModel]] = {}
+    for part in loc:
+        if part in kinds:
+            current, kinds = kinds[str(part)], {}
+        elif current is not None and part in current.model_fields:
+            kinds = _kinds(current.model_fields[str(part)])
+            current = next(iter(kinds.values()), None) if len(kinds) == 1 else None
+        else:
+            return None
+    return current
+
+
+def _kinds(field: Any) -> dict[str, type[BaseModel]]:
+    """The settings classes a field may hold, under their tags (a lone class under its name)."""
+    from typing import get_args
+
+    from pydantic import BaseModel
+
+    tag = field.discriminator
+    members = get_args(field.annotation) or (field.annotation,)
+    classes = [m for m in members if isinstance(m, type) and issubclass(m, BaseModel)]
+    if tag is None:
+        return {kind.__name__: kind for kind in classes}
+    return {str(get_args(kind.model_fields[tag].annotation)[0]): kind for kind in classes}

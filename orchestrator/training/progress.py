@@ -1,0 +1,124 @@
+"""A trial's way through its steps: the loop, the means it logs, and where it stands."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from orchestrator.errors import NonFiniteLossError
+from orchestrator.training.gan import SIGNAL_NAMES
+
+if TYPE_CHECKING:
+    from orchestrator.training.gan import Gan
+
+_NEVER = 2**53
+"""No step: larger than any, and exact as a float64."""
+
+Row = dict[str, float | int]
+
+
+class Progress:
+    """Runs a Gan's steps and keeps the rows of metrics/.
+
+    Signals are summed on the device and fetched once a window, so that no step waits for the device. A loss that
+    stops being finite is noticed at the end of its window, with the step at which it happened.
+    """
+
+    def __init__(self, gan: Gan, steps_per_epoch: int) -> None:
+        self.gan, self.steps_per_epoch = gan, steps_per_epoch
+        self.total = steps_per_epoch * gan.settings.epochs
+        self.step = 0
+        self.elapsed_s = 0.0
+        self.rows: list[Row] = []
+        self._window = torch.zeros(len(SIGNAL_NAMES), dtype=torch.float64, device=gan.device)
+        self._window_steps = 0
+        self._window_s = 0.0
+        self._bad_step = torch.full((), _NEVER, dtype=torch.float64, device=gan.device)
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done, with their fraction."""
+        return self.step / self.steps_per_epoch
+
+    @property
+    def done(self) -> bool:
+        """Whether the last step is done."""
+        return self.step >= self.total
+
+    def advance(self, budget_s: float) -> None:
+        """Train to the end of the epoch or for about ``budget_s`` seconds, whichever comes first, at least a step.
+
+        Raises NonFiniteLossError.
+        """
+        end = (self.step // self.steps_per_epoch + 1) * self.steps_per_epoch
+        began = mark = time.perf_counter()
+        while self.step < end:
+            signals = self.gan.step()
+            self.step += 1
+            self._window += signals
+            self._window_steps += 1
+            bad = torch.where(signals.isfinite().all(), _NEVER, self.step).to(torch.float64)
+            self._bad_step = torch.minimum(self._bad_step, bad)
+            log = self.step % self.gan.settings.log_every == 0 or self.done
+            means = self._fetch() if log else []
+            now = time.perf_counter()
+            self._window_s += now - mark
+            self.elapsed_s += now - mark
+            mark = now
+            if log:
+                self._log(means)
+            if now - began > budget_s:
+                break
+
+    def _fetch(self) -> list[float]:
+        """The window's means; waits for the device."""
+        *means, bad_step = torch.cat((self._window / self._window_steps, self._bad_step[None])).tolist()
+        if bad_step < _NEVER:
+            raise NonFiniteLossError(int(bad_step))
+        return means
+
+    def _log(self, means: list[float]) -> None:
+        images = self._window_steps * self.gan.settings.d_steps * self.gan.settings.batch_size
+        self.rows.append(
+            {
+                "step": self.step,
+                "epoch": self.epoch,
+                **dict(zip(SIGNAL_NAMES, means, strict=True)),
+                "images_per_second": images / self._window_s,
+                "elapsed_s": self.elapsed_s,
+            }
+        )
+        self._window.zero_()
+        self._window_steps, self._window_s = 0, 0.0
+
+    def summary(self) -> Row:
+        """Where the trial stands and the means of its last epoch's rows, as columns of trials/."""
+        last = [row for row in self.rows if row["step"] > self.step - self.steps_per_epoch] or self.rows[-1:]
+        means = {name: sum(row[name] for row in last) / len(last) for name in SIGNAL_NAMES if last}
+        images = self.step * self.gan.settings.d_steps * self.gan.settings.batch_size
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            **means,
+            "images_per_second": images / self.elapsed_s if self.elapsed_s else 0.0,
+            "train_s": self.elapsed_s,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position, rows and the open window; without the Gan's own state."""
+        return {
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "rows": self.rows,
+            "window": self._window,
+            "window_steps": self._window_steps,
+            "window_s": self._window_s,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict()``."""
+        self.step, self.elapsed_s, self.rows = state["step"], state["elapsed_s"], list(state["rows"])
+        self._window.copy_(state["window"])
+        self._window_steps, self._window_s = state["window_steps"], state["window_s"]

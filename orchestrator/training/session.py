@@ -1,0 +1,100 @@
+"""One trial from its first step, or its last checkpoint, to its end, with everything it leaves in storage."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from torchvision.utils import save_image
+
+from orchestrator.data.batches import to_unit
+from orchestrator.errors import CheckpointError
+from orchestrator.store.columns import METRICS, schema_of
+from orchestrator.store.tables import write_rows
+from orchestrator.training.checkpoint import load_checkpoint, save_checkpoint
+from orchestrator.training.gan import Gan
+from orchestrator.training.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orchestrator.store.location import Store
+    from orchestrator.training.settings import TrialSettings
+
+
+class Session:
+    """A trial in training on one device.
+
+    Rows of metrics/ are part of the checkpoint and the trial's file is written anew with each, just before it.
+    So a trial that died between the two, or anywhere else, leaves no row out and none twice once it has gone on.
+    """
+
+    def __init__(self, trial_id: str, settings: TrialSettings, images: Tensor, store: Store) -> None:
+        self.trial_id, self.settings, self.store = trial_id, settings, store
+        self.gan = Gan(settings.model, settings.objective, settings.training, images, settings.data.shape)
+        self.progress = Progress(self.gan, len(images) // settings.training.batch_size)
+        self.started_at = datetime.now(UTC)
+        self.resumes = 0
+        state = load_checkpoint(store, trial_id, images.device)
+        if state is not None:
+            self._restore(state)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        try:
+            self.gan.load_state_dict(state["gan"])
+            self.progress.load_state_dict(state["progress"])
+            self.started_at = datetime.fromisoformat(state["started_at"])
+            self.resumes = state["resumes"] + (0 if self.progress.done else 1)
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            raise CheckpointError(
+                f"{self.store.uri}/checkpoints/{self.trial_id}.pt: does not fit these settings "
+                f"({type(error).__name__}); delete it to train this trial from the start"
+            ) from error
+
+    def advance(self, budget_s: float) -> None:
+        """Train to the end of the epoch or for about ``budget_s`` seconds, and store what is then due.
+
+        Raises NonFiniteLossError, StorageError.
+        """
+        if self.progress.done:
+            return
+        self.progress.advance(budget_s)
+        if self.progress.step % self.progress.steps_per_epoch:
+            return
+        epoch, training, done = round(self.progress.epoch), self.settings.training, self.progress.done
+        if done or (training.samples_every and epoch % training.samples_every == 0):
+            self.store.write(f"samples/{self.trial_id}/epoch-{epoch:04d}.png", self._sample_grid())
+        if done or epoch % training.checkpoint_every == 0:
+            self.save()
+
+    def save(self) -> None:
+        """Store the metrics so far and a checkpoint from which the trial goes on."""
+        self.save_metrics()
+        state = {
+            "gan": self.gan.state_dict(),
+            "progress": self.progress.state_dict(),
+            "started_at": self.started_at.isoformat(),
+            "resumes": self.resumes,
+        }
+        save_checkpoint(self.store, self.trial_id, state)
+
+    def save_metrics(self) -> None:
+        """Store all rows of metrics/ logged so far, in place of those before."""
+        rows = [{"trial_id": self.trial_id, **row} for row in self.progress.rows]
+        write_rows(self.store, f"metrics/{self.trial_id}.parquet", schema_of(METRICS), rows)
+
+    def _sample_grid(self) -> bytes:
+        """PNG of 8x8 images from latents that are the same at every epoch."""
+        buffer = io.BytesIO()
+        save_image(to_unit(self.gan.sample(self.gan.fixed_latents)), buffer, format="png", nrow=8)
+        return buffer.getvalue()
+
+    def summary(self) -> dict[str, object]:
+        """The trial's own columns of trials/: where it stands, its last epoch's means, its times and device."""
+        return {
+            **self.progress.summary(),
+            "resumes": self.resumes,
+            "device": self.gan.device.type,
+            "started_at": self.started_at,
+        }
