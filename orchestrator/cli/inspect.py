@@ -76,7 +76,7 @@ def results(
         raise typer.BadParameter("choose one of --csv, --json and --parquet")
     table = query(find_job(job, storage), sql or _DEFAULT_SQL)
     if files:
-        export(table, "csv" if csv else "json" if json else "parquet", files[0])
+        export(table, "csv" if csv else "json" if json else "parquet", str(files[0]))
     else:
         _print_rows(table.column_names, table.slice(0, _ROWS).to_pylist(), table.num_rows)
 

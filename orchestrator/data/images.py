@@ -26,7 +26,8 @@ class ImageSet:
     """Images decoded once and kept as bytes.
 
     ``pixels`` is (n, channels, height, width) uint8, 0 black to 255 white; ``labels`` is (n,) int64, or None
-    where the set has no classes. Plain arrays: Ray shares them between the processes of a machine without a copy.
+    where the set has no classes. Plain arrays: Ray shares them between the processes of a machine without
+    a copy.
     """
 
     pixels: NDArray[np.uint8]

@@ -47,18 +47,14 @@ def _path(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
     """The location without the union tags that pydantic puts between a section and its keys."""
     path: list[int | str] = []
     for index, part in enumerate(loc):
-        if (isinstance(raw, dict) and part in raw) or (
-            isinstance(raw, list) and isinstance(part, int) and part < len(raw)
-        ):
+        if isinstance(raw, dict) and part in raw:
+            raw = raw[part]
+        elif isinstance(raw, list) and isinstance(part, int) and part < len(raw):
             raw = raw[part]
         elif index < len(loc) - 1:
             continue
         path.append(part)
     return tuple(path)
-
-
-def _holds(raw: Any, part: int | str) -> bool:
-    return (isinstance(raw, dict) and part in raw) or (isinstance(raw, list) and part in range(len(raw)))
 
 
 def _problem(details: ErrorDetails, path: tuple[int | str, ...], raw: Any, model: type[BaseModel]) -> str:

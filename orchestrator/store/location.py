@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from orchestrator.errors import StorageError
+
+RESERVED = ".orch-"
+"""Names of half-written and of test blobs begin with this: no key may, and no list shows them.
+
+The leading dot makes pyarrow, and so pandas, pass over what a killed writer left in a folder.
+"""
+
+_PART_BYTES = 255  # the longest file name of common file systems
+_KEY_BYTES = 800  # S3 ends at 1,024, the root's prefix included
 
 
 class Store(ABC):
     """Named blobs below one root.
 
     A key is a relative path with ``/`` between its parts and no empty, ``.`` or ``..`` part, so that nothing
-    can leave the root. Every method raises StorageError with one clear line: what failed, where, and what to do.
+    can leave the root. Every method raises StorageError with one clear line: what failed, where, what to do.
     """
+
+    parallel_reads: ClassVar[int]
+    """How many threads read many small blobs fastest."""
 
     @property
     @abstractmethod
@@ -43,3 +58,36 @@ class Store(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise StorageError unless the root can be written, read and listed; creates a local root."""
+
+
+def check_key(key: str) -> str:
+    """``key`` as it came, or StorageError that says which rule it breaks."""
+    problem = _problem(key)
+    if problem:
+        shown = key if len(key) <= 80 else key[:80] + "..."
+        raise StorageError(
+            f"{shown!r} cannot name a blob: {problem}; use a relative path such as 'trials/1f3a.parquet'"
+        )
+    return key
+
+
+def is_key(name: str) -> bool:
+    """Whether a blob called ``name`` is one of ours: a list leaves out what could not be read back."""
+    return not _problem(name)
+
+
+def _problem(key: str) -> str:
+    parts = key.split("/")
+    if not key.isprintable():
+        return "it holds a control character or another that cannot be printed"
+    if "\\" in key:
+        return "it holds a backslash"
+    if "" in parts:
+        return "it is empty, begins or ends with '/', or holds '//'"
+    if "." in parts or ".." in parts:
+        return "it holds a '.' or '..' part"
+    if any(part.startswith(RESERVED) for part in parts):
+        return f"names that begin with {RESERVED!r} are kept for half-written blobs"
+    if len(key.encode()) > _KEY_BYTES or any(len(part.encode()) > _PART_BYTES for part in parts):
+        return f"it is longer than {_KEY_BYTES} bytes, or a part of it than {_PART_BYTES}"
+    return ""
