@@ -1,0 +1,101 @@
+"""A table of results as a file for other programs."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import sys
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from orchestrator.errors import QueryError
+from orchestrator.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Format = Literal["csv", "json", "parquet"]
+
+
+def export(table: pa.Table, form: Format, target: str) -> None:
+    """Write ``table`` to the file ``target``, whole or not at all; ``-`` is standard output.
+
+    CSV and JSON (a list of objects) write times as ISO 8601. JSON writes NaN and infinities as null, CSV writes
+    lists and structures as JSON. Raises StorageError, and QueryError for a dtype that Parquet lacks.
+    """
+    data = _WRITERS[form](table)
+    if target == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    path = Path(target).expanduser()
+    LocalStore(path.parent).write(path.name, data)
+
+
+def _csv(table: pa.Table) -> bytes:
+    for index, field in enumerate(table.schema):
+        if _needs_text(field.type):
+            values = pa.array([_text(value) for value in table[index].to_pylist()], pa.string())
+            table = table.set_column(index, field.name, values)
+    buffer = io.BytesIO()
+    csv.write_csv(table, buffer)
+    return buffer.getvalue()
+
+
+def _json(table: pa.Table) -> bytes:
+    rows = (json.dumps(_plain(row), allow_nan=False, ensure_ascii=False) for row in table.to_pylist())
+    return ("[" + ",\n ".join(rows) + "]\n").encode()
+
+
+def _parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        pq.write_table(table, buffer, compression="zstd")
+    except pa.ArrowNotImplementedError as error:
+        raise QueryError(f"SQL: Parquet cannot hold that ({error}); CAST the column, or write JSON") from error
+    return buffer.getvalue()
+
+
+_WRITERS: dict[Format, Callable[[pa.Table], bytes]] = {"csv": _csv, "json": _json, "parquet": _parquet}
+
+
+def _needs_text(dtype: pa.DataType) -> bool:
+    return not (
+        pa.types.is_integer(dtype)
+        or pa.types.is_floating(dtype)
+        or pa.types.is_boolean(dtype)
+        or pa.types.is_string(dtype)
+        or pa.types.is_timestamp(dtype)
+        or pa.types.is_date(dtype)
+        or pa.types.is_time(dtype)
+        or pa.types.is_null(dtype)
+    )
+
+
+def _text(value: Any) -> str | None:
+    plain = _plain(value)
+    return plain if plain is None or isinstance(plain, str) else json.dumps(plain)
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as JSON knows it."""
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Decimal):  # what SQL's sum over integers is
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value)

@@ -1,0 +1,169 @@
+"""Storage in a folder of this machine, or of a file system that several machines mount."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, ClassVar
+
+from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
+from orchestrator.store.location import RESERVED, Store, check_key, is_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_ELSEWHERE = "or choose another storage"
+_CAUSES: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: ("the disk is full", f"free some space, {_ELSEWHERE}"),
+    errno.EDQUOT: ("the disk quota is used up", f"free some space, {_ELSEWHERE}"),
+    errno.EFBIG: ("the file would be larger than allowed here", f"raise the limit (ulimit -f), {_ELSEWHERE}"),
+    errno.EROFS: ("the file system is read-only", f"mount it for writing, {_ELSEWHERE}"),
+    errno.EACCES: ("permission denied", f"give this user the right to, {_ELSEWHERE}"),
+    errno.EPERM: ("the operation is not permitted", f"give this user the right to, {_ELSEWHERE}"),
+    errno.EISDIR: ("there is a folder of that name", "move it away"),
+    errno.ENAMETOOLONG: ("the path is too long", "choose a storage with a shorter path"),
+    errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n)"),
+    errno.EIO: ("the disk reported an input/output error", f"check the disk, {_ELSEWHERE}"),
+}
+_UNAVAILABLE = frozenset({errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN})  # network file systems
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+
+
+class LocalStore(Store):
+    """Blobs as files below ``root``, which need not exist before the first write.
+
+    The root is made absolute at once: a worker process has another working directory.
+    """
+
+    parallel_reads: ClassVar[int] = 4
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def __repr__(self) -> str:
+        return f"LocalStore({self.uri!r})"
+
+    @property
+    def uri(self) -> str:
+        """The folder's absolute path."""
+        return str(self._root)
+
+    def path(self, key: str) -> Path:
+        """Where the blob ``key`` is, or would be."""
+        return self._root / check_key(key)
+
+    def read(self, key: str) -> bytes:
+        """See Store."""
+        path = self.path(key)
+        with _explained(path, "read"):
+            try:
+                return path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise NotFoundError(f"{path}: no such file; check the storage and the job's name") from None
+
+    def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
+        """See Store."""
+        path = self.path(key)
+        with _explained(path, "write"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not replace and path.is_file():
+                return False
+            return _write_whole(path, data, replace=replace)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """See Store. Links to folders are not followed, but ``prefix`` itself may be one."""
+        base = self.path(prefix) if prefix else self._root
+        start = len(str(self._root).rstrip("/")) + 1
+        with _explained(base, "list"):
+            return sorted(key for key in (path[start:] for path in _files(base)) if is_key(key))
+
+    def delete(self, key: str) -> None:
+        """See Store."""
+        path = self.path(key)
+        with _explained(path, "delete"), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            path.unlink()
+
+    def child(self, folder: str) -> LocalStore:
+        """See Store."""
+        return LocalStore(self.path(folder))
+
+    def check(self) -> None:
+        """See Store."""
+        probe = self._root / f"{RESERVED}check-{secrets.token_hex(8)}"
+        with _explained(self._root, "write"):
+            self._root.mkdir(parents=True, exist_ok=True)
+            try:
+                _write_whole(probe, b"orch", replace=True)
+                found = probe in self._root.iterdir() and probe.read_bytes() == b"orch"
+            finally:
+                probe.unlink(missing_ok=True)
+        if not found:
+            raise StorageError(f"{self.uri}: a file just written is not there; choose another storage")
+
+
+def _write_whole(path: Path, data: bytes, *, replace: bool) -> bool:
+    """Write beside ``path``, then give the finished file its name; the folder must exist."""
+    draft = path.with_name(f"{RESERVED}tmp-{secrets.token_hex(8)}")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            draft.replace(path)
+            return True
+        return _claim(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _claim(draft: Path, path: Path) -> bool:
+    """Name the finished ``draft`` ``path`` unless that name is taken: of many writers one succeeds."""
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path)) from None
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        # FAT and some network mounts cannot link. Two writers may then both believe that they were first;
+        # both files are whole, and names made of content hashes make them equal.
+        if path.is_file():
+            return False
+        draft.replace(path)
+    return True
+
+
+def _files(base: Path) -> Iterator[str]:
+    def stop(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    for folder, _, names in os.walk(base, onerror=stop):
+        for name in names:
+            yield f"{folder.rstrip('/')}/{name}"
+
+
+@contextmanager
+def _explained(path: Path, action: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _storage_error(error, path, action) from error
+
+
+def _storage_error(error: OSError, path: Path, action: str) -> StorageError:
+    code = error.errno or 0
+    if code in _UNAVAILABLE:
+        return StorageUnavailable(f"{path}: cannot {action}: {os.strerror(code)}; check the mount, then try again")
+    blocker = next((place for place in (path, *path.parents) if os.path.lexists(place) and not place.is_dir()), None)
+    if code in (errno.ENOTDIR, errno.EEXIST) and blocker:
+        cause, remedy = f"{blocker} is not a folder", f"move it away, {_ELSEWHERE}"
+    else:
+        cause, remedy = _CAUSES.get(code, (error.strerror or str(error), f"mend that, {_ELSEWHERE}"))
+    return StorageError(f"{path}: cannot {action}: {cause}; {remedy}")

@@ -1,0 +1,191 @@
+"""Storage below a prefix of an S3 bucket, on Amazon's servers or on any that speak S3."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from orchestrator.errors import StorageError, StorageUnavailable
+from orchestrator.store.location import RESERVED, Store, check_key, is_key
+from orchestrator.store.s3_errors import status_of, storage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_s3 import S3Client
+
+ATTEMPTS = 5
+"""Tries of one request, with growing pauses, before a server counts as unavailable."""
+
+_CONFIG = Config(
+    # Checksums that nobody asked for come as chunked trailers, which Ceph's gateway answers with 411.
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+    retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+    connect_timeout=10,
+    read_timeout=60,
+    max_pool_connections=32,
+)
+_clients: dict[int, S3Client] = {}
+_clients_lock = threading.Lock()
+
+
+class S3Store(Store):
+    """Blobs as objects ``<prefix>/<key>`` of ``bucket``; the bucket must exist.
+
+    Holds names only, so that it can be sent to other processes; each process makes its own client, at its
+    first request, from the usual chain of AWS settings (AWS_ENDPOINT_URL included).
+    """
+
+    parallel_reads: ClassVar[int] = 32
+
+    def __init__(self, bucket: str, prefix: str = "") -> None:
+        self._bucket = bucket
+        self._prefix = check_key(prefix) + "/" if prefix else ""
+
+    def __repr__(self) -> str:
+        return f"S3Store({self.uri!r})"
+
+    @property
+    def uri(self) -> str:
+        """``s3://bucket/prefix``."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def read(self, key: str) -> bytes:
+        """See Store."""
+        return self._read(self._name(key))
+
+    def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
+        """See Store. One upload of up to 5 GiB, which readers see whole or not at all."""
+        name = self._name(key)
+        if replace:
+            self._put(name, data)
+            return True
+        # Asked first because some servers ignore the condition below.
+        return not self._exists(name) and self._put_new(name, data)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """See Store."""
+        base = self._name(prefix) + "/" if prefix else self._prefix
+        with self._explained(base, "list"):
+            pages = _client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=base)
+            names = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return sorted(key for key in (name[len(self._prefix) :] for name in names) if is_key(key))
+
+    def delete(self, key: str) -> None:
+        """See Store."""
+        self._delete(self._name(key))
+
+    def child(self, folder: str) -> S3Store:
+        """See Store."""
+        return S3Store(self._bucket, self._name(folder))
+
+    def check(self) -> None:
+        """See Store. The bucket is not created: where and for whom is not ours to guess."""
+        probe = f"{self._prefix}{RESERVED}check-{secrets.token_hex(8)}"
+        self._put(probe, b"orch")
+        try:
+            found = self._read(probe) == b"orch"
+            with self._explained(probe, "list"):
+                page = _client().list_objects_v2(Bucket=self._bucket, Prefix=probe)
+            found = found and [item["Key"] for item in page.get("Contents", [])] == [probe]
+        finally:
+            self._delete(probe)
+        if not found:
+            raise StorageError(f"{self.uri}: an object just written is not there; check AWS_ENDPOINT_URL")
+
+    def _name(self, key: str) -> str:
+        return self._prefix + check_key(key)
+
+    def _read(self, name: str) -> bytes:
+        for left in reversed(range(ATTEMPTS)):
+            with self._explained(name, "read"):
+                body = _client().get_object(Bucket=self._bucket, Key=name)["Body"]
+                try:
+                    with body:
+                        return body.read()
+                except BotoCoreError:  # the client tries a request again, but not a reply that breaks off
+                    if not left:
+                        raise
+        raise AssertionError("the last try returns or raises")
+
+    def _put(self, name: str, data: bytes) -> None:
+        with self._explained(name, "write"):
+            _client().put_object(Bucket=self._bucket, Key=name, Body=data)
+
+    def _put_new(self, name: str, data: bytes) -> bool:
+        """Put only where there is nothing, so far as the server can be asked to see to that."""
+        for pause_s in (0.1, 0.4, 1.6, 0.0):
+            refusal = self._put_if_none(name, data)
+            if refusal is None:
+                return True
+            status = status_of(refusal)
+            if status == 412:
+                # The reply to our own first try may have been lost: then the blob that is there is ours.
+                tried_again = refusal.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
+                return tried_again and self._read(name) == data
+            if status != 409:  # either the server does not know the condition, or the next line raises
+                self._put(name, data)
+                return True
+            time.sleep(pause_s)
+        where = f"s3://{self._bucket}/{name}"
+        raise StorageUnavailable(f"{where}: cannot write: others keep writing it; try again later")
+
+    def _put_if_none(self, name: str, data: bytes) -> ClientError | None:
+        """None when it was written, the server's reply when the condition kept it from being written."""
+        with self._explained(name, "write"):
+            try:
+                _client().put_object(Bucket=self._bucket, Key=name, Body=data, IfNoneMatch="*")
+            except ClientError as error:
+                if status_of(error) in (400, 409, 412, 501):
+                    return error
+                raise
+        return None
+
+    def _exists(self, name: str) -> bool:
+        with self._explained(name, "look up"):
+            try:
+                _client().head_object(Bucket=self._bucket, Key=name)
+                return True
+            except ClientError as error:
+                # 403: who may not list a bucket is not told what it lacks. A reply to HEAD has no text, so a
+                # missing bucket or wrong credentials are left to the put, whose reply says so.
+                if status_of(error) in (400, 403, 404):
+                    return False
+                raise
+
+    def _delete(self, name: str) -> None:
+        with self._explained(name, "delete"):
+            _client().delete_object(Bucket=self._bucket, Key=name)
+
+    @contextmanager
+    def _explained(self, name: str, action: str) -> Iterator[None]:
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            # Without the cause: its text may hold what the settings hold, secrets included.
+            raise storage_error(error, f"s3://{self._bucket}/{name}".rstrip("/"), action) from None
+
+
+def _client() -> S3Client:
+    """This process's client; a client may be used by many threads, but not on both sides of a fork."""
+    with _clients_lock:
+        pid = os.getpid()
+        if pid not in _clients:
+            _clients[pid] = _new_client()
+        return _clients[pid]
+
+
+def _new_client() -> Any:
+    try:
+        return boto3.session.Session().client("s3", config=_CONFIG)
+    except ValueError:  # its text repeats the URL, which may hold a password
+        raise StorageError("AWS_ENDPOINT_URL is not a URL; write it as https://host or http://host:port") from None
