@@ -1,0 +1,1 @@
+"""Speed and memory as ratios, each pair measured side by side in one run."""
