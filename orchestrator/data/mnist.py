@@ -1,0 +1,115 @@
+"""MNIST and the sets made in its likeness, read from torchvision's folder layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from orchestrator.data.dataset import Dataset, Split
+from orchestrator.data.idx import read_idx, read_shape
+from orchestrator.data.images import ImageSet, ImageShape
+from orchestrator.errors import DataError
+
+PREFIXES: dict[Split, str] = {"train": "train", "test": "t10k"}
+PUBLISHED_TRAIN_IMAGES = 60_000
+CLASSES = 10
+SIDE_PX = 28
+
+
+class IdxDataset(Dataset):
+    """28x28 grey images in 10 classes, in four IDX files, each raw or ``.gz``.
+
+    The files lie in ``<root>/<folder>/raw`` and are never written to, except that ``download`` lets
+    torchvision fetch them when they are not there. ``image_size`` 32 puts two black pixels around.
+    """
+
+    root: str = "data"
+    download: bool = False
+    image_size: Literal[28, 32] = 28
+
+    places: ClassVar[frozenset[str]] = frozenset({"root", "download"})
+    folder: ClassVar[str]
+
+    @property
+    def shape(self) -> ImageShape:
+        """One channel, square."""
+        return ImageShape(1, self.image_size, self.image_size)
+
+    def count_images(self) -> int:
+        """From the header of the training images' file; the published number when it is yet to be fetched."""
+        if self.download and self._missing():
+            return PUBLISHED_TRAIN_IMAGES
+        return read_shape(self._find("train-images-idx3-ubyte"), 3)[0]
+
+    def read(self, split: Split, limit: int | None) -> ImageSet:
+        """Images with their class, 0 to 9, as the label."""
+        if self.download and self._missing():
+            self._fetch()
+        images_path = self._find(f"{PREFIXES[split]}-images-idx3-ubyte")
+        labels_path = self._find(f"{PREFIXES[split]}-labels-idx1-ubyte")
+        images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+        if images.shape[1:] != (SIDE_PX, SIDE_PX):
+            height, width = images.shape[1:]
+            raise DataError(f"{images_path}: images of {height}x{width}, expected {SIDE_PX}x{SIDE_PX}")
+        if len(images) != len(labels):
+            raise DataError(f"{labels_path}: {len(labels)} labels for the {len(images)} images of {images_path}")
+        if labels.max() >= CLASSES:
+            raise DataError(f"{labels_path}: label {labels.max()}, expected 0 to {CLASSES - 1}")
+        border = (self.image_size - SIDE_PX) // 2
+        pixels = np.pad(images[:limit], ((0, 0), (border, border), (border, border)))
+        return ImageSet(pixels[:, np.newaxis], labels[:limit].astype(np.int64))
+
+    @property
+    def _raw(self) -> Path:
+        return Path(self.root).expanduser().absolute() / self.folder / "raw"
+
+    def _find(self, file: str) -> Path:
+        """The raw file or else the gzipped one."""
+        for path in (self._raw / file, self._raw / f"{file}.gz"):
+            try:
+                if path.is_file():
+                    return path
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(
+            f"{self.name}: neither {file} nor {file}.gz in {self._raw}; fetch it with "
+            f"--set data.download=true, or point data.root at a folder that holds {self.folder}/raw"
+        )
+
+    def _missing(self) -> bool:
+        try:
+            for prefix in PREFIXES.values():
+                self._find(f"{prefix}-images-idx3-ubyte")
+                self._find(f"{prefix}-labels-idx1-ubyte")
+        except DataError:
+            return True
+        return False
+
+    def _fetch(self) -> None:
+        # seconds to import, and only needed for its mirrors and checksums
+        from torchvision import datasets
+
+        try:
+            getattr(datasets, self.folder)(self._raw.parents[1], download=True)
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"{self.name}: cannot be fetched into {self._raw} ({reason}); "
+                f"put the four files of {self.folder} there by hand"
+            ) from error
+
+
+class Mnist(IdxDataset):
+    """Handwritten digits, 60,000 and 10,000 (LeCun et al., Gradient-based learning, 1998)."""
+
+    name: Literal["mnist"] = "mnist"
+    folder: ClassVar[str] = "MNIST"
+
+
+class FashionMnist(IdxDataset):
+    """Clothes, 60,000 and 10,000 (Xiao et al., arXiv 1708.07747)."""
+
+    name: Literal["fashion_mnist"] = "fashion_mnist"
+    folder: ClassVar[str] = "FashionMNIST"
