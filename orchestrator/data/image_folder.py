@@ -6,11 +6,11 @@ import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
-from pydantic import field_validator
+from pydantic import Field
 
 from orchestrator.data.dataset import Dataset, Split
 from orchestrator.data.images import ImageSet, ImageShape
@@ -28,8 +28,6 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 
 HELD_OUT_EVERY = 10
 
-MIN_SIDE_PX = 8
-
 
 class ImageFolder(Dataset):
     """All png, jpg, jpeg, bmp and webp images below ``root``, in the order of their paths.
@@ -37,34 +35,19 @@ class ImageFolder(Dataset):
     Every tenth image (the 10th, 20th, ...) is held out as the test set. Hidden files and folders are left
     out. The folder directly below ``root`` is an image's class; there are no classes when images lie in
     ``root`` itself. An image is turned as its EXIF orientation says, scaled until it just covers
-    ``image_size`` (height, width; one number for a square) and cropped to its middle; what is transparent
-    becomes white.
+    ``height`` x ``width`` pixels and cropped to its middle; what is transparent becomes white.
     """
 
     name: Literal["image_folder"] = "image_folder"
     root: str
-    image_size: tuple[int, int] = (32, 32)
+    height: int = Field(32, ge=8, le=4096)
+    width: int = Field(32, ge=8, le=4096)
     channels: Literal[1, 3] = 3
-
-    @field_validator("image_size", mode="before")
-    @classmethod
-    def _square_or_pair(cls, value: Any) -> Any:
-        """One form for each size, so that 64 and [64, 64] name the same trial; YAML has no tuples."""
-        if type(value) is int:
-            return (value, value)
-        return tuple(value) if isinstance(value, list) else value
-
-    @field_validator("image_size")
-    @classmethod
-    def _large_enough(cls, value: tuple[int, int]) -> tuple[int, int]:
-        if min(value) < MIN_SIDE_PX:
-            raise ValueError(f"height and width must be at least {MIN_SIDE_PX} pixels")
-        return value
 
     @property
     def shape(self) -> ImageShape:
         """As set."""
-        return ImageShape(self.channels, *self.image_size)
+        return ImageShape(self.channels, self.height, self.width)
 
     def count_images(self) -> int:
         """From the listing of the folder; no image is opened."""

@@ -23,8 +23,8 @@ SETTINGS = [
     ({"name": "mnist", "image_size": 32}, Mnist(image_size=32)),
     ({"name": "fashion_mnist", "root": "x"}, FashionMnist(root="x")),
     (
-        {"name": "image_folder", "root": "x", "image_size": [16, 24]},
-        ImageFolder(root="x", image_size=(16, 24)),
+        {"name": "image_folder", "root": "x", "height": 16, "width": 24},
+        ImageFolder(root="x", height=16, width=24),
     ),
 ]
 
@@ -53,11 +53,11 @@ def test_settings_survive_being_stored(_: object, settings: Dataset) -> None:
         ({"name": "mnist", "download": "yes"}, ("mnist", "download")),
         ({"name": "image_folder"}, ("image_folder", "root")),
         ({"name": "image_folder", "root": "x", "channels": 4}, ("image_folder", "channels")),
-        ({"name": "image_folder", "root": "x", "image_size": 7}, ("image_folder", "image_size")),
-        ({"name": "image_folder", "root": "x", "image_size": [16, 7]}, ("image_folder", "image_size")),
-        ({"name": "image_folder", "root": "x", "image_size": [16]}, ("image_folder", "image_size", 1)),
-        ({"name": "image_folder", "root": "x", "image_size": True}, ("image_folder", "image_size")),
-        ({"name": "image_folder", "root": "x", "image_size": "64"}, ("image_folder", "image_size")),
+        ({"name": "image_folder", "root": "x", "height": 7}, ("image_folder", "height")),
+        ({"name": "image_folder", "root": "x", "width": 7}, ("image_folder", "width")),
+        ({"name": "image_folder", "root": "x", "width": [16]}, ("image_folder", "width")),
+        ({"name": "image_folder", "root": "x", "height": True}, ("image_folder", "height")),
+        ({"name": "image_folder", "root": "x", "height": "64"}, ("image_folder", "height")),
     ],
 )
 def test_mistakes_are_placed(written: dict[str, Any], place: tuple[str | int, ...]) -> None:

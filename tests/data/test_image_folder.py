@@ -44,7 +44,7 @@ def hundred(tmp_path: Path) -> Path:
 
 class TestListing:
     def test_splits_share_nothing_and_miss_nothing(self, hundred: Path) -> None:
-        folder = ImageFolder(root=str(hundred), image_size=8, channels=1)
+        folder = ImageFolder(root=str(hundred), height=8, width=8, channels=1)
         train, test = (folder.load(split).pixels[:, 0, 0, 0].tolist() for split in ("train", "test"))
         assert test == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
         assert sorted(train + test) == list(range(100))
@@ -53,7 +53,7 @@ class TestListing:
 
     def test_max_images_opens_no_more_than_it_needs(self, hundred: Path) -> None:
         (hundred / "050.png").write_text("damaged")
-        folder = ImageFolder(root=str(hundred), image_size=8, channels=1, max_images=12)
+        folder = ImageFolder(root=str(hundred), height=8, width=8, channels=1, max_images=12)
         assert folder.size == 12
         assert folder.load().pixels[:, 0, 0, 0].tolist() == [*range(9), 10, 11, 12]
         assert len(folder.load("test")) == 10
@@ -62,7 +62,7 @@ class TestListing:
         for i, name in enumerate(("b/2.png", "a/x/1.jpg", "a/0.JPEG", "b/10.bmp", "c c/z.webp", "b/a.png")):
             save(tmp_path / name, 40 * i)
         theirs = datasets.ImageFolder(tmp_path)
-        ours = ImageFolder(root=str(tmp_path), image_size=16).load()
+        ours = ImageFolder(root=str(tmp_path), height=16, width=16).load()
         assert ours.labels is not None
         assert dict(zip(ours.pixels[:, 0, 8, 8].tolist(), ours.labels.tolist(), strict=True)) == {
             np.asarray(image)[8, 8, 0]: label for image, label in theirs
@@ -72,7 +72,7 @@ class TestListing:
     def test_held_out_labels_are_those_of_their_images(self, tmp_path: Path) -> None:
         for i in range(20):
             save(tmp_path / ("first" if i < 5 else "second") / f"{i:02d}.png", i)
-        test = ImageFolder(root=str(tmp_path), image_size=8, channels=1).load("test")
+        test = ImageFolder(root=str(tmp_path), height=8, width=8, channels=1).load("test")
         assert test.pixels[:, 0, 0, 0].tolist() == [9, 19]
         assert test.labels is not None
         assert test.labels.tolist() == [1, 1]
@@ -111,10 +111,10 @@ class TestPicture:
     @pytest.mark.parametrize("channels", [1, 3])
     def test_every_format_and_promised_shape(self, tmp_path: Path, suffix: str, channels: int) -> None:
         save(tmp_path / f"image{suffix}", (250, 100, 20), (40, 30))
-        folder = ImageFolder(root=str(tmp_path), image_size=(24, 32), channels=channels)
+        folder = ImageFolder(root=str(tmp_path), height=24, width=32, channels=channels)
         assert folder.shape == folder.load().shape == ImageShape(channels, 24, 32)
         expected = [250, 100, 20] if channels == 3 else [0.299 * 250 + 0.587 * 100 + 0.114 * 20]
-        assert np.abs(load_one(tmp_path, image_size=(24, 32), channels=channels) - expected).max() <= 4
+        assert np.abs(load_one(tmp_path, height=24, width=32, channels=channels) - expected).max() <= 4
 
     @pytest.mark.parametrize("suffix", ["png", "jpg"])
     @pytest.mark.parametrize("size", [(1200, 400), (400, 1200), (60, 20), (20, 60)])
@@ -127,7 +127,7 @@ class TestPicture:
         y, x = np.indices((height, width)) + 0.5
         outside = np.hypot(x - width / 2, y - height / 2) > radius
         Image.fromarray(outside.astype(np.uint8) * 255).save(tmp_path / f"circle.{suffix}", quality=95)
-        dark = 1 - load_one(tmp_path, image_size=target)[..., 0] / 255
+        dark = 1 - load_one(tmp_path, height=target[0], width=target[1])[..., 0] / 255
         # the image just covers the target, so this is the circle's diameter there
         diameter = 2 * radius * max(target[0] / height, target[1] / width)
         across, down = dark[dark.shape[0] // 2].sum(), dark[:, dark.shape[1] // 2].sum()
@@ -156,7 +156,7 @@ class TestPicture:
         exif = Image.Exif()
         exif[0x0112] = orientation
         stored.save(tmp_path / f"turned.{suffix}", exif=exif, quality=100)
-        seen = load_one(tmp_path, image_size=32, channels=1)[8::16, 8::16, 0]
+        seen = load_one(tmp_path, height=32, width=32, channels=1)[8::16, 8::16, 0]
         assert np.abs(seen - upright(quarters.astype(int))).max() <= 3
 
     def test_sixteen_bits_keep_their_greys(self, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_any_damage_gives_an_image_or_a_data_error(
         content[int(place * len(content))] = value
     path.write_bytes(content[: int(keep * len(content))])
     try:
-        loaded = ImageFolder(root=str(folder), image_size=16).load()
+        loaded = ImageFolder(root=str(folder), height=16, width=16).load()
     except DataError as error:
         loaded = error
     assert str(loaded).startswith(f"{path}: ") if isinstance(loaded, DataError) else len(loaded) == 1
