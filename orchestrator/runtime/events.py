@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ray import tune
@@ -101,5 +102,6 @@ class Reporter(tune.Callback):  # type: ignore[misc]
 
 def _cause(trial: Any) -> str:
     """The last line of what Tune keeps of the error: the exception itself."""
-    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
+    path = Path(trial.error_file or "")
+    lines = [line.strip() for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
     return lines[-1][:300] if lines else "no cause was reported"

@@ -66,6 +66,8 @@ def run_sweep(plan: Plan, store: Store, watchers: Sequence[Watcher]) -> Outcome:
                 name="sweep",
                 storage_path=str(Path(folder)),
                 failure_config=tune.FailureConfig(max_failures=header.resources.max_retries),
+                # Trials keep their own checkpoints: in the job's storage, where the next submission finds them.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 callbacks=[reporter],
                 verbose=0,
             ),
