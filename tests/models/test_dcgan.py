@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from orchestrator.data.images import ImageShape
+from orchestrator.models.dcgan import Dcgan
+from orchestrator.models.small_dcgan import SmallDcgan
+
+
+def sides(network: nn.Module, first: torch.Tensor) -> list[tuple[int, int]]:
+    """(feature maps, side) after each convolution of the network."""
+    found: list[tuple[int, int]] = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.register_forward_hook(lambda _module, _inputs, out: found.append((out.shape[1], out.shape[3])))
+    network.eval()(first)
+    return found
+
+
+@pytest.mark.parametrize(("side", "expected"), [(28, [(6, 7), (3, 14)]), (32, [(12, 4), (6, 8), (3, 16)])])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_width_is_that_next_to_the_image_and_doubles_inwards(
+    side: int, expected: list[tuple[int, int]], channels: int
+) -> None:
+    model, shape = Dcgan(kind="dcgan", latent_dim=5, width=3), ImageShape(channels, side, side)
+    assert sides(model.build_generator(shape), torch.zeros(1, 5)) == [*expected, (channels, side)]
+    assert sides(model.build_discriminator(shape), torch.zeros(1, *shape)) == [*expected[::-1], (1, 1)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_small_pair_has_the_widths_and_sides_of_experiment_a2(channels: int) -> None:
+    model, shape = SmallDcgan(kind="small_dcgan", latent_dim=5), ImageShape(channels, 28, 28)
+    generator = sides(model.build_generator(shape), torch.zeros(1, 5))
+    discriminator = sides(model.build_discriminator(shape), torch.zeros(1, *shape))
+    assert generator == [(256, 4), (128, 7), (64, 14), (channels, 28)]
+    assert discriminator == [(28, 14), (56, 7), (112, 4), (1, 1)]
+
+
+def test_the_smallest_and_a_usual_size_train() -> None:
+    shape = ImageShape(1, 28, 28)
+    for settings in ({"latent_dim": 1, "width": 1}, {"latent_dim": 100, "width": 64}):
+        model = Dcgan(kind="dcgan", **settings)
+        scores = model.build_discriminator(shape)(model.build_generator(shape)(torch.randn(2, model.latent_dim)))
+        scores.sum().backward()
+        assert scores.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "model", [Dcgan(kind="dcgan", width=2, latent_dim=5), SmallDcgan(kind="small_dcgan", latent_dim=5)]
+)
+def test_no_batch_norm_next_to_the_image_and_a_bias_only_where_there_is_none(model: Dcgan | SmallDcgan) -> None:
+    """A batch norm takes any bias before it away again."""
+    shape = ImageShape(1, 28, 28)
+    for network in (model.build_generator(shape), model.build_discriminator(shape)):
+        layers = [m for m in network.modules() if not isinstance(m, nn.Sequential)]
+        norms = [isinstance(after, nn.BatchNorm2d) for before, after in pairwise(layers) if hasattr(before, "stride")]
+        biases = [layer.bias is not None for layer in layers if hasattr(layer, "stride")]
+        assert biases == [not norm for norm in norms]
+    layers = [m for m in model.build_discriminator(shape).modules() if hasattr(m, "weight")]
+    assert not isinstance(layers[1], nn.BatchNorm2d)
+    layers = [m for m in model.build_generator(shape).modules() if hasattr(m, "weight")]
+    assert isinstance(layers[-1], nn.ConvTranspose2d)
+
+
+@pytest.mark.parametrize("width", [0, -3, 4097, 1.5, "64", True])
+def test_impossible_widths_are_refused(width: object) -> None:
+    with pytest.raises(ValidationError, match="width"):
+        Dcgan.model_validate({"kind": "dcgan", "width": width})
+
+
+def test_the_small_pair_has_no_width_and_only_one_size() -> None:
+    with pytest.raises(ValidationError, match="width"):
+        SmallDcgan.model_validate({"kind": "small_dcgan", "width": 64})
+    model = SmallDcgan(kind="small_dcgan")
+    assert model.reject(ImageShape(3, 28, 28)) is None
+    assert model.reject(ImageShape(1, 32, 32)) == "small_dcgan makes 28x28 images, the data's are 32x32"
+
+
+def test_dcgan_names_the_sizes_it_makes() -> None:
+    model = Dcgan(kind="dcgan")
+    assert model.reject(ImageShape(1, 28, 28)) is None
+    assert model.reject(ImageShape(3, 32, 32)) is None
+    assert model.reject(ImageShape(3, 64, 64)) == "dcgan makes 28x28 or 32x32 images, the data's are 64x64"
