@@ -1,0 +1,73 @@
+"""Which setting becomes a panel, a colour, a line style or a figure of its own."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.report.results import OBJECTIVE, SEED
+from orchestrator.report.tables import levels
+from orchestrator.report.text import described, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+PANELS, COLOURS, STYLES, GROUPS = 6, 7, 4, 4
+"""As many values of a setting as can still be told apart in one picture."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A setting and those of its values that are drawn; ``setting`` is None when there was none left to use."""
+
+    setting: str | None
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the cells of a study are spread over pictures; seeds are averaged, not told apart.
+
+    ``groups`` are the settings of each separate figure, ``left_out`` says what is not drawn.
+    """
+
+    panel: Axis
+    colour: Axis
+    style: Axis
+    groups: tuple[dict[str, Any], ...]
+    left_out: tuple[str, ...]
+
+
+def curve_layout(trials: pd.DataFrame, varying: Sequence[str], job: dict[str, Any], names: dict[str, str]) -> Layout:
+    """Panels by the objective if it varies, else by the first varying setting; then colours, then line styles.
+
+    Further settings give a figure for each combination that was run.
+    """
+    drawn = sorted((column for column in varying if column != SEED), key=lambda column: column != OBJECTIVE)
+    left_out: list[str] = []
+    axes = []
+    for position, cap in enumerate((PANELS, COLOURS, STYLES)):
+        if position >= len(drawn):
+            axes.append(Axis(None, (None,)))
+            continue
+        column = drawn[position]
+        values = levels(trials, column, job)
+        axes.append(Axis(column, tuple(values[:cap])))
+        if len(values) > cap:
+            left_out.append(
+                f"{names[column]}: the first {cap} of {len(values)} values are drawn, up to {values[cap - 1]}"
+            )
+    further = drawn[3:]
+    run = set(zip(*(trials[column] for column in further), strict=True)) if further else {()}
+    product = itertools.product(*(levels(trials, column, job) for column in further))
+    groups = [dict(zip(further, key, strict=True)) for key in product if key in run]
+    if len(groups) > GROUPS:
+        left_out.append(
+            f"{plural(len(groups) - GROUPS, 'combination')} of "
+            f"{', '.join(names[column] for column in further)}: drawn are the first {GROUPS} of {len(groups)}, "
+            f"up to {described(groups[GROUPS - 1], names)}"
+        )
+    return Layout(axes[0], axes[1], axes[2], tuple(groups[:GROUPS]), tuple(left_out))

@@ -1,0 +1,143 @@
+"""The report of a job: one HTML file that needs nothing but itself, and its figures as PNG files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from orchestrator.report import text
+from orchestrator.report.answer import DAMPED, VANISHED, answer
+from orchestrator.report.drawings import Curves, draw_curves, draw_samples, sample_matrix, sample_words
+from orchestrator.report.facts import Row, heads_of, notices, provenance, short_id, summary, trial_rows
+from orchestrator.report.results import SEED, Results, grid_axes, load
+from orchestrator.report.samples import Gallery, gallery, strip
+from orchestrator.report.tables import (
+    FAIR_SHARE,
+    REJECTED,
+    agreement,
+    gradient_rows,
+    is_saturation_study,
+    varying_settings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.store.location import Store
+
+INDEX = "report/index.html"
+FIGURES = "report/figures"
+FAILURES_SHOWN = 20
+
+
+def write_report(store: Store) -> str:
+    """Write the report of the job rooted at ``store``; returns the key of its page.
+
+    Figures of an earlier report that this one does not have are removed. Raises NotFoundError when the job has
+    no results, StorageError when they cannot be read or the report cannot be written.
+    """
+    results = load(store)
+    varying = varying_settings(results.trials, grid_axes(results.job))
+    names = text.short_names([*results.settings, SEED])
+    drawn = draw_curves(results, varying, names)
+    found = gallery(store, results, [column for column in varying if column != SEED])
+    page = render(results, varying, names, drawn, found)
+    figures = {f"{FIGURES}/{drawing.name}.png": drawing.wide for drawing in drawn.drawings}
+    figures |= {f"{FIGURES}/{name}.png": png for name, png in draw_samples(found.samples, names).items()}
+    for key, png in figures.items():
+        store.write(key, png)
+    store.write(INDEX, page.encode())
+    for key in store.keys(FIGURES):
+        if key not in figures:
+            store.delete(key)
+    return INDEX
+
+
+def render(results: Results, varying: Sequence[str], names: dict[str, str], drawn: Curves, found: Gallery) -> str:
+    """The page as HTML that loads nothing: its policy lets only its own style, script and images through."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("orchestrator", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "data_uri": _data_uri,
+        "number": text.number,
+        "percent": text.percent,
+        "setting": text.setting,
+        "short": short_id,
+        "words": lambda sample: sample_words(sample, names),
+    }
+    rows = trial_rows(results, varying)
+    return environment.get_template("page.html").render(
+        results=results,
+        title=str(results.job.get("name") or _first(results.trials["job"]) or "Report"),
+        description=str(results.job.get("description") or ""),
+        summary=summary(results, varying, names),
+        provenance=provenance(results),
+        notices=notices(results),
+        saturation=_saturation(results, varying, names),
+        drawn=drawn,
+        gallery=found,
+        matrix=sample_matrix(found.samples, names),
+        films=[(sample, strip(sample.frames)) for sample in found.samples if sample.frames],
+        heads=heads_of(rows, varying, names),
+        rows=rows,
+        failed=[(row, _settings(row, varying, names)) for row in rows if row.status == "failed"],
+        failures_shown=FAILURES_SHOWN,
+        style_hash=_policy_hash("page.css"),
+        script_hash=_policy_hash("page.js"),
+        size=_size,
+    )
+
+
+def _saturation(results: Results, varying: Sequence[str], names: dict[str, str]) -> dict[str, Any] | None:
+    """What the section on the generator's gradient shows; None when the study does not compare its losses."""
+    if not is_saturation_study(results.trials):
+        return None
+    rows = gradient_rows(results.trials, results.metrics, varying, results.job)
+    kinds = results.trials.get("training.g_optimizer.kind")
+    fit = agreement(results.trials)
+    return {
+        "answer": answer(rows, names, fit, [] if kinds is None else sorted(set(map(str, kinds)))),
+        "rows": rows,
+        "heads": [names[column] for column in rows[0].settings] if rows else [],
+        "left_out": int((results.trials["status"] != "finished").sum()),
+        "rejected": REJECTED,
+        "fair_share": FAIR_SHARE,
+        "vanished": VANISHED,
+        "damped": DAMPED,
+    }
+
+
+def _settings(row: Row, varying: Sequence[str], names: dict[str, str]) -> str:
+    return ", ".join(f"{names[column]} = {cell.shown}" for column, cell in zip(varying, row.cells, strict=False))
+
+
+def _first(values: Any) -> Any:
+    known = values.dropna()
+    return known.iloc[0] if len(known) else None
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the PNG's header."""
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+def _policy_hash(name: str) -> str:
+    """The hash by which the page's Content-Security-Policy knows its own inline file."""
+    content = resources.files("orchestrator.report").joinpath(name).read_bytes()
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content).digest()).decode()}'"

@@ -1,0 +1,166 @@
+"""The sample grids worth showing, small enough for a page."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from orchestrator.errors import NotFoundError
+from orchestrator.report.results import SEED
+from orchestrator.report.tables import by_setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from orchestrator.report.results import Results
+    from orchestrator.store.location import Store
+
+SHOWN = 36
+"""So many grids are shown at most, and FILMS of them with earlier epochs; the page says what is left out."""
+
+FILMS, FRAMES = 12, 6
+GRID_SIDE, FRAME_SIDE = 320, 128
+"""Longer sides are scaled down to this many pixels."""
+
+BUDGET = 5_000_000
+"""Bytes of PNG after which no further grid is shown."""
+
+_MOST_PIXELS = 64_000_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The pictures of one trial: ``pixels`` (h, w) or (h, w, 3) uint8 of its last epoch, ``png`` the same coded.
+
+    ``frames`` are the upper left quarters of the grids of ``frame_epochs``, in order; both empty without a film.
+    """
+
+    trial_id: str
+    settings: dict[str, Any]
+    seed: Any
+    epoch: int
+    pixels: NDArray[np.uint8]
+    png: bytes
+    frame_epochs: tuple[int, ...] = ()
+    frames: tuple[NDArray[np.uint8], ...] = ()
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The samples to show, one a cell of the grid, how many cells are left out, and what was wrong with others."""
+
+    samples: tuple[Sample, ...]
+    left_out: int
+    problems: tuple[str, ...]
+
+
+def gallery(store: Store, results: Results, by: Sequence[str]) -> Gallery:
+    """For each cell of equal settings ``by``: the last epoch's grid of the first seed that has a readable one."""
+    samples: list[Sample] = []
+    problems: list[str] = []
+    left_out = size = 0
+    for settings, cell in by_setting(results.trials, by, results.job):
+        if len(samples) >= SHOWN or size > BUDGET:
+            left_out += any(trial in results.samples for trial in cell["trial_id"])
+            continue
+        film = len(samples) < FILMS
+        for trial, seed in _by_seed(cell):
+            found = _sample(store, trial, settings, seed, results.samples.get(trial, {}), problems, film=film)
+            if found:
+                samples.append(found)
+                size += len(found.png)
+                break
+    return Gallery(tuple(samples), left_out, tuple(problems))
+
+
+def _by_seed(cell: pd.DataFrame) -> list[tuple[str, Any]]:
+    """Trial ids and seeds in the order of the seeds; trials that failed come last, whatever their seed."""
+    seeds = cell[SEED].tolist() if SEED in cell else [None] * len(cell)
+    rows = zip(cell["trial_id"], seeds, cell["status"] == "failed", strict=True)
+    return [(trial, seed) for trial, seed, _ in sorted(rows, key=lambda row: (row[2], row[1] is None, row[1] or 0))]
+
+
+def _sample(
+    store: Store,
+    trial: str,
+    settings: dict[str, Any],
+    seed: Any,
+    keys: Mapping[int, str],
+    problems: list[str],
+    *,
+    film: bool,
+) -> Sample | None:
+    for epoch in sorted(keys, reverse=True):
+        grid = _read(store, keys[epoch], problems)
+        if grid is not None:
+            break
+    else:
+        return None
+    pixels = _small(grid, GRID_SIDE)
+    frame_epochs, frames = [], []
+    for shown in _spread([e for e in sorted(keys) if e <= epoch]) if film else []:
+        earlier = grid if shown == epoch else _read(store, keys[shown], problems)
+        if earlier is not None:
+            quarter = earlier.crop((0, 0, max(1, earlier.width // 2), max(1, earlier.height // 2)))
+            frame_epochs.append(shown)
+            frames.append(_small(quarter, FRAME_SIDE))
+    if len(frames) < 2:
+        frame_epochs, frames = [], []
+    return Sample(
+        trial, settings, seed, epoch, pixels, _png(Image.fromarray(pixels)), tuple(frame_epochs), tuple(frames)
+    )
+
+
+def _spread(epochs: Sequence[int]) -> list[int]:
+    """FRAMES of the epochs at most, evenly spaced, first and last among them."""
+    if len(epochs) <= FRAMES:
+        return list(epochs)
+    return [epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, FRAMES)]
+
+
+def _read(store: Store, key: str, problems: list[str]) -> Image.Image | None:
+    """The picture below ``key`` as grey or RGB; None, and a line in ``problems``, when it cannot be shown."""
+    try:
+        with Image.open(io.BytesIO(store.read(key)), formats=["PNG"]) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                problems.append(f"{key}: {image.width} x {image.height} pixels are too many to show")
+                return None
+            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip, not scale
+                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+    except NotFoundError:
+        problems.append(f"{key}: gone since the folder was listed")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        problems.append(f"{key}: not a readable PNG")
+    return None
+
+
+def _small(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    if max(image.size) > side:
+        image = image.copy()
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def strip(frames: Sequence[NDArray[np.uint8]]) -> bytes:
+    """The frames side by side, 4 white pixels apart, as one PNG; each is (h, w) or (h, w, 3)."""
+    height = max(frame.shape[0] for frame in frames)
+    width = max(frame.shape[1] for frame in frames)
+    mode = "L" if all(frame.ndim == 2 for frame in frames) else "RGB"
+    image = Image.new(mode, (len(frames) * (width + 4) - 4, height), color="white")
+    for place, frame in enumerate(frames):
+        image.paste(Image.fromarray(frame).convert(mode), (place * (width + 4), 0))
+    return _png(image)

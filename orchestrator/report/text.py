@@ -1,0 +1,101 @@
+"""How values are written for a reader: numbers, shares, times, names of settings."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NOTHING = "–"
+
+
+def number(value: object) -> str:
+    """Four significant digits for a fraction, all digits for a whole number, a dash for none."""
+    if value is None or isinstance(value, str):
+        return value or NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return str(value)
+    if not math.isfinite(value):
+        return NOTHING if math.isnan(value) else str(value)
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}".replace(",", "\u202f") if abs(value) >= 10_000 else str(int(value))
+    return f"{value:#.4g}".removesuffix(".") if 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
+
+
+def setting(value: object) -> str:
+    """A setting's value as the job file has it: no rounding, ``not set`` where the kind has no such setting."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as a percentage that never rounds to 0 % or to 100 % what is neither."""
+    if 0 < share < 1e-6:
+        return "under 0.0001\u00a0%"
+    if 0.9999 < share < 1:
+        return "over 99.99\u00a0%"
+    digits = (
+        f"{100 * share:.2f}" if 0.99 < share < 1 else f"{100 * share:.3g}" if share >= 0.01 else f"{100 * share:.2g}"
+    )
+    return f"{digits}\u00a0%"
+
+
+def duration(seconds: float) -> str:
+    """A time in the two largest units that it fills, from days down to seconds."""
+    if not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    parts = [("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)]
+    shown: list[str] = []
+    rest = round(seconds)
+    for unit, size in parts:
+        count, rest = divmod(rest, size)
+        if count or shown:
+            shown.append(f"{count} {unit}")
+    return " ".join(shown[:2])
+
+
+def listing(items: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    words = list(items)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def short_names(columns: Iterable[str]) -> dict[str, str]:
+    """The shortest unambiguous name of each dotted setting: ``training.d_steps`` -> ``d_steps``.
+
+    A last part ``kind`` says nothing by itself: ``objective.kind`` -> ``objective``.
+    """
+    paths = {column: _meaningful(column) for column in columns}
+    lengths = dict.fromkeys(paths, 1)
+    while True:
+        names = {column: ".".join(parts[-lengths[column] :]) for column, parts in paths.items()}
+        taken = list(names.values())
+        unclear = [c for c in paths if taken.count(names[c]) > 1 and lengths[c] < len(paths[c])]
+        if not unclear:
+            return names
+        for column in unclear:
+            lengths[column] += 1
+
+
+def _meaningful(column: str) -> list[str]:
+    parts = column.split(".")
+    return parts[:-1] if len(parts) > 1 and parts[-1] == "kind" else parts
+
+
+def described(settings: dict[str, object], names: dict[str, str]) -> str:
+    """``objective = saturating, d_steps = 3``."""
+    return ", ".join(f"{names[column]} = {setting(value)}" for column, value in settings.items())
