@@ -17,8 +17,16 @@ The command line prints the message and nothing else. An error that is not an Or
 from __future__ import annotations
 
 
+def one_line(text: str) -> str:
+    """``text`` with line breaks and all else that cannot be printed written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class OrchError(Exception):
-    """The root of what users meet; its text is one line."""
+    """The root of what users meet; its text is one line, whatever names and values it quotes."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class SettingsError(OrchError):
@@ -26,7 +34,8 @@ class SettingsError(OrchError):
 
     def __init__(self, source: str, key: str, problem: str) -> None:
         self.source, self.key, self.problem = source, key, problem
-        super().__init__(f"{source}: {key}: {problem}" if key else f"{source}: {problem}")
+        shown = key if len(key) <= 200 else f"{key[:197]}..."
+        super().__init__(f"{source}: {shown}: {problem}" if key else f"{source}: {problem}")
 
 
 class DataError(OrchError):

@@ -7,13 +7,12 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.errors import NotFoundError, StorageError
 from orchestrator.plan.ledger import provenance
 from orchestrator.spec.job import make_job
-from orchestrator.spec.yaml_file import parse_yaml
+from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 
 if TYPE_CHECKING:
     from orchestrator.spec.job import Job
@@ -28,7 +27,7 @@ STALE_S = 60.0
 def write_job(store: Store, job: Job) -> None:
     """Keep the resolved job and what ran it; the last submission's takes the place of those before."""
     content = {**job.resolved(), "provenance": provenance()}
-    store.write(JOB_KEY, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+    store.write(JOB_KEY, dump_yaml(content).encode())
 
 
 def read_job(store: Store) -> Job:

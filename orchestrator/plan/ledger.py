@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
+from orchestrator.errors import StorageError
 from orchestrator.plan.retry import FailureKind
 from orchestrator.spec.columns import trial_columns
 from orchestrator.spec.identity import SPEC_VERSION, flatten
@@ -46,16 +47,16 @@ class Ended:
 def read_ledger(store: Store) -> dict[str, Ended]:
     """Every ended trial of the job whose root is ``store``, by trial id. Raises StorageError."""
     columns = ["trial_id", "status", "error", "error_kind", "images_per_second", "device"]
-    return {
-        row["trial_id"]: Ended(
-            Status(row["status"]),
-            row["error"],
-            FailureKind(row["error_kind"]) if row["error_kind"] else None,
-            row["images_per_second"],
-            row["device"],
-        )
-        for row in read_table(store, "trials", columns).to_pylist()
-    }
+    return {row["trial_id"]: _ended(row, store) for row in read_table(store, "trials", columns).to_pylist()}
+
+
+def _ended(row: Mapping[str, Any], store: Store) -> Ended:
+    try:
+        status, kind = Status(row["status"]), FailureKind(row["error_kind"]) if row["error_kind"] else None
+    except ValueError as error:
+        key = f"trials/{row['trial_id']}.parquet"
+        raise StorageError(f"{store.uri}/{key}: {error}; delete the file to run the trial again") from error
+    return Ended(status, row["error"], kind, row["images_per_second"], row["device"])
 
 
 def record(
@@ -86,11 +87,15 @@ def record(
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Versions of what computes the results and the commit of the current folder (None outside git)."""
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
+    """Versions of what computes the results and the commit of the current folder (None outside git or without it)."""
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
+        commit = git.stdout.strip() if git.returncode == 0 else None
+    except FileNotFoundError:
+        commit = None
     return {
         "spec_version": SPEC_VERSION,
         "orch_version": __version__,
         "torch_version": version("torch"),
-        "git_commit": git.stdout.strip() if git.returncode == 0 else None,
+        "git_commit": commit,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from dataclasses import dataclass
@@ -39,10 +40,16 @@ class Placement:
 def this_machine() -> Machine:
     """The processors this process may run on and the NVIDIA GPUs it may see, without importing torch."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     present = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    gpus = present if visible is None else min(present, len([v for v in visible.split(",") if v.strip()]))
-    return Machine(cpus, gpus)
+    return Machine(cpus, min(present, _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), present)))
+
+
+def _visible(devices: str | None, present: int) -> int:
+    """GPUs that CUDA_VISIBLE_DEVICES leaves; CUDA ends the list at its first empty or negative entry."""
+    if devices is None:
+        return present
+    entries = (entry.strip() for entry in devices.split(","))
+    return len(list(itertools.takewhile(lambda entry: entry and not entry.startswith("-"), entries)))
 
 
 def place(resources: Resources, machine: Machine) -> Placement:

@@ -86,7 +86,5 @@ def label(changes: dict[str, Any]) -> str:
 
 def _last_steps(store: Store) -> dict[str, int]:
     """The last logged step of each trial that has logged any."""
-    last: dict[str, int] = {}
-    for row in read_table(store, "metrics", ["trial_id", "step"]).to_pylist():
-        last[row["trial_id"]] = max(last.get(row["trial_id"], 0), row["step"])
-    return last
+    last = read_table(store, "metrics", ["trial_id", "step"]).group_by("trial_id").aggregate([("step", "max")])
+    return {row["trial_id"]: row["step_max"] or 0 for row in last.to_pylist()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from dataclasses import dataclass
@@ -69,25 +68,41 @@ def _read_axis(name: str, values: Any, source: str) -> Axis:
             if path.split(".")[0] not in VARIED_SECTIONS:
                 allowed = did_you_mean(path.split(".")[0], list(VARIED_SECTIONS))
                 raise SettingsError(source, f"{key}: {path}", f"cannot be varied; {allowed}")
+        for path, other in itertools.combinations(value, 2):
+            if _overlap(path, other):
+                raise SettingsError(source, f"{key}: {other}", f"is set by {path} in the same entry too")
     return Axis(name, tuple(values))
 
 
-def cells(sections: dict[str, Any], axes: tuple[Axis, ...]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Every cell of the grid: its raw sections, and the paths that the axes set in it with their values."""
+def cells(
+    sections: dict[str, Any], axes: tuple[Axis, ...], source: str
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Every cell of the grid: its raw sections, and the paths that the axes set in it with their values.
+
+    Cells share what the axes leave as it is. Raises SettingsError for a path that leads through a plain value.
+    """
     for combination in itertools.product(*(axis.entries for axis in axes)):
         changes = {path: value for entry in combination for path, value in entry.items()}
-        cell = copy.deepcopy(sections)
+        cell = sections
         for path, value in changes.items():
-            set_path(cell, path, copy.deepcopy(value))
+            cell = with_path(cell, path, value, source)
         yield cell, changes
 
 
-def set_path(raw: dict[str, Any], path: str, value: Any) -> None:
-    """Set a dotted path in nested mappings, which are made where they are missing."""
+def with_path(raw: dict[str, Any], path: str, value: Any, source: str) -> dict[str, Any]:
+    """``raw`` with a dotted path set in its nested mappings, which are made where they are missing.
+
+    Only mappings along the path are new: YAML's aliases make one object of several places, so that none may be
+    changed. Raises SettingsError where a value on the way is no mapping.
+    """
     *parents, last = path.split(".")
-    for parent in parents:
-        below = raw.get(parent)
+    changed = here = dict(raw)
+    for depth, parent in enumerate(parents, start=1):
+        below = here.get(parent, {})
         if not isinstance(below, dict):
-            below = raw[parent] = {}
-        raw = below
-    raw[last] = value
+            problem = f"cannot be set: {'.'.join(parents[:depth])} is {show(below)}, expected keys and values"
+            raise SettingsError(source, path, problem)
+        copied = here[parent] = dict(below)
+        here = copied
+    here[last] = value
+    return changed

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
-from orchestrator.spec.grid import VARIED_SECTIONS, Axis, cells, read_axes, set_path
+from orchestrator.spec.grid import VARIED_SECTIONS, Axis, cells, read_axes, with_path
 from orchestrator.spec.identity import trial_id
-from orchestrator.spec.messages import did_you_mean, explain
+from orchestrator.spec.messages import did_you_mean, explain, show
 from orchestrator.spec.yaml_file import parse_yaml, read_yaml_file
 from orchestrator.training.settings import TrialSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _S = TypeVar("_S", bound=Settings)
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+        raise ValueError(f"got {show(name)}, expected 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_plain)]
+"""Names a folder: nothing in it can lead elsewhere or differ between file systems."""
 Signal = Literal[
     "d_loss",
     "g_loss",
@@ -66,6 +76,9 @@ class Header(Settings):
     storage: str = Field("results", min_length=1, max_length=1000)
 
 
+_KEYS = [*Header.model_fields, *VARIED_SECTIONS, "grid"]
+
+
 @dataclass(frozen=True)
 class Trial:
     """One cell of the grid, resolved; ``changes`` are the dotted paths that the grid set in it."""
@@ -102,14 +115,24 @@ def load_job(path: Path, overrides: Iterable[str] = ()) -> Job:
     return make_job(read_yaml_file(path), str(path), overrides)
 
 
-def make_job(raw: dict[str, Any], source: str, overrides: Iterable[str] = ()) -> Job:
+def make_job(raw: Mapping[str, Any], source: str, overrides: Iterable[str] = ()) -> Job:
     """Validate the raw content of a job file, named ``source`` in errors. Raises SettingsError."""
-    allowed = [*Header.model_fields, *VARIED_SECTIONS, "grid"]
+    raw, overridden = dict(raw), []
     for text in overrides:
-        _override(raw, text, allowed)
+        path, raw = _override(raw, text, source)
+        overridden.append(path)
+    try:
+        return _make_job(raw, source)
+    except SettingsError as error:
+        if any(error.key == path or error.key.startswith((f"{path}.", f"{path}:")) for path in overridden):
+            raise SettingsError("--set", error.key, error.problem) from error
+        raise
+
+
+def _make_job(raw: dict[str, Any], source: str) -> Job:
     for key in raw:
-        if key not in allowed:
-            raise SettingsError(source, key, f"unknown key; {did_you_mean(key, allowed)}")
+        if key not in _KEYS:
+            raise SettingsError(source, key, f"unknown key; {did_you_mean(key, _KEYS)}")
     header = _validated(Header, {key: raw[key] for key in raw if key in Header.model_fields}, source)
     sections = {key: raw[key] for key in VARIED_SECTIONS if key in raw}
     axes = read_axes(raw["grid"], source) if "grid" in raw else ()
@@ -124,43 +147,47 @@ def make_job(raw: dict[str, Any], source: str, overrides: Iterable[str] = ()) ->
 def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tuple[Trial, ...]:
     """Every distinct trial: cells of the grid that come to the same settings are one trial."""
     found: dict[str, Trial] = {}
-    for cell, changes in cells(sections, axes):
-        settings = _validated(TrialSettings, cell, source, changes)
+    axis_of = {path: axis.name for axis in axes for path in axis.paths}
+    for cell, changes in cells(sections, axes, source):
+        settings = _validated(TrialSettings, cell, source, axis_of)
         trial = Trial(trial_id(settings), settings, changes)
         found.setdefault(trial.id, trial)
     return tuple(found.values())
 
 
-def _validated(model: type[_S], raw: dict[str, Any], source: str, changes: Iterable[str] = ()) -> _S:
+def _validated(model: type[_S], raw: dict[str, Any], source: str, axis_of: Mapping[str, str] | None = None) -> _S:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         key, problem = explain(error, raw, model)
-        varied = next((path for path in changes if key == path or key.startswith(path + ".")), None)
-        raise SettingsError(source, f"grid.{key}" if varied else key, problem) from error
+        for path, axis in (axis_of or {}).items():
+            if key == path or key.startswith(path + "."):
+                key = f"grid.{key}" if axis == path else f"grid.{axis}: {key}"
+                break
+        raise SettingsError(source, key, problem) from error
 
 
-def _override(raw: dict[str, Any], text: str, allowed: list[str]) -> None:
-    """Set one ``path=value``; a path that the grid varied is varied no longer."""
+def _override(raw: dict[str, Any], text: str, source: str) -> tuple[str, dict[str, Any]]:
+    """The path of one ``path=value``, and ``raw`` with it; a path that the grid varied is varied no longer."""
     path, separator, value_text = text.partition("=")
     path = path.strip()
     if not separator or not path or not all(path.split(".")):
         raise SettingsError("--set", text, "expected path=value, such as training.epochs=5")
-    if path.split(".")[0] not in allowed:
-        raise SettingsError("--set", path, f"unknown key; {did_you_mean(path.split('.')[0], allowed)}")
+    if path.split(".")[0] not in _KEYS:
+        raise SettingsError("--set", path, f"unknown key; {did_you_mean(path.split('.')[0], _KEYS)}")
     value = parse_yaml(value_text, f"--set {path}")
     grid = raw.get("grid")
     if path.startswith("grid."):
-        raw["grid"] = {**(grid if isinstance(grid, dict) else {}), path.removeprefix("grid."): value}
-        return
+        axes = grid if isinstance(grid, dict) else {}
+        return path, {**raw, "grid": {**axes, path.removeprefix("grid."): value}}
     if isinstance(grid, dict) and path in grid:
         remaining = {axis: values for axis, values in grid.items() if axis != path}
-        raw.pop("grid")
+        raw = {key: section for key, section in raw.items() if key != "grid"}
         if remaining:
             raw["grid"] = remaining
     elif isinstance(grid, dict):
         _reject_linked(path, grid)
-    set_path(raw, path, value)
+    return path, with_path(raw, path, value, source)
 
 
 def _reject_linked(path: str, grid: dict[str, Any]) -> None:

@@ -18,6 +18,11 @@ _EXPECTED = {
     "float_type": "a number",
     "finite_number": "a finite number",
     "string_type": "text",
+    "string_unicode": "text",
+    "string_too_short": "at least {min_length} character",
+    "string_too_long": "at most {max_length} characters",
+    "tuple_type": "a list",
+    "too_long": "a list of {max_length} values",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "keys and values",
@@ -27,9 +32,7 @@ _EXPECTED = {
     "greater_than_equal": "a number >= {ge}",
     "less_than": "a number < {lt}",
     "less_than_equal": "a number <= {le}",
-    "string_pattern_mismatch": "text that matches {pattern}",
     "literal_error": "{expected}",
-    "union_tag_invalid": "{expected_tags}",
 }
 
 
@@ -60,16 +63,17 @@ def _path(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
 def _problem(details: ErrorDetails, path: tuple[int | str, ...], raw: Any, model: type[BaseModel]) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "missing":
-        return "is missing"
+        return _missing(details["loc"], model)
     if kind == "union_tag_not_found":
-        return f"is missing, expected {_tags(details['loc'], model)}"
+        return f"is missing; allowed: {', '.join(_tags(details['loc'], model))}"
     if kind == "extra_forbidden":
         return _unknown_key(str(path[-1]), details["loc"], model)
     if kind == "value_error":
         return str(context["error"])
     value = details["input"]
     if kind == "union_tag_invalid":
-        value = context["tag"]
+        value = value[path[-1]]
+        return f"got {show(value)}; {did_you_mean(str(value), _tags(details['loc'], model))}"
     expected = _EXPECTED[kind].format(**context) if kind in _EXPECTED else details["msg"]
     return f"got {show(value)}, expected {expected}"
 
@@ -92,10 +96,19 @@ def _unknown_key(key: str, loc: tuple[int | str, ...], model: type[BaseModel]) -
     return f"unknown key; {did_you_mean(key, list(section.model_fields))}" if section else "unknown key"
 
 
-def _tags(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+def _missing(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    """A section's absence with what could stand there; a plain value speaks for itself by its key."""
     parent = _model_at(loc[:-1], model)
-    kinds = _kinds(parent.model_fields[str(loc[-1])]) if parent else {}
-    return " or ".join(repr(tag) for tag in kinds)
+    field = parent.model_fields.get(str(loc[-1])) if parent else None
+    if field is None or field.discriminator is None:
+        return "is missing"
+    return f"is missing, expected {field.discriminator}: {' | '.join(_tags(loc, model))}"
+
+
+def _tags(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """The kinds of section that may stand at a location."""
+    parent = _model_at(loc[:-1], model)
+    return list(_kinds(parent.model_fields[str(loc[-1])])) if parent else []
 
 
 def _model_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseModel] | None:

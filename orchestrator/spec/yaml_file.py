@@ -6,11 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from orchestrator.errors import SettingsError
+from orchestrator.spec.messages import show
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable
     from pathlib import Path
 
 MAX_BYTES = 1_000_000
@@ -19,42 +21,88 @@ MAX_NODES = 1_000_000
 
 _MAX_DEPTH = 50
 
+_DIGITS = list("-+0123456789")
+_SCALARS: dict[str, tuple[str, list[str], Callable[[str], Any]]] = {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""], lambda text: None),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF"), lambda text: text.lower() == "true"),
+    "int": (r"[-+]?[0-9]{1,300}", _DIGITS, int),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        [*_DIGITS, "."],
+        lambda text: float(re.sub(r"\.(?=[in])", "", text.lower())),
+    ),
+}
+"""What a plain scalar may be besides text: its pattern, the characters it begins with, its value.
+
+YAML 1.2's core schema (yaml.org/spec/1.2.2, section 10.3.2) without octal and hexadecimal numbers: ``2e-4`` is a
+number, ``010`` is ten, ``on`` and ``2026-01-01`` are text.
+"""
+
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with the numbers of YAML 1.2 (``2e-4``) and an error for a key that stands twice."""
+    """Text, lists, mappings with text keys, and the scalars above; any other tag is an error."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - replaces the base class's
+    yaml_constructors = {}  # noqa: RUF012
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes the text that YAML 1.1 or the reader above would take for something else."""
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
+def _constructor(tag: str, pattern: str, value_of: Callable[[str], Any]) -> Callable[[_Loader, Any], Any]:
+    def construct(loader: _Loader, node: Any) -> Any:
+        text = loader.construct_scalar(node)
+        if not re.fullmatch(pattern, text):
+            raise ConstructorError(None, None, f"{show(text)} is no {tag}", node.start_mark)
+        return value_of(text)
+
+    return construct
+
+
+def _mapping(loader: _Loader, node: yaml.Node) -> dict[str, Any]:
+    if not isinstance(node, yaml.MappingNode):
+        raise ConstructorError(None, None, "expected keys and values", node.start_mark)
+    mapping: dict[str, Any] = {}
+    for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not text", key_node.start_mark)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
+            raise ConstructorError(None, None, f"key {show(key)} is not text", key_node.start_mark)
+        if key in mapping:
+            raise ConstructorError(None, None, f"key {show(key)} stands twice", key_node.start_mark)
+        mapping[key] = loader.construct_object(value_node, deep=True)
+    return mapping
 
 
+def _list(loader: _Loader, node: Any) -> list[Any]:
+    return loader.construct_sequence(node, deep=True)
+
+
+def _refuse(loader: _Loader, node: yaml.Node) -> Any:
+    raise ConstructorError(None, None, f"tag {show(node.tag)} is not allowed", node.start_mark)
+
+
+for _tag, (_pattern, _first, _value_of) in _SCALARS.items():
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _constructor(_tag, _pattern, _value_of))
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
+_Loader.add_constructor("tag:yaml.org,2002:str", _constructor("text", "(?s:.*)", str))
+_Loader.add_constructor("tag:yaml.org,2002:seq", _list)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_Loader.add_constructor(None, _refuse)
 
 
 def read_yaml_file(path: Path) -> dict[str, Any]:
     """The mapping in a file. Raises SettingsError: no file, too large, not YAML, or no mapping."""
     try:
-        if path.is_file() and path.stat().st_size > MAX_BYTES:
-            size = path.stat().st_size / 1e6
-            raise SettingsError(str(path), "", f"is {size:.1f} MB, expected a job file of at most 1 MB")
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SettingsError(str(path), "", f"cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise SettingsError(str(path), "", "is too large, expected a job file of at most 1 MB")
+    try:
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise SettingsError(str(path), "", f"is not UTF-8 text (byte {error.start})") from error
     value = parse_yaml(text, str(path))
@@ -64,9 +112,12 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """The one value in ``text``; ``source`` names it in errors. Raises SettingsError."""
-    loader = _Loader(text)
+    """The one value in ``text``; ``source`` names it in errors. Raises SettingsError.
+
+    What an alias repeats is one object, in every place: copy before changing.
+    """
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
@@ -74,18 +125,19 @@ def parse_yaml(text: str, source: str) -> Any:
             raise SettingsError(source, "", f"anchors expand to more than {MAX_NODES:,} values")
         return loader.construct_document(node)
     except RecursionError as error:
-        raise SettingsError(source, "", f"is nested deeper than {_MAX_DEPTH} levels") from error
+        raise SettingsError(source, "", f"is nested deeper than {_MAX_DEPTH} levels, or within itself") from error
+    except yaml.reader.ReaderError as error:
+        place = f"line {text.count(chr(10), 0, error.position) + 1}"
+        raise SettingsError(source, place, f"not valid YAML: character {text[error.position]!r}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise SettingsError(source, place, f"not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(source, "", f"not valid YAML: {' '.join(str(error).split())}") from error
-    except ValueError as error:
-        # Well-formed scalars without a value, such as the date 2026-99-99.
-        raise SettingsError(source, "", f"not valid YAML: {error}") from error
-    finally:
-        loader.dispose()
+
+
+def dump_yaml(value: Any) -> str:
+    """``value`` as YAML which ``parse_yaml`` reads back as it was, and readers of YAML 1.1 too."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def _expanded(node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:

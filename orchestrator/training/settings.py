@@ -75,7 +75,7 @@ class TrialSettings(Settings):
     @model_validator(mode="after")
     def _go_together(self) -> TrialSettings:
         if problem := self.model.reject(self.data.shape):
-            raise ValueError(problem)
+            raise ValueError(f"model: {problem}")
         return self
 
     @property
