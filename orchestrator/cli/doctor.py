@@ -70,6 +70,8 @@ def _run(name: str, check: Callable[[], Finding]) -> Finding:
         return check()
     except OrchError as error:
         return Finding(False, str(error))
+    except ImportError as error:
+        return Finding(False, f"{error}; install with: pip install torch torchvision 'ray[default,train,tune]'")
 
 
 def _job_checks(path: Path, overrides: list[str]) -> list[tuple[str, Callable[[], Finding]]]:
@@ -97,11 +99,8 @@ def _python() -> Finding:
 
 
 def _torch() -> Finding:
-    try:
-        torch = importlib.import_module("torch")
-        importlib.import_module("torchvision")
-    except ImportError as error:
-        return Finding(False, f"{error}; install with: pip install torch torchvision")
+    torch = importlib.import_module("torch")
+    importlib.import_module("torchvision")
     return Finding(True, f"{torch.__version__}, {torch.get_num_threads()} threads")
 
 
@@ -124,11 +123,8 @@ def _ray() -> Finding:
     from orchestrator.plan.placement import this_machine
     from orchestrator.runtime.local import local_ray, ray_version
 
-    try:
-        with local_ray(this_machine()):
-            return Finding(True, f"{ray_version()} starts on this machine")
-    except ImportError as error:
-        return Finding(False, f'{error}; install with: pip install "ray[default,train,tune]"')
+    with local_ray(this_machine()):
+        return Finding(True, f"{ray_version()} starts on this machine")
 
 
 def _storage(uri: str) -> Finding:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from orchestrator.cli.console import duration, out
 from orchestrator.cli.options import AsJson, JobName, Storage, find_job
+from orchestrator.errors import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +37,7 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
         table.add_column(heading, overflow="fold")
     for trial in state.trials[:_ROWS]:
         done = f"{trial.step}/{trial.total_steps} steps"
-        table.add_row(trial.id, escape(trial.label), trial.state, done, Text(trial.error or ""))
+        table.add_row(trial.id, one_line(trial.label), trial.state, done, one_line(trial.error or ""))
     out.print(table)
     if len(state.trials) > _ROWS:
         out.print(f"... and {len(state.trials) - _ROWS} more (--json lists them all)")
@@ -93,7 +92,7 @@ def _print_rows(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int
     for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(_cell(row[name])) for name in names))
+        table.add_row(*(_cell(row[name]) for name in names))
     out.print(table)
     out.print(f"{total} rows" if total <= _ROWS else f"{_ROWS} of {total} rows; --csv, --json, --parquet give all")
 
@@ -112,7 +111,7 @@ _LESS = {
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
 
 
 def _print_schema() -> None:

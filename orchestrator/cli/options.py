@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +25,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script to
 
 
 def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
-    """The overrides, with the option --storage as one of them."""
-    return [*(overrides or []), *([f"storage={storage}"] if storage is not None else [])]
+    """The overrides, with the option --storage as one of them, quoted: a folder's name need not be YAML."""
+    quoted = [f"storage={json.dumps(storage, ensure_ascii=False)}"] if storage is not None else []
+    return [*(overrides or []), *quoted]
 
 
 def find_job(job: str, storage: str | None) -> Store:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.console import duration
+from orchestrator.errors import one_line
 from orchestrator.plan.plan import CellState
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def plan_table(plan: Plan) -> Group:
     table.add_column("estimate", justify="right")
     table.add_column("note", overflow="fold")
     for cell in plan.cells[:_SHOWN]:
-        values = [escape(str(cell.trial.changes.get(path, ""))) for path in paths]
+        values = [one_line(str(cell.trial.changes.get(path, ""))) for path in paths]
         estimate = duration(cell.device_s) if cell.state is CellState.NEW else ""
         state = Text(cell.state, style=_STYLE[cell.state])
         table.add_row(cell.trial.id, state, *values, estimate, Text(_note(cell)))
@@ -81,5 +81,5 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 def _note(cell: Cell) -> str:
     if cell.error:
-        return cell.error
+        return one_line(cell.error)
     return "goes on from its checkpoint" if cell.resumes else ""
