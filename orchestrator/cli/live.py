@@ -52,9 +52,12 @@ class _Sweep:
         self.running: dict[str, Event] = {}
         self.ended: dict[str, Event] = {}
         self.began = time.monotonic()
+        self.first_step: float | None = None
 
     def update(self, event: Event) -> None:
         """Note where a trial stands."""
+        if event.step and self.first_step is None:
+            self.first_step = time.monotonic()
         if event.ended is None:
             self.running[event.trial.id] = event
         else:
@@ -77,8 +80,9 @@ class _Sweep:
         gone = time.monotonic() - self.began
         failed = sum(event.error is not None for event in self.ended.values())
         text = Text(f"{len(self.ended)}/{len(self.changes)} trials, {duration(gone)}")
-        if 0.02 < self.done < 1:
-            text.append(f", {duration(gone / self.done - gone)} to go")
+        if self.first_step is not None and 0.02 < self.done < 1:
+            working = time.monotonic() - self.first_step
+            text.append(f", {duration(working / self.done - working)} to go")
         if failed:
             text.append(f", {failed} failed", style="bold red")
         return text

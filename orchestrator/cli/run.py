@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,7 +31,7 @@ def validate(job_file: JobFile, overrides: Overrides = None) -> None:
     from orchestrator.spec.job import load_job
 
     job = load_job(job_file, overrides or [])
-    out.print(f"{job_file}: {job.header.name} is valid and makes {_count(len(job.trials), 'trial')}")
+    out.print(f"{job_file}: {job.header.name} is valid and makes {_count(len(job.trials), 'trial')}", soft_wrap=True)
 
 
 def plan(
@@ -72,7 +74,7 @@ def submit(
     if dry_run:
         _show(_plan(job, store, retry_failed), as_json)
         return
-    _run(job, store, retry_failed, again=f"orch submit {job_file}")
+    _run(job, store, retry_failed)
 
 
 def resume(job: JobName, storage: Storage = None, retry_failed: RetryFailed = False) -> None:
@@ -83,7 +85,7 @@ def resume(job: JobName, storage: Storage = None, retry_failed: RetryFailed = Fa
     from orchestrator.plan.files import read_job
 
     store = find_job(job, storage)
-    _run(read_job(store), store, retry_failed, again=f"orch resume {job}")
+    _run(read_job(store), store, retry_failed)
 
 
 def _store(job: Job) -> Store:
@@ -111,7 +113,7 @@ def _show(plan: Plan, as_json: bool) -> None:
         out.print(plan_table(plan))
 
 
-def _run(job: Job, store: Store, retry_failed: bool, again: str) -> None:
+def _run(job: Job, store: Store, retry_failed: bool) -> None:
     """Run the new cells, write the report, say what came of it; leaves with the exit code."""
     from orchestrator.cli.tables import plan_line
     from orchestrator.plan.files import write_job
@@ -128,7 +130,8 @@ def _run(job: Job, store: Store, retry_failed: bool, again: str) -> None:
         failed_now, interrupted = _sweep(plan, store)
         failed += failed_now
     if interrupted:
-        err.print(f"interrupted; every checkpoint is kept: go on with '{again}'", soft_wrap=True)
+        again = shlex.join(["orch", *sys.argv[1:]])
+        err.print(f"interrupted; every trial keeps its last state, go on with: {again}", soft_wrap=True)
     with err.status("writing the report") if err.is_terminal else contextlib.nullcontext():
         report = write_report(store)
     out.print(f"results  {store.uri}", soft_wrap=True)
