@@ -1,0 +1,89 @@
+"""One warm Ray for all tests of this folder that run in this process, and the jobs they run on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.plan.ledger import Status, read_ledger
+from orchestrator.plan.placement import Machine
+from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.runtime.local import local_ray
+from orchestrator.spec.job import Job, make_job
+from orchestrator.store.open import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from orchestrator.runtime.events import Event
+    from orchestrator.store.location import Store
+
+MACHINE = Machine(cpus=2, gpus=0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever starts Ray is slow."""
+    for item in items:
+        if "/ray/" in str(item.path):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def ray_here() -> Iterator[None]:
+    """A Ray of two logical processors."""
+    with local_ray(MACHINE):
+        yield
+
+
+class Recorder:
+    """A watcher that keeps what it hears and can do something on the way."""
+
+    def __init__(self, on_event: Callable[[Event], None] = lambda event: None) -> None:
+        self.events: list[Event] = []
+        self.on_event = on_event
+
+    def update(self, event: Event) -> None:
+        """Keep the event."""
+        self.events.append(event)
+        self.on_event(event)
+
+    def tick(self) -> None:
+        """Nothing to do between events."""
+
+    def ends(self) -> dict[str, Status]:
+        """How each trial ended; a trial that ended twice fails the test."""
+        ended = [event for event in self.events if event.ended is not None]
+        assert len({event.trial.id for event in ended}) == len(ended)
+        return {event.trial.id: event.ended for event in ended if event.ended is not None}
+
+
+def kill(event: Event) -> None:
+    """Kill -9 the worker that reported the event."""
+    os.kill(event.measures["pid"], signal.SIGKILL)
+
+
+def raw_job(**changes: Any) -> dict[str, Any]:
+    """A job of tiny networks and few steps; ``changes`` take the place of whole sections."""
+    return {
+        "name": "tiny",
+        "data": {"name": "digits", "max_images": 64},
+        "model": {"kind": "dcgan", "latent_dim": 4, "width": 2},
+        "objective": {"kind": "non_saturating"},
+        "training": {"epochs": 4, "batch_size": 8, "log_every": 3, "samples_every": 2},
+    } | changes
+
+
+@pytest.fixture
+def plan_for(tmp_path: Path) -> Callable[..., tuple[Plan, Store]]:
+    """Makes the plan of a raw job as a submission would, with the store of its results."""
+
+    def make(raw: dict[str, Any], **options: Any) -> tuple[Plan, Store]:
+        job: Job = make_job({"storage": str(tmp_path / "results"), **raw}, "test.yaml")
+        store = open_store(job.header.storage).child(job.header.name)
+        return make_plan(job, read_ledger(store), (), MACHINE, store.uri, **options), store
+
+    return make

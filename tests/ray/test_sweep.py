@@ -1,0 +1,173 @@
+"""Sweeps on a Ray of their own: everything runs, once, and comes to the numbers of a plain session."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+import torch
+
+from orchestrator.data.batches import to_device
+from orchestrator.errors import DataError
+from orchestrator.plan.ledger import Status, read_ledger
+from orchestrator.plan.plan import CellState
+from orchestrator.runtime.sweep import run_sweep
+from orchestrator.store.local import LocalStore
+from orchestrator.training.session import Session
+from tests.ray.checks import assert_exactly_once
+from tests.ray.conftest import Recorder, kill, raw_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orchestrator.runtime.events import Event
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+GRID = {"objective.kind": ["saturating", "non_saturating", "least_squares"], "training.d_steps": [1, 2]}
+
+
+def test_sweep_runs_every_cell_once_with_the_numbers_of_a_plain_session(plan_for: Callable, tmp_path: Path) -> None:
+    plan, store = plan_for(raw_job(grid=GRID))
+    recorder = Recorder()
+    outcome = run_sweep(plan, store, [recorder])
+    assert (outcome.ended, outcome.failed, outcome.interrupted) == (6, 0, False)
+    assert recorder.ends() == dict.fromkeys((trial.id for trial in plan.job.trials), Status.FINISHED)
+    rows = assert_exactly_once(store, plan.job.trials)
+
+    trial = plan.job.trials[3]
+    alone = LocalStore(tmp_path / "alone")
+    session = Session(trial.id, trial.settings, to_device(trial.settings.data.load(), "cpu"), alone)
+    while not session.progress.done:
+        session.advance(60)
+    row = next(row for row in rows if row["trial_id"] == trial.id)
+    for name in ("d_loss", "g_loss", "d_real", "g_grad_norm"):
+        assert row[name] == pytest.approx(session.summary()[name], rel=1e-4)
+    grids = [key for key in store.keys("samples") if trial.id in key]
+    assert [key.rpartition("/")[2] for key in grids] == ["epoch-0002.png", "epoch-0004.png"]
+
+
+def test_wider_grid_runs_only_new_cells_and_pandas_reads_the_folder(plan_for: Callable, tmp_path: Path) -> None:
+    plan, store = plan_for(raw_job(grid={"training.d_steps": [1, 2]}))
+    run_sweep(plan, store, [])
+    before = {key: store.read(key) for key in store.keys("trials")}
+
+    wider, _ = plan_for(raw_job(grid={"training.d_steps": [1, 2, 3]}))
+    assert [cell.state for cell in wider.cells] == [CellState.CACHED, CellState.CACHED, CellState.NEW]
+    recorder = Recorder()
+    run_sweep(wider, store, [recorder])
+    assert list(recorder.ends()) == [wider.cells[2].trial.id]
+    assert {key: store.read(key) for key in before} == before
+
+    frame = pd.read_parquet(tmp_path / "results" / "tiny" / "trials")
+    assert sorted(frame["training.d_steps"]) == [1, 2, 3]
+    assert len(pd.read_parquet(tmp_path / "results" / "tiny" / "metrics")) == 3 * 11
+
+
+def test_nan_fails_its_trial_with_the_step_is_not_retried_and_the_others_go_on(plan_for: Callable) -> None:
+    # An epsilon that single precision cannot hold divides by zero at the first weight without a gradient.
+    broken = {
+        "training.g_optimizer.lr": 1.0,
+        "training.g_optimizer.betas": [0.0, 0.0],
+        "training.g_optimizer.eps": 1e-300,
+    }
+    grid = {"rates": [broken, {"training.g_optimizer.lr": 1e-4}]}
+    plan, store = plan_for(raw_job(grid=grid, model={"kind": "dcgan", "latent_dim": 2, "width": 1}))
+    recorder = Recorder()
+    outcome = run_sweep(plan, store, [recorder])
+    assert (outcome.ended, outcome.failed, outcome.interrupted) == (2, 1, False)
+    bad, good = (cell.trial.id for cell in plan.cells)
+    ledger = read_ledger(store)
+    assert ledger[good].status is Status.FINISHED
+    assert ledger[bad].status is Status.FAILED
+    assert ledger[bad].error_kind == "non_finite"
+    assert ledger[bad].error is not None
+    assert ledger[bad].error.startswith("loss is not finite at step ")
+    starts = [event for event in recorder.events if event.trial.id == bad and event.step == 0 and event.ended is None]
+    assert len(starts) == 1
+
+    again, _ = plan_for(raw_job(grid=grid, model={"kind": "dcgan", "latent_dim": 2, "width": 1}))
+    assert [cell.state for cell in again.cells] == [CellState.FAILED, CellState.CACHED]
+
+
+def test_killed_worker_goes_on_from_its_checkpoint(plan_for: Callable) -> None:
+    plan, store = plan_for(raw_job(grid={"training.seed": [0, 1]}))
+    killed: list[int] = []
+
+    def kill_once(event: Event) -> None:
+        if not killed and event.ended is None and 8 <= event.step < event.total_steps:
+            killed.append(event.step)
+            kill(event)
+
+    outcome = run_sweep(plan, store, [Recorder(kill_once)])
+    assert killed
+    assert (outcome.ended, outcome.failed) == (2, 0)
+    rows = assert_exactly_once(store, plan.job.trials)
+    assert sorted(row["resumes"] for row in rows) == [0, 1]
+
+
+def test_worker_lost_too_often_fails_as_infrastructure_and_runs_again_when_submitted_again(plan_for: Callable) -> None:
+    raw = raw_job(grid={"training.seed": [0, 1]}, resources={"max_retries": 1})
+    plan, store = plan_for(raw)
+    victim = plan.job.trials[0].id
+
+    def kill_always(event: Event) -> None:
+        if event.trial.id == victim and event.ended is None and 0 < event.step < event.total_steps:
+            kill(event)
+
+    outcome = run_sweep(plan, store, [Recorder(kill_always)])
+    assert (outcome.ended, outcome.failed, outcome.interrupted) == (2, 1, False)
+    ended = read_ledger(store)[victim]
+    assert (ended.status, ended.error_kind) == (Status.FAILED, "infrastructure")
+    assert ended.error is not None
+    assert "\n" not in ended.error
+    assert ended.error.startswith("worker lost 2 times: ")
+
+    again, _ = plan_for(raw)
+    assert [cell.state for cell in again.cells] == [CellState.NEW, CellState.CACHED]
+    run_sweep(again, store, [])
+    assert_exactly_once(store, plan.job.trials)
+
+
+def test_damaged_checkpoint_fails_its_trial_in_one_line(plan_for: Callable) -> None:
+    plan, store = plan_for(raw_job())
+    trial = plan.job.trials[0]
+    store.write(f"checkpoints/{trial.id}.pt", b"not a checkpoint")
+    outcome = run_sweep(plan, store, [])
+    assert outcome.failed == 1
+    error = read_ledger(store)[trial.id].error
+    assert error is not None
+    assert "damaged" in error
+    assert "delete it" in error
+    assert "\n" not in error
+
+
+def test_asha_stops_the_worse_trials_and_their_last_state_is_kept(plan_for: Callable) -> None:
+    search = {"scheduler": "asha", "measure": "g_score_gradient", "mode": "max", "reduction_factor": 2}
+    raw = raw_job(grid={"training.seed": list(range(6))}, search=search)
+    raw["training"] = {**raw["training"], "epochs": 8}
+    plan, store = plan_for(raw)
+    outcome = run_sweep(plan, store, [])
+    assert (outcome.ended, outcome.failed, outcome.interrupted) == (6, 0, False)
+    ledger = read_ledger(store)
+    stopped = [trial_id for trial_id, ended in ledger.items() if ended.status is Status.STOPPED]
+    assert stopped
+    assert len(stopped) < 6
+    for trial_id in stopped:
+        state = torch.load(io.BytesIO(store.read(f"checkpoints/{trial_id}.pt")), weights_only=True)
+        assert 0 < state["progress"]["step"] < 64
+
+    without, _ = plan_for({key: value for key, value in raw.items() if key != "search"})
+    assert {cell.trial.id for cell in without.having(CellState.NEW)} == set(stopped)
+    run_sweep(without, store, [])
+    assert_exactly_once(store, plan.job.trials)
+
+
+def test_missing_data_is_an_error_before_anything_runs(plan_for: Callable, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    with pytest.raises(DataError, match="images"):
+        plan_for(raw_job(data={"name": "image_folder", "root": str(folder), "height": 28, "width": 28}))
