@@ -115,10 +115,12 @@ class Progress:
             "window": self._window,
             "window_steps": self._window_steps,
             "window_s": self._window_s,
+            "bad_step": self._bad_step,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state_dict()``."""
         self.step, self.elapsed_s, self.rows = state["step"], state["elapsed_s"], list(state["rows"])
         self._window.copy_(state["window"])
+        self._bad_step.copy_(state["bad_step"])
         self._window_steps, self._window_s = state["window_steps"], state["window_s"]

@@ -1,0 +1,229 @@
+"""The loop: its windows, their means, its budget, its clock, and how it notices numbers that are none."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from orchestrator.errors import NonFiniteLossError
+from orchestrator.objectives.binary_cross_entropy import NonSaturating
+from orchestrator.store.columns import METRICS, SIGNALS, TRIALS
+from orchestrator.training.gan import SIGNAL_NAMES
+from orchestrator.training.progress import Progress
+
+if TYPE_CHECKING:
+    from orchestrator.training.gan import Gan
+
+LONG = 1e6
+STEPS = 15  # three epochs of five
+
+
+@pytest.fixture
+def make_progress(make_gan):
+    def make(*args: Any, **training: Any) -> Progress:
+        return Progress(make_gan(*args, **{"epochs": 3, "log_every": 4} | training), 5)
+
+    return make
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that goes on by a second each time it is read."""
+    ticks = count(100)
+    monkeypatch.setattr("orchestrator.training.progress.time.perf_counter", lambda: float(next(ticks)))
+
+
+def finish(progress: Progress, budget_s: float = LONG) -> list[int]:
+    """Train to the end; the steps done after each call."""
+    stops = []
+    while not progress.done:
+        progress.advance(budget_s)
+        stops.append(progress.step)
+    return stops
+
+
+def watch(gan: Gan) -> list[np.ndarray]:
+    """Every step's signals, as they come."""
+    seen: list[np.ndarray] = []
+    step = gan.step
+
+    def noted() -> torch.Tensor:
+        signals = step()
+        seen.append(signals.double().numpy())
+        return signals
+
+    gan.step = noted  # type: ignore[method-assign]
+    return seen
+
+
+def test_signals_are_those_that_the_results_name_in_that_order() -> None:
+    assert tuple(column.name for column in SIGNALS) == SIGNAL_NAMES
+
+
+@pytest.mark.parametrize(
+    ("log_every", "windows"),
+    [
+        (1, [(s - 1, s) for s in range(1, 16)]),
+        (4, [(0, 4), (4, 8), (8, 12), (12, 15)]),
+        (5, [(0, 5), (5, 10), (10, 15)]),
+        (15, [(0, 15)]),
+        (1000, [(0, 15)]),
+    ],
+)
+def test_rows_are_the_means_of_their_windows_and_the_last_is_never_lost(
+    make_progress, log_every: int, windows: list[tuple[int, int]]
+) -> None:
+    progress = make_progress(log_every=log_every)
+    seen = watch(progress.gan)
+    finish(progress)
+    assert [row["step"] for row in progress.rows] == [end for _, end in windows]
+    for row, (begin, end) in zip(progress.rows, windows, strict=True):
+        means = np.mean(seen[begin:end], axis=0)
+        np.testing.assert_allclose([row[name] for name in SIGNAL_NAMES], means, rtol=1e-12)
+        assert row["epoch"] == end / 5
+
+
+def test_rows_and_summary_have_the_columns_of_the_results(make_progress) -> None:
+    progress = make_progress()
+    finish(progress)
+    for row in progress.rows:
+        assert {"trial_id", *row} == {column.name for column in METRICS}
+        assert all(type(value) in (int, float) for value in row.values())
+    summary = progress.summary()
+    assert set(summary) <= {column.name for column in TRIALS}
+    assert {"step", "epoch", "train_s", "images_per_second", *SIGNAL_NAMES} == set(summary)
+
+
+def test_the_summary_is_the_mean_of_the_last_epochs_rows(make_progress) -> None:
+    progress = make_progress(log_every=2)  # rows at 2, 4, ... 14 and 15; the last epoch's are 12, 14 and 15
+    finish(progress)
+    last = [row for row in progress.rows if row["step"] in (12, 14, 15)]
+    assert len(last) == 3
+    summary = progress.summary()
+    assert (summary["step"], summary["epoch"]) == (15, 3.0)
+    for name in SIGNAL_NAMES:
+        assert summary[name] == pytest.approx(np.mean([row[name] for row in last]), rel=1e-12)
+
+
+def test_the_summary_falls_back_on_the_last_row_and_then_on_none(make_progress) -> None:
+    progress = make_progress(log_every=4, epochs=10)
+    progress.advance(0.0)
+    assert progress.summary().keys() == {"step", "epoch", "images_per_second", "train_s"}
+    while progress.step < 4:
+        progress.advance(0.0)
+    progress.gan.settings = progress.gan.settings.model_copy(update={"log_every": 1000})
+    while progress.step < 14:
+        progress.advance(0.0)
+    (row,) = progress.rows
+    assert {name: progress.summary()[name] for name in SIGNAL_NAMES} == {name: row[name] for name in SIGNAL_NAMES}
+
+
+@pytest.mark.usefixtures("ticking")
+def test_time_and_speed(make_progress) -> None:
+    """Each step takes a second here: 3 updates of D on 4 images each."""
+    progress = make_progress(d_steps=3, g_steps=2)
+    finish(progress)
+    assert [row["elapsed_s"] for row in progress.rows] == [4, 8, 12, 15]
+    assert [row["images_per_second"] for row in progress.rows] == [12] * 4
+    assert progress.summary()["images_per_second"] == 12
+    assert progress.summary()["train_s"] == 15
+
+
+@pytest.mark.usefixtures("ticking")
+@pytest.mark.parametrize(
+    ("budget_s", "stops"),
+    [(0.0, list(range(1, 16))), (1.5, [2, 4, 5, 7, 9, 10, 12, 14, 15]), (4.5, [5, 10, 15]), (LONG, [5, 10, 15])],
+)
+def test_a_call_ends_with_its_budget_or_the_epoch(make_progress, budget_s: float, stops: list[int]) -> None:
+    assert finish(make_progress(), budget_s) == stops
+
+
+def test_time_between_calls_is_not_training(make_progress, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1
+        return now[0]
+
+    monkeypatch.setattr("orchestrator.training.progress.time.perf_counter", clock)
+    progress = make_progress()
+    while not progress.done:
+        progress.advance(0.0)
+        now[0] += 1000
+    assert progress.elapsed_s == 15
+
+
+def test_how_a_trial_is_cut_into_calls_changes_no_number(make_progress, differences) -> None:
+    one, other = make_progress(), make_progress()
+    finish(one, 0.0)
+    finish(other, LONG)
+    assert differences(one.rows, other.rows, ("images_per_second", "elapsed_s")) == []
+    assert differences(one.gan.state_dict(), other.gan.state_dict()) == []
+
+
+class Poison:
+    """Adds ``value`` to one loss at one step; infinity leaves the gradients, and so later steps, as they were."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, loss: str, at: int, value: float) -> None:
+        original, self.calls = getattr(NonSaturating, loss), 0
+
+        def poisoned(objective: NonSaturating, *scores: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return original(objective, *scores) + (value if self.calls == at else 0.0)
+
+        monkeypatch.setattr(NonSaturating, loss, poisoned)
+
+
+@pytest.mark.parametrize("log_every", [1, 4, 1000])
+@pytest.mark.parametrize("at", [1, 3, 4, 5, 8, 14, 15])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("loss", ["discriminator", "generator"])
+def test_a_loss_that_is_no_number_ends_the_trial_with_its_very_step(
+    make_progress, monkeypatch: pytest.MonkeyPatch, loss: str, value: float, at: int, log_every: int
+) -> None:
+    Poison(monkeypatch, loss, at, value)
+    progress = make_progress(log_every=log_every)
+    with pytest.raises(NonFiniteLossError, match=rf"^loss is not finite at step {at}$") as caught:
+        finish(progress)
+    assert caught.value.step == at
+    assert [row["step"] for row in progress.rows] == list(range(log_every, at, log_every))
+    assert all(math.isfinite(value) for row in progress.rows for value in row.values())
+    assert progress.step == min(math.ceil(at / log_every) * log_every, STEPS)
+
+
+def test_weights_that_are_no_numbers_are_noticed_at_the_next_step(make_progress) -> None:
+    progress = make_progress()
+    for _ in range(6):
+        progress.advance(0.0)
+    with torch.no_grad():
+        progress.gan.g_parameters[0][0, 0, 0, 0] = math.nan
+    with pytest.raises(NonFiniteLossError) as caught:
+        finish(progress)
+    assert caught.value.step == 7
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_interruption_between_the_bad_step_and_its_notice_does_not_hide_it(
+    make_progress, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    Poison(monkeypatch, "discriminator", 6, value)
+    progress = make_progress()
+    for _ in range(7):
+        progress.advance(0.0)
+    resumed = make_progress()
+    resumed.gan.load_state_dict(progress.gan.state_dict())
+    resumed.load_state_dict(progress.state_dict())
+    with pytest.raises(NonFiniteLossError) as caught:
+        finish(resumed)
+    assert caught.value.step == 6
+
+
+def test_the_error_survives_the_way_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(NonFiniteLossError(17)))  # noqa: S301 - our own bytes
+    assert (error.step, str(error)) == (17, "loss is not finite at step 17")
