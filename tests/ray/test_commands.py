@@ -1,0 +1,150 @@
+"""Whole commands as a user types them: submit, interrupt, kill, submit again, on local disk and on S3."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from orchestrator.spec.job import make_job
+from orchestrator.store.open import open_store
+from tests.ray.checks import assert_exactly_once
+from tests.ray.conftest import raw_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ORCH = [sys.executable, "-m", "orchestrator.cli"]
+
+
+def orch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; a traceback in its output fails the test."""
+    done = subprocess.run([*ORCH, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=200)
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a job file; the commands run beside it."""
+
+    def write(**changes: Any) -> Path:
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(raw_job(**changes)))
+        return path
+
+    return write
+
+
+def start_and_wait_for_checkpoint(folder: Path, path: Path) -> subprocess.Popen[str]:
+    """A running ``orch submit`` that has written at least one checkpoint."""
+    process = subprocess.Popen([*ORCH, "submit", path.name], cwd=folder, stderr=subprocess.PIPE, text=True)
+    checkpoints = folder / "results" / "tiny" / "checkpoints"
+    deadline = time.monotonic() + 120
+    while not (checkpoints.is_dir() and any(checkpoints.iterdir())):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+LONG = {"epochs": 150, "batch_size": 8, "log_every": 3, "samples_every": 50}
+
+
+def test_submit_twice_then_wider(tmp_path: Path, job_file: Callable[..., Path]) -> None:
+    path = job_file(grid={"training.d_steps": [1, 2]})
+    first = orch(tmp_path, "submit", path.name)
+    assert first.returncode == 0, first.stderr
+    assert (tmp_path / "results/tiny/report/index.html").is_file()
+    assert "2 new, 0 cached" in first.stderr
+    resolved = yaml.safe_load((tmp_path / "results/tiny/job.yaml").read_text())
+    assert resolved["provenance"]["torch_version"]
+
+    second = orch(tmp_path, "submit", path.name)
+    assert second.returncode == 0
+    assert "0 new, 2 cached" in second.stderr
+
+    wider = orch(tmp_path, "submit", path.name, "--set", "grid.training.d_steps=[1,2,3]")
+    assert wider.returncode == 0
+    assert "1 new, 2 cached" in wider.stderr
+    status = json.loads(orch(tmp_path, "status", "tiny", "--json").stdout)
+    assert status["counts"] == {"finished": 3}
+    assert status["running"] is False
+    rows = json.loads(orch(tmp_path, "results", "tiny", "--json", "-").stdout)
+    assert sorted(row["training.d_steps"] for row in rows) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_driver_loses_and_doubles_nothing(
+    tmp_path: Path, job_file: Callable[..., Path], how: signal.Signals
+) -> None:
+    path = job_file(grid={"training.seed": [0, 1]}, training=LONG)
+    process = start_and_wait_for_checkpoint(tmp_path, path)
+    os.kill(process.pid, how)
+    _, said = process.communicate(timeout=60)
+    if how is signal.SIGINT:
+        assert process.returncode == 130
+        assert "interrupted; every trial keeps its last state, go on with: orch submit tiny.yaml" in said
+        assert "Traceback" not in said
+    assert not list((tmp_path / "results/tiny").glob("trials/*")), "ended before it was interrupted"
+
+    again = orch(tmp_path, "submit" if how is signal.SIGKILL else "resume", path.name)
+    assert again.returncode == 0, again.stderr
+    job = make_job(yaml.safe_load(path.read_text()), path.name)
+    rows = assert_exactly_once(open_store(str(tmp_path / "results")).child("tiny"), job.trials)
+    assert max(row["resumes"] for row in rows) >= 1
+
+
+def test_failed_trial_gives_exit_code_1_and_the_report_is_written(
+    tmp_path: Path, job_file: Callable[..., Path]
+) -> None:
+    training = {
+        "epochs": 2,
+        "batch_size": 8,
+        "g_optimizer": {"lr": 1.0, "betas": [0.0, 0.0], "eps": 1e-300},
+    }
+    path = job_file(training=training, model={"kind": "dcgan", "latent_dim": 2, "width": 1})
+    done = orch(tmp_path, "submit", path.name)
+    assert done.returncode == 1
+    assert "1 trial failed; why: orch status tiny" in done.stderr
+    assert "loss is not finite at step" in orch(tmp_path, "status", "tiny").stdout
+    assert (tmp_path / "results/tiny/report/index.html").is_file()
+
+
+def test_placement_is_refused_before_anything_is_written(tmp_path: Path, job_file: Callable[..., Path]) -> None:
+    path = job_file(resources={"cpus_per_worker": 1000})
+    done = orch(tmp_path, "submit", path.name)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "resources.cpus_per_worker: got 1000, but there are" in done.stderr
+    assert not list((tmp_path / "results" / "tiny").rglob("*.*"))
+
+
+def test_everything_works_on_s3_servers_that_refuse_chunked_uploads(
+    tmp_path: Path, job_file: Callable[..., Path], s3_proxy: Any, s3_bucket: str
+) -> None:
+    def refuse(method: str, path: str, headers: Any) -> tuple[int, str] | None:
+        chunked = "chunked" in headers.get("Transfer-Encoding", "") + headers.get("Content-Encoding", "")
+        lengthless = method in ("PUT", "POST") and headers.get("Content-Length") is None
+        return (411, "MissingContentLength") if chunked or lengthless else None
+
+    s3_proxy.answer = refuse
+    path = job_file(grid={"training.seed": [0, 1]}, storage=f"s3://{s3_bucket}/studies")
+    done = orch(tmp_path, "submit", path.name)
+    assert done.returncode == 0, done.stderr
+    job = make_job(yaml.safe_load(path.read_text()), path.name)
+    store = open_store(f"s3://{s3_bucket}/studies").child("tiny")
+    assert_exactly_once(store, job.trials)
+    folders = {key.partition("/")[0] for key in store.keys("")}
+    assert folders >= {"job.yaml", "trials", "metrics", "samples", "checkpoints", "report", "run.json"}
+    assert not (tmp_path / "results").exists()
+    again = orch(tmp_path, "submit", path.name)
+    assert "0 new, 2 cached" in again.stderr
