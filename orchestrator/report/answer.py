@@ -94,14 +94,16 @@ def _pairs(rows: Sequence[GradientRow], names: dict[str, str]) -> list[_Pair]:
 
 def _verdict(pairs: Sequence[_Pair]) -> str:
     states = [pair.state for pair in pairs]
-    worst, settings = max(pair.saturating.mean for pair in pairs), plural(len(pairs), "setting")
+    worst, settings = max(pair.saturating.high for pair in pairs), plural(len(pairs), "setting")
     if all(state is State.VANISHED for state in states):
         where = f"in each of the {settings} tried" if len(pairs) > 1 else "in the one setting tried"
         return f"Yes: the saturating gradient vanishes {where}; at most {percent(worst)} of it is passed on."
     if not {State.VANISHED, State.MIXED} & set(states):
-        least = min(pair.saturating.mean for pair in pairs)
-        what = "is strongly damped but does not vanish" if State.DAMPED in states else "does not vanish"
-        return f"No: the saturating gradient {what} here; at least {percent(least)} of it is passed on."
+        least = min(pair.saturating.low for pair in pairs)
+        damped = [pair.place for pair in pairs if pair.state is State.DAMPED]
+        where = "" if len(damped) == len(pairs) else f" {_places(damped)}"
+        but = f", though it is strongly damped{where}" if damped else ""
+        return f"No: the saturating gradient does not vanish here{but}; at least {percent(least)} of it is passed on."
     parts = [
         f"{state.value} {_places([pair.place for pair in pairs if pair.state is state])}"
         for state in State
@@ -129,7 +131,8 @@ def _sentence(pair: _Pair) -> str:
     if seeds:
         which = f"in {len(seeds)} of {plural(len(pair.rejected), 'seed')} " if len(pair.rejected) > 1 else ""
         steps = f"step {min(seeds)}" if min(seeds) == max(seeds) else f"step {min(seeds)} to {max(seeds)}, by seed"
-        text += f" {which.capitalize()}mean σ(F) fell below {REJECTED:g} and stayed there (from {steps})."
+        fell = f"{which}mean σ(F) fell below {REJECTED:g} and stayed there (from {steps})."
+        text += f" {fell[0].upper()}{fell[1:]}"
     return text
 
 
@@ -148,7 +151,7 @@ def _notes(pairs: Sequence[_Pair], fit: Agreement | None, optimizers: Sequence[s
         verb = "agrees with" if fit.relative <= AGREES else "DOES NOT agree with"
         notes.append(
             f"The measured |∂L_G/∂F| {verb} theory: the greatest relative difference "
-            f"in {plural(fit.trials, 'trial')} is {fit.relative:.1e}."
+            f"in {plural(fit.trials, 'trial')} is {fit.relative:.1e}.".replace("e-", "e\u2011")
             if fit.relative
             else f"The measured |∂L_G/∂F| is exactly what theory says in {plural(fit.trials, 'trial')}."
         )

@@ -49,7 +49,8 @@ TOPICS = (
     Topic(
         "discriminator",
         "Discriminator outputs",
-        "Mean of σ(score), the probability of being real that the score stands for, on real and on generated images.",
+        "Mean of σ(score) on real and on generated images: the probability of being real that the score stands for, "
+        "or, where the objective's scores are no logits, as with least squares, only a squashed score.",
         (
             Quantity("d_real_probability", "D(real), mean σ", limits=(-0.02, 1.02)),
             Quantity("d_fake_probability", "D(fake), mean σ(F)", limits=(-0.02, 1.02)),
@@ -155,7 +156,7 @@ def sample_matrix(samples: Sequence[Sample], names: Mapping[str, str]) -> Matrix
     for sample in samples:
         first, *others = sample.settings or {"": None}
         head = f"{names[first]} = {text.setting(sample.settings[first])}" if first else ""
-        label = text.described({column: sample.settings[column] for column in others}, dict(names))
+        label = _lines({column: sample.settings[column] for column in others}, names)
         rows.setdefault(label, {})[columns.setdefault(head, len(columns))] = sample
     places = range(len(columns))
     return Matrix(tuple(columns), tuple((label, tuple(map(row.get, places))) for label, row in rows.items()))
@@ -175,12 +176,12 @@ def draw_samples(samples: Sequence[Sample], names: Mapping[str, str]) -> dict[st
         # Trials that ended at different epochs have different frames: then no heading holds for all.
         heads = epochs if len({film.frame_epochs for film in films}) == 1 else [""] * len(epochs)
         pictures = [[*film.frames, *[None] * (len(heads) - len(film.frames))] for film in films]
-        drawn["films"] = picture_matrix(pictures, [_film_label(film, names) for film in films], heads)
+        drawn["films"] = picture_matrix(pictures, [_lines(film.settings, names) for film in films], heads)
     return drawn
 
 
-def _film_label(film: Sample, names: Mapping[str, str]) -> str:
-    return "\n".join(f"{names[column]} = {text.setting(value)}" for column, value in film.settings.items())
+def _lines(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    return "\n".join(f"{names[column]} = {text.setting(value)}" for column, value in settings.items())
 
 
 def sample_words(sample: Sample, names: dict[str, str]) -> str:

@@ -98,7 +98,7 @@ def curves(
             drawn.append(axes)
         if quantity.shared:
             _share(drawn)
-    _legend(figure, layout, names, narrow=stacked)
+    _legend(figure, layout, names)
     return _png(figure)
 
 
@@ -110,6 +110,7 @@ def _panel(
     quantity: Quantity,
 ) -> None:
     empty = True
+    opacity = 0.18 if len(layout.colour.values) * len(layout.style.values) <= 4 else 0.09
     for tint, colour in zip(PALETTE, layout.colour.values, strict=False):
         for dashes, style in zip(DASHES, layout.style.values, strict=False):
             seeds = cells.get((panel, colour, style), ())
@@ -118,7 +119,7 @@ def _panel(
             empty = False
             mean, low, high = (_floored(line[name], quantity.log) for name in ("mean", "low", "high"))
             if len(seeds) > 1:
-                axes.fill_between(line["step"], low, high, color=tint, alpha=0.18, linewidth=0)
+                axes.fill_between(line["step"], low, high, color=tint, alpha=opacity, linewidth=0)
             marker = "o" if len(line) == 1 else None
             axes.plot(line["step"], mean, color=tint, linestyle=dashes, linewidth=1.5, marker=marker)
     _dress(axes)
@@ -175,7 +176,7 @@ def _share(drawn: Sequence[Axes]) -> None:
             axes.set_ylim(low, high)
 
 
-def _legend(figure: Figure, layout: Layout, names: Mapping[str, str], *, narrow: bool) -> None:
+def _legend(figure: Figure, layout: Layout, names: Mapping[str, str]) -> None:
     handles = []
     for axis, tints, dashes in ((layout.colour, PALETTE, DASHES[:1] * 9), (layout.style, ("#4D4D4D",) * 9, DASHES)):
         if axis.setting:
@@ -186,8 +187,11 @@ def _legend(figure: Figure, layout: Layout, names: Mapping[str, str], *, narrow:
                 for value, tint, dash in zip(axis.values, tints, dashes, strict=False)
             ]
     if handles:
-        columns = 2 if narrow else min(len(handles), 6)
-        legend = figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
+        longest = max(len(str(handle.get_label())) for handle in handles)
+        columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.085 * longest))))
+        # A legend fills its columns one after the other; dealt out like this it reads row by row.
+        dealt = [handle for column in range(columns) for handle in handles[column::columns]]
+        legend = figure.legend(handles=dealt, loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
         for text in legend.get_texts():
             text.set_color(_TEXT)
 

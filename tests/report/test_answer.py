@@ -29,7 +29,7 @@ def plain(text: str) -> str:
 def test_vanished_everywhere() -> None:
     found = judged({1: [0.002, 0.003], 3: [0.001, 0.001]})
     assert plain(found.verdict) == (
-        "Yes: the saturating gradient vanishes in each of the 2 settings tried; at most 0.25 % of it is passed on."
+        "Yes: the saturating gradient vanishes in each of the 2 settings tried; at most 0.3 % of it is passed on."
     )
     assert plain(found.cells[0]) == (
         "At d_steps = 1 the saturating loss passes on 0.25 % (0.2 to 0.3 % over 2 seeds) of the gradient, "
@@ -53,7 +53,9 @@ def test_vanished_in_part_names_where() -> None:
 
 
 def test_damped_is_told_apart_from_passed() -> None:
-    assert judged({1: [0.05]}).verdict.startswith("No: the saturating gradient is strongly damped but does not vanish")
+    everywhere = "No: the saturating gradient does not vanish here, though it is strongly damped; at least 5 % of it"
+    assert plain(judged({1: [0.05], 2: [0.06]}).verdict).startswith(everywhere)
+    assert "though it is strongly damped at d_steps = 2; at least 5 %" in plain(judged({1: [0.4], 2: [0.05]}).verdict)
 
 
 def test_seeds_that_disagree_are_not_averaged_away() -> None:
@@ -67,6 +69,11 @@ def test_rejection_names_seeds_and_steps() -> None:
     assert found.cells[0].endswith(
         "In 2 of 3 seeds mean σ(F) fell below 0.001 and stayed there (from step 400 to 900, by seed)."
     )
+
+
+def test_rejection_of_a_single_seed_is_a_sentence_too() -> None:
+    found = judged({3: [0.001]}, rejected=(400,))
+    assert found.cells[0].endswith("vanishes. Mean σ(F) fell below 0.001 and stayed there (from step 400).")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +109,7 @@ def test_disagreement_with_theory_is_said_aloud() -> None:
     rows = [row("saturating", 1, [0.5]), row("non_saturating", 1, [0.5])]
     assert "agrees with theory" in answer(rows, NAMES, Agreement(2, 1e-6), []).notes[1]
     assert "DOES NOT agree" in answer(rows, NAMES, Agreement(2, 0.02), []).notes[1]
-    assert "2.0e-02" in answer(rows, NAMES, Agreement(2, 0.02), []).notes[1]
+    assert "2.0e\u201102" in answer(rows, NAMES, Agreement(2, 0.02), []).notes[1]
 
 
 def test_adams_rescaling_is_a_note_only_where_adam_was_used() -> None:
