@@ -11,7 +11,7 @@ from orchestrator.store.local import LocalStore
 from orchestrator.store.s3 import S3Store
 
 _ALLOWED = "expected a folder such as results or /data/results, or s3://bucket/prefix"
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/|(s3):")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/|(s3|file):")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 
@@ -58,5 +58,6 @@ def _s3(uri: str) -> S3Store:
             f"AWS_ENDPOINT_URL instead, {_ALLOWED}"
         )
     if not _BUCKET.fullmatch(bucket) or ".." in bucket:
-        raise StorageError(f"storage: {bucket!r} is no name of a bucket (3 to 63 letters, digits, - . _), {_ALLOWED}")
+        shown = repr(bucket) if re.fullmatch(r"[\w. -]*", bucket) else "what follows s3://"
+        raise StorageError(f"storage: {shown} is no name of a bucket (3 to 63 letters, digits, - . _), {_ALLOWED}")
     return S3Store(bucket, prefix.removesuffix("/"))

@@ -42,7 +42,7 @@ def query(store: Store, sql: str) -> pa.Table:
     """
     keys = _tables(store)
     # No statement can reach a table without spelling its name; one that names none may want to list them.
-    used = {name: keys[name] for name in keys if name in sql.lower()} or keys
+    used = {name: keys[name] for name in keys if name.lower() in sql.lower()} or keys
     views = {name: lazy_table(store, keys[name]) for name in used}
     with duckdb.connect(":memory:", config=_LOCKED) as connection:
         connection.execute("SET TimeZone = 'UTC'")

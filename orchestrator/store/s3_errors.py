@@ -31,6 +31,12 @@ _CODES: dict[str, tuple[str, str]] = {
     "XMinioStorageFull": _FULL,
     "InsufficientStorage": _FULL,
 }
+_NO_ANSWER = (
+    boto.HTTPClientError,
+    boto.ConnectionError,
+    boto.ResponseStreamingError,
+    boto.IncompleteReadError,
+)
 _BUSY = frozenset({"SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestTimeout"})
 _RIGHTS = {
     "read": "s3:GetObject",
@@ -55,7 +61,8 @@ def storage_error(error: BotoCoreError | ClientError, where: str, action: str) -
 
 def _refused(error: ClientError, where: str, action: str) -> StorageError:
     status, code = status_of(error), _tame(error.response.get("Error", {}).get("Code", ""))
-    what, answer = f"{where}: cannot {action}", f"the server answered {status} {code}".rstrip()
+    answer = f"the server answered {status}" + (f" {code}" if code and code != str(status) else "")
+    what = f"{where}: cannot {action}"
     if code in _CODES:
         cause, remedy = _CODES[code]
         return StorageError(f"{what}: {cause}; {remedy}")
@@ -81,7 +88,7 @@ def _unanswered(error: BotoCoreError, what: str) -> StorageError:
         return StorageError(
             f"{what}: no trusted TLS connection{_to(error)}; check AWS_ENDPOINT_URL, or set AWS_CA_BUNDLE"
         )
-    if isinstance(error, boto.HTTPClientError | boto.ResponseStreamingError | boto.IncompleteReadError):
+    if isinstance(error, _NO_ANSWER):
         return StorageUnavailable(f"{what}: no answer{_to(error)} ({kind}); check AWS_ENDPOINT_URL and the network")
     if isinstance(error, boto.ParamValidationError):
         return StorageError(f"{what}: S3 allows no such bucket or object name; correct the storage")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ENDING = ".parquet"
-_FORMAT = ds.ParquetFileFormat()
+_FORMAT = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+)
 _FILES = LocalFileSystem()
 
 
@@ -49,6 +52,7 @@ def write_rows(
         store_schema=False,
         use_dictionary=several,
         write_statistics=several,
+        write_page_checksum=True,
     )
     return store.write(key, buffer.getvalue().to_pybytes(), replace=replace)
 
@@ -64,12 +68,11 @@ def read_table(store: Store, where: str, columns: Sequence[str] | None = None) -
     tables = _parallel(store, partial(_read, store, columns=columns), keys)
     schema = _union(keys, (table.schema for table in tables), store)
     table = pa.concat_tables([schema.empty_table(), *tables], promote_options="permissive")
-    if columns is None:
-        return table
-    for name in columns:
-        if name not in table.column_names:
+    if columns is not None:
+        for name in set(columns).difference(table.column_names):
             table = table.append_column(name, pa.nulls(len(table)))
-    return table.select(list(columns))
+        table = table.select(list(columns))
+    return table.combine_chunks()  # a chunk a file would make every later step slow
 
 
 def parquet_keys(store: Store, folder: str) -> list[str]:
@@ -98,6 +101,9 @@ def _column(field: pa.Field, rows: Sequence[Mapping[str, Any]]) -> pa.Array:
     values = [row.get(field.name) for row in rows]
     if field.type == pa.string():  # an error's text may quote a file name that is not UTF-8
         values = [v.encode(errors="replace").decode() if isinstance(v, str) else v for v in values]
+    elif pa.types.is_integer(field.type):  # Arrow would cut 0.5 down to 0
+        cut = next((v for v in values if not isinstance(v, Integral | None)), None)
+        assert cut is None, f"column {field.name}: {cut!r} is no whole number"
     try:
         return pa.array(values, field.type)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
@@ -112,7 +118,7 @@ def _parallel(store: Store, function: Callable[[str], T], keys: Sequence[str]) -
 def _read(store: Store, key: str, columns: Sequence[str] | None = None) -> pa.Table:
     data = store.read(key)
     try:
-        file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
+        file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False, page_checksum_verification=True)
         return file.read(columns=columns and list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(store, key, error) from error

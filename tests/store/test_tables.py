@@ -1,0 +1,225 @@
+"""Rows to Parquet and back, and what is made of files that are damaged or of another version."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.errors import NotFoundError, StorageError
+from orchestrator.store.columns import METRICS, TRIALS, schema_of
+from orchestrator.store.local import LocalStore
+from orchestrator.store.tables import find_damage, lazy_table, parquet_keys, read_table, write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orchestrator.store.location import Store
+
+NOW = datetime(2026, 5, 17, 12, 30, 15, 123456, tzinfo=UTC)
+SETTINGS = [
+    ("objective.kind", pa.string()),
+    ("training.d_steps", pa.int64()),
+    ("ema", pa.bool_()),
+    ("objective", pa.string()),
+]
+SCHEMA = pa.schema([*schema_of(TRIALS), *SETTINGS])
+ROW: dict[str, Any] = {
+    "trial_id": "3fa9",
+    "status": "finished",
+    "step": 12_345_678_901,
+    "g_loss": 0.1,
+    "started_at": NOW,
+    "objective.kind": "saturating",
+    "training.d_steps": 3,
+    "ema": True,
+}
+
+
+def put(store: Store, key: str, **columns: Any) -> None:
+    """A file as another version of the program, or another program, may have written it."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    store.write(key, buffer.getvalue())
+
+
+def test_what_is_written_comes_back(store: Store) -> None:
+    assert write_rows(store, "trials/a.parquet", SCHEMA, [ROW])
+    table = read_table(store, "trials")
+    assert table.schema == SCHEMA
+    assert table.to_pylist() == [{name: ROW.get(name) for name in SCHEMA.names}]
+
+
+def test_numbers_come_back_bit_for_bit(store: Store) -> None:
+    losses = [0.1, -0.0, 1e-308, math.inf, -math.inf, math.nan, None]
+    rows = [{"trial_id": "a", "step": step, "d_loss": loss} for step, loss in enumerate(losses)]
+    write_rows(store, "metrics/a.parquet", schema_of(METRICS), rows)
+    back = read_table(store, "metrics", ["d_loss"])["d_loss"].to_pylist()
+    assert [repr(value) for value in back] == [repr(value) for value in losses]
+
+
+def test_pandas_reads_the_folder_as_it_is(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    for name in "ba":
+        write_rows(store, f"trials/{name}.parquet", SCHEMA, [{**ROW, "trial_id": name}])
+    (tmp_path / "trials" / ".orch-tmp-killed").write_bytes(b"half")
+    frame = pd.read_parquet(tmp_path / "trials")
+    assert frame["trial_id"].tolist() == ["a", "b"]
+    assert frame["objective.kind"].tolist() == ["saturating"] * 2
+    assert frame["started_at"].tolist() == [pd.Timestamp(NOW)] * 2
+    assert frame["step"].dtype == "int64"
+
+
+def test_a_second_write_changes_nothing_when_told_so(store: Store) -> None:
+    assert write_rows(store, "t/a.parquet", SCHEMA, [{"trial_id": "1"}], replace=False)
+    assert not write_rows(store, "t/a.parquet", SCHEMA, [{"trial_id": "2"}], replace=False)
+    assert read_table(store, "t", ["trial_id"]).to_pylist() == [{"trial_id": "1"}]
+
+
+def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_rows(LocalStore(tmp_path / folder), "t.parquet", SCHEMA, [ROW])
+    assert (tmp_path / "a" / "t.parquet").read_bytes() == (tmp_path / "b" / "t.parquet").read_bytes()
+
+
+def test_files_are_compressed_and_one_row_is_small(tmp_path: Path) -> None:
+    write_rows(LocalStore(tmp_path), "t.parquet", SCHEMA, [ROW])
+    write_rows(LocalStore(tmp_path), "m.parquet", SCHEMA, [ROW] * 100)
+    for name in ("t", "m"):
+        group = pq.ParquetFile(tmp_path / f"{name}.parquet").metadata.row_group(0)
+        assert {group.column(n).compression for n in range(group.num_columns)} == {"ZSTD"}
+    plain = pa.BufferOutputStream()
+    pq.write_table(pq.read_table(tmp_path / "t.parquet"), plain, compression="zstd")
+    assert (tmp_path / "t.parquet").stat().st_size < plain.getvalue().size / 2
+
+
+@pytest.mark.parametrize(
+    "row", [{"trail_id": "a"}, {"step": "many"}, {"step": 0.5}, {"step": 2**63}, {"started_at": "today"}]
+)
+def test_a_row_that_does_not_fit_is_our_defect(tmp_path: Path, row: dict[str, object]) -> None:
+    with pytest.raises(AssertionError, match=next(iter(row))):
+        write_rows(LocalStore(tmp_path), "t.parquet", SCHEMA, [row])
+    assert LocalStore(tmp_path).keys() == []
+
+
+def test_text_that_is_not_utf8_is_kept_as_far_as_possible(store: Store) -> None:
+    write_rows(store, "t/a.parquet", SCHEMA, [{"error": "no such file: caf\udce9.png"}])
+    assert read_table(store, "t", ["error"]).to_pylist() == [{"error": "no such file: caf?.png"}]
+
+
+def test_no_rows_and_no_files(store: Store) -> None:
+    assert read_table(store, "trials").num_rows == 0
+    assert read_table(store, "trials", ["trial_id", "x"]).column_names == ["trial_id", "x"]
+    write_rows(store, "trials/none.parquet", SCHEMA, [])
+    assert read_table(store, "trials").schema == SCHEMA
+    assert read_table(store, "trials").num_rows == 0
+
+
+def test_one_file_can_be_read_alone(store: Store) -> None:
+    for name in "ab":
+        write_rows(store, f"trials/{name}.parquet", SCHEMA, [{"trial_id": name}])
+    assert read_table(store, "trials/b.parquet", ["trial_id"]).to_pylist() == [{"trial_id": "b"}]
+    with pytest.raises(NotFoundError):
+        read_table(store, "trials/c.parquet")
+
+
+def test_only_parquet_files_below_the_folder_are_read(store: Store) -> None:
+    for key in ("t/b.parquet", "t/a/x.parquet", "t2/c.parquet", "t/_old.parquet", "t/.hidden/d.parquet"):
+        put(store, key, name=[key])
+    store.write("t/readme.txt", b"text")
+    assert read_table(store, "t")["name"].to_pylist() == ["t/a/x.parquet", "t/b.parquet"]
+
+
+def both_ways(store: Store, folder: str) -> list[pa.Table]:
+    return [read_table(store, folder), lazy_table(store, parquet_keys(store, folder)).to_table()]
+
+
+def test_files_of_other_versions_are_read_together(store: Store) -> None:
+    put(store, "t/1.parquet", trial_id=["a"], gone=[1], rate=[1], n=pa.array([1], pa.int32()))
+    put(store, "t/2.parquet", rate=[0.5], trial_id=["b"], new=["x"], n=[2**40])
+    put(store, "t/3.parquet", trial_id=["c"], rate=pa.nulls(1), n=[3], new=["y"])
+    for table in both_ways(store, "t"):
+        assert table.column_names == ["trial_id", "gone", "rate", "n", "new"]
+        assert table.to_pylist() == [
+            {"trial_id": "a", "gone": 1, "rate": 1.0, "n": 1, "new": None},
+            {"trial_id": "b", "gone": None, "rate": 0.5, "n": 2**40, "new": "x"},
+            {"trial_id": "c", "gone": None, "rate": None, "n": 3, "new": "y"},
+        ]
+    some = read_table(store, "t", ["new", "rate", "never"])
+    assert some.column_names == ["new", "rate", "never"]
+    assert some["never"].to_pylist() == [None] * 3
+    assert some["rate"].type == pa.float64()
+
+
+def test_a_dotted_column_is_not_its_prefix(store: Store) -> None:
+    write_rows(store, "t/a.parquet", SCHEMA, [{"objective": "plain", "objective.kind": "dotted"}])
+    assert read_table(store, "t", ["objective"]).to_pylist() == [{"objective": "plain"}]
+    lazy = lazy_table(store, ["t/a.parquet"])
+    assert lazy.to_table(columns=["objective.kind"]).to_pylist() == [{"objective.kind": "dotted"}]
+
+
+@pytest.mark.parametrize("read", [both_ways, lambda store, folder: read_table(store, folder, ["x"])])
+def test_columns_that_do_not_fit_together_name_the_file(store: Store, read: Callable[[Store, str], Any]) -> None:
+    put(store, "t/1.parquet", x=[1])
+    put(store, "t/2.parquet", x=["one"])
+    with pytest.raises(StorageError) as caught:
+        read(store, "t")
+    assert str(caught.value).startswith(f"{store.uri}/t/2.parquet: its columns do not fit")
+    assert str(caught.value).isprintable()
+
+
+def damage(data: bytes, how: str) -> bytes:
+    return {
+        "empty": b"",
+        "text": b"not parquet\n" * 50,
+        "cut": data[: len(data) // 2],
+        "no start": data[50:],
+        "page": data[:8] + bytes(byte ^ 0xFF for byte in data[8:2000]) + data[2000:],
+    }[how]
+
+
+@pytest.mark.parametrize("how", ["empty", "text", "cut", "no start", "page"])
+def test_a_damaged_file_is_named(store: Store, how: str) -> None:
+    rows = [{"trial_id": f"{n * 7919 % 1000}", "step": n, "d_loss": math.sin(n)} for n in range(2000)]
+    for name in "abc":
+        write_rows(store, f"metrics/{name}.parquet", schema_of(METRICS), rows)
+    store.write("metrics/b.parquet", damage(store.read("metrics/b.parquet"), how))
+    for read in (lambda: read_table(store, "metrics"), lambda: find_damage(store, parquet_keys(store, "metrics"))):
+        with pytest.raises(StorageError) as caught:
+            read()
+        text = str(caught.value)
+        assert text.startswith(f"{store.uri}/metrics/b.parquet: not a whole Parquet file")
+        assert text.endswith("delete it and submit the job again")
+        assert text.isprintable()
+    if how not in ("page", "no start"):  # these leave the description at the end of the file as it was
+        with pytest.raises(StorageError, match=r"b\.parquet"):
+            lazy_table(store, parquet_keys(store, "metrics"))
+
+
+def test_one_wrong_bit_is_found(store: Store) -> None:
+    write_rows(store, "t/a.parquet", SCHEMA, [{"d_loss": 0.25, "error": "x" * 40}])
+    data = store.read("t/a.parquet")
+    place = data.index(struct.pack("<d", 0.25))
+    store.write("t/a.parquet", data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    with pytest.raises(StorageError, match=r"t/a\.parquet: not a whole"):
+        read_table(store, "t")
+    with pytest.raises(OSError, match="CRC"):
+        lazy_table(store, ["t/a.parquet"]).to_table()
+
+
+def test_many_small_files(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    write_rows(store, "trials/0000.parquet", SCHEMA, [ROW])
+    data = store.read("trials/0000.parquet")
+    for n in range(1, 2000):
+        (tmp_path / "trials" / f"{n:04d}.parquet").write_bytes(data)
+    assert read_table(store, "trials", ["step"])["step"].to_pylist() == [ROW["step"]] * 2000
+    assert len(lazy_table(store, parquet_keys(store, "trials")).to_table(columns=["step"])) == 2000
