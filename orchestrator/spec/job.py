@@ -119,7 +119,7 @@ def make_job(raw: Mapping[str, Any], source: str, overrides: Iterable[str] = ())
     """Validate the raw content of a job file, named ``source`` in errors. Raises SettingsError."""
     raw, overridden = dict(raw), []
     for text in overrides:
-        path, raw = _override(raw, text, source)
+        path, raw = _override(raw, text)
         overridden.append(path)
     try:
         return _make_job(raw, source)
@@ -167,7 +167,7 @@ def _validated(model: type[_S], raw: dict[str, Any], source: str, axis_of: Mappi
         raise SettingsError(source, key, problem) from error
 
 
-def _override(raw: dict[str, Any], text: str, source: str) -> tuple[str, dict[str, Any]]:
+def _override(raw: dict[str, Any], text: str) -> tuple[str, dict[str, Any]]:
     """The path of one ``path=value``, and ``raw`` with it; a path that the grid varied is varied no longer."""
     path, separator, value_text = text.partition("=")
     path = path.strip()
@@ -187,7 +187,7 @@ def _override(raw: dict[str, Any], text: str, source: str) -> tuple[str, dict[st
             raw["grid"] = remaining
     elif isinstance(grid, dict):
         _reject_linked(path, grid)
-    return path, with_path(raw, path, value, source)
+    return path, with_path(raw, path, value, "--set")
 
 
 def _reject_linked(path: str, grid: dict[str, Any]) -> None:

@@ -47,7 +47,11 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes the text that YAML 1.1 or the reader above would take for something else."""
+    """Quotes the text that YAML 1.1 or the reader above would take for something else, or for a line break."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
 def _constructor(tag: str, pattern: str, value_of: Callable[[str], Any]) -> Callable[[_Loader, Any], Any]:
@@ -86,6 +90,7 @@ for _tag, (_pattern, _first, _value_of) in _SCALARS.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _constructor(_tag, _pattern, _value_of))
     _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
+_Dumper.add_representer(str, _Dumper.represent_str)
 _Loader.add_constructor("tag:yaml.org,2002:str", _constructor("text", "(?s:.*)", str))
 _Loader.add_constructor("tag:yaml.org,2002:seq", _list)
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)

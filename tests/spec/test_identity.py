@@ -1,0 +1,144 @@
+"""A trial's id: what changes it and what does not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.spec import identity
+from orchestrator.spec.identity import flatten, trial_id
+from orchestrator.training.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.spec.job import Job
+
+ADAM = {"kind": "adam", "lr": 0.0002, "betas": [0.5, 0.999], "eps": 1e-08}
+CANONICAL: dict[str, Any] = {
+    "spec_version": 1,
+    "data": {"name": "mnist", "max_images": 1000, "image_size": 28},
+    "model": {"kind": "dcgan", "latent_dim": 100, "width": 64},
+    "objective": {"kind": "least_squares"},
+    "training": {
+        "epochs": 20,
+        "batch_size": 128,
+        "d_steps": 1,
+        "g_steps": 1,
+        "g_optimizer": ADAM,
+        "d_optimizer": {**ADAM, "lr": 1.0},
+        "seed": 0,
+        "log_every": 10,
+        "samples_every": 1,
+        "checkpoint_every": 1,
+    },
+}
+SETTINGS: dict[str, Any] = {
+    "data": {"name": "mnist", "max_images": 1000},
+    "model": {"kind": "dcgan"},
+    "objective": {"kind": "least_squares"},
+    "training": {"d_optimizer": {"lr": 1.0}},
+}
+FOLDER = {**SETTINGS, "data": {"name": "image_folder", "root": "pictures"}}
+
+
+def id_of(raw: dict[str, Any]) -> str:
+    return trial_id(TrialSettings.model_validate(raw))
+
+
+def leaves(raw: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    if not isinstance(raw, dict):
+        return [(path, raw)]
+    return [leaf for key, value in raw.items() for leaf in leaves(value, (*path, key))]
+
+
+def changed(raw: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    key, *rest = path
+    return {**raw, key: changed(raw[key], tuple(rest), value) if rest else value}
+
+
+def test_the_id_is_the_hash_of_everything_written_out() -> None:
+    text = json.dumps(CANONICAL, sort_keys=True, separators=(",", ":"))
+    assert id_of(SETTINGS) == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def test_the_id_stays_what_it_was() -> None:
+    """Change this value only together with SPEC_VERSION: stored results are found by it."""
+    assert id_of(SETTINGS) == "9293e5c01e159832"
+
+
+def test_the_spec_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = id_of(SETTINGS)
+    monkeypatch.setattr(identity, "SPEC_VERSION", 2)
+    assert id_of(SETTINGS) != before
+
+
+def test_order_defaults_and_the_way_a_number_is_written_do_not_count(load: Callable[..., Job]) -> None:
+    texts = [
+        "training: {epochs: 3, g_optimizer: {lr: 1}}",
+        "training: {g_optimizer: {lr: 1.0}, epochs: 3}",
+        "training: {g_optimizer: {lr: 1.0, betas: [0.5, 0.999], kind: adam}, seed: 0, epochs: 3}",
+        "training: {g_optimizer: {lr: 10e-1}, epochs: 3}\n-data\ndata: {name: digits}",
+        "grid: {training.epochs: [3], training.g_optimizer.lr: [1]}",
+        "training: {seed: 0}\ngrid: {training: [{epochs: 3, g_optimizer: {lr: 1}}]}",
+        "name: other\ndescription: words\nstorage: elsewhere\nresources: {max_concurrent: 1}\n"
+        + ("training: {epochs: 3, g_optimizer: {lr: 1}}"),
+    ]
+    assert len({load(text).trials[0].id for text in texts}) == 1
+
+
+LEAVES = leaves({key: value for key, value in CANONICAL.items() if key != "spec_version"})
+OTHER = {
+    ("data", "name"): "fashion_mnist",
+    ("data", "image_size"): 32,
+    ("objective", "kind"): "saturating",
+    ("training", "g_optimizer", "betas"): [0.4, 0.999],
+    ("training", "d_optimizer", "betas"): [0.5, 0.99],
+}
+ONLY_KIND = {("training", "g_optimizer", "kind"), ("training", "d_optimizer", "kind"), ("model", "kind")}
+
+
+@pytest.mark.parametrize(("path", "value"), [leaf for leaf in LEAVES if leaf[0] not in ONLY_KIND], ids=str)
+def test_every_setting_counts(path: tuple[str, ...], value: Any) -> None:
+    whole = {key: section for key, section in CANONICAL.items() if key != "spec_version"}
+    other = OTHER.get(path, value / 2 if isinstance(value, float) else value + 1 if isinstance(value, int) else None)
+    assert other is not None
+    assert id_of(changed(whole, path, other)) != id_of(whole)
+
+
+def test_the_model_s_kind_counts() -> None:
+    small = {**SETTINGS, "model": {"kind": "small_dcgan"}}
+    assert id_of(small) != id_of(SETTINGS)
+
+
+def test_where_known_data_lies_does_not_count_but_a_folder_s_place_does() -> None:
+    for place in ({"root": "/elsewhere"}, {"download": True}):
+        assert id_of({**SETTINGS, "data": {**SETTINGS["data"], **place}}) == id_of(SETTINGS)
+    ids = {
+        id_of({**FOLDER, "data": {**FOLDER["data"], **more}})
+        for more in ({}, {"root": "others"}, {"height": 28, "width": 28})
+    }
+    assert len(ids) == 3
+
+
+def test_no_two_cells_of_a_wide_grid_share_an_id(load: Callable[..., Job]) -> None:
+    job = load(
+        "grid: {objective.kind: [saturating, non_saturating, least_squares], training.d_steps: [1, 2, 3, 4, 5], "
+        "training.seed: [0, 1, 2, 3, 4], model.width: [8, 16]}"
+    )
+    assert len({trial.id for trial in job.trials}) == len(job.trials) == 150
+
+
+def test_cells_that_come_to_the_same_settings_are_one_trial(load: Callable[..., Job]) -> None:
+    job = load("grid: {training.g_optimizer.lr: [1, 1.0, 0.5], training.seed: [0, 0]}")
+    assert [trial.changes for trial in job.trials] == [
+        {"training.g_optimizer.lr": 1, "training.seed": 0},
+        {"training.g_optimizer.lr": 0.5, "training.seed": 0},
+    ]
+
+
+def test_flatten_names_every_leaf_by_its_path() -> None:
+    assert flatten({"a": {"b": 1, "c": {"d": [1, 2]}}, "e": None}) == {"a.b": 1, "a.c.d": [1, 2], "e": None}

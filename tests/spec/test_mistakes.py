@@ -1,0 +1,179 @@
+"""Each mistake in a job file gives one line: file, key, value, what is allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOP = "allowed: name, description, resources, search, storage, data, model, objective, training, grid"
+TRAINING = (
+    "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, seed, log_every, samples_every, "
+    "checkpoint_every"
+)
+OBJECTIVES = "allowed: least_squares, non_saturating, saturating"
+NAMES = "expected 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
+SEARCH = "search: {scheduler: asha, measure: d_loss, mode: min"
+
+MISTAKES = {
+    # a key that does not exist, at every level
+    "storag: here": f"storag: unknown key; did you mean 'storage'? {TOP}",
+    "evaluate: []": f"evaluate: unknown key; {TOP}",
+    "training: {epoch: 3}": f"training.epoch: unknown key; did you mean 'epochs'? {TRAINING}",
+    "training: {g_optimizer: {lrr: 0.1}}": (
+        "training.g_optimizer.lrr: unknown key; did you mean 'lr'? allowed: kind, lr, betas, eps"
+    ),
+    "data: {name: digits, image_siz: 28}": (
+        "data.image_siz: unknown key; did you mean 'image_size'? allowed: name, max_images, image_size"
+    ),
+    "model: {kind: small_dcgan, width: 8}": "model.width: unknown key; allowed: kind, latent_dim",
+    "objective: {kind: saturating, gamma: 0.5}": "objective.gamma: unknown key; allowed: kind",
+    "resources: {gpus: 1}": (
+        "resources.gpus: unknown key; allowed: workers, cpus_per_worker, gpus_per_worker, max_concurrent, max_retries"
+    ),
+    f"{SEARCH}, grace: 2}}": (
+        "search.grace: unknown key; allowed: scheduler, measure, mode, grace_epochs, reduction_factor"
+    ),
+    # the wrong type
+    "training: {g_optimizer: {lr: fast}}": "training.g_optimizer.lr: got 'fast', expected a number",
+    "training: {batch_size: '12'}": "training.batch_size: got '12', expected a whole number",
+    "training: {batch_size: 12.5}": "training.batch_size: got 12.5, expected a whole number",
+    "training: {batch_size: true}": "training.batch_size: got true, expected a whole number",
+    "training: {epochs: null}": "training.epochs: got null, expected a whole number",
+    "training: {epochs: [1, 2]}": "training.epochs: got [1, 2], expected a whole number",
+    "training: {epochs: {a: b}}": 'training.epochs: got {"a": "b"}, expected a whole number',
+    "training: [epochs]": 'training: got ["epochs"], expected keys and values',
+    "training:": "training: got null, expected keys and values",
+    "objective: saturating": "objective: got 'saturating', expected keys and values",
+    "resources: 3": "resources: got 3, expected keys and values",
+    "description: 3": "description: got 3, expected text",
+    "storage: [results]": 'storage: got ["results"], expected text',
+    "data: {name: mnist, download: yes}": "data.download: got 'yes', expected true or false",
+    "training: {g_optimizer: {betas: 0.5}}": "training.g_optimizer.betas: got 0.5, expected a list",
+    "training: {g_optimizer: {betas: [0.5]}}": "training.g_optimizer.betas.1: is missing",
+    "training: {g_optimizer: {betas: [0.5, 0.9, 1]}}": (
+        "training.g_optimizer.betas: got [0.5, 0.9, 1], expected a list of 2 values"
+    ),
+    "training: {g_optimizer: {betas: [0.5, x]}}": "training.g_optimizer.betas.1: got 'x', expected a number",
+    # kinds that do not exist
+    "objective: {kind: non_satur}": f"objective.kind: got 'non_satur'; did you mean 'non_saturating'? {OBJECTIVES}",
+    "objective: {kind: hinge}": f"objective.kind: got 'hinge'; {OBJECTIVES}",
+    "objective: {kind: [1]}": f"objective.kind: got [1]; {OBJECTIVES}",
+    "objective: {}": f"objective.kind: is missing; {OBJECTIVES}",
+    "model: {kind: dcgn}": "model.kind: got 'dcgn'; did you mean 'dcgan'? allowed: dcgan, small_dcgan",
+    "data: {name: mnits}": (
+        "data.name: got 'mnits'; did you mean 'mnist'? allowed: digits, fashion_mnist, image_folder, mnist"
+    ),
+    "training: {g_optimizer: {kind: sgd}}": "training.g_optimizer.kind: got 'sgd', expected 'adam'",
+    # what is not there
+    "-objective": "objective: is missing, expected kind: least_squares | non_saturating | saturating",
+    "-model": "model: is missing, expected kind: dcgan | small_dcgan",
+    "-data": "data: is missing, expected name: digits | fashion_mnist | image_folder | mnist",
+    "-name": "name: is missing",
+    "data: {name: image_folder}": "data.root: is missing",
+    "search: {scheduler: asha, measure: d_loss}": "search.mode: is missing",
+    # numbers out of range
+    "training: {g_optimizer: {lr: -1}}": "training.g_optimizer.lr: got -1, expected a number > 0.0",
+    "training: {d_optimizer: {lr: 0}}": "training.d_optimizer.lr: got 0, expected a number > 0.0",
+    "training: {d_optimizer: {lr: .nan}}": "training.d_optimizer.lr: got nan, expected a finite number",
+    "training: {d_optimizer: {lr: .inf}}": "training.d_optimizer.lr: got inf, expected a finite number",
+    "training: {d_optimizer: {lr: 1e400}}": "training.d_optimizer.lr: got inf, expected a finite number",
+    "training: {g_optimizer: {betas: [0.5, 1.0]}}": "training.g_optimizer.betas.1: got 1.0, expected a number < 1.0",
+    "training: {batch_size: 0}": "training.batch_size: got 0, expected a number >= 2",
+    "training: {epochs: 0}": "training.epochs: got 0, expected a number >= 1",
+    "training: {d_steps: -1}": "training.d_steps: got -1, expected a number >= 1",
+    "training: {seed: 4294967296}": "training.seed: got 4294967296, expected a number < 4294967296",
+    "training: {seed: -1}": "training.seed: got -1, expected a number >= 0",
+    "data: {name: digits, image_size: 30}": "data.image_size: got 30, expected 28 or 32",
+    "data: {name: image_folder, root: x, height: 7}": "data.height: got 7, expected a number >= 8",
+    "resources: {workers: 2}": "resources.workers: got 2, expected 1",
+    "resources: {gpus_per_worker: 2}": "resources.gpus_per_worker: got 2, expected a number <= 1.0",
+    "resources: {max_concurrent: 0}": "resources.max_concurrent: got 0, expected a number >= 1",
+    # names
+    "name: ../study": f"name: got '../study', {NAMES}",
+    "name: a/b": f"name: got 'a/b', {NAMES}",
+    "name: Study": f"name: got 'Study', {NAMES}",
+    "name: ''": f"name: got '', {NAMES}",
+    "name: -a": f"name: got '-a', {NAMES}",
+    f"name: {'a' * 64}": f"name: got '{'a' * 56}..., {NAMES}",
+    r'name: "a\n"': rf"name: got 'a\n', {NAMES}",
+    "name: 5": "name: got 5, expected text",
+    "storage: ''": "storage: got '', expected at least 1 character",
+    # settings that cannot go together
+    "data: {name: image_folder, root: x, height: 64, width: 64}": (
+        "model: dcgan makes 28x28 or 32x32 images, the data's are 64x64"
+    ),
+    "data: {name: digits, image_size: 32}\nmodel: {kind: small_dcgan}": (
+        "model: small_dcgan makes 28x28 images, the data's are 32x32"
+    ),
+    "training: {epochs: 3}\n" + SEARCH + ", grace_epochs: 4}": (
+        "search.grace_epochs: got 4, but a trial trains for 3 epochs only"
+    ),
+    "grid: {training.epochs: [9, 3]}\n" + SEARCH + ", grace_epochs: 4}": (
+        "search.grace_epochs: got 4, but a trial trains for 3 epochs only"
+    ),
+    # the grid
+    "grid: {}": "grid: is empty, expected paths with lists of values; leave it out for one trial",
+    "grid:": "grid: got null, expected paths with lists of values",
+    "grid: [training.seed]": 'grid: got ["training.seed"], expected paths with lists of values',
+    "grid: {training.seed: []}": "grid.training.seed: got [], expected a list with at least one value",
+    "grid: {training.seed: 3}": "grid.training.seed: got 3, expected a list with at least one value",
+    "grid: {training.seed: [0, one]}": "grid.training.seed: got 'one', expected a whole number",
+    "grid: {training.sed: [0]}": f"grid.training.sed: unknown key; did you mean 'seed'? {TRAINING}",
+    "grid: {trainig.seed: [0]}": (
+        "grid.trainig.seed: is no path of a setting; did you mean 'training'? allowed: data, model, objective, "
+        "training; or a name for a list of {path: value, ...}"
+    ),
+    "grid: {objective.kind: [saturating, hinge]}": f"grid.objective.kind: got 'hinge'; {OBJECTIVES}",
+    "grid: {objective: [saturating]}": "grid.objective: got 'saturating', expected keys and values",
+    "grid: {rates: [{training.g_optimizer.lr: fast}]}": (
+        "grid.rates: training.g_optimizer.lr: got 'fast', expected a number"
+    ),
+    "grid: {rates: [{storage: here}]}": (
+        "grid.rates: storage: cannot be varied; allowed: data, model, objective, training"
+    ),
+    "grid: {rates: [{training.seed: 1, training: {epochs: 1}}]}": (
+        "grid.rates: training: is set by training.seed in the same entry too"
+    ),
+    "grid: {training.seed: [1], seeds: [{training.seed: 2}]}": (
+        "grid.seeds: sets training.seed, which grid.training.seed sets too"
+    ),
+    "grid: {training.seed: [1], training: [{epochs: 2}]}": (
+        "grid.training: sets training, which grid.training.seed sets too"
+    ),
+    "objective: saturating\ngrid: {objective.kind: [saturating]}": (
+        "objective.kind: cannot be set: objective is 'saturating', expected keys and values"
+    ),
+    "training: {seed: 0}\ngrid: {training.seed.x: [1]}": (
+        "training.seed.x: cannot be set: training.seed is 0, expected keys and values"
+    ),
+    "grid: {training.seed: [1, 2], training.epochs: [1, 2]}\nmodel: {kind: x}": (
+        "model.kind: got 'x'; allowed: dcgan, small_dcgan"
+    ),
+    # what would break a line or a terminal
+    r'training: {seed: "[red]a\nb\x1b[31m"}': r"training.seed: got '[red]a\nb\x1b[31m', expected a whole number",
+    r'training: {"a\nb\e": 1}': rf"training.a\nb\x1b: unknown key; {TRAINING}",
+    r'"[bold]\r": 1': rf"[bold]\r: unknown key; {TOP}",
+    r'training: {seed: "\u202e"}': r"training.seed: got '\u202e', expected a whole number",
+    r'description: "\ud800"': r"description: got '\ud800', expected text",
+    # what is too long for a line
+    f"training: {{seed: {'x' * 5000}}}": f"training.seed: got '{'x' * 56}..., expected a whole number",
+    f"description: {'x' * 2001}": f"description: got '{'x' * 56}..., expected at most 2000 characters",
+    f"? {'x' * 5000}\n: 1": f"{'x' * 197}...: unknown key; {TOP}",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES.items(), ids=[text[:60] for text in MISTAKES])
+def test_a_mistake_is_one_line(mistake: Callable[..., str], text: str, message: str) -> None:
+    assert mistake(text) == f"job.yaml: {message}"
+
+
+def test_a_grid_that_is_too_large_is_refused_before_it_is_made(mistake: Callable[..., str]) -> None:
+    axes = ", ".join(f"training.{key}: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]" for key in ("seed", "epochs", "d_steps"))
+    rest = ", ".join(f"model.x{i}: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]" for i in range(20))
+    assert mistake(f"grid: {{{axes}, {rest}}}") == (
+        "job.yaml: grid: has 100,000,000,000,000,000,000,000 cells, expected at most 100,000"
+    )
