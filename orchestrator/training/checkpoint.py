@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-import pickle
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 FOLDER = "checkpoints"
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def checkpoint_key(trial_id: str) -> str:
@@ -25,24 +26,36 @@ def save_checkpoint(store: Store, trial_id: str, state: dict[str, Any]) -> None:
     """Write the state whole, in place of the one before."""
     buffer = io.BytesIO()
     torch.save({"trial_id": trial_id, **state}, buffer)
+    # torch.load tells few of the bits that a disk may lose, and passes over what follows its own data.
+    buffer.write(hashlib.sha256(buffer.getbuffer()).digest())
     store.write(checkpoint_key(trial_id), buffer.getvalue())
 
 
-def load_checkpoint(store: Store, trial_id: str, device: torch.device) -> dict[str, Any] | None:
-    """The trial's last state with its tensors on ``device``, or None where it has none.
+def load_checkpoint(store: Store, trial_id: str) -> dict[str, Any] | None:
+    """The trial's last state with its tensors on the CPU, or None where it has none.
 
-    Raises CheckpointError where the file is damaged or belongs to another trial.
+    Raises CheckpointError where the file is damaged, not ours, or of another trial.
     """
     key = checkpoint_key(trial_id)
-    remedy = "delete it to train this trial from the start"
     try:
         data = store.read(key)
     except NotFoundError:
         return None
+    data, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+    if hashlib.sha256(data).digest() != digest:
+        raise checkpoint_error(store, trial_id, "damaged checkpoint")
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{store.uri}/{key}: damaged checkpoint ({type(error).__name__}); {remedy}") from error
+        # To the CPU, whence each part is copied to where it belongs: a GPU need not hold the state twice.
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # what others wrote makes torch raise nearly anything
+        problem = f"not a checkpoint of this program ({type(error).__name__})"
+        raise checkpoint_error(store, trial_id, problem) from error
     if not isinstance(state, dict) or state.get("trial_id") != trial_id:
-        raise CheckpointError(f"{store.uri}/{key}: checkpoint of another trial; {remedy}")
+        raise checkpoint_error(store, trial_id, "checkpoint of another trial")
     return state
+
+
+def checkpoint_error(store: Store, trial_id: str, problem: str) -> CheckpointError:
+    """The error that names the trial's checkpoint, what is wrong with it, and the remedy."""
+    place = f"{store.uri}/{checkpoint_key(trial_id)}"
+    return CheckpointError(f"{place}: {problem}; delete it to train this trial from the start")

@@ -155,5 +155,5 @@ class Gan:
         self.discriminator.load_state_dict(state["discriminator"])
         self.g_optimizer.load_state_dict(state["g_optimizer"])
         self.d_optimizer.load_state_dict(state["d_optimizer"])
-        self.latents.set_state(state["latents"].cpu())
+        self.latents.set_state(state["latents"])
         self.batches.load_state_dict(state["batches"])

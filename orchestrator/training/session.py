@@ -6,13 +6,14 @@ import io
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torchvision.utils import save_image
 
 from orchestrator.data.batches import to_unit
 from orchestrator.errors import CheckpointError
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.tables import write_rows
-from orchestrator.training.checkpoint import load_checkpoint, save_checkpoint
+from orchestrator.training.checkpoint import checkpoint_error, load_checkpoint, save_checkpoint
 from orchestrator.training.gan import Gan
 from orchestrator.training.progress import Progress
 
@@ -36,21 +37,25 @@ class Session:
         self.progress = Progress(self.gan, len(images) // settings.training.batch_size)
         self.started_at = datetime.now(UTC)
         self.resumes = 0
-        state = load_checkpoint(store, trial_id, images.device)
+        state = load_checkpoint(store, trial_id)
         if state is not None:
             self._restore(state)
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
+            if state["device"] != self.gan.device.type:  # whose random numbers differ
+                raise CheckpointError(f"is of a trial on {state['device']}, this one is on {self.gan.device.type}")
             self.gan.load_state_dict(state["gan"])
             self.progress.load_state_dict(state["progress"])
             self.started_at = datetime.fromisoformat(state["started_at"])
             self.resumes = state["resumes"] + (0 if self.progress.done else 1)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            raise CheckpointError(
-                f"{self.store.uri}/checkpoints/{self.trial_id}.pt: does not fit these settings "
-                f"({type(error).__name__}); delete it to train this trial from the start"
-            ) from error
+        except torch.OutOfMemoryError:
+            raise
+        except CheckpointError as error:
+            raise checkpoint_error(self.store, self.trial_id, str(error)) from error
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            problem = f"does not fit these settings ({type(error).__name__})"
+            raise checkpoint_error(self.store, self.trial_id, problem) from error
 
     def advance(self, budget_s: float) -> None:
         """Train to the end of the epoch or for about ``budget_s`` seconds, and store what is then due.
@@ -72,6 +77,7 @@ class Session:
         """Store the metrics so far and a checkpoint from which the trial goes on."""
         self.save_metrics()
         state = {
+            "device": self.gan.device.type,
             "gan": self.gan.state_dict(),
             "progress": self.progress.state_dict(),
             "started_at": self.started_at.isoformat(),

@@ -1,0 +1,116 @@
+"""The same on a GPU, where there is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+import torch
+
+from orchestrator.data import ImageSet
+from orchestrator.data.batches import to_device
+from orchestrator.store.local import LocalStore
+from orchestrator.training.gan import SIGNAL_NAMES, Gan
+from orchestrator.training.progress import Progress
+from orchestrator.training.session import Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+KINDS = ["saturating", "non_saturating", "least_squares"]
+
+
+@pytest.fixture
+def on_gpu(images: Tensor) -> Tensor:
+    return to_device(ImageSet(images.numpy()), "cuda")
+
+
+@pytest.fixture
+def make_gan(make_trial, on_gpu: Tensor):
+    def make(*args: Any, **training: Any) -> Gan:
+        trial = make_trial(*args, **training)
+        return Gan(trial.model, trial.objective, trial.training, on_gpu, trial.data.shape)
+
+    return make
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gan_stays_on_the_gpu(make_gan, kind: str) -> None:
+    gan = make_gan(kind, d_steps=2, g_steps=2)
+    before = [parameter.clone() for parameter in gan.g_parameters]
+    signals = gan.step()
+    assert signals.shape == (len(SIGNAL_NAMES),)
+    assert signals.isfinite().all()
+    tensors = [signals, gan.fixed_latents, *gan.g_parameters, *gan.d_parameters, gan.sample(gan.fixed_latents)]
+    assert {tensor.device.type for tensor in tensors} == {"cuda"}
+    assert not any(torch.equal(old, new) for old, new in zip(before, gan.g_parameters, strict=True))
+
+
+def test_the_first_weights_and_the_fixed_latents_are_those_of_a_cpu(make_gan, make_trial, images: Tensor) -> None:
+    trial = make_trial()
+    cpu, gpu = Gan(trial.model, trial.objective, trial.training, images, trial.data.shape), make_gan()
+    assert torch.equal(cpu.fixed_latents, gpu.fixed_latents.cpu())
+    for ours, theirs in zip(cpu.g_parameters + cpu.d_parameters, gpu.g_parameters + gpu.d_parameters, strict=True):
+        assert torch.equal(ours, theirs.cpu())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cpu_and_gpu_compute_the_same_step(make_gan, make_trial, images: Tensor, kind: str) -> None:
+    """From the same batches and latents, which each device draws in its own way."""
+    trial = make_trial(kind)
+    cpu, gpu = Gan(trial.model, trial.objective, trial.training, images, trial.data.shape), make_gan(kind)
+    batch, latents = cpu.batches.next(), torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    tf32 = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        signals = []
+        for gan in (cpu, gpu):
+            gan.batches.next = lambda gan=gan: batch.to(gan.device)  # type: ignore[method-assign]
+            gan._generate = lambda gan=gan: gan.generator(latents.to(gan.device))  # type: ignore[method-assign]
+            signals.append(gan.step().cpu())
+    finally:
+        torch.backends.cudnn.allow_tf32 = tf32
+    torch.testing.assert_close(*signals, rtol=1e-3, atol=1e-6)
+
+
+def test_the_host_never_waits_between_two_logged_steps(make_gan) -> None:
+    progress = Progress(make_gan(d_steps=2, g_steps=2, epochs=4, log_every=1000), 5)
+    progress.advance(1e6)  # libraries make themselves ready
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        progress.advance(1e6)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert (progress.step, progress.rows) == (10, [])
+
+
+def test_a_resumed_trial_is_close_to_an_uninterrupted_one(make_trial, on_gpu: Tensor, tmp_path: Path) -> None:
+    """Close, not equal: some of cuDNN's sums have no fixed order."""
+
+    def make(folder: str) -> Session:
+        trial = make_trial(epochs=3, log_every=4, d_steps=2)
+        return Session("id", trial, on_gpu, LocalStore(tmp_path / folder))
+
+    whole, resumed = make("whole"), make("resumed")
+    for _ in range(7):
+        resumed.advance(0.0)
+    resumed.save()
+    resumed = make("resumed")
+    assert (resumed.progress.step, resumed.resumes) == (7, 1)
+    for session in (whole, resumed):
+        while not session.progress.done:
+            session.advance(1e6)
+    for ours, theirs in zip(whole.gan.g_parameters, resumed.gan.g_parameters, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3)
+    assert torch.equal(whole.gan.latents.get_state(), resumed.gan.latents.get_state())
+    assert torch.equal(whole.gan.batches.next(), resumed.gan.batches.next())
+    tables = [pd.read_parquet(tmp_path / folder / "metrics") for folder in ("whole", "resumed")]
+    assert [table["step"].tolist() for table in tables] == [[4, 8, 12, 15]] * 2
+    assert whole.summary()["device"] == "cuda"

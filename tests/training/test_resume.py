@@ -1,0 +1,199 @@
+"""A trial that goes on from a checkpoint is, bitwise, the one that was never interrupted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+import torch
+
+from orchestrator.errors import StorageUnavailable
+from orchestrator.store.local import LocalStore
+from orchestrator.training.checkpoint import load_checkpoint
+from orchestrator.training.session import Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ID = "0123456789abcdef"
+LONG = 1e6
+TIMINGS = ("elapsed_s", "images_per_second", "window_s", "started_at", "resumes")
+RHYTHM = {"epochs": 3, "log_every": 4, "d_steps": 2, "g_steps": 2}
+"""15 steps of 5 to an epoch; windows end at 4, 8, 12, 15, and passes over the 22 images within epochs."""
+
+
+class Crash(Exception):  # noqa: N818
+    """Stands for kill -9: nothing catches it."""
+
+
+class FailingStore(LocalStore):
+    """Raises instead of its n-th write, counted from 1, or right after it."""
+
+    def __init__(self, root: Path, at: int, error: Exception, *, after: bool = False) -> None:
+        super().__init__(root)
+        self.at, self.error, self.after, self.writes = at, error, after, 0
+
+    def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
+        self.writes += 1
+        if self.writes == self.at and not self.after:
+            raise self.error
+        done = super().write(key, data, replace=replace)
+        if self.writes == self.at:
+            raise self.error
+        return done
+
+
+@pytest.fixture
+def make_session(make_trial, images, tmp_path: Path):
+    def make(store: str | LocalStore, *args: Any, **training: Any) -> Session:
+        store = LocalStore(tmp_path / store) if isinstance(store, str) else store
+        return Session(ID, make_trial(*args, **RHYTHM | training), images, store)
+
+    return make
+
+
+def finish(session: Session) -> Session:
+    while not session.progress.done:
+        session.advance(LONG)
+    return session
+
+
+def steps(session: Session, count: int) -> None:
+    for _ in range(count):
+        session.advance(0.0)
+
+
+@pytest.fixture
+def assert_same(differences, tmp_path: Path):
+    """All that two trials computed and stored, but for times."""
+
+    def check(whole: str, resumed: str) -> None:
+        one, other = LocalStore(tmp_path / whole), LocalStore(tmp_path / resumed)
+        states = load_checkpoint(one, ID), load_checkpoint(other, ID)
+        assert states[0] is not None
+        assert states[0]["progress"]["step"] == 15
+        assert differences(*states, TIMINGS) == []
+        assert one.keys() == other.keys()
+        for key in one.keys("samples"):
+            assert one.read(key) == other.read(key), key
+        tables = [pd.read_parquet(tmp_path / name / "metrics") for name in (whole, resumed)]
+        assert tables[0]["step"].tolist() == [4, 8, 12, 15]
+        pd.testing.assert_frame_equal(
+            *(t.drop(columns=["elapsed_s", "images_per_second"]) for t in tables), check_exact=True
+        )
+
+    return check
+
+
+@pytest.mark.parametrize("kind", ["saturating", "non_saturating", "least_squares"])
+@pytest.mark.parametrize(
+    "interruptions",
+    [[5], [10], [4], [8], [1], [7], [14], [2, 3, 5, 6, 11], list(range(1, 15))],
+    ids=lambda steps: "-".join(map(str, steps)),
+)
+def test_interruptions_change_nothing(make_session, assert_same, kind: str, interruptions: list[int]) -> None:
+    """At epoch ends, at window ends, in the middle of both, and after every single step."""
+    finish(make_session("whole", kind))
+    session = make_session("resumed", kind)
+    for step in interruptions:
+        steps(session, step - session.progress.step)
+        session.save()
+        session = make_session("resumed", kind)
+        assert session.progress.step == step
+    finish(session)
+    assert session.resumes == len(interruptions)
+    assert_same("whole", "resumed")
+
+
+def test_the_comparison_would_see_a_difference(make_session, assert_same) -> None:
+    finish(make_session("whole"))
+    session = make_session("resumed")
+    steps(session, 7)
+    session.gan.latents.set_state(torch.Generator().manual_seed(1).get_state())
+    finish(session)
+    with pytest.raises(AssertionError):
+        assert_same("whole", "resumed")
+
+
+def test_the_state_in_memory_is_the_state_restored(make_session, differences) -> None:
+    session = make_session("one")
+    steps(session, 7)
+    session.save()
+    resumed = make_session("one")
+    assert differences(resumed.gan.state_dict(), session.gan.state_dict()) == []
+    assert differences(resumed.progress.state_dict(), session.progress.state_dict()) == []
+    for ours, theirs in zip(resumed.gan.g_parameters, session.gan.g_parameters, strict=True):
+        assert ours.stride() == theirs.stride()
+    assert torch.equal(resumed.gan.fixed_latents, session.gan.fixed_latents)
+    assert torch.equal(resumed.gan.batches.next(), session.gan.batches.next())
+
+
+def test_time_goes_on_from_where_it_was(make_session) -> None:
+    session = make_session("one")
+    steps(session, 7)
+    session.progress.elapsed_s = 1000.0
+    session.save()
+    resumed = make_session("one")
+    finish(resumed)
+    times = [row["elapsed_s"] for row in resumed.progress.rows]
+    assert times == sorted(times)
+    assert 1000.0 < times[-1] == resumed.summary()["train_s"]
+
+
+@pytest.mark.parametrize(
+    ("error", "after"), [(StorageUnavailable("bucket: no answer; try again"), False), (Crash(), True)]
+)
+def test_a_trial_that_dies_at_any_write_has_every_step_once_after_it_went_on(
+    make_session, assert_same, tmp_path: Path, error: Exception, after: bool
+) -> None:
+    """Among them: between the metrics and the checkpoint, and between the samples and the metrics."""
+    finish(make_session("whole"))
+    for at in range(1, 10):
+        store = FailingStore(tmp_path / f"died-{at}", at, error, after=after)
+        with pytest.raises(type(error)):
+            finish(make_session(store))
+        finish(make_session(f"died-{at}"))
+        assert_same("whole", f"died-{at}")
+    assert finish(make_session(FailingStore(tmp_path / "all", 10, error))).progress.done
+
+
+def test_metrics_that_were_stored_ahead_of_the_checkpoint_are_not_doubled(make_session, tmp_path: Path) -> None:
+    store = FailingStore(tmp_path / "died", 6, Crash())  # the second epoch's checkpoint
+    with pytest.raises(Crash):
+        finish(make_session(store))
+    assert pd.read_parquet(tmp_path / "died" / "metrics")["step"].tolist() == [4, 8]
+    session = make_session("died")
+    assert session.progress.step == 5
+    session.advance(LONG)
+    assert pd.read_parquet(tmp_path / "died" / "metrics")["step"].tolist() == [4, 8]
+
+
+SCRIPT = """
+import sys, pathlib, torch
+from orchestrator.store.local import LocalStore
+from orchestrator.training.session import Session
+from orchestrator.training.settings import TrialSettings
+trial_id, settings, images, root, steps = sys.argv[1:]
+torch.set_num_threads(1)
+trial, store = TrialSettings.model_validate_json(settings), LocalStore(pathlib.Path(root))
+session = Session(trial_id, trial, torch.load(images), store)
+while not session.progress.done and session.progress.step < int(steps):
+    session.advance(0.0)
+session.save()
+"""
+
+
+@pytest.mark.slow
+def test_other_processes_go_on_with_the_same_numbers(
+    make_trial, images, make_session, assert_same, tmp_path: Path
+) -> None:
+    finish(make_session("whole"))
+    torch.save(images, tmp_path / "images.pt")
+    settings = make_trial(**RHYTHM).model_dump_json()
+    for until in ("7", "1000"):
+        command = [sys.executable, "-c", SCRIPT, ID, settings, tmp_path / "images.pt", tmp_path / "resumed", until]
+        subprocess.run(command, check=True)
+    assert_same("whole", "resumed")
