@@ -132,6 +132,8 @@ def _run(job: Job, store: Store, retry_failed: bool) -> None:
     if interrupted:
         again = shlex.join(["orch", *sys.argv[1:]])
         err.print(f"interrupted; every trial keeps its last state, go on with: {again}", soft_wrap=True)
+    if interrupted and not store.keys("metrics"):
+        raise typer.Exit(130)
     with err.status("writing the report") if err.is_terminal else contextlib.nullcontext():
         report = write_report(store)
     out.print(f"results  {store.uri}", soft_wrap=True)

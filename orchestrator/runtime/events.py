@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ray import tune
 
+from orchestrator.errors import OrchError
 from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.plan.retry import FailureKind
 from orchestrator.store.columns import TRIALS
@@ -51,6 +52,8 @@ class Reporter(tune.Callback):  # type: ignore[misc]
     def __init__(self, job: str, trials: Mapping[str, Trial], store: Store, watchers: Sequence[Watcher]) -> None:
         self.job, self.trials, self.store, self.watchers = job, trials, store, watchers
         self.ended = self.failed = 0
+        self.error: OrchError | None = None
+        """Why the driver itself could not go on; Tune would bury it in a traceback of its own."""
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Give every watcher its turn."""
@@ -75,15 +78,21 @@ class Reporter(tune.Callback):  # type: ignore[misc]
         if status is Status.STOPPED:
             names = {column.name for column in TRIALS}
             measured = {name: value for name, value in result.items() if name in names and name != "trial_id"}
-            record(self.store, self.job, self._trial(trial), status, measured, provenance())
+            self._record(trial, status, measured)
         self._end(trial, status, result.get("error"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker was lost, and its retries are used up."""
-        error = f"worker lost {trial.num_failures} times: {_cause(trial)}"
-        measured = {"error": error, "error_kind": str(FailureKind.INFRASTRUCTURE)}
-        record(self.store, self.job, self._trial(trial), Status.FAILED, measured, provenance())
+        error = f"given up after {trial.num_failures} failures: {_cause(trial)}"
+        self._record(trial, Status.FAILED, {"error": error, "error_kind": str(FailureKind.INFRASTRUCTURE)})
         self._end(trial, Status.FAILED, error)
+
+    def _record(self, trial: Any, status: Status, measured: Mapping[str, object]) -> None:
+        try:
+            record(self.store, self.job, self._trial(trial), status, measured, provenance())
+        except OrchError as error:
+            self.error = error
+            raise
 
     def _end(self, trial: Any, status: Status, error: str | None) -> None:
         self.ended += 1
@@ -101,7 +110,11 @@ class Reporter(tune.Callback):  # type: ignore[misc]
 
 
 def _cause(trial: Any) -> str:
-    """The last line of what Tune keeps of the error: the exception itself."""
+    """What Tune keeps of the last error, in a few words: its last line is the exception itself."""
     path = Path(trial.error_file or "")
     lines = [line.strip() for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
-    return lines[-1][:300] if lines else "no cause was reported"
+    if not lines:
+        return "no cause was reported"
+    if "worker process has died" in lines[-1]:
+        return "its worker process died (killed, out of memory, or crashed)"
+    return lines[-1][:300]

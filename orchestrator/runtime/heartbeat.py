@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import StorageUnavailable
 from orchestrator.plan.files import RunState, write_state
 from orchestrator.plan.ledger import Status
 
@@ -30,7 +32,8 @@ class Heartbeat:
     def __exit__(self, *_: object) -> None:
         done = self.state.ended >= self.state.to_run
         self.state.state, self.state.running = ("done" if done else "interrupted"), {}
-        self._write()
+        self.state.updated_at = time.time()
+        write_state(self.store, self.state)
 
     def update(self, event: Event) -> None:
         """Note where the trial stands."""
@@ -42,10 +45,8 @@ class Heartbeat:
         self.state.failed += event.ended is Status.FAILED
 
     def tick(self) -> None:
-        """Write every few seconds."""
+        """Write every few seconds. A write that fails is made up by the next: the trials do not depend on it."""
         if time.time() - self.state.updated_at >= _EVERY_S:
-            self._write()
-
-    def _write(self) -> None:
-        self.state.updated_at = time.time()
-        write_state(self.store, self.state)
+            self.state.updated_at = time.time()
+            with contextlib.suppress(StorageUnavailable):
+                write_state(self.store, self.state)

@@ -72,7 +72,12 @@ def run_sweep(plan: Plan, store: Store, watchers: Sequence[Watcher]) -> Outcome:
                 verbose=0,
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except Exception as error:
+            if reporter.error is not None:
+                raise reporter.error from error
+            raise
     return Outcome(reporter.ended, reporter.failed, interrupted=reporter.ended < len(trials))
 
 

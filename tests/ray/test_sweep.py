@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from orchestrator.data.batches import to_device
-from orchestrator.errors import DataError
+from orchestrator.errors import DataError, StorageUnavailable
 from orchestrator.plan.ledger import Status, read_ledger
 from orchestrator.plan.plan import CellState
 from orchestrator.runtime.sweep import run_sweep
@@ -21,7 +22,6 @@ from tests.ray.conftest import Recorder, kill, raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from orchestrator.runtime.events import Event
 
@@ -123,12 +123,33 @@ def test_worker_lost_too_often_fails_as_infrastructure_and_runs_again_when_submi
     ended = read_ledger(store)[victim]
     assert (ended.status, ended.error_kind) == (Status.FAILED, "infrastructure")
     assert ended.error is not None
-    assert "\n" not in ended.error
-    assert ended.error.startswith("worker lost 2 times: ")
+    assert ended.error == "given up after 2 failures: its worker process died (killed, out of memory, or crashed)"
 
     again, _ = plan_for(raw)
     assert [cell.state for cell in again.cells] == [CellState.NEW, CellState.CACHED]
     run_sweep(again, store, [])
+    assert_exactly_once(store, plan.job.trials)
+
+
+class Flaky(LocalStore):
+    """A store whose first metrics writes fail as a server does that is down; counted in a file for all processes."""
+
+    def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
+        """Fail twice, then write."""
+        counter = Path(self.uri) / ".failures"
+        failures = int(counter.read_text()) if counter.exists() else 0
+        if key.startswith("metrics/") and failures < 2:
+            counter.write_text(str(failures + 1))
+            raise StorageUnavailable("storage is down")
+        return super().write(key, data, replace=replace)
+
+
+def test_storage_that_is_down_for_a_while_costs_retries_and_nothing_else(plan_for: Callable, tmp_path: Path) -> None:
+    plan, store = plan_for(raw_job())
+    store.check()
+    outcome = run_sweep(plan, Flaky(Path(store.uri)), [])
+    assert (outcome.ended, outcome.failed) == (1, 0)
+    assert (tmp_path / "results" / "tiny" / ".failures").read_text() == "2"
     assert_exactly_once(store, plan.job.trials)
 
 
