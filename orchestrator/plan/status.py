@@ -77,10 +77,12 @@ def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
 
 def label(changes: dict[str, Any]) -> str:
     """A trial's place in the grid in few words: ``least_squares d_steps=3 seed=1``."""
+    lasts = Counter(path.rpartition(".")[2] for path in changes)
     words = []
     for path, value in changes.items():
-        name = path.rpartition(".")[2]
-        words.append(str(value) if name == "kind" else f"{name}={value}")
+        parts = path.split(".")
+        name = parts[-1] if lasts[parts[-1]] == 1 else ".".join(parts[-2:])
+        words.append(str(value) if parts[-1] == "kind" else f"{name}={value}")
     return " ".join(words)
 
 

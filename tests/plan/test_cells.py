@@ -1,0 +1,127 @@
+"""What a submission makes of each trial."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.errors import DataError, PlacementError
+from orchestrator.plan.ledger import Ended, Status
+from orchestrator.plan.placement import Machine
+from orchestrator.plan.plan import CellState, decide_cell, make_plan
+from orchestrator.plan.retry import FailureKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.spec.job import Job
+
+MACHINE = Machine(cpus=4, gpus=0)
+SEARCH = {"scheduler": "asha", "measure": "d_loss", "mode": "min"}
+NEW, CACHED, FAILED = CellState.NEW, CellState.CACHED, CellState.FAILED
+
+# past, a search is on, --retry-failed -> state
+DECISIONS = {
+    (None, False, False): NEW,
+    (None, False, True): NEW,
+    (None, True, False): NEW,
+    (None, True, True): NEW,
+    ("finished", False, False): CACHED,
+    ("finished", False, True): CACHED,
+    ("finished", True, False): CACHED,
+    ("finished", True, True): CACHED,
+    ("stopped", False, False): NEW,
+    ("stopped", False, True): NEW,
+    ("stopped", True, False): CACHED,
+    ("stopped", True, True): CACHED,
+    ("infrastructure", False, False): NEW,
+    ("infrastructure", False, True): NEW,
+    ("infrastructure", True, False): NEW,
+    ("infrastructure", True, True): NEW,
+    **{
+        (kind, searching, retry): NEW if retry else FAILED
+        for kind in ("non_finite", "out_of_memory", "program")
+        for searching in (False, True)
+        for retry in (False, True)
+    },
+}
+
+
+def past_of(how: str | None) -> Ended | None:
+    if how is None:
+        return None
+    if how in list(Status):
+        return Ended(Status(how))
+    return Ended(Status.FAILED, "why", FailureKind(how))
+
+
+@pytest.mark.parametrize(("case", "state"), DECISIONS.items(), ids=str)
+def test_decisions(case: tuple[str | None, bool, bool], state: CellState) -> None:
+    how, searching, retry_failed = case
+    assert decide_cell(past_of(how), searching=searching, retry_failed=retry_failed) is state
+
+
+def test_the_decisions_above_are_all_there_are() -> None:
+    pasts = {None, *(str(status) for status in Status if status is not Status.FAILED), *map(str, FailureKind)}
+    assert set(DECISIONS) == set(itertools.product(pasts, (False, True), (False, True)))
+
+
+def test_every_trial_is_in_the_plan_in_the_grid_s_order(make: Callable[..., Job]) -> None:
+    job = make({"training.seed": [0, 1, 2, 3, 4]})
+    ids = [trial.id for trial in job.trials]
+    ended = {
+        ids[0]: Ended(Status.FINISHED),
+        ids[1]: Ended(Status.FAILED, "loss is not finite at step 7", FailureKind.NON_FINITE),
+        ids[2]: Ended(Status.FAILED, "node lost", FailureKind.INFRASTRUCTURE),
+        ids[3]: Ended(Status.STOPPED),
+        "of another grid": Ended(Status.FINISHED),
+    }
+    plan = make_plan(job, ended, {ids[0], ids[1], ids[3], "of another grid"}, MACHINE, "here")
+    assert [cell.trial for cell in plan.cells] == list(job.trials)
+    assert [(cell.state, cell.resumes, cell.error) for cell in plan.cells] == [
+        (CACHED, False, None),
+        (FAILED, False, "loss is not finite at step 7"),
+        (NEW, False, None),
+        (NEW, True, None),
+        (NEW, False, None),
+    ]
+    assert plan.having(NEW) == list(plan.cells[2:])
+    assert plan.output == "here"
+
+    again = make_plan(job, ended, {ids[1]}, MACHINE, "here", retry_failed=True)
+    assert [(cell.state, cell.resumes, cell.error) for cell in again.cells[:2]] == [
+        (CACHED, False, None),
+        (NEW, True, None),
+    ]
+    searching = make_plan(make({"training.seed": [0, 1, 2, 3, 4]}, search=SEARCH), ended, {ids[3]}, MACHINE, "here")
+    assert (searching.cells[3].state, searching.cells[3].resumes) == (CACHED, False)
+
+
+def test_times_are_of_new_cells_only(make: Callable[..., Job]) -> None:
+    job = make({"training.seed": [0, 1, 2]})
+    plan = make_plan(job, {job.trials[0].id: Ended(Status.FINISHED)}, (), MACHINE, "here")
+    each = plan.cells[1].device_s
+    assert each > 0
+    assert plan.device_s == pytest.approx(2 * each)
+    assert plan.placement.concurrent == 4
+    assert plan.wall_s == pytest.approx(each)  # two run at once, though four would fit
+
+    two_at_once = make_plan(
+        make({"training.seed": list(range(6))}, resources={"max_concurrent": 2}), {}, (), MACHINE, ""
+    )
+    assert two_at_once.wall_s == pytest.approx(3 * each)
+
+
+def test_nothing_new_takes_no_time(make: Callable[..., Job]) -> None:
+    job = make()
+    plan = make_plan(job, {job.trials[0].id: Ended(Status.FINISHED)}, (), MACHINE, "here")
+    assert (plan.device_s, plan.wall_s) == (0, 0)
+
+
+def test_what_can_never_run_is_refused(make: Callable[..., Job]) -> None:
+    with pytest.raises(PlacementError):
+        make_plan(make(resources={"cpus_per_worker": 5}), {}, (), MACHINE, "here")
+    with pytest.raises(DataError, match=r"^training\.batch_size: got 1501, but the data set holds only 1500 images$"):
+        make_plan(make(training={"batch_size": 1501}), {}, (), MACHINE, "here")

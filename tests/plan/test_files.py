@@ -1,0 +1,109 @@
+"""job.yaml and run.json beside a job's results."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from orchestrator.errors import NotFoundError, SettingsError, StorageError
+from orchestrator.plan.files import STALE_S, RunState, read_job, read_state, to_json, write_job, write_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.spec.job import Job
+    from orchestrator.store.local import LocalStore
+
+
+def test_a_job_is_read_back_as_it_was_submitted(store: LocalStore, make: Callable[..., Job]) -> None:
+    job = make({"training.seed": [0, 1], "rates": [{"training.g_optimizer.lr": 0.1}]}, name="2e4", description="é: a\n")
+    write_job(store, job)
+    again = read_job(store)
+    assert (again.header, again.trials) == (job.header, job.trials)
+
+
+def test_the_last_submission_takes_the_place_of_those_before(store: LocalStore, make: Callable[..., Job]) -> None:
+    write_job(store, make({"training.seed": [0, 1]}))
+    write_job(store, make({"training.seed": [2]}))
+    assert len(read_job(store).trials) == 1
+
+
+def test_the_file_tells_what_ran_it_to_any_reader_of_yaml(store: LocalStore, make: Callable[..., Job]) -> None:
+    write_job(store, make())
+    raw = yaml.safe_load(store.read("job.yaml"))
+    assert set(raw["provenance"]) == {"spec_version", "orch_version", "torch_version", "git_commit"}
+    assert raw["training"]["epochs"] == 2
+
+
+def test_no_job(store: LocalStore) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        read_job(store)
+    assert str(caught.value) == (f"{store.uri}: no such job; 'orch submit' makes one, --storage looks elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (b"", StorageError, "damaged; submit the job file again"),
+        (b"- a\n", StorageError, "damaged; submit the job file again"),
+        (
+            b"name: [",
+            SettingsError,
+            "line 1, column 8: not valid YAML: expected the node content, but found '<stream end>'",
+        ),
+        (b"\x00\x01\xff", SettingsError, r"line 1: not valid YAML: character '\x00'"),
+        (
+            b"name: study\n",
+            SettingsError,
+            "data: is missing, expected name: digits | fashion_mnist | image_folder | mnist",
+        ),
+        (b"evaluate: []\n", SettingsError, "evaluate: unknown key; allowed: name, "),
+    ],
+)
+def test_a_damaged_job_is_one_line(store: LocalStore, content: bytes, error: type[Exception], message: str) -> None:
+    store.write("job.yaml", content)
+    with pytest.raises(error) as caught:
+        read_job(store)
+    assert str(caught.value).startswith(f"{store.uri}/job.yaml: {message}")
+    assert str(caught.value).isprintable()
+
+
+def test_a_run_s_state_is_read_back(store: LocalStore) -> None:
+    state = RunState("running", 1.0, 2.5, 10, ended=3, failed=1, running={"ab12": (5, 30)})
+    write_state(store, state)
+    assert read_state(store) == state
+
+
+def test_no_run(store: LocalStore) -> None:
+    assert read_state(store) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"state": "running"}', b"\xff", b'{"state": 1, "to_run": "x"}']
+)
+def test_a_damaged_state_is_one_line(store: LocalStore, content: bytes) -> None:
+    store.write("run.json", content)
+    with pytest.raises(StorageError) as caught:
+        read_state(store)
+    assert str(caught.value) == f"{store.uri}/run.json: damaged; delete it"
+
+
+@pytest.mark.parametrize(
+    ("state", "age_s", "alive"),
+    [
+        ("running", 0.0, True),
+        ("running", STALE_S - 5, True),
+        ("running", STALE_S + 5, False),
+        ("interrupted", 0.0, False),
+        ("done", 0.0, False),
+    ],
+)
+def test_a_run_that_shows_no_sign_of_life_is_over(state: str, age_s: float, alive: bool) -> None:
+    assert RunState(state, 0.0, time.time() - age_s, 1).alive is alive
+
+
+def test_json_keeps_the_order_of_its_keys() -> None:
+    assert to_json({"b": 1, "a": [None, True]}) == '{\n  "b": 1,\n  "a": [\n    null,\n    true\n  ]\n}'

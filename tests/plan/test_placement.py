@@ -1,0 +1,99 @@
+"""What fits on a machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import PlacementError
+from orchestrator.plan import placement as module
+from orchestrator.plan.placement import Machine, Placement, place, this_machine
+from orchestrator.spec.job import Resources
+
+
+@pytest.mark.parametrize(
+    ("resources", "machine", "expected"),
+    [
+        ({}, (2, 0), ("cpu", 1, 0.0, 2)),
+        ({"cpus_per_worker": 2}, (5, 0), ("cpu", 2, 0.0, 2)),
+        ({"max_concurrent": 3}, (8, 0), ("cpu", 1, 0.0, 3)),
+        ({"max_concurrent": 30}, (8, 0), ("cpu", 1, 0.0, 8)),
+        # a GPU each, where there are any and nothing is said
+        ({}, (16, 2), ("cuda", 1, 1.0, 2)),
+        ({"gpus_per_worker": 0}, (16, 2), ("cpu", 1, 0.0, 16)),
+        ({"gpus_per_worker": 0.0}, (16, 0), ("cpu", 1, 0.0, 16)),
+        # several on one GPU, never one on two
+        ({"gpus_per_worker": 0.5}, (16, 2), ("cuda", 1, 0.5, 4)),
+        ({"gpus_per_worker": 0.25}, (16, 1), ("cuda", 1, 0.25, 4)),
+        ({"gpus_per_worker": 0.1}, (16, 1), ("cuda", 1, 0.1, 10)),
+        ({"gpus_per_worker": 0.3}, (16, 2), ("cuda", 1, 0.3, 6)),
+        ({"gpus_per_worker": 0.4}, (16, 3), ("cuda", 1, 0.4, 6)),
+        ({"gpus_per_worker": 0.6}, (16, 2), ("cuda", 1, 0.6, 2)),
+        # the processors may be what is short
+        ({"gpus_per_worker": 0.1, "cpus_per_worker": 4}, (16, 1), ("cuda", 4, 0.1, 4)),
+        ({"max_concurrent": 1}, (16, 8), ("cuda", 1, 1.0, 1)),
+    ],
+)
+def test_what_fits(resources: dict[str, Any], machine: tuple[int, int], expected: tuple[Any, ...]) -> None:
+    assert place(Resources(**resources), Machine(*machine)) == Placement(*expected)
+
+
+@pytest.mark.parametrize(
+    ("resources", "machine", "message"),
+    [
+        (
+            {"gpus_per_worker": 1},
+            (2, 0),
+            "resources.gpus_per_worker: got 1, but there are 0 GPUs here; "
+            "--set resources.gpus_per_worker=0 trains on the CPU",
+        ),
+        (
+            {"gpus_per_worker": 0.5},
+            (2, 0),
+            "resources.gpus_per_worker: got 0.5, but there are 0 GPUs here; "
+            "--set resources.gpus_per_worker=0 trains on the CPU",
+        ),
+        ({"cpus_per_worker": 3}, (2, 0), "resources.cpus_per_worker: got 3, but there are 2 processors here"),
+    ],
+)
+def test_what_never_fits(resources: dict[str, Any], machine: tuple[int, int], message: str) -> None:
+    with pytest.raises(PlacementError) as caught:
+        place(Resources(**resources), Machine(*machine))
+    assert str(caught.value) == message
+
+
+def test_a_placement_in_words() -> None:
+    assert str(Placement("cpu", 2, 0.0, 3)) == "3 at once, 2 CPU each"
+    assert str(Placement("cuda", 1, 0.5, 4)) == "4 at once, 1 CPU, 0.5 GPU each"
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus"),
+    [(None, 4), ("", 0), ("-1", 0), ("0", 1), ("2,3", 2), ("0, 1, 2, 3, 4, 5", 4), ("1,-1,2", 1), ("GPU-8932f937", 1)],
+)
+def test_gpus_that_cuda_hides_are_not_there(monkeypatch: pytest.MonkeyPatch, visible: str | None, gpus: int) -> None:
+    class Drivers(Path):
+        _flavour = Path()._flavour  # type: ignore[attr-defined]
+
+        def glob(self, pattern: str) -> list[str]:  # type: ignore[override]
+            assert str(self) == "/proc/driver/nvidia/gpus"
+            return ["0000:00:04.0", "0000:00:05.0", "0000:00:06.0", "0000:00:07.0"]
+
+    monkeypatch.setattr(module, "Path", Drivers)
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert this_machine().gpus == gpus
+
+
+def test_processors_are_those_this_process_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert this_machine().cpus == 1
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -1,0 +1,62 @@
+"""What a failure means for its trial."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from orchestrator.errors import (
+    CheckpointError,
+    DataError,
+    NonFiniteLossError,
+    NotFoundError,
+    StorageError,
+    StorageUnavailable,
+)
+from orchestrator.plan.retry import Action, FailureKind, classify, decide
+
+
+def cpu_out_of_memory() -> Exception:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (NonFiniteLossError(7), "non_finite"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
+        (MemoryError(), "out_of_memory"),
+        (cpu_out_of_memory(), "out_of_memory"),
+        (StorageUnavailable("no answer"), "infrastructure"),
+        (ConnectionResetError(), "infrastructure"),
+        (TimeoutError(), "infrastructure"),
+        (StorageError("disk full"), "program"),
+        (NotFoundError("gone"), "program"),
+        (CheckpointError("damaged"), "program"),
+        (DataError("too small"), "program"),
+        (RuntimeError("shapes do not fit"), "program"),
+        (FloatingPointError(), "program"),
+        (AssertionError(), "program"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_kinds(error: BaseException, kind: str) -> None:
+    assert classify(error) == FailureKind(kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "retries", "most", "action"),
+    [
+        ("infrastructure", 0, 2, "retry"),
+        ("infrastructure", 1, 2, "retry"),
+        ("infrastructure", 2, 2, "give_up"),
+        ("infrastructure", 0, 0, "give_up"),
+        ("non_finite", 0, 2, "give_up"),
+        ("out_of_memory", 0, 2, "give_up"),
+        ("program", 0, 100, "give_up"),
+    ],
+)
+def test_only_the_infrastructure_s_failures_are_tried_again(kind: str, retries: int, most: int, action: str) -> None:
+    assert decide(FailureKind(kind), retries, most) == Action(action)
