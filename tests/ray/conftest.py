@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def ray_here() -> Iterator[None]:
-    """A Ray of two logical processors."""
-    with local_ray(MACHINE):
+    """A Ray of two logical processors, and of a GPU that exists for its scheduler only."""
+    with local_ray(Machine(cpus=2, gpus=1)):
         yield
 
 

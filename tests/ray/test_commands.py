@@ -148,3 +148,19 @@ def test_everything_works_on_s3_servers_that_refuse_chunked_uploads(
     assert not (tmp_path / "results").exists()
     again = orch(tmp_path, "submit", path.name)
     assert "0 new, 2 cached" in again.stderr
+
+
+def test_doctor_finds_this_machine_fit_for_a_job(tmp_path: Path, job_file: Callable[..., Path]) -> None:
+    done = orch(tmp_path, "doctor", job_file().name)
+    assert done.returncode == 0, done.stdout
+    for check in ("python", "torch", "devices", "ray", "job", "placing", "data", "storage"):
+        assert f"ok      {check} " in done.stdout
+    assert "64 training images of 28x28x1" in done.stdout
+
+
+def test_doctor_names_the_remedy_for_missing_data(tmp_path: Path, job_file: Callable[..., Path]) -> None:
+    done = orch(tmp_path, "doctor", job_file(data={"name": "mnist", "root": "nowhere"}).name)
+    assert done.returncode == 2
+    line = next(line for line in done.stdout.splitlines() if line.startswith("missing"))
+    assert "nowhere" in line
+    assert "data.download=true" in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ import torch
 from orchestrator.data.batches import to_device
 from orchestrator.errors import DataError, StorageUnavailable
 from orchestrator.plan.ledger import Status, read_ledger
+from orchestrator.plan.placement import Machine, place
 from orchestrator.plan.plan import CellState
 from orchestrator.runtime.sweep import run_sweep
+from orchestrator.spec.job import Resources
 from orchestrator.store.local import LocalStore
 from orchestrator.training.session import Session
 from tests.ray.checks import assert_exactly_once
@@ -129,6 +132,33 @@ def test_worker_lost_too_often_fails_as_infrastructure_and_runs_again_when_submi
     assert [cell.state for cell in again.cells] == [CellState.NEW, CellState.CACHED]
     run_sweep(again, store, [])
     assert_exactly_once(store, plan.job.trials)
+
+
+def most_at_once(events: list[Event]) -> int:
+    """The largest number of trials that had begun and not yet ended."""
+    running: set[str] = set()
+    most = 0
+    for event in events:
+        (running.discard if event.ended else running.add)(event.trial.id)
+        most = max(most, len(running))
+    return most
+
+
+@pytest.mark.parametrize(
+    ("resources", "gpus", "expected"),
+    [({}, 0.0, 2), ({"max_concurrent": 1}, 0.0, 1), ({"cpus_per_worker": 2}, 0.0, 1), ({}, 0.5, 2), ({}, 1.0, 1)],
+)
+def test_as_many_trials_at_once_as_fit(
+    plan_for: Callable, resources: dict[str, int], gpus: float, expected: int
+) -> None:
+    plan, store = plan_for(raw_job(grid={"training.seed": [0, 1, 2]}, resources=resources))
+    # The GPU is pretended: Ray counts it out, the trials train on the CPU.
+    fitting = place(Resources(**resources, gpus_per_worker=gpus), Machine(cpus=2, gpus=1))
+    assert fitting.concurrent == expected
+    recorder = Recorder()
+    outcome = run_sweep(replace(plan, placement=replace(fitting, device="cpu")), store, [recorder])
+    assert outcome.ended == 3
+    assert most_at_once(recorder.events) == expected
 
 
 class Flaky(LocalStore):
