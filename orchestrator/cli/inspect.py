@@ -36,7 +36,7 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     for heading in ("trial", "settings", "state", "progress", "note"):
         table.add_column(heading, overflow="fold")
     for trial in state.trials[:_ROWS]:
-        done = f"{trial.step}/{trial.total_steps} steps"
+        done = f"{trial.step} steps" if trial.total_steps is None else f"{trial.step}/{trial.total_steps} steps"
         table.add_row(trial.id, one_line(trial.label), trial.state, done, one_line(trial.error or ""))
     out.print(table)
     if len(state.trials) > _ROWS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
@@ -46,16 +45,12 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; every mistake of the user's is one line on stderr and exit code 2."""
+    """Run the command line; every mistake of the user's is one line on stderr and exit code 2.
+
+    Typer itself answers Ctrl-C (exit code 130) and a reader that closed its pipe (1), without a word.
+    """
     try:
         app()
     except OrchError as error:
         complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        complain("interrupted")
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output, such as head, has what it wants: nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)

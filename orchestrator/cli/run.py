@@ -11,6 +11,7 @@ import typer
 
 from orchestrator.cli.console import err, out
 from orchestrator.cli.options import AsJson, JobFile, JobName, Overrides, Storage, find_job, with_storage
+from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Plan
@@ -111,6 +112,8 @@ def _show(plan: Plan, as_json: bool) -> None:
         typer.echo(to_json(plan_json(plan)))
     else:
         out.print(plan_table(plan))
+    if plan.problem:
+        raise DataError(plan.problem)
 
 
 def _run(job: Job, store: Store, retry_failed: bool) -> None:
@@ -120,8 +123,10 @@ def _run(job: Job, store: Store, retry_failed: bool) -> None:
     from orchestrator.plan.plan import CellState
     from orchestrator.report.page import write_report
 
-    store.check()
     plan = _plan(job, store, retry_failed)
+    if plan.problem:
+        raise DataError(plan.problem)
+    store.check()
     err.print(plan_line(plan), soft_wrap=True)
     write_job(store, job)
     failed = len(plan.having(CellState.FAILED))
@@ -141,7 +146,9 @@ def _run(job: Job, store: Store, retry_failed: bool) -> None:
     if interrupted:
         raise typer.Exit(130)
     if failed:
-        err.print(f"{_count(failed, 'trial')} failed; why: orch status {job.header.name}", soft_wrap=True)
+        where = store.uri.removesuffix(f"/{job.header.name}")
+        why = shlex.join(["orch", "status", job.header.name, "--storage", where])
+        err.print(f"{_count(failed, 'trial')} failed; why: {why}", soft_wrap=True)
         raise typer.Exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -22,7 +23,8 @@ _STYLE = {CellState.NEW: "green", CellState.CACHED: "dim", CellState.FAILED: "bo
 def plan_line(plan: Plan) -> Text:
     """The plan in one line."""
     counts = ", ".join(f"{len(plan.having(state))} {state}" for state in CellState)
-    time = f"; about {duration(plan.wall_s)}, {plan.placement}" if plan.having(CellState.NEW) else ""
+    about = "" if math.isnan(plan.wall_s) else f" about {duration(plan.wall_s)},"
+    time = f";{about} {plan.placement}" if plan.having(CellState.NEW) else ""
     return Text(f"{plan.job.header.name}: {len(plan.cells)} trials: {counts}{time}")
 
 
@@ -42,12 +44,12 @@ def plan_table(plan: Plan) -> Group:
     lines: list[Any] = [table]
     if len(plan.cells) > _SHOWN:
         lines.append(Text(f"... and {len(plan.cells) - _SHOWN} more (--json lists them all)", style="dim"))
-    hours = plan.device_s / 3600
+    hours = "unknown" if math.isnan(plan.device_s) else f"{plan.device_s / 3600:.2f}"
     lines += [
         Text(),
         plan_line(plan),
         Text(f"devices  {plan.placement.device}: {plan.placement}"),
-        Text(f"estimate {hours:.2f} device-hours, {duration(plan.wall_s)} from start to end"),
+        Text(f"estimate {hours} device-hours, {duration(plan.wall_s)} from start to end"),
         Text(f"results  {plan.output}"),
     ]
     return Group(*lines)
@@ -63,20 +65,25 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "concurrent": plan.placement.concurrent,
         "cpus_per_trial": plan.placement.cpus,
         "gpus_per_trial": plan.placement.gpus,
-        "device_hours": plan.device_s / 3600,
-        "wall_s": plan.wall_s,
+        "device_hours": _known(plan.device_s / 3600),
+        "wall_s": _known(plan.wall_s),
+        "problem": plan.problem,
         "trials": [
             {
                 "trial_id": cell.trial.id,
                 "state": str(cell.state),
                 "resumes": cell.resumes,
-                "device_s": cell.device_s,
+                "device_s": _known(cell.device_s),
                 "error": cell.error,
                 "changes": cell.trial.changes,
             }
             for cell in plan.cells
         ],
     }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _note(cell: Cell) -> str:

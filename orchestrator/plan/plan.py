@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import DataError
 from orchestrator.plan.estimate import estimate_device_s
 from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Machine, Placement, place
@@ -27,7 +29,10 @@ class CellState(StrEnum):
 
 @dataclass(frozen=True)
 class Cell:
-    """One trial of the plan; ``resumes`` tells that a checkpoint waits, ``error`` why it failed before."""
+    """One trial of the plan; ``resumes`` tells that a checkpoint waits, ``error`` why it failed before.
+
+    ``device_s`` is the estimate of its device-seconds, NaN where the data is not there to be counted.
+    """
 
     trial: Trial
     state: CellState
@@ -38,12 +43,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """All trials of a job and what is to be done with each."""
+    """All trials of a job and what is to be done with each.
+
+    ``problem`` tells why the new cells cannot run here and now: their data is missing or too small.
+    """
 
     job: Job
     cells: tuple[Cell, ...]
     placement: Placement
     output: str
+    problem: str | None = None
 
     def having(self, state: CellState) -> list[Cell]:
         """The cells in one state."""
@@ -69,9 +78,13 @@ def make_plan(
     output: str,
     retry_failed: bool = False,
 ) -> Plan:
-    """Decide on every trial from what is known of it; reads nothing. Raises PlacementError, DataError."""
+    """Decide on every trial from what is known of it; reads no results. Raises PlacementError."""
     placement = place(job.header.resources, machine)
-    seconds = estimate_device_s(job.trials, ended, placement.device, placement.cpus)
+    problem = None
+    try:
+        seconds = estimate_device_s(job.trials, ended, placement.device, placement.cpus)
+    except DataError as missing:
+        seconds, problem = dict.fromkeys((trial.id for trial in job.trials), math.nan), str(missing)
     cells = []
     for trial in job.trials:
         past = ended.get(trial.id)
@@ -79,7 +92,8 @@ def make_plan(
         error = past.error if past and state is CellState.FAILED else None
         resumes = state is CellState.NEW and trial.id in checkpointed
         cells.append(Cell(trial, state, seconds[trial.id], resumes, error))
-    return Plan(job, tuple(cells), placement, output)
+    runs = any(cell.state is CellState.NEW for cell in cells)
+    return Plan(job, tuple(cells), placement, output, problem if runs else None)
 
 
 def decide_cell(past: Ended | None, *, searching: bool, retry_failed: bool) -> CellState:

@@ -7,12 +7,13 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import DataError
 from orchestrator.plan.ledger import read_ledger
 from orchestrator.store.tables import read_table
 
 if TYPE_CHECKING:
     from orchestrator.plan.files import RunState
-    from orchestrator.spec.job import Job
+    from orchestrator.spec.job import Job, Trial
     from orchestrator.store.location import Store
 
 
@@ -24,7 +25,7 @@ class TrialState:
     label: str
     state: str
     step: int
-    total_steps: int
+    total_steps: int | None
     error: str | None
 
 
@@ -56,13 +57,13 @@ class JobState:
 
 
 def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
-    """Every trial of the job as storage and the last run's state tell. Raises StorageError, DataError."""
+    """Every trial of the job as storage and the last run's state tell. Raises StorageError."""
     ended = read_ledger(store)
     logged = _last_steps(store)
     alive = run is not None and run.alive
     trials = []
     for trial in job.trials:
-        step, total, error = logged.get(trial.id, 0), trial.settings.total_steps, None
+        step, total, error = logged.get(trial.id, 0), _total_steps(trial), None
         if trial.id in ended:
             state, error = str(ended[trial.id].status), ended[trial.id].error
         elif run is not None and alive and trial.id in run.running:
@@ -84,6 +85,14 @@ def label(changes: dict[str, Any]) -> str:
         name = parts[-1] if lasts[parts[-1]] == 1 else ".".join(parts[-2:])
         words.append(str(value) if parts[-1] == "kind" else f"{name}={value}")
     return " ".join(words)
+
+
+def _total_steps(trial: Trial) -> int | None:
+    """Steps of the whole trial; None where its data is not here to be counted, as with results from elsewhere."""
+    try:
+        return trial.settings.total_steps
+    except DataError:
+        return None
 
 
 def _last_steps(store: Store) -> dict[str, int]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
@@ -14,6 +14,7 @@ from orchestrator.spec.grid import VARIED_SECTIONS, Axis, cells, read_axes, with
 from orchestrator.spec.identity import trial_id
 from orchestrator.spec.messages import did_you_mean, explain, show
 from orchestrator.spec.yaml_file import parse_yaml, read_yaml_file
+from orchestrator.store.columns import SIGNALS
 from orchestrator.training.settings import TrialSettings
 
 if TYPE_CHECKING:
@@ -31,16 +32,6 @@ def _plain(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_plain)]
 """Names a folder: nothing in it can lead elsewhere or differ between file systems."""
-Signal = Literal[
-    "d_loss",
-    "g_loss",
-    "d_real",
-    "d_fake",
-    "d_real_probability",
-    "d_fake_probability",
-    "g_score_gradient",
-    "g_grad_norm",
-]
 
 
 class Resources(Settings):
@@ -60,10 +51,18 @@ class Search(Settings):
     """A scheduler of Ray Tune that stops the trials which do worse than others at the same epoch."""
 
     scheduler: Literal["asha", "median"]
-    measure: Signal
+    measure: str
     mode: Literal["min", "max"]
     grace_epochs: int = Field(1, ge=1)
     reduction_factor: int = Field(3, ge=2)
+
+    @field_validator("measure")
+    @classmethod
+    def _is_measured(cls, measure: str) -> str:
+        names = [column.name for column in SIGNALS]
+        if measure not in names:
+            raise ValueError(f"got {show(measure)}, expected one of {', '.join(names)}")
+        return measure
 
 
 class Header(Settings):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from orchestrator.data.batches import BatchStream
 from orchestrator.models.model import initialize
+from orchestrator.store.columns import SIGNALS
 
 if TYPE_CHECKING:
     from orchestrator.data.images import ImageShape
@@ -17,17 +18,8 @@ if TYPE_CHECKING:
     from orchestrator.objectives.objective import Objective
     from orchestrator.training.settings import TrainingSettings
 
-SIGNAL_NAMES = (
-    "d_loss",
-    "g_loss",
-    "d_real",
-    "d_fake",
-    "d_real_probability",
-    "d_fake_probability",
-    "g_score_gradient",
-    "g_grad_norm",
-)
-"""What a step measures, in the order of the tensor it returns; defined in ``store.columns.SIGNALS``."""
+SIGNAL_NAMES = tuple(column.name for column in SIGNALS)
+"""What a step measures, in the order of the tensor it returns."""
 
 
 class Gan:
@@ -77,31 +69,18 @@ class Gan:
         for update in range(self.settings.d_steps):
             with torch.set_grad_enabled(update == self.settings.d_steps - 1):
                 fake = self._generate()
-            of_d = self._update_discriminator(self.batches.next(), fake.detach())
+            signals = self._update_discriminator(self.batches.next(), fake.detach())
         for update in range(self.settings.g_steps):
             if update > 0:
                 fake = self._generate()
-            of_g = self._update_generator(fake)
-        d_loss, d_real, d_real_probability = of_d
-        g_loss, d_fake, d_fake_probability, score_gradient, grad_norm = of_g
-        return torch.stack(
-            (
-                d_loss,
-                g_loss,
-                d_real,
-                d_fake,
-                d_real_probability,
-                d_fake_probability,
-                score_gradient,
-                grad_norm,
-            )
-        )
+            signals |= self._update_generator(fake)
+        return torch.stack([signals[name] for name in SIGNAL_NAMES])
 
     def _generate(self) -> Tensor:
         latents = torch.randn(self.settings.batch_size, self.latent_dim, generator=self.latents, device=self.device)
         return self.generator(latents)  # type: ignore[no-any-return]
 
-    def _update_discriminator(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _update_discriminator(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         # Real and generated images pass apart from each other: in one batch their statistics would mix.
         d_real, d_fake = self.discriminator(real), self.discriminator(fake)
         loss = self.objective.discriminator(d_real, d_fake)
@@ -109,9 +88,13 @@ class Gan:
         loss.backward()  # type: ignore[no-untyped-call]
         self.d_optimizer.step()
         with torch.no_grad():
-            return loss.detach(), d_real.mean(), d_real.sigmoid().mean()
+            return {
+                "d_loss": loss.detach(),
+                "d_real": d_real.mean(),
+                "d_real_probability": d_real.sigmoid().mean(),
+            }
 
-    def _update_generator(self, fake: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _update_generator(self, fake: Tensor) -> dict[str, Tensor]:
         # The discriminator only passes the gradient on: that of its own weights would be thrown away.
         for parameter in self.d_parameters:
             parameter.requires_grad_(False)
@@ -124,11 +107,15 @@ class Gan:
         for parameter in self.d_parameters:
             parameter.requires_grad_(True)
         with torch.no_grad():
-            # The loss is a mean over the batch: its gradient in one score is 1/n of that of the image's own loss,
-            # so that the sum over the batch is the mean of the latter.
-            score_gradient = d_fake.grad.abs().sum()
-            grad_norm = nn.utils.get_total_norm([p.grad for p in self.g_parameters if p.grad is not None])
-            return loss.detach(), d_fake.mean(), d_fake.sigmoid().mean(), score_gradient, grad_norm
+            return {
+                "g_loss": loss.detach(),
+                "d_fake": d_fake.mean(),
+                "d_fake_probability": d_fake.sigmoid().mean(),
+                # The loss is a mean over the batch: its gradient in one score is 1/n of that of the image's own
+                # loss, so that the sum over the batch is the mean of the latter.
+                "g_score_gradient": d_fake.grad.abs().sum(),
+                "g_grad_norm": nn.utils.get_total_norm([p.grad for p in self.g_parameters if p.grad is not None]),
+            }
 
     @torch.no_grad()
     def sample(self, latents: Tensor) -> Tensor:

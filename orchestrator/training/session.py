@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torchvision.utils import save_image
+from PIL import Image
+from torchvision.utils import make_grid
 
 from orchestrator.data.batches import to_unit
 from orchestrator.errors import CheckpointError
@@ -92,8 +93,12 @@ class Session:
 
     def _sample_grid(self) -> bytes:
         """PNG of 8x8 images from latents that are the same at every epoch."""
+        grid = make_grid(to_unit(self.gan.sample(self.gan.fixed_latents)), nrow=8)
+        pixels = grid.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+        if self.settings.data.shape.channels == 1:
+            pixels = pixels[..., 0]
         buffer = io.BytesIO()
-        save_image(to_unit(self.gan.sample(self.gan.fixed_latents)), buffer, format="png", nrow=8)
+        Image.fromarray(pixels).save(buffer, format="png", optimize=True)
         return buffer.getvalue()
 
     def summary(self) -> dict[str, object]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.errors import DataError, PlacementError
+from orchestrator.errors import PlacementError
 from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Machine
 from orchestrator.plan.plan import CellState, decide_cell, make_plan
@@ -123,5 +124,15 @@ def test_nothing_new_takes_no_time(make: Callable[..., Job]) -> None:
 def test_what_can_never_run_is_refused(make: Callable[..., Job]) -> None:
     with pytest.raises(PlacementError):
         make_plan(make(resources={"cpus_per_worker": 5}), {}, (), MACHINE, "here")
-    with pytest.raises(DataError, match=r"^training\.batch_size: got 1501, but the data set holds only 1500 images$"):
-        make_plan(make(training={"batch_size": 1501}), {}, (), MACHINE, "here")
+
+
+def test_data_that_cannot_be_trained_on_is_a_problem_of_the_plan_if_anything_is_new(
+    make: Callable[..., Job],
+) -> None:
+    job = make(training={"batch_size": 1501})
+    plan = make_plan(job, {}, (), MACHINE, "here")
+    assert plan.problem == "training.batch_size: got 1501, but the data set holds only 1500 images"
+    assert math.isnan(plan.device_s)
+    assert math.isnan(plan.wall_s)
+    done = {trial.id: Ended(Status.FINISHED) for trial in job.trials}
+    assert make_plan(job, done, (), MACHINE, "here").problem is None

@@ -114,7 +114,7 @@ def test_failed_trial_gives_exit_code_1_and_the_report_is_written(
     path = job_file(training=training, model={"kind": "dcgan", "latent_dim": 2, "width": 1})
     done = orch(tmp_path, "submit", path.name)
     assert done.returncode == 1
-    assert "1 trial failed; why: orch status tiny" in done.stderr
+    assert "1 trial failed; why: orch status tiny --storage " in done.stderr
     assert "loss is not finite at step" in orch(tmp_path, "status", "tiny").stdout
     assert (tmp_path / "results/tiny/report/index.html").is_file()
 
@@ -164,3 +164,17 @@ def test_doctor_names_the_remedy_for_missing_data(tmp_path: Path, job_file: Call
     line = next(line for line in done.stdout.splitlines() if line.startswith("missing"))
     assert "nowhere" in line
     assert "data.download=true" in line
+
+
+def test_missing_data_is_said_by_the_plan_and_stops_a_submission_before_it_begins(
+    tmp_path: Path, job_file: Callable[..., Path]
+) -> None:
+    path = job_file(data={"name": "mnist", "root": "nowhere"})
+    plan = orch(tmp_path, "plan", path.name)
+    assert plan.returncode == 2
+    assert "1 new, 0 cached, 0 failed" in plan.stdout
+    assert plan.stderr.count("\n") == 1
+    assert "data.download=true" in plan.stderr
+    submitted = orch(tmp_path, "submit", path.name)
+    assert (submitted.returncode, submitted.stderr) == (2, plan.stderr)
+    assert not (tmp_path / "results").exists()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from orchestrator.data.batches import to_device
-from orchestrator.errors import DataError, StorageUnavailable
+from orchestrator.errors import StorageUnavailable
 from orchestrator.plan.ledger import Status, read_ledger
 from orchestrator.plan.placement import Machine, place
 from orchestrator.plan.plan import CellState
@@ -215,10 +215,3 @@ def test_asha_stops_the_worse_trials_and_their_last_state_is_kept(plan_for: Call
     assert {cell.trial.id for cell in without.having(CellState.NEW)} == set(stopped)
     run_sweep(without, store, [])
     assert_exactly_once(store, plan.job.trials)
-
-
-def test_missing_data_is_an_error_before_anything_runs(plan_for: Callable, tmp_path: Path) -> None:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    with pytest.raises(DataError, match="images"):
-        plan_for(raw_job(data={"name": "image_folder", "root": str(folder), "height": 28, "width": 28}))
