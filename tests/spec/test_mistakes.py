@@ -68,6 +68,11 @@ MISTAKES = {
         "data.name: got 'mnits'; did you mean 'mnist'? allowed: digits, fashion_mnist, image_folder, mnist"
     ),
     "training: {g_optimizer: {kind: sgd}}": "training.g_optimizer.kind: got 'sgd', expected 'adam'",
+    "search: {scheduler: ash, measure: d_loss, mode: min}": "search.scheduler: got 'ash', expected 'asha' or 'median'",
+    "search: {scheduler: asha, measure: fid, mode: min}": (
+        "search.measure: got 'fid', expected one of d_loss, g_loss, d_real, d_fake, d_real_probability, "
+        "d_fake_probability, g_score_gradient, g_grad_norm"
+    ),
     # what is not there
     "-objective": "objective: is missing, expected kind: least_squares | non_saturating | saturating",
     "-model": "model: is missing, expected kind: dcgan | small_dcgan",

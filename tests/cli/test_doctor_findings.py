@@ -1,0 +1,74 @@
+"""doctor, with the check that would start Ray left out."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.cli import doctor
+from orchestrator.cli.doctor import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_ray", lambda: Finding(True, "left out"))
+
+
+def findings(text: str) -> dict[str, tuple[str, str]]:
+    lines = [line.split(maxsplit=2) for line in text.splitlines()]
+    return {name: (mark, rest) for mark, name, rest in lines}
+
+
+def test_a_fit_machine(orch: Callable[..., Any], folder: Path) -> None:
+    ran = orch("doctor")
+    assert (ran.code, ran.err) == (0, "")
+    found = findings(ran.out)
+    assert list(found) == ["python", "torch", "devices", "ray", "storage"]
+    assert {mark for mark, _ in found.values()} == {"ok"}
+    assert found["storage"][1] == f"{folder}/results can be written, read and listed"
+    assert f"{len(os.sched_getaffinity(0))} processors, " in found["devices"][1]
+
+
+def test_a_job(orch: Callable[..., Any]) -> None:
+    found = findings(orch("doctor", "job.yaml", "--storage", "there").out)
+    assert found["job"] == ("ok", "job.yaml: 4 trials")
+    assert found["data"] == ("ok", "digits: 1,500 training images of 28x28x1")
+    assert found["storage"][1].endswith("/there can be written, read and listed")
+
+
+def test_what_is_missing_is_named_with_its_remedy(orch: Callable[..., Any], folder: Path) -> None:
+    sets = ("--set", "data={name: mnist, root: nowhere}", "--set", "resources.cpus_per_worker=1000")
+    ran = orch("doctor", "job.yaml", *sets, "--storage", "job.yaml")
+    assert (ran.code, ran.err) == (2, "")
+    found = findings(ran.out)
+    assert found["placing"][0] == found["data"][0] == found["storage"][0] == "missing"
+    assert "fetch it with --set data.download=true" in found["data"][1]
+    assert found["storage"][1].startswith(f"{folder}/job.yaml: cannot write: ")
+    assert found["torch"][0] == "ok"
+
+
+def test_torch_that_is_not_there(orch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str, *arguments: Any, **more: Any) -> Any:
+        if name == "torch":
+            raise ModuleNotFoundError("No module named 'torch'")
+        return real(name, *arguments, **more)
+
+    real = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
+    ran = orch("doctor")
+    assert ran.code == 2
+    remedy = "No module named 'torch'; install with: pip install torch torchvision 'ray[default,train,tune]'"
+    assert findings(ran.out)["torch"] == findings(ran.out)["devices"] == ("missing", remedy)
+
+
+def test_a_mistake_in_the_job_is_one_line(orch: Callable[..., Any]) -> None:
+    assert orch("doctor", "no.yaml").mistake == "no.yaml: cannot be read: No such file or directory"

@@ -1,0 +1,79 @@
+"""--help, --version, and how numbers and errors are put into words."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator import __version__
+from orchestrator.cli.console import duration
+from orchestrator.cli.main import app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+
+
+def test_the_commands() -> None:
+    assert COMMANDS == ["validate", "plan", "submit", "resume", "status", "results", "report", "doctor"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_s_help_has_examples_of_it(orch: Callable[..., Any], command: str) -> None:
+    ran = orch(command, "--help")
+    assert ran.code == 0
+    text = " ".join(ran.out.split())
+    assert re.search(rf"Examples: orch {command}\b", text)
+    options = set(re.findall(r"(?<![\w-])--[a-z-]+", text))
+    for example in re.findall(rf"orch {command}[^·╭]*", text.split("Examples:")[1]):
+        assert set(re.findall(r"--[a-z-]+", example)) <= options
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",)])
+def test_the_help_names_every_command_and_where_to_start(orch: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    ran = orch(*arguments)
+    assert ran.code == 0
+    assert all(f" {command} " in ran.out for command in COMMANDS)
+    assert "orch submit jobs/quickstart.yaml" in ran.out
+
+
+def test_without_arguments_there_is_help(orch: Callable[..., Any]) -> None:
+    ran = orch()
+    assert "Usage: " in ran.out + ran.err
+
+
+def test_version(orch: Callable[..., Any]) -> None:
+    ran = orch("--version")
+    assert (ran.code, ran.out) == (0, f"orch {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [("sumbit", "job.yaml"), ("plan",), ("plan", "job.yaml", "--jso")])
+def test_a_mistake_in_the_command_itself(orch: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    ran = orch(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Usage: " in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (45, "45 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (86399, "23 h 59 min"),
+        (86400, "1 d 0 h"),
+        (3 * 86400 + 4 * 3600 + 59 * 60, "3 d 4 h"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

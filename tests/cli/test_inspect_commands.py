@@ -1,0 +1,176 @@
+"""status and results, of a job that lies in storage."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from orchestrator.plan.files import RunState, write_job, write_state
+from orchestrator.plan.ledger import Status, provenance, record
+from orchestrator.spec.columns import trial_columns
+from orchestrator.spec.job import Job, load_job
+from orchestrator.store.columns import METRICS, schema_of
+from orchestrator.store.local import LocalStore
+from orchestrator.store.tables import write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def store(folder: Path) -> LocalStore:
+    return LocalStore(folder / "results" / "study")
+
+
+@pytest.fixture
+def job(folder: Path, store: LocalStore) -> Job:
+    """Four trials of 30 steps: one finished, one failed, one that runs, one that waits."""
+    job = load_job(folder / "job.yaml")
+    write_job(store, job)
+    done, failed, running, _ = job.trials
+    record(store, "study", done, Status.FINISHED, {"step": 30, "d_loss": 0.123456789}, provenance())
+    why = {"error": "boom [red]\x1b[31m", "error_kind": "program", "step": 7}
+    record(store, "study", failed, Status.FAILED, why, provenance())
+    for trial in (done, running):
+        rows = [{"trial_id": trial.id, "step": step, "g_loss": step / 4} for step in (10, 20)]
+        write_rows(store, f"metrics/{trial.id}.parquet", schema_of(METRICS), rows)
+    write_state(store, RunState("running", time.time() - 100, time.time() - 7, 3, running={running.id: (21, 30)}))
+    return job
+
+
+@pytest.mark.parametrize("name", ["study", "job.yaml"])
+def test_status(orch: Callable[..., Any], job: Job, name: str) -> None:
+    ran = orch("status", name)
+    assert (ran.code, ran.err) == (0, "")
+    summary, heading, *rows, sign = ran.out.splitlines()
+    assert summary == "study: running; 1 finished, 1 failed, 1 running, 1 waiting"
+    assert heading.split() == ["trial", "settings", "state", "progress", "note"]
+    assert [row.split() for row in rows] == [
+        [job.trials[0].id, "d_steps=1", "seed=0", "finished", "20/30", "steps"],
+        [job.trials[1].id, "d_steps=1", "seed=1", "failed", "0/30", "steps", "boom", r"[red]\x1b[31m"],
+        [job.trials[2].id, "d_steps=3", "seed=0", "running", "21/30", "steps"],
+        [job.trials[3].id, "d_steps=3", "seed=1", "waiting", "0/30", "steps"],
+    ]
+    assert sign.startswith("last sign of life ")
+    assert sign.endswith(" s ago")
+
+
+@pytest.mark.usefixtures("job")
+def test_status_as_json(orch: Callable[..., Any]) -> None:
+    state = json.loads(orch("status", "study", "--json").out)
+    assert state["counts"] == {"finished": 1, "failed": 1, "running": 1, "waiting": 1}
+    assert [trial["state"] for trial in state["trials"]] == ["finished", "failed", "running", "waiting"]
+    assert state["trials"][1]["error"] == "boom [red]\x1b[31m"
+
+
+def test_status_after_a_driver_that_died(orch: Callable[..., Any], job: Job, store: LocalStore) -> None:
+    write_state(store, RunState("running", 0, time.time() - 7200, 3, running={job.trials[2].id: (21, 30)}))
+    ran = orch("status", "study")
+    assert ran.out.startswith("study: not running; 1 finished, 1 failed, 1 interrupted, 1 waiting\n")
+    assert ran.out.endswith("last sign of life 2 h 00 min ago\n")
+
+
+def test_status_of_many_trials_is_a_screenful(orch: Callable[..., Any], folder: Path, store: LocalStore) -> None:
+    write_job(store, load_job(folder / "job.yaml", [f"grid.training.seed={list(range(40))}"]))
+    ran = orch("status", "study")
+    assert "... and 30 more (--json lists them all)" in ran.out.splitlines()
+    assert len(ran.out.splitlines()) == 1 + 1 + 50 + 1
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "line"),
+    [
+        ("job.yaml", b"name: [", "job.yaml: line 1, column 8: not valid YAML: expected the node content, but found "),
+        ("run.json", b"{", "run.json: damaged; delete it"),
+        ("trials/x.parquet", b"PAR1", "trials/x.parquet: not a whole Parquet file ("),
+        ("metrics/x.parquet", b"", "metrics/x.parquet: not a whole Parquet file ("),
+    ],
+)
+@pytest.mark.usefixtures("job")
+def test_status_of_damaged_files(
+    orch: Callable[..., Any], store: LocalStore, key: str, content: bytes, line: str
+) -> None:
+    store.write(key, content)
+    assert orch("status", "study").mistake.startswith(f"{store.uri}/{line}")
+
+
+def test_the_schema_names_every_column(orch: Callable[..., Any]) -> None:
+    ran = orch("results", "--schema")
+    assert (ran.code, ran.err) == (0, "")
+    trials, metrics = ran.out.split("metrics/*.parquet")
+    for text, columns in ((trials, trial_columns()), (metrics, METRICS)):
+        lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+        for column in columns:
+            assert column.meaning in lines[column.name]
+            assert f" {column.dtype} " in lines[column.name]
+            assert column.unit in lines[column.name]
+
+
+def test_results_without_a_query_are_the_trials(orch: Callable[..., Any], job: Job) -> None:
+    ran = orch("results", "study")
+    assert (ran.code, ran.err) == (0, "")
+    heading, *rows, total = ran.out.splitlines()
+    assert heading.split()[:3] == ["trial_id", "status", "error"]
+    assert "data.root" not in heading  # null in every row
+    assert "orch_version" not in heading
+    assert {row.split()[0] for row in rows} == {trial.id for trial in job.trials[:2]}
+    assert r"boom [red]\x1b[31m" in ran.out
+    assert "0.1235 " in ran.out
+    assert total == "2 rows"
+
+
+def test_sql_over_trials_and_metrics(orch: Callable[..., Any], job: Job) -> None:
+    sql = (
+        "select trial_id as id, status, max(m.step) last from metrics m left join trials using (trial_id) group by all"
+    )
+    heading, *rows, total = orch("results", "study", "--sql", sql).out.splitlines()
+    assert heading.split() == ["id", "status", "last"]
+    assert {tuple(row.split()) for row in rows} == {(job.trials[0].id, "finished", "20"), (job.trials[2].id, "20")}
+    assert total == "2 rows"
+
+
+@pytest.mark.usefixtures("job")
+def test_only_a_screenful_of_rows_is_printed(orch: Callable[..., Any]) -> None:
+    lines = orch("results", "study", "--sql", "select unnest(range(60)) as n from trials limit 60").out.splitlines()
+    assert lines[-1] == "50 of 60 rows; --csv, --json, --parquet give all"
+    assert len(lines) == 1 + 50 + 1
+
+
+@pytest.mark.usefixtures("job")
+def test_exports(orch: Callable[..., Any], folder: Path) -> None:
+    sql = ("--sql", "select step, g_loss from metrics order by trial_id, step")
+    expected = [{"step": step, "g_loss": step / 4} for step in (10, 20, 10, 20)]
+    for option, read in (("--csv", pd.read_csv), ("--json", pd.read_json), ("--parquet", pd.read_parquet)):
+        ran = orch("results", "study", *sql, option, "rows")
+        assert (ran.code, ran.out, ran.err) == (0, "", "")
+        assert read(folder / "rows").to_dict("records") == expected
+    assert json.loads(orch("results", "study", *sql, "--json", "-").out) == expected
+    rows = list(csv.DictReader(io.StringIO(orch("results", "study", *sql, "--csv", "-").out)))
+    assert [{name: float(value) for name, value in row.items()} for row in rows] == expected
+    assert orch("results", "study", *sql, "--csv", "new/rows.csv").code == 0
+    assert (folder / "new" / "rows.csv").is_file()
+
+
+@pytest.mark.usefixtures("job")
+def test_what_results_refuses(orch: Callable[..., Any], folder: Path) -> None:
+    assert orch("results", "study", "--sql", "selec 1").mistake.startswith("SQL: Parser Error: ")
+    assert "tables: trials, metrics" in orch("results", "study", "--sql", "select * from trial").mistake
+    assert orch("results", "study", "--sql", "select nothing from trials").mistake.startswith("SQL: Binder Error: ")
+    assert orch("results", "study", "--csv", "job.yaml/rows").mistake.startswith(
+        f"{folder}/job.yaml/rows: cannot write: "
+    )
+    for arguments, line in (
+        ((), "name a job, or ask for --schema"),
+        (("study", "--csv", "a", "--json", "b"), "choose one of --csv, --json and --parquet"),
+    ):
+        ran = orch("results", *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert line in ran.err
+    assert sorted(path.name for path in folder.iterdir()) == ["job.yaml", "results"]
