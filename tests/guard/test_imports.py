@@ -1,0 +1,95 @@
+"""Who may import what."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "ray", "sklearn", "matplotlib", "duckdb", "boto3")
+
+
+def imported(module: ast.Module) -> set[str]:
+    """Top-level names of all modules imported anywhere in a file, by statement or by function call."""
+    names = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            names |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
+    return {name.split(".")[0] for name in names if isinstance(name, str)}
+
+
+def test_ray_is_imported_in_the_runtime_only(modules: dict[str, ast.Module]) -> None:
+    package = {name: module for name, module in modules.items() if name.startswith("orchestrator/")}
+    users = {name for name, module in package.items() if "ray" in imported(module)}
+    assert users
+    assert all(name.startswith("orchestrator/runtime/") for name in users), users
+
+
+def test_the_guard_sees_every_form_of_import() -> None:
+    for line in (
+        "import ray",
+        "from ray.tune import X",
+        "def f():\n import ray.train",
+        "importlib.import_module('ray')",
+    ):
+        assert imported(ast.parse(line)) == {"ray"}
+    assert imported(ast.parse("from orchestrator.runtime import local\nimport x.ray")) == {"orchestrator", "x"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (("--help",), ()),
+        (("plan", "--help"), ()),
+        (("validate", "job.yaml"), ()),
+        (("plan", "job.yaml"), ("boto3",)),
+        (("plan", "job.yaml", "--json"), ("boto3",)),
+        (("submit", "job.yaml", "--dry-run"), ("boto3",)),
+        (("plan", "no.yaml"), ()),
+    ],
+    ids=" ".join,
+)
+def test_what_only_looks_starts_light(
+    tmp_path: Path, root: Path, arguments: tuple[str, ...], allowed: tuple[str, ...]
+) -> None:
+    (tmp_path / "job.yaml").write_bytes((root / "jobs" / "quickstart.yaml").read_bytes())
+    code = (
+        "import sys\n"
+        f"sys.argv = ['orch', *{arguments!r}]\n"
+        "from orchestrator.cli.main import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        f"    print('loaded', *[name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    loaded = ran.stdout.splitlines()[-1].split()
+    assert loaded[0] == "loaded"
+    assert set(loaded[1:]) <= set(allowed)
+
+
+def test_imports_point_down(root: Path) -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    ran = subprocess.run([lint, "--no-cache"], cwd=root, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+    assert "2 kept, 0 broken" in ran.stdout
+
+
+def test_every_package_has_its_layer(root: Path) -> None:
+    linter = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layered = {name.strip() for layer in linter["contracts"][0]["layers"] for name in layer.split("|")}
+    package = root / "orchestrator"
+    there = {path.parent.name for path in package.glob("*/__init__.py")} | {
+        path.stem for path in package.glob("*.py") if path.stem != "__init__"
+    }
+    assert layered == {f"orchestrator.{name}" for name in there}
+    rayless = {f"orchestrator.{path.parent.name}" for path in package.glob("*/__init__.py")} - {"orchestrator.runtime"}
+    assert set(linter["contracts"][1]["source_modules"]) == rayless

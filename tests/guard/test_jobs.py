@@ -1,0 +1,66 @@
+"""The job files that come with the project."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestrator.plan.placement import Machine
+from orchestrator.plan.plan import CellState, make_plan
+from orchestrator.spec.job import Job, load_job
+
+FILES = sorted((Path(__file__).parents[2] / "jobs").glob("*.yaml"))
+OBJECTIVES = {"saturating", "non_saturating", "least_squares"}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data is where the job files say: validating one must not need any."""
+    monkeypatch.chdir(tmp_path)
+
+
+def load(name: str) -> Job:
+    (path,) = (path for path in FILES if path.stem == name)
+    return load_job(path)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_job_file_is_valid_and_named_after_its_job(path: Path) -> None:
+    job = load_job(path)
+    assert job.header.name == path.stem
+    assert job.header.description
+    assert len(job.trials) > 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_commands_in_its_remarks_work(path: Path) -> None:
+    commands = re.findall(r"^# +orch submit (\S+)(?: +--set (\S+))?", path.read_text(), flags=re.M)
+    assert {name for name, _ in commands} == {f"jobs/{path.name}"}
+    for _, override in commands:
+        assert load_job(path, [override] if override else []).trials
+
+
+def test_the_quickstart_needs_nothing_and_compares_three_objectives_at_two_step_ratios() -> None:
+    job = load("quickstart")
+    assert {trial.settings.data.name for trial in job.trials} == {"digits"}
+    cells = {(trial.settings.objective.kind, trial.settings.training.d_steps) for trial in job.trials}
+    assert cells == {(objective, d_steps) for objective in OBJECTIVES for d_steps in (1, 3)}
+    assert len(job.trials) == 6
+    plan = make_plan(job, {}, (), Machine(2, 0), "here")
+    assert plan.problem is None
+    assert len(plan.having(CellState.NEW)) == 6
+
+
+def test_the_saturation_sweep_is_the_whole_of_its_experiment() -> None:
+    job = load("saturation_sweep")
+    assert {trial.settings.data.name for trial in job.trials} == {"mnist"}
+    cells = {(t.settings.objective.kind, t.settings.training.d_steps, t.settings.training.seed) for t in job.trials}
+    assert cells == {(kind, steps, seed) for kind in OBJECTIVES for steps in (1, 2, 3) for seed in (0, 1, 2)}
+
+
+def test_the_dcgan_variants_differ_in_their_objective_alone() -> None:
+    job = load("dcgan_variants")
+    assert {trial.settings.objective.kind for trial in job.trials} == OBJECTIVES
+    assert len({trial.settings.model_dump_json(exclude={"objective"}) for trial in job.trials}) == 1
