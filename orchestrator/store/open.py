@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from orchestrator.errors import StorageError
 from orchestrator.store.local import LocalStore
-from orchestrator.store.s3 import S3Store
+
+if TYPE_CHECKING:
+    from orchestrator.store.s3 import S3Store
 
 _ALLOWED = "expected a folder such as results or /data/results, or s3://bucket/prefix"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/|(s3|file):")
@@ -49,6 +52,9 @@ def _file_path(uri: str) -> str:
 
 
 def _s3(uri: str) -> S3Store:
+    # boto3 takes a tenth of a second to import, which a plan of a local job should not pay
+    from orchestrator.store.s3 import S3Store
+
     if not uri.lower().startswith("s3://"):
         raise StorageError(f"storage: s3: must be followed by two slashes, {_ALLOWED}")
     bucket, _, prefix = uri[len("s3://") :].partition("/")

@@ -45,21 +45,20 @@ def test_the_guard_sees_every_form_of_import() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "allowed"),
+    "arguments",
     [
-        (("--help",), ()),
-        (("plan", "--help"), ()),
-        (("validate", "job.yaml"), ()),
-        (("plan", "job.yaml"), ("boto3",)),
-        (("plan", "job.yaml", "--json"), ("boto3",)),
-        (("submit", "job.yaml", "--dry-run"), ("boto3",)),
-        (("plan", "no.yaml"), ()),
+        ("--help",),
+        ("plan", "--help"),
+        ("validate", "job.yaml"),
+        ("plan", "job.yaml"),
+        ("plan", "job.yaml", "--json"),
+        ("submit", "job.yaml", "--dry-run"),
+        ("plan", "no.yaml"),
+        ("status", "quickstart"),
     ],
     ids=" ".join,
 )
-def test_what_only_looks_starts_light(
-    tmp_path: Path, root: Path, arguments: tuple[str, ...], allowed: tuple[str, ...]
-) -> None:
+def test_what_only_looks_starts_light(tmp_path: Path, root: Path, arguments: tuple[str, ...]) -> None:
     (tmp_path / "job.yaml").write_bytes((root / "jobs" / "quickstart.yaml").read_bytes())
     code = (
         "import sys\n"
@@ -71,9 +70,7 @@ def test_what_only_looks_starts_light(
         f"    print('loaded', *[name for name in {HEAVY!r} if name in sys.modules])\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    loaded = ran.stdout.splitlines()[-1].split()
-    assert loaded[0] == "loaded"
-    assert set(loaded[1:]) <= set(allowed)
+    assert ran.stdout.splitlines()[-1] == "loaded"
 
 
 def test_imports_point_down(root: Path) -> None:
