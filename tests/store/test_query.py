@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from orchestrator.errors import QueryError, StorageError
+from orchestrator.store import query as query_module
 from orchestrator.store.columns import METRICS, TRIALS, schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.query import query
@@ -91,7 +92,8 @@ def test_every_folder_is_a_table(job: Store) -> None:
 def test_kinds_with_odd_names(store: Store) -> None:
     write_rows(store, "evaluations/Fish-2/x.parquet", ITEM, [{"mse": 2.0}])
     write_rows(store, "evaluations/loose.parquet", ITEM, [{"mse": 3.0}])
-    assert rows(store, 'SELECT mse FROM "evaluations_fish-2"') == [{"mse": 2.0}]
+    write_rows(store, "trials/x.parquet", TRIAL, [{"step": 7}])
+    assert rows(store, 'SELECT mse, step FROM "evaluations_fish-2", trials') == [{"mse": 2.0, "step": 7}]
 
 
 @pytest.mark.parametrize(
@@ -150,8 +152,9 @@ def test_a_job_without_results(store: Store) -> None:
         "EXPLAIN ANALYZE COPY (SELECT 1) TO '{folder}/out.csv'",
     ],
 )
-def test_sql_reaches_nothing_but_the_results(tmp_path: Path, sql: str) -> None:
-    hidden_rows = pa.table({"a": ["private"]})  # duckdb finds Python's variables where it may
+def test_sql_reaches_nothing_but_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+    # Where it may, duckdb takes the variables of the Python that calls it for tables.
+    monkeypatch.setattr(query_module, "hidden_rows", pa.table({"a": ["private"]}), raising=False)
     store = LocalStore(tmp_path / "root")
     write_rows(store, "trials/a1.parquet", TRIAL, [{"trial_id": "a1"}])
     (tmp_path / "private.csv").write_text("private\n1\n")
@@ -159,13 +162,13 @@ def test_sql_reaches_nothing_but_the_results(tmp_path: Path, sql: str) -> None:
     with pytest.raises(QueryError):
         query(store, sql.format(file=tmp_path / "private.csv", folder=tmp_path))
     assert sorted(os.walk(tmp_path)) == before
-    assert hidden_rows.num_rows == 1
 
 
-@pytest.mark.parametrize("keep", [20, 2000])
-def test_a_damaged_file_is_named(job: Store, keep: int) -> None:
+@pytest.mark.parametrize("how", ["cut", "page"])
+def test_a_damaged_file_is_named(job: Store, how: str) -> None:
     data = job.read("metrics/b2.parquet")
-    spoiled = data[:4] + bytes(byte ^ 0xFF for byte in data[4:keep]) + data[keep:] if keep == 2000 else data[:keep]
+    page = slice(4, 200)  # behind the first mark, and far before the description at the end
+    spoiled = data[:20] if how == "cut" else data[:4] + bytes(byte ^ 0xFF for byte in data[page]) + data[200:]
     job.write("metrics/b2.parquet", spoiled)
     with pytest.raises(StorageError) as caught:
         query(job, "SELECT sum(g_loss + d_loss + step) FROM metrics WHERE trial_id <> ''")

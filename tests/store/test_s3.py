@@ -81,8 +81,10 @@ def test_a_server_that_refuses_chunked_uploads(store: S3Store, s3_proxy: Any) ->
     schema = pa.schema([("x", pa.int64())])
     assert write_rows(store, "t/1.parquet", schema, [{"x": 1}], replace=False)
     assert read_table(store, "t")["x"].to_pylist() == [1]
-    puts = [headers for method, path, headers in s3_proxy.seen if method == "PUT" and path.endswith("/b")]
-    assert [headers["Content-Length"] for headers in puts] == ["5000000"]
+    puts = {path.rpartition("/")[2]: headers for method, path, headers in s3_proxy.seen if method == "PUT"}
+    assert puts["b"]["Content-Length"] == "5000000"
+    # Over TLS, a checksum that was not asked for comes as a trailer, and so the body in chunks.
+    assert not [name for headers in puts.values() for name in headers if "checksum" in name.lower()]
 
 
 def test_a_server_that_ignores_the_condition(store: S3Store, s3_proxy: Any) -> None:

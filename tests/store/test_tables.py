@@ -129,6 +129,8 @@ def test_one_file_can_be_read_alone(store: Store) -> None:
     assert read_table(store, "trials/b.parquet", ["trial_id"]).to_pylist() == [{"trial_id": "b"}]
     with pytest.raises(NotFoundError):
         read_table(store, "trials/c.parquet")
+    with pytest.raises(NotFoundError):
+        lazy_table(store, ["trials/c.parquet"])
 
 
 def test_only_parquet_files_below_the_folder_are_read(store: Store) -> None:
