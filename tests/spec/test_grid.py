@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import SettingsError
+from orchestrator.spec import grid as grid_module
 from orchestrator.spec.grid import with_path
 from orchestrator.spec.job import make_job
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
@@ -58,6 +59,36 @@ def test_an_axis_of_whole_sections(load: Callable[..., Job]) -> None:
 def test_a_grid_may_hold_what_the_sections_leave_out(load: Callable[..., Job]) -> None:
     job = load("-objective\ngrid: {objective.kind: [saturating, least_squares]}")
     assert [trial.settings.objective.kind for trial in job.trials] == ["saturating", "least_squares"]
+
+
+def test_the_largest_grid(load: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid_module, "MAX_CELLS", 4)
+    assert len(load("grid: {training.seed: [0, 1], training.d_steps: [1, 2]}").trials) == 4
+    with pytest.raises(SettingsError, match="grid: has 5 cells, expected at most 4$"):
+        load("grid: {training.seed: [0, 1, 2, 3, 4]}")
+
+
+def test_what_a_job_file_may_leave_out(load: Callable[..., Job]) -> None:
+    header = load("search: {scheduler: median, measure: g_loss, mode: max}").header
+    assert header.model_dump() == {
+        "name": "study",
+        "description": "",
+        "resources": {
+            "workers": 1,
+            "cpus_per_worker": 1,
+            "gpus_per_worker": None,
+            "max_concurrent": None,
+            "max_retries": 2,
+        },
+        "search": {
+            "scheduler": "median",
+            "measure": "g_loss",
+            "mode": "max",
+            "grace_epochs": 1,
+            "reduction_factor": 3,
+        },
+        "storage": "results",
+    }
 
 
 def test_a_path_is_set_in_a_copy() -> None:
