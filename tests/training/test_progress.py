@@ -177,8 +177,8 @@ class Poison:
 
 
 @pytest.mark.parametrize("log_every", [1, 4, 1000])
-@pytest.mark.parametrize("at", [1, 3, 4, 5, 8, 14, 15])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("at", [1, 4, 6, 15])
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
 @pytest.mark.parametrize("loss", ["discriminator", "generator"])
 def test_a_loss_that_is_no_number_ends_the_trial_with_its_very_step(
     make_progress, monkeypatch: pytest.MonkeyPatch, loss: str, value: float, at: int, log_every: int

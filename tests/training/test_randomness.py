@@ -53,6 +53,20 @@ def test_a_change_to_one_stream_leaves_the_others(make_gan) -> None:
     assert torch.equal(plain.latents.get_state(), wider.latents.get_state())
 
 
+def test_no_two_streams_are_the_same(make_gan) -> None:
+    """One seed for two of them would tie latents to the order of the images, or to the weights."""
+    gan = make_gan(seed=3)
+    first = torch.randn(64, 3, generator=gan.latents)
+    assert not torch.equal(gan.fixed_latents, first)
+    starts = [make_gan(seed=3).latents.get_state(), gan.batches.state_dict()["pass_generator"]]
+    starts.append(torch.Generator().manual_seed(3).get_state())
+    assert len({tuple(state.tolist()) for state in starts}) == 3
+    weights = gan.g_parameters[0].detach().flatten()
+    for state in starts:
+        drawn = torch.empty_like(weights).normal_(0.0, 0.02, generator=torch.Generator().set_state(state))
+        assert not torch.equal(weights, drawn)
+
+
 def test_latents_are_standard_normal(make_gan) -> None:
     gan, seen = make_gan(), []
     gan.generator.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
