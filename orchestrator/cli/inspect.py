@@ -77,17 +77,27 @@ def results(
     if files:
         export(table, "csv" if csv else "json" if json else "parquet", str(files[0]))
     else:
-        _print_rows(table.column_names, table.slice(0, _ROWS).to_pylist(), table.num_rows)
+        rows = table.slice(0, _ROWS).to_pylist()
+        _print_rows(table.column_names if sql else _telling(rows), rows, table.num_rows)
+        if not sql:
+            out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
 
 
 _DEFAULT_SQL = "select * from trials order by all"
 
 
+def _telling(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The columns of trials/ that a screen has room for: what differs between the trials, and what was measured."""
+    from orchestrator.store.columns import SIGNALS
+
+    settings = [name for name in (rows[0] if rows else ()) if "." in name and len({str(row[name]) for row in rows}) > 1]
+    measures = [column.name for column in SIGNALS]
+    names = ("trial_id", "status", "error", *settings, *measures, "step", "images_per_second")
+    return [name for name in names if any(row.get(name) is not None for row in rows)]
+
+
 def _print_rows(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int) -> None:
-    """Rows as a table; columns that say nothing (all null) are left out when there are many."""
-    if len(names) > 12:
-        names = [name for name in names if any(row[name] is not None for row in rows)]
-        names = [name for name in names if name not in _LESS]
+    """Rows as a table of the columns ``names``, with a word on what is not shown."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         table.add_column(name, overflow="fold")
@@ -95,19 +105,6 @@ def _print_rows(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int
         table.add_row(*(_cell(row[name]) for name in names))
     out.print(table)
     out.print(f"{total} rows" if total <= _ROWS else f"{_ROWS} of {total} rows; --csv, --json, --parquet give all")
-
-
-_LESS = {
-    "job",
-    "spec_version",
-    "orch_version",
-    "torch_version",
-    "git_commit",
-    "started_at",
-    "ended_at",
-    "device",
-}
-"""Columns of trials/ that a screen has no room for."""
 
 
 def _cell(value: Any) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.console import err, out
+from orchestrator.cli.console import duration, err, out
 from orchestrator.cli.options import AsJson, JobFile, JobName, Overrides, Storage, find_job, with_storage
 from orchestrator.errors import DataError
 
@@ -119,7 +120,7 @@ def _show(plan: Plan, as_json: bool) -> None:
 def _run(job: Job, store: Store, retry_failed: bool) -> None:
     """Run the new cells, write the report, say what came of it; leaves with the exit code."""
     from orchestrator.cli.tables import plan_line
-    from orchestrator.plan.files import write_job
+    from orchestrator.plan.files import read_state, write_job
     from orchestrator.plan.plan import CellState
     from orchestrator.report.page import write_report
 
@@ -128,6 +129,10 @@ def _run(job: Job, store: Store, retry_failed: bool) -> None:
         raise DataError(plan.problem)
     store.check()
     err.print(plan_line(plan), soft_wrap=True)
+    before = read_state(store)
+    if before is not None and before.alive:
+        seen = duration(time.time() - before.updated_at)
+        err.print(f"note: another run of this job showed life {seen} ago; two at once train the same trials twice")
     write_job(store, job)
     failed = len(plan.having(CellState.FAILED))
     interrupted = False

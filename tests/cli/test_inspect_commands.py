@@ -116,14 +116,16 @@ def test_the_schema_names_every_column(orch: Callable[..., Any]) -> None:
 def test_results_without_a_query_are_the_trials(orch: Callable[..., Any], job: Job) -> None:
     ran = orch("results", "study")
     assert (ran.code, ran.err) == (0, "")
-    heading, *rows, total = ran.out.splitlines()
+    heading, *rows, total, note = ran.out.splitlines()
     assert heading.split()[:3] == ["trial_id", "status", "error"]
     assert "data.root" not in heading  # null in every row
     assert "orch_version" not in heading
+    assert "model.kind" not in heading  # the same in every row
     assert {row.split()[0] for row in rows} == {trial.id for trial in job.trials[:2]}
     assert r"boom [red]\x1b[31m" in ran.out
     assert "0.1235 " in ran.out
     assert total == "2 rows"
+    assert note.startswith("settings that are the same in all")
 
 
 def test_sql_over_trials_and_metrics(orch: Callable[..., Any], job: Job) -> None:
