@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from orchestrator.spec.job import Resources
 
 
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of processor time in each period of so many, as Linux control groups (version 2) give them."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """Logical processors and GPUs that trials may take."""
@@ -40,8 +44,18 @@ class Placement:
 def this_machine() -> Machine:
     """The processors this process may run on and the NVIDIA GPUs it may see, without importing torch."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = int(min(cpus, _container_cpus()))
     present = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
     return Machine(cpus, min(present, _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), present)))
+
+
+def _container_cpus() -> float:
+    """Processors that a container's time quota amounts to, rounded up; infinite without a quota."""
+    try:
+        quota, period = _CPU_QUOTA.read_text().split()
+        return math.ceil(int(quota) / int(period))
+    except (OSError, ValueError):  # no control groups here, or the quota is "max"
+        return math.inf
 
 
 def _visible(devices: str | None, present: int) -> int:

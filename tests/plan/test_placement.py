@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import PlacementError
-from orchestrator.plan import placement as module
+from orchestrator.plan import placement
 from orchestrator.plan.placement import Machine, Placement, place, this_machine
 from orchestrator.spec.job import Resources
 
@@ -97,3 +97,17 @@ def test_processors_are_those_this_process_may_use() -> None:
         assert this_machine().cpus == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    ("quota", "cpus"), [("100000 100000", 1), ("150000 100000", 2), ("max 100000", None), ("", None), (None, None)]
+)
+def test_a_containers_quota_counts(
+    quota: str | None, cpus: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cpu.max"
+    if quota is not None:
+        file.write_text(quota)
+    monkeypatch.setattr(module, "_CPU_QUOTA", file)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    assert this_machine().cpus == (cpus or 64)
