@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import PlacementError
-from orchestrator.plan import placement
+from orchestrator.plan import placement as module
 from orchestrator.plan.placement import Machine, Placement, place, this_machine
 from orchestrator.spec.job import Resources
 

@@ -64,7 +64,7 @@ def test_a_grid_may_hold_what_the_sections_leave_out(load: Callable[..., Job]) -
 def test_the_largest_grid(load: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grid_module, "MAX_CELLS", 4)
     assert len(load("grid: {training.seed: [0, 1], training.d_steps: [1, 2]}").trials) == 4
-    with pytest.raises(SettingsError, match="grid: has 5 cells, expected at most 4$"):
+    with pytest.raises(SettingsError, match=r"grid: has 5 cells, expected at most 4$"):
         load("grid: {training.seed: [0, 1, 2, 3, 4]}")
 
 

@@ -29,6 +29,9 @@ MISTAKES = {
     "data: {name: digits, image_siz: 28}": (
         "data.image_siz: unknown key; did you mean 'image_size'? allowed: name, max_images, image_size"
     ),
+    "data: {name: image_folder, roott: x}": (
+        "data.roott: unknown key; did you mean 'root'? allowed: name, max_images, root, height, width, channels"
+    ),
     "model: {kind: small_dcgan, width: 8}": "model.width: unknown key; allowed: kind, latent_dim",
     "objective: {kind: saturating, gamma: 0.5}": "objective.gamma: unknown key; allowed: kind",
     "resources: {gpus: 1}": (
@@ -165,6 +168,8 @@ MISTAKES = {
     r'training: {seed: "\u202e"}': r"training.seed: got '\u202e', expected a whole number",
     r'description: "\ud800"': r"description: got '\ud800', expected text",
     # what is too long for a line
+    f"training: {{seed: {'x' * 58}}}": f"training.seed: got '{'x' * 58}', expected a whole number",
+    f"training: {{seed: {'x' * 59}}}": f"training.seed: got '{'x' * 56}..., expected a whole number",
     f"training: {{seed: {'x' * 5000}}}": f"training.seed: got '{'x' * 56}..., expected a whole number",
     f"description: {'x' * 2001}": f"description: got '{'x' * 56}..., expected at most 2000 characters",
     f"? {'x' * 5000}\n: 1": f"{'x' * 197}...: unknown key; {TOP}",

@@ -96,6 +96,12 @@ def test_data_kinds_of_this_test_are_all_there_are() -> None:
     assert set(DATA) == {kind.model_fields["name"].default for kind in leaves(Dataset)}
 
 
+def test_columns_say_what_they_hold() -> None:
+    meanings = {column.name: column.meaning for column in trial_columns()}
+    assert all(meanings.values())
+    assert meanings["training.log_every"] == TrainingSettings.model_fields["log_every"].description
+
+
 def test_two_kinds_that_disagree_on_a_type_are_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     class One(BaseModel):
         size: int
