@@ -34,7 +34,7 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     out.print(f"{state.name}: {state.describe()}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("trial", "settings", "state", "progress", "note"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("trial", "state"))
     for trial in state.trials[:_ROWS]:
         done = f"{trial.step} steps" if trial.total_steps is None else f"{trial.step}/{trial.total_steps} steps"
         table.add_row(trial.id, one_line(trial.label), trial.state, done, one_line(trial.error or ""))

@@ -32,9 +32,11 @@ def plan_table(plan: Plan) -> Group:
     """Every cell up to a screenful, then the totals."""
     paths = list(dict.fromkeys(path for cell in plan.cells for path in cell.trial.changes))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("trial", "state", *paths):
+    for heading in ("trial", "state"):
+        table.add_column(heading, no_wrap=True)
+    for heading in paths:
         table.add_column(heading, overflow="fold")
-    table.add_column("estimate", justify="right")
+    table.add_column("estimate", justify="right", no_wrap=True)
     table.add_column("note", overflow="fold")
     for cell in plan.cells[:_SHOWN]:
         values = [one_line(str(cell.trial.changes.get(path, ""))) for path in paths]
