@@ -137,8 +137,11 @@ def _run(job: Job, store: Store, retry_failed: bool) -> None:
     failed = len(plan.having(CellState.FAILED))
     interrupted = False
     if plan.having(CellState.NEW):
-        failed_now, interrupted = _sweep(plan, store)
-        failed += failed_now
+        try:
+            failed_now, interrupted = _sweep(plan, store)
+            failed += failed_now
+        except KeyboardInterrupt:  # before Tune was there to take it
+            interrupted = True
     if interrupted:
         again = shlex.join(["orch", *sys.argv[1:]])
         err.print(f"interrupted; every trial keeps its last state, go on with: {again}", soft_wrap=True)

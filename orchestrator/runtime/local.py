@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.runtime.interrupt import interrupts_deferred
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,19 +38,21 @@ def local_ray(machine: Machine) -> Iterator[None]:
         os.environ.setdefault(name, value)
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=machine.cpus,
-        num_gpus=machine.gpus,
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
-    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     # Ray prints what it has to say of dead workers to stdout, which is for results; its own logs have it too.
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         try:
+            with interrupts_deferred() as check:
+                ray.init(
+                    address="local",
+                    num_cpus=machine.cpus,
+                    num_gpus=machine.gpus,
+                    include_dashboard=False,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                )
+                for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+                    logging.getLogger(name).setLevel(logging.CRITICAL)
+                check()
             yield
         finally:
             ray.shutdown()

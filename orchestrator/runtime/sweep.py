@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
@@ -13,6 +12,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 from orchestrator.plan.ledger import provenance
 from orchestrator.plan.plan import CellState, Plan
 from orchestrator.runtime.events import Reporter, Watcher
+from orchestrator.runtime.interrupt import interrupts_deferred
 from orchestrator.runtime.trainable import TrialWorker
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.data import Dataset
     from orchestrator.data.images import ImageSet
-    from orchestrator.spec.job import Search
+    from orchestrator.spec.job import Search, Trial
     from orchestrator.store.location import Store
 
 
@@ -40,6 +40,21 @@ def run_sweep(plan: Plan, store: Store, watchers: Sequence[Watcher]) -> Outcome:
     sets are loaded here, once, and shared through Ray's object store. Raises DataError, StorageError.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
+    reporter = Reporter(plan.job.header.name, trials, store, watchers)
+    with interrupts_deferred() as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
+        tuner = _tuner(plan, trials, store, reporter, folder)
+        check()
+        try:
+            tuner.fit()
+        except Exception as error:
+            if reporter.error is not None:
+                raise reporter.error from error
+            raise
+    return Outcome(reporter.ended, reporter.failed, interrupted=reporter.ended < len(trials))
+
+
+def _tuner(plan: Plan, trials: dict[str, Trial], store: Store, reporter: Reporter, folder: str) -> tune.Tuner:
+    """The sweep as Tune sees it; Tune keeps its own state in ``folder`` of this machine."""
     header = plan.job.header
     worker = tune.with_parameters(
         TrialWorker,
@@ -50,35 +65,26 @@ def run_sweep(plan: Plan, store: Store, watchers: Sequence[Watcher]) -> Outcome:
         placement=plan.placement,
         provenance=provenance(),
     )
-    reporter = Reporter(header.name, trials, store, watchers)
-    with tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
-        tuner = tune.Tuner(
-            tune.with_resources(worker, {"cpu": plan.placement.cpus, "gpu": plan.placement.gpus}),
-            param_space={"trial_id": tune.grid_search(list(trials))},
-            tune_config=tune.TuneConfig(
-                scheduler=_scheduler(header.search),
-                max_concurrent_trials=plan.placement.concurrent,
-                reuse_actors=True,
-                trial_name_creator=_name,
-                trial_dirname_creator=_name,
-            ),
-            run_config=tune.RunConfig(
-                name="sweep",
-                storage_path=str(Path(folder)),
-                failure_config=tune.FailureConfig(max_failures=header.resources.max_retries),
-                # Trials keep their own checkpoints: in the job's storage, where the next submission finds them.
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[reporter],
-                verbose=0,
-            ),
-        )
-        try:
-            tuner.fit()
-        except Exception as error:
-            if reporter.error is not None:
-                raise reporter.error from error
-            raise
-    return Outcome(reporter.ended, reporter.failed, interrupted=reporter.ended < len(trials))
+    return tune.Tuner(
+        tune.with_resources(worker, {"cpu": plan.placement.cpus, "gpu": plan.placement.gpus}),
+        param_space={"trial_id": tune.grid_search(list(trials))},
+        tune_config=tune.TuneConfig(
+            scheduler=_scheduler(header.search),
+            max_concurrent_trials=plan.placement.concurrent,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=folder,
+            failure_config=tune.FailureConfig(max_failures=header.resources.max_retries),
+            # Trials keep their own checkpoints: in the job's storage, where the next submission finds them.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            callbacks=[reporter],
+            verbose=0,
+        ),
+    )
 
 
 def load_images(trials: Any) -> dict[Dataset, ImageSet]:
