@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,6 +109,8 @@ def test_the_plan_as_a_table(orch: Callable[..., Any], folder: Path, job: Job, c
         [ids[2], "new", "3", "0"],
         [ids[3], "new", "3", "1"],
     ]
+    assert rows[0].split()[4:] == []  # what is done needs no estimate
+    assert re.fullmatch(r"\d+ (s|min \d\d s)", " ".join(rows[3].split()[4:]))
     assert rows[1].rstrip().endswith("loss is not finite at step 7 [red]")
     assert rows[2].rstrip().endswith("goes on from its checkpoint")
     assert total.startswith("study: 4 trials: 2 new, 1 cached, 1 failed; about ")
@@ -140,13 +143,14 @@ def test_nothing_left_to_do(orch: Callable[..., Any], folder: Path, job: Job) ->
 
 def test_only_a_screenful_is_shown_but_json_has_it_all(orch: Callable[..., Any]) -> None:
     wide = ("--set", f"grid.training.seed={list(range(50))}")
+    assert "more" not in orch("plan", "job.yaml", "--set", f"grid.training.seed={list(range(30))}").out
     lines = orch("plan", "job.yaml", *wide).out.splitlines()
     assert "... and 40 more (--json lists them all)" in lines
     assert len(lines) == 1 + 60 + 1 + 5
     assert len(json.loads(orch("plan", "job.yaml", "--json", *wide).out)["trials"]) == 100
 
 
-@pytest.mark.parametrize("name", ["5", "true", "a # b", "~", "{x}", "a: b", "é", "[red]", "'", '"', "*x", "a=b"])
+@pytest.mark.parametrize("name", ["5", "true", "a # b", "~", "{x}", "a: b", "é", "🙂", "[red]", "'", '"', "*x", "a=b"])
 def test_a_storage_s_name_need_not_be_yaml(orch: Callable[..., Any], folder: Path, name: str) -> None:
     output = json.loads(orch("plan", "job.yaml", "--json", "--storage", name).out)["output"]
     place = f"{folder.home()}/study" if name == "~" else f"{folder}/{name}/study"

@@ -77,6 +77,11 @@ def test_a_run_s_state_is_read_back(store: LocalStore) -> None:
     assert read_state(store) == state
 
 
+def test_a_run_begins_with_nothing_done() -> None:
+    state = RunState("running", 1.0, 1.0, 10)
+    assert (state.ended, state.failed, state.running) == (0, 0, {})
+
+
 def test_no_run(store: LocalStore) -> None:
     assert read_state(store) is None
 

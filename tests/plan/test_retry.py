@@ -29,6 +29,8 @@ def cpu_out_of_memory() -> Exception:
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
         (MemoryError(), "out_of_memory"),
         (cpu_out_of_memory(), "out_of_memory"),
+        (torch.AcceleratorError("device lost"), "infrastructure"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), "infrastructure"),
         (StorageUnavailable("no answer"), "infrastructure"),
         (ConnectionResetError(), "infrastructure"),
         (TimeoutError(), "infrastructure"),
