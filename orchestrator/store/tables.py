@@ -111,8 +111,11 @@ def _column(field: pa.Field, rows: Sequence[Mapping[str, Any]]) -> pa.Array:
 
 
 def _parallel(store: Store, function: Callable[[str], T], keys: Sequence[str]) -> list[T]:
+    # Small local files are read in less time than a task of the pool takes: threads take them by the dozen.
+    size = max(1, min(64, len(keys) // (4 * store.parallel_reads)))
+    runs = [keys[start : start + size] for start in range(0, len(keys), size)]
     with ThreadPoolExecutor(store.parallel_reads) as pool:
-        return list(pool.map(function, keys))
+        return [result for results in pool.map(lambda run: [function(key) for key in run], runs) for result in results]
 
 
 def _read(store: Store, key: str, columns: Sequence[str] | None = None) -> pa.Table:
