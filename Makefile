@@ -49,7 +49,7 @@ fmt: $(STAMP) ## format and mend what can be mended
 check: lint types test ## all that must be green before a change lands
 
 bench: $(STAMP) ## speed, as ratios measured side by side
-	$(BIN)/python -m
+	$(BIN)/python -m tests.bench
 
 clean: ## remove the installation and caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
