@@ -30,6 +30,8 @@ def union_of_kinds(package: ModuleType, base: type[Settings], tag: str) -> Any:
     literal value tells the kinds apart.
     """
     for module in pkgutil.iter_modules(package.__path__):
+        if module.name.startswith("_"):
+            continue  # holds no kind, and may import torch, which settings must not
         importlib.import_module(f"{package.__name__}.{module.name}")
     kinds = sorted(
         (kind for kind in _leaves(base) if tag in kind.model_fields and kind.__module__.startswith(package.__name__)),

@@ -39,11 +39,12 @@ class Dcgan(Model):
     def build_generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn
 
+        from orchestrator.models._layers import FromLatent
+
         widths = self._widths(image)[::-1]
         side = image.height >> len(widths)
         layers: list[nn.Module] = [
-            nn.Unflatten(1, (self.latent_dim, 1, 1)),
-            nn.ConvTranspose2d(self.latent_dim, widths[0], side, bias=False),
+            FromLatent(self.latent_dim, widths[0], side),
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(inplace=True),
         ]
@@ -58,6 +59,8 @@ class Dcgan(Model):
     def build_discriminator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn
 
+        from orchestrator.models._layers import ToScore
+
         widths = self._widths(image)
         layers: list[nn.Module] = [
             nn.Conv2d(image.channels, widths[0], 4, 2, 1),
@@ -70,7 +73,7 @@ class Dcgan(Model):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         side = image.height >> len(widths)
-        return nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, side), nn.Flatten(0))
+        return nn.Sequential(*layers, ToScore(widths[-1], side))
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths = [image.channels, *self._widths(image)]

@@ -28,19 +28,26 @@ class SmallDcgan(Model):
     def build_generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn
 
-        layers: list[nn.Module] = [nn.Unflatten(1, (self.latent_dim, 1, 1))]
-        before = self.latent_dim
-        for after, kernel, stride, padding in ((256, 4, 1, 0), (128, 3, 2, 1), (64, 4, 2, 1)):
-            layers += [
-                nn.ConvTranspose2d(before, after, kernel, stride, padding, bias=False),
-                nn.BatchNorm2d(after),
-                nn.LeakyReLU(0.2, inplace=True),
-            ]
-            before = after
-        return nn.Sequential(*layers, nn.ConvTranspose2d(before, image.channels, 4, 2, 1), nn.Tanh())
+        from orchestrator.models._layers import FromLatent
+
+        return nn.Sequential(
+            FromLatent(self.latent_dim, 256, 4),
+            nn.BatchNorm2d(256),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.ConvTranspose2d(256, 128, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.ConvTranspose2d(64, image.channels, 4, 2, 1),
+            nn.Tanh(),
+        )
 
     def build_discriminator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn
+
+        from orchestrator.models._layers import ToScore
 
         return nn.Sequential(
             nn.Conv2d(image.channels, 28, 4, 2, 1),
@@ -51,8 +58,7 @@ class SmallDcgan(Model):
             nn.Conv2d(56, 112, 3, 2, 1, bias=False),
             nn.BatchNorm2d(112),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(112, 1, 4),
-            nn.Flatten(0),
+            ToScore(112, 4),
         )
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102

@@ -11,7 +11,6 @@ from orchestrator.errors import DataError
 from orchestrator.plan.estimate import estimate_device_s
 from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Machine, Placement, place
-from orchestrator.plan.retry import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -105,7 +104,7 @@ def decide_cell(past: Ended | None, *, searching: bool, retry_failed: bool) -> C
     if past is None:
         return CellState.NEW
     if past.status is Status.FAILED:
-        again = retry_failed or past.error_kind is FailureKind.INFRASTRUCTURE
+        again = retry_failed or (past.error_kind is not None and past.error_kind.may_pass)
         return CellState.NEW if again else CellState.FAILED
     if past.status is Status.STOPPED and not searching:
         return CellState.NEW

@@ -15,12 +15,10 @@ class FailureKind(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     PROGRAM = "program"
 
-
-class Action(StrEnum):
-    """What to do with a trial that failed."""
-
-    RETRY = "retry"
-    GIVE_UP = "give_up"
+    @property
+    def may_pass(self) -> bool:
+        """Whether another run can help; Tune then makes up to ``resources.max_retries``. Others fail the same way."""
+        return self is FailureKind.INFRASTRUCTURE
 
 
 def classify(error: BaseException) -> FailureKind:
@@ -38,10 +36,3 @@ def classify(error: BaseException) -> FailureKind:
     if type(error).__name__ == "AcceleratorError" or (isinstance(error, RuntimeError) and "CUDA error" in str(error)):
         return FailureKind.INFRASTRUCTURE
     return FailureKind.PROGRAM
-
-
-def decide(kind: FailureKind, retries: int, max_retries: int) -> Action:
-    """Whether to try again after ``retries`` earlier retries: the same numbers would only fail the same way."""
-    if kind is FailureKind.INFRASTRUCTURE and retries < max_retries:
-        return Action.RETRY
-    return Action.GIVE_UP

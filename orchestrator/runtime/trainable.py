@@ -69,7 +69,7 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
             return self._advance()
         except Exception as error:
             kind = classify(error)
-            if kind is FailureKind.INFRASTRUCTURE:
+            if kind.may_pass:
                 raise
             return self._fail(error, kind)
 

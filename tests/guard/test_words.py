@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,8 @@ from orchestrator.models.model import Model
 from orchestrator.objectives.objective import Objective
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestrator.settings import Settings
 
 # Written so that no pattern finds itself.
@@ -47,7 +50,17 @@ def test_the_patterns_find_what_they_are_for(pattern: re.Pattern[str], text: str
 
 
 def test_nothing_tracked_is_large(tracked: dict[str, str]) -> None:
-    assert {name: len(text) for name, text in tracked.items() if len(text) > 1_000_000} == {}
+    large = {name: len(text) for name, text in tracked.items() if len(text) > 1_000_000}
+    assert {name: size for name, size in large.items() if not name.startswith("results/")} == {}
+
+
+def test_reference_runs_stay_under_five_megabytes(root: Path) -> None:
+    for run in (root / "results").glob("*/README.md"):
+        command = ["git", "ls-files", "-z", str(run.parent)]
+        listed = subprocess.run(command, cwd=root, capture_output=True, check=True, text=True).stdout
+        sizes = [(root / name).stat().st_size for name in listed.split("\0") if name]
+        assert sizes
+        assert sum(sizes) < 5_000_000, run.parent.name
 
 
 def kinds(base: type[Settings], tag: str) -> list[str]:

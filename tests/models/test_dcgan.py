@@ -13,11 +13,13 @@ from orchestrator.models.small_dcgan import SmallDcgan
 
 
 def sides(network: nn.Module, first: torch.Tensor) -> list[tuple[int, int]]:
-    """(feature maps, side) after each convolution of the network."""
+    """(feature maps, side) after each convolution of the network; (1, 1) for scores."""
     found: list[tuple[int, int]] = []
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            module.register_forward_hook(lambda _module, _inputs, out: found.append((out.shape[1], out.shape[3])))
+            module.register_forward_hook(
+                lambda _module, _inputs, out: found.append(tuple((*out.shape, 1, 1, 1)[1:4:2]))
+            )
     network.eval()(first)
     return found
 
@@ -58,7 +60,8 @@ def test_no_batch_norm_next_to_the_image_and_a_bias_only_where_there_is_none(mod
     shape = ImageShape(1, 28, 28)
     for network in (model.build_generator(shape), model.build_discriminator(shape)):
         layers = [m for m in network.modules() if not isinstance(m, nn.Sequential)]
-        norms = [isinstance(after, nn.BatchNorm2d) for before, after in pairwise(layers) if hasattr(before, "stride")]
+        pairs = pairwise([*layers, None])
+        norms = [isinstance(after, nn.BatchNorm2d) for before, after in pairs if hasattr(before, "stride")]
         biases = [layer.bias is not None for layer in layers if hasattr(layer, "stride")]
         assert biases == [not norm for norm in norms]
     layers = [m for m in model.build_discriminator(shape).modules() if hasattr(m, "weight")]

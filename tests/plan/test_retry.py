@@ -13,7 +13,7 @@ from orchestrator.errors import (
     StorageError,
     StorageUnavailable,
 )
-from orchestrator.plan.retry import Action, FailureKind, classify, decide
+from orchestrator.plan.retry import FailureKind, classify
 
 
 def cpu_out_of_memory() -> Exception:
@@ -48,17 +48,5 @@ def test_kinds(error: BaseException, kind: str) -> None:
     assert classify(error) == FailureKind(kind)
 
 
-@pytest.mark.parametrize(
-    ("kind", "retries", "most", "action"),
-    [
-        ("infrastructure", 0, 2, "retry"),
-        ("infrastructure", 1, 2, "retry"),
-        ("infrastructure", 2, 2, "give_up"),
-        ("infrastructure", 0, 0, "give_up"),
-        ("non_finite", 0, 2, "give_up"),
-        ("out_of_memory", 0, 2, "give_up"),
-        ("program", 0, 100, "give_up"),
-    ],
-)
-def test_only_the_infrastructure_s_failures_are_tried_again(kind: str, retries: int, most: int, action: str) -> None:
-    assert decide(FailureKind(kind), retries, most) == Action(action)
+def test_only_failures_of_the_infrastructure_may_pass() -> None:
+    assert [kind for kind in FailureKind if kind.may_pass] == [FailureKind.INFRASTRUCTURE]
