@@ -18,7 +18,9 @@ class Settings(BaseModel):
     ``places`` names fields that say where something is, not what it is: they do not enter a trial's id.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     places: ClassVar[frozenset[str]] = frozenset()
 

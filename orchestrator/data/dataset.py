@@ -24,7 +24,9 @@ class Dataset(Settings):
     """
 
     name: str
+    """data set"""
     max_images: int | None = Field(default=None, ge=1)
+    """training images kept, the first ones; null for all"""
 
     @property
     @abstractmethod

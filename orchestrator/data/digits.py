@@ -26,6 +26,7 @@ class Digits(Dataset):
 
     name: Literal["digits"] = "digits"
     image_size: Literal[28, 32] = 28
+    """side of an image in pixels"""
 
     @property
     def shape(self) -> ImageShape:

@@ -40,9 +40,13 @@ class ImageFolder(Dataset):
 
     name: Literal["image_folder"] = "image_folder"
     root: str
+    """folder that the data set lies in"""
     height: int = Field(32, ge=8, le=4096)
+    """height of an image in pixels"""
     width: int = Field(32, ge=8, le=4096)
+    """width of an image in pixels"""
     channels: Literal[1, 3] = 3
+    """1 grey, 3 colour"""
 
     @property
     def shape(self) -> ImageShape:

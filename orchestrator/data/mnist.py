@@ -26,8 +26,11 @@ class IdxDataset(Dataset):
     """
 
     root: str = "data"
+    """folder that the data set lies in"""
     download: bool = False
+    """whether the data set may be fetched"""
     image_size: Literal[28, 32] = 28
+    """side of an image in pixels"""
 
     places: ClassVar[frozenset[str]] = frozenset({"root", "download"})
     folder: ClassVar[str]

@@ -26,6 +26,7 @@ class Dcgan(Model):
 
     kind: Literal["dcgan"]
     width: int = Field(64, ge=1, le=4096)
+    """feature maps next to the image"""
 
     def reject(self, image: ImageShape) -> str | None:  # noqa: D102
         if image.height != image.width or image.height not in _STAGES:

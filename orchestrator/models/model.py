@@ -31,7 +31,9 @@ class Model(Settings):
     """
 
     kind: str
+    """pair of networks"""
     latent_dim: int = Field(100, ge=1, le=65536)
+    """numbers in a latent vector"""
 
     @abstractmethod
     def reject(self, image: ImageShape) -> str | None:

@@ -19,6 +19,7 @@ class Objective(Settings):
     """
 
     kind: str
+    """adversarial objective"""
 
     @abstractmethod
     def discriminator(self, d_real: Tensor, d_fake: Tensor) -> Tensor:

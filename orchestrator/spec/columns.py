@@ -41,7 +41,15 @@ def _columns(model: type[BaseModel], prefix: str) -> Iterator[Column]:
         for member in models:
             yield from _columns(member, f"{prefix}{name}.")
         if not models:
-            yield Column(prefix + name, _dtype(members), "", field.description or "setting")
+            yield Column(prefix + name, _dtype(members), "", _meaning(model, name))
+
+
+def _meaning(model: type[BaseModel], name: str) -> str:
+    """The field's docstring, where a kind narrows the type that of the class it narrows."""
+    fields = [base.model_fields.get(name) for base in model.__mro__ if issubclass(base, BaseModel)]
+    meanings = [field.description for field in fields if field and field.description]
+    assert meanings, f"{model.__name__}.{name} has no docstring"
+    return meanings[0]
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

@@ -27,9 +27,13 @@ class Adam(Settings):
     """Adam, arXiv 1412.6980; the defaults are DCGAN's, arXiv 1511.06434 section 4, with beta2 of Adam itself."""
 
     kind: Literal["adam"] = "adam"
+    """algorithm of the optimizer"""
     lr: float = Field(2e-4, gt=0.0, le=1.0)
+    """learning rate"""
     betas: tuple[_Beta, _Beta] = Field((0.5, 0.999), strict=False)
+    """decay of the running means of the gradient and of its square"""
     eps: float = Field(1e-8, gt=0.0, le=1.0)
+    """added to the root of the mean square"""
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer, in torch's fused form: one kernel for all parameters on a GPU, one loop on a CPU."""
@@ -47,15 +51,23 @@ class TrainingSettings(Settings):
     """
 
     epochs: int = Field(20, ge=1, le=1_000_000)
+    """epochs of the whole trial"""
     batch_size: int = Field(128, ge=2, le=1_000_000)
+    """real images of a discriminator update, and generated ones of each update"""
     d_steps: int = Field(1, ge=1, le=1000)
+    """discriminator updates in a step"""
     g_steps: int = Field(1, ge=1, le=1000)
+    """generator updates in a step"""
     g_optimizer: Adam = Adam()
     d_optimizer: Adam = Adam()
     seed: int = Field(0, ge=0, lt=2**32)
-    log_every: int = Field(10, ge=1, description="steps in a row of metrics/; also the window of its means")
-    samples_every: int = Field(1, ge=0, description="epochs between sample grids; 0 for none but the last")
-    checkpoint_every: int = Field(1, ge=1, description="epochs between checkpoints")
+    """source of the trial's weights, batches and latent vectors"""
+    log_every: int = Field(10, ge=1)
+    """steps in a row of metrics/, which holds their means"""
+    samples_every: int = Field(1, ge=0)
+    """epochs between sample grids; 0 for none but the last"""
+    checkpoint_every: int = Field(1, ge=1)
+    """epochs between checkpoints"""
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from orchestrator.data.dataset import Dataset
 from orchestrator.models.model import Model
@@ -104,14 +104,23 @@ def test_columns_say_what_they_hold() -> None:
 
 def test_two_kinds_that_disagree_on_a_type_are_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
     class One(BaseModel):
-        size: int
+        size: int = Field(description="size")
 
     class Two(BaseModel):
-        size: str
+        size: str = Field(description="size")
 
     class Whole(BaseModel):
         part: One | Two
 
     monkeypatch.setattr(module, "TrialSettings", Whole)
     with pytest.raises(AssertionError, match=r"part\.size is int64 in one kind and string in another"):
+        trial_columns.__wrapped__()
+
+
+def test_a_setting_that_does_not_say_what_it_is_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Whole(BaseModel):
+        size: int
+
+    monkeypatch.setattr(module, "TrialSettings", Whole)
+    with pytest.raises(AssertionError, match=r"Whole\.size has no docstring"):
         trial_columns.__wrapped__()
