@@ -34,7 +34,7 @@ SIGNALS: tuple[Column, ...] = (
     Column("g_score_gradient", _FLOAT, "", "mean over images of |dL_G/dF|, L_G being each image's own loss"),
     Column("g_grad_norm", _FLOAT, "", "Euclidean norm of the generator's parameter gradient, mean over the window"),
 )
-"""What a training step measures: the mean over a logging window in metrics/, over the last epoch's rows in trials/."""
+"""What a training step measures: the mean over a logging window in metrics/, over the last epoch in trials/."""
 
 METRICS: tuple[Column, ...] = (
     Column("trial_id", _STRING, "", "hash of the trial's resolved settings"),

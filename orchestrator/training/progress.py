@@ -94,9 +94,15 @@ class Progress:
         self._window_steps, self._window_s = 0, 0.0
 
     def summary(self) -> Row:
-        """Where the trial stands and the means of its last epoch's rows, as columns of trials/."""
-        last = [row for row in self.rows if row["step"] > self.step - self.steps_per_epoch] or self.rows[-1:]
-        means = {name: sum(row[name] for row in last) / len(last) for name in SIGNAL_NAMES if last}
+        """Where the trial stands and the means over its last epoch's windows, as columns of trials/.
+
+        Each row counts by the steps of its window, so that the means are those over the steps.
+        """
+        starts = [0, *(row["step"] for row in self.rows)]
+        windows = [(row["step"] - start, row) for start, row in zip(starts, self.rows, strict=False)]
+        last = [(n, row) for n, row in windows if row["step"] > self.step - self.steps_per_epoch] or windows[-1:]
+        steps = sum(n for n, _ in last)
+        means = {name: sum(n * row[name] for n, row in last) / steps for name in SIGNAL_NAMES if last}
         images = self.step * self.gan.settings.d_steps * self.gan.settings.batch_size
         return {
             "step": self.step,
