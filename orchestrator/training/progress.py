@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
+from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -98,11 +101,17 @@ class Progress:
 
         Each row counts by the steps of its window, so that the means are those over the steps.
         """
-        starts = [0, *(row["step"] for row in self.rows)]
-        windows = [(row["step"] - start, row) for start, row in zip(starts, self.rows, strict=False)]
-        last = [(n, row) for n, row in windows if row["step"] > self.step - self.steps_per_epoch] or windows[-1:]
-        steps = sum(n for n, _ in last)
-        means = {name: sum(n * row[name] for n, row in last) / steps for name in SIGNAL_NAMES if last}
+        # Asked for at every report: only the last epoch's rows are looked at, however many there are.
+        first = bisect_right(self.rows, self.step - self.steps_per_epoch, key=itemgetter("step"))
+        first = min(first, max(0, len(self.rows) - 1))
+        last = self.rows[first:]
+        ends = [self.rows[first - 1]["step"] if first else 0, *(row["step"] for row in last)]
+        weights = [end - start for start, end in pairwise(ends)]
+        means = {
+            name: sum(n * row[name] for n, row in zip(weights, last, strict=True)) / sum(weights)
+            for name in SIGNAL_NAMES
+            if last
+        }
         images = self.step * self.gan.settings.d_steps * self.gan.settings.batch_size
         return {
             "step": self.step,
