@@ -16,7 +16,7 @@ from orchestrator.runtime.interrupt import interrupts_deferred
 from orchestrator.runtime.trainable import TrialWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from orchestrator.data import Dataset
     from orchestrator.data.images import ImageSet
@@ -87,10 +87,9 @@ def _tuner(plan: Plan, trials: dict[str, Trial], store: Store, reporter: Reporte
     )
 
 
-def load_images(trials: Any) -> dict[Dataset, ImageSet]:
-    """Every data set that the trials train on, decoded. Raises DataError."""
-    sets: list[Dataset] = list(dict.fromkeys(trial.settings.data for trial in trials))
-    return {data: data.load("train") for data in sets}
+def load_images(trials: Iterable[Trial]) -> dict[Dataset, ImageSet]:
+    """Every data set that the trials train on, decoded once. Raises DataError."""
+    return {data: data.load() for data in {trial.settings.data for trial in trials}}
 
 
 def _name(trial: Any) -> str:

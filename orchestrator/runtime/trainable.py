@@ -76,11 +76,12 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
     def _advance(self) -> dict[str, Any]:
         session = self.session = self.session or self._open()
         session.advance(_SLICE_S)
+        measured = session.summary()
         if session.progress.done:
-            record(self.store, self.job, self.trial, Status.FINISHED, session.summary(), self.provenance)
+            record(self.store, self.job, self.trial, Status.FINISHED, measured, self.provenance)
             self.session = None
         return {
-            **session.summary(),
+            **measured,
             "epochs_done": int(session.progress.epoch),
             "total_steps": session.progress.total,
             "ended": str(Status.FINISHED) if session.progress.done else "",
