@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -34,6 +34,8 @@ class Model(Settings):
     """pair of networks"""
     latent_dim: int = Field(100, ge=1, le=65536)
     """numbers in a latent vector"""
+    batch_norm: Literal["synchronized", "per_device", "none"] = "synchronized"
+    """statistics of batch norm over the batch of all devices, of each device alone, or no batch norm"""
 
     @abstractmethod
     def reject(self, image: ImageShape) -> str | None:

@@ -58,6 +58,8 @@ TRIALS: tuple[Column, ...] = (
     Column("train_s", _FLOAT, "s", "training time, over all attempts that were kept"),
     Column("resumes", _INT, "", "times the trial went on from a checkpoint"),
     Column("device", _STRING, "", "kind of device the trial trained on"),
+    Column("workers", _INT, "", "processes the trial trained on, in its last attempt"),
+    Column("precision", _STRING, "", "numbers the networks computed with, fp32 or bf16, in its last attempt"),
     Column("started_at", _TIME, "UTC", "when the trial's first attempt began"),
     Column("ended_at", _TIME, "UTC", "when the row was written"),
     Column("spec_version", _INT, "", "version of the settings' meaning; part of the trial's id"),

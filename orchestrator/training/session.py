@@ -11,6 +11,7 @@ from PIL import Image
 from torchvision.utils import make_grid
 
 from orchestrator.data.batches import to_unit
+from orchestrator.distributed.group import ALONE
 from orchestrator.errors import CheckpointError
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.tables import write_rows
@@ -21,6 +22,7 @@ from orchestrator.training.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from orchestrator.distributed.group import Group
     from orchestrator.store.location import Store
     from orchestrator.training.settings import TrialSettings
 
@@ -32,8 +34,10 @@ class Session:
     So a trial that died between the two, or anywhere else, leaves no row out and none twice once it has gone on.
     """
 
-    def __init__(self, trial_id: str, settings: TrialSettings, images: Tensor, store: Store) -> None:
-        self.trial_id, self.settings, self.store = trial_id, settings, store
+    def __init__(
+        self, trial_id: str, settings: TrialSettings, images: Tensor, store: Store, group: Group = ALONE
+    ) -> None:
+        self.trial_id, self.settings, self.store, self.group = trial_id, settings, store, group
         self.gan = Gan(settings.model, settings.objective, settings.training, images, settings.data.shape)
         self.progress = Progress(self.gan, len(images) // settings.training.batch_size)
         self.started_at = datetime.now(UTC)
@@ -107,5 +111,6 @@ class Session:
             **self.progress.summary(),
             "resumes": self.resumes,
             "device": self.gan.device.type,
+            "workers": self.group.size,
             "started_at": self.started_at,
         }

@@ -1,0 +1,114 @@
+"""The processes that train one trial together, as the training code sees them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import distributed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
+    from torch.nn import Parameter
+
+_T = TypeVar("_T")
+
+
+class Group:
+    """The ``size`` processes of torch's default process group, seen from the one of this ``rank``.
+
+    Every method must be called by all of them, in the same order; a group of one never communicates. Where another
+    process has gone they raise ConnectionError: the work is as good as before on other processes.
+    """
+
+    def __init__(self, rank: int, size: int) -> None:
+        assert 0 <= rank < size
+        self.rank, self.size = rank, size
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that writes to storage."""
+        return self.rank == 0
+
+    def agree(self, value: _T) -> _T:
+        """The leader's value, on every process: a small plain one, which goes by way of the hosts' memory."""
+        if self.size == 1:
+            return value
+        values = [value]
+        with _told_as_lost():
+            distributed.broadcast_object_list(values, src=0, device=torch.device("cpu"))
+        return values[0]
+
+    def share(self, count: int) -> slice:
+        """This process's part of ``count`` items: parts follow each other by rank and differ by one item at most."""
+        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+
+    def own(self, joined: Tensor) -> Tensor:
+        """This process's part of a tensor that ``gather`` joined, as a view."""
+        return joined[self.share(len(joined))]
+
+    def gather(self, part: Tensor, total: int) -> Tensor:
+        """The parts of all processes joined along the first dimension, which then has ``total`` entries.
+
+        ``part`` is this process's ``share(total)``. No gradient goes back through it.
+        """
+        if self.size == 1:
+            return part.detach()
+        joined = part.new_zeros(total, *part.shape[1:])
+        self.own(joined).copy_(part.detach())
+        self.sum(joined)  # adding zeros changes no number, and parts may be of unequal lengths
+        return joined
+
+    def sum(self, tensor: Tensor) -> None:
+        """Put the sum over all processes in the tensor's place."""
+        if self.size > 1:
+            with _told_as_lost():
+                distributed.all_reduce(tensor)
+
+    def sum_gradients(self, parameters: Iterable[Parameter]) -> None:
+        """Put the sum over all processes in the place of each parameter's gradient, in one exchange."""
+        if self.size > 1:
+            self._sum_flat([p.grad for p in parameters if p.grad is not None], 1.0)
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Put the mean over all processes in the place of each tensor, in one exchange; all are of one dtype."""
+        if self.size > 1:
+            self._sum_flat(list(tensors), 1.0 / self.size)
+
+    def _sum_flat(self, tensors: list[Tensor], factor: float) -> None:
+        if not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        self.sum(flat)
+        if factor != 1.0:
+            flat.mul_(factor)
+        for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+
+ALONE = Group(0, 1)
+"""The group of one process."""
+
+
+def current_group() -> Group:
+    """The processes of torch's default process group, or ``ALONE`` where there is none.
+
+    The group must reach tensors on the CPU as well as those it trains on: its backend is gloo, or
+    ``cpu:gloo,cuda:nccl``.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return ALONE
+    return Group(distributed.get_rank(), distributed.get_world_size())
+
+
+@contextmanager
+def _told_as_lost() -> Iterator[None]:
+    # gloo and NCCL report a process that has gone as they report everything else: as a RuntimeError.
+    try:
+        yield
+    except RuntimeError as error:
+        text = " ".join(str(error).split())
+        raise ConnectionError(f"a process that trained the trial with this one has gone: {text[:200]}") from error
