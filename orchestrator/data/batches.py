@@ -46,13 +46,15 @@ class BatchStream:
     is done on the device that ``images`` is on, and the host never waits for it.
     """
 
-    def __init__(self, images: Tensor, batch_size: int, generator: torch.Generator) -> None:
+    def __init__(self, images: Tensor, batch_size: int, generator: torch.Generator, own: slice = slice(None)) -> None:
         """Start the first pass, which draws from ``generator``.
 
         Args:
             images: (n, c, h, w) uint8, 0 black to 255 white.
             batch_size: images in every batch, at least 1.
             generator: source of all shuffling, on the device of ``images``; others may draw from it as well.
+            own: the part of each batch that ``next`` gives. The order, and so the state, is of whole batches:
+                processes that draw from equal generators share each batch among them.
 
         Raises:
             DataError: there are fewer images than fill one batch.
@@ -65,21 +67,21 @@ class BatchStream:
             )
         # (n, h, w, c), a view of to_device's tensor: what is picked from it is channels last as it stands
         self._pixels = images.permute(0, 2, 3, 1).contiguous()
-        self._batch_size = batch_size
+        self._batch_size, self._own = batch_size, own
         self._generator = generator
         self._pass_generator = generator.get_state()
         self._order = self._shuffle()
         self._position = 0
 
     def next(self) -> Tensor:
-        """The next batch: (batch, c, h, w) float32 in [-1, 1], channels last in memory."""
+        """This process's part of the next batch: (part, c, h, w) float32 in [-1, 1], channels last in memory."""
         if self._position + self._batch_size > len(self._pixels):
             self._pass_generator = self._generator.get_state()
             self._order = self._shuffle()
             self._position = 0
         chosen = self._order[self._position : self._position + self._batch_size]
         self._position += self._batch_size
-        return self._pixels.index_select(0, chosen).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
+        return self._pixels.index_select(0, chosen[self._own]).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
 
     def state_dict(self) -> StreamState:
         """What ``load_state_dict`` needs to go on with the very same batches."""

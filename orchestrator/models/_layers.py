@@ -11,14 +11,17 @@ from torch import Tensor, nn
 class FromLatent(nn.ConvTranspose2d):
     """Latent vectors (n, latent_dim) to feature maps (n, maps, side, side): a transposed convolution of one pixel."""
 
-    def __init__(self, latent_dim: int, maps: int, side: int) -> None:
-        super().__init__(latent_dim, maps, side, bias=False)
+    def __init__(self, latent_dim: int, maps: int, side: int, *, bias: bool) -> None:
+        super().__init__(latent_dim, maps, side, bias=bias)
 
     def forward(self, latents: Tensor) -> Tensor:  # type: ignore[override]
         """One product; the maps come channels last in memory, as the next convolution wants them."""
         latent_dim, maps, height, width = self.weight.shape
         weight = self.weight.permute(0, 2, 3, 1).reshape(latent_dim, -1)
-        return (latents @ weight).view(-1, height, width, maps).permute(0, 3, 1, 2)
+        maps_last = (latents @ weight).view(-1, height, width, maps)
+        if self.bias is not None:
+            maps_last = maps_last + self.bias
+        return maps_last.permute(0, 3, 1, 2)
 
 
 class ToScore(nn.Conv2d):

@@ -45,14 +45,14 @@ class Dcgan(Model):
         widths = self._widths(image)[::-1]
         side = image.height >> len(widths)
         layers: list[nn.Module] = [
-            FromLatent(self.latent_dim, widths[0], side),
-            nn.BatchNorm2d(widths[0]),
+            FromLatent(self.latent_dim, widths[0], side, bias=not self.normalizes),
+            *self.norm(widths[0]),
             nn.ReLU(inplace=True),
         ]
         for before, after in pairwise(widths):
             layers += [
-                nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(after),
+                nn.ConvTranspose2d(before, after, 4, 2, 1, bias=not self.normalizes),
+                *self.norm(after),
                 nn.ReLU(inplace=True),
             ]
         return nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], image.channels, 4, 2, 1), nn.Tanh())
@@ -69,8 +69,8 @@ class Dcgan(Model):
         ]
         for before, after in pairwise(widths):
             layers += [
-                nn.Conv2d(before, after, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(after),
+                nn.Conv2d(before, after, 4, 2, 1, bias=not self.normalizes),
+                *self.norm(after),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         side = image.height >> len(widths)

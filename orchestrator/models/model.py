@@ -27,7 +27,8 @@ class Model(Settings):
     """Settings of a generator and a discriminator, which build both networks for images of a given shape.
 
     The generator maps (n, latent_dim) to (n, c, h, w) in [-1, 1]; the discriminator maps such images to (n,)
-    raw scores. Networks come back on the CPU with torch's own weights: see ``initialize``.
+    raw scores. Networks come back on the CPU with torch's own weights: see ``initialize``. They know one device; what
+    makes several compute as one is put in from outside: see ``distributed.batch_norm``.
     """
 
     kind: str
@@ -49,6 +50,17 @@ class Model(Settings):
     def build_discriminator(self, image: ImageShape) -> nn.Module:
         """The discriminator, for a shape that ``reject`` lets pass."""
 
+    def norm(self, maps: int) -> list[nn.Module]:
+        """The batch norm between a convolution and its activation, as far as there is one."""
+        from torch import nn
+
+        return [nn.BatchNorm2d(maps)] if self.normalizes else []
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether there is batch norm; convolutions before one need no bias, which it would take away again."""
+        return self.batch_norm != "none"
+
     @abstractmethod
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:
         """The cost of a forward pass, by which a plan estimates how long training takes."""
@@ -65,7 +77,7 @@ def initialize(network: nn.Module, generator: torch.Generator) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             nn.init.normal_(module.weight, 0.0, 0.02, generator=generator)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
             nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
         else:
             continue

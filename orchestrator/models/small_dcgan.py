@@ -30,15 +30,16 @@ class SmallDcgan(Model):
 
         from orchestrator.models._layers import FromLatent
 
+        bias = not self.normalizes
         return nn.Sequential(
-            FromLatent(self.latent_dim, 256, 4),
-            nn.BatchNorm2d(256),
+            FromLatent(self.latent_dim, 256, 4, bias=bias),
+            *self.norm(256),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.ConvTranspose2d(256, 128, 3, 2, 1, bias=False),
-            nn.BatchNorm2d(128),
+            nn.ConvTranspose2d(256, 128, 3, 2, 1, bias=bias),
+            *self.norm(128),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(64),
+            nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=bias),
+            *self.norm(64),
             nn.LeakyReLU(0.2, inplace=True),
             nn.ConvTranspose2d(64, image.channels, 4, 2, 1),
             nn.Tanh(),
@@ -49,14 +50,15 @@ class SmallDcgan(Model):
 
         from orchestrator.models._layers import ToScore
 
+        bias = not self.normalizes
         return nn.Sequential(
             nn.Conv2d(image.channels, 28, 4, 2, 1),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(28, 56, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(56),
+            nn.Conv2d(28, 56, 4, 2, 1, bias=bias),
+            *self.norm(56),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(56, 112, 3, 2, 1, bias=False),
-            nn.BatchNorm2d(112),
+            nn.Conv2d(56, 112, 3, 2, 1, bias=bias),
+            *self.norm(112),
             nn.LeakyReLU(0.2, inplace=True),
             ToScore(112, 4),
         )

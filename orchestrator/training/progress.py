@@ -38,6 +38,7 @@ class Progress:
         self._window = torch.zeros(len(SIGNAL_NAMES), dtype=torch.float64, device=gan.device)
         self._window_steps = 0
         self._window_s = 0.0
+        self._made, self._pace_s = 0, 0.0  # by this process; seconds a step in its last slice
         self._bad_step = torch.full((), _NEVER, dtype=torch.float64, device=gan.device)
 
     @property
@@ -50,30 +51,44 @@ class Progress:
         """Whether the last step is done."""
         return self.step >= self.total
 
-    def advance(self, budget_s: float) -> None:
-        """Train to the end of the epoch or for about ``budget_s`` seconds, whichever comes first, at least a step.
+    def steps_within(self, budget_s: float) -> int:
+        """Steps that should take about ``budget_s`` seconds, at least one, and none beyond the end of the epoch.
+
+        They are judged by those just made. The first slice is one step and none is longer than all before it here:
+        the first steps are slow, or have only been handed to the device.
+        """
+        fitting = int(min(self._made, budget_s / self._pace_s)) if self._made else 1
+        return max(1, min(fitting, self.steps_per_epoch - self.step % self.steps_per_epoch))
+
+    def advance(self, steps: int) -> None:
+        """Train for so many steps, of one epoch.
 
         Raises NonFiniteLossError.
         """
-        end = (self.step // self.steps_per_epoch + 1) * self.steps_per_epoch
+        assert 1 <= steps <= self.steps_per_epoch - self.step % self.steps_per_epoch
         began = mark = time.perf_counter()
-        while self.step < end:
+        for _ in range(steps):
             signals = self.gan.step()
             self.step += 1
             self._window += signals
             self._window_steps += 1
             bad = torch.where(signals.isfinite().all(), _NEVER, self.step).to(torch.float64)
             self._bad_step = torch.minimum(self._bad_step, bad)
-            log = self.step % self.gan.settings.log_every == 0 or self.done
-            means = self._fetch() if log else []
-            now = time.perf_counter()
-            self._window_s += now - mark
-            self.elapsed_s += now - mark
-            mark = now
-            if log:
+            if self.step % self.gan.settings.log_every == 0 or self.done:
+                means = self._fetch()
+                mark = self._clock(mark)
                 self._log(means)
-            if now - began > budget_s:
-                break
+        if self._window_steps:  # since the last row
+            mark = self._clock(mark)
+        self._made += steps
+        self._pace_s = max(mark - began, 1e-9) / steps
+
+    def _clock(self, mark: float) -> float:
+        """Count the time since ``mark`` as training; returns the time now."""
+        now = time.perf_counter()
+        self._window_s += now - mark
+        self.elapsed_s += now - mark
+        return now
 
     def _fetch(self) -> list[float]:
         """The window's means; waits for the device."""

@@ -12,10 +12,10 @@ from torchvision.utils import make_grid
 
 from orchestrator.data.batches import to_unit
 from orchestrator.distributed.group import ALONE
-from orchestrator.errors import CheckpointError
+from orchestrator.errors import CheckpointError, StorageUnavailable
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.tables import write_rows
-from orchestrator.training.checkpoint import checkpoint_error, load_checkpoint, save_checkpoint
+from orchestrator.training.checkpoint import checkpoint_error, checkpoint_key, load_checkpoint, save_checkpoint
 from orchestrator.training.gan import Gan
 from orchestrator.training.progress import Progress
 
@@ -28,23 +28,34 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """A trial in training on one device.
+    """A trial in training, on one device or as one of the processes of a group, of which the leader alone writes.
 
-    Rows of metrics/ are part of the checkpoint and the trial's file is written anew with each, just before it.
-    So a trial that died between the two, or anywhere else, leaves no row out and none twice once it has gone on.
+    Every process of a group makes the same calls. Rows of metrics/ are part of the checkpoint and the trial's file is
+    written anew with each, just before it. So a trial that died between the two, or anywhere else, leaves no row out
+    and none twice once it has gone on.
     """
 
     def __init__(
         self, trial_id: str, settings: TrialSettings, images: Tensor, store: Store, group: Group = ALONE
     ) -> None:
         self.trial_id, self.settings, self.store, self.group = trial_id, settings, store, group
-        self.gan = Gan(settings.model, settings.objective, settings.training, images, settings.data.shape)
+        self.gan = Gan(settings.model, settings.objective, settings.training, images, settings.data.shape, group)
         self.progress = Progress(self.gan, len(images) // settings.training.batch_size)
         self.started_at = datetime.now(UTC)
         self.resumes = 0
         state = load_checkpoint(store, trial_id)
         if state is not None:
             self._restore(state)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Each process has read the checkpoint by itself, perhaps not the same one: storage may lag behind."""
+        steps = self.group.gather(torch.tensor([self.progress.step]), self.group.size).tolist()
+        if len(set(steps)) > 1:
+            raise StorageUnavailable(
+                f"{self.store.uri}/{checkpoint_key(self.trial_id)}: the trial's {self.group.size} processes read "
+                f"checkpoints of different steps: {', '.join(map(str, steps))}"
+            )
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
@@ -65,21 +76,24 @@ class Session:
     def advance(self, budget_s: float) -> None:
         """Train to the end of the epoch or for about ``budget_s`` seconds, and store what is then due.
 
-        Raises NonFiniteLossError, StorageError.
+        How many steps that is the leader decides for all. Raises NonFiniteLossError, StorageError, ConnectionError.
         """
         if self.progress.done:
             return
-        self.progress.advance(budget_s)
+        self.progress.advance(self.group.agree(self.progress.steps_within(budget_s)))
         if self.progress.step % self.progress.steps_per_epoch:
             return
         epoch, training, done = round(self.progress.epoch), self.settings.training, self.progress.done
         if done or (training.samples_every and epoch % training.samples_every == 0):
-            self.store.write(f"samples/{self.trial_id}/epoch-{epoch:04d}.png", self._sample_grid())
+            self._save_samples(epoch)
         if done or epoch % training.checkpoint_every == 0:
             self.save()
 
     def save(self) -> None:
-        """Store the metrics so far and a checkpoint from which the trial goes on."""
+        """Store the metrics so far and a checkpoint from which the trial goes on, on any number of processes."""
+        self.gan.join_statistics()
+        if not self.group.leads:
+            return
         self.save_metrics()
         state = {
             "device": self.gan.device.type,
@@ -92,8 +106,15 @@ class Session:
 
     def save_metrics(self) -> None:
         """Store all rows of metrics/ logged so far, in place of those before."""
+        if not self.group.leads:
+            return
         rows = [{"trial_id": self.trial_id, **row} for row in self.progress.rows]
         write_rows(self.store, f"metrics/{self.trial_id}.parquet", schema_of(METRICS), rows)
+
+    def _save_samples(self, epoch: int) -> None:
+        self.gan.join_statistics()
+        if self.group.leads:
+            self.store.write(f"samples/{self.trial_id}/epoch-{epoch:04d}.png", self._sample_grid())
 
     def _sample_grid(self) -> bytes:
         """PNG of 8x8 images from latents that are the same at every epoch."""
@@ -112,5 +133,6 @@ class Session:
             "resumes": self.resumes,
             "device": self.gan.device.type,
             "workers": self.group.size,
+            "precision": self.gan.precision,
             "started_at": self.started_at,
         }

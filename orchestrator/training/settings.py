@@ -68,6 +68,29 @@ class TrainingSettings(Settings):
     """epochs between sample grids; 0 for none but the last"""
     checkpoint_every: int = Field(1, ge=1)
     """epochs between checkpoints"""
+    accumulate: int = Field(1, ge=1, le=1_000_000)
+    """parts an update's batch is cut into on each device, one at a time in memory"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """numbers of the networks' forward passes; auto takes bf16 on CUDA devices that compute in it, else fp32"""
+
+    @model_validator(mode="after")
+    def _cut_equally(self) -> TrainingSettings:
+        if left := self.batch_size % self.accumulate:
+            near = [size for size in (self.batch_size - left, self.batch_size - left + self.accumulate) if size > 1]
+            raise ValueError(
+                f"batch_size: got {self.batch_size}, which {self.accumulate} parts (accumulate) do not divide; "
+                f"the nearest that they do: {' or '.join(map(str, near))}"
+            )
+        return self
+
+    def precision_on(self, device: torch.device) -> Literal["fp32", "bf16"]:
+        """What ``precision`` comes to on a device."""
+        if self.precision != "auto":
+            return self.precision
+        import torch
+
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if native else "fp32"
 
 
 @cache

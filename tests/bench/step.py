@@ -104,7 +104,7 @@ def main() -> None:
     rows = []
     for threads in sorted({1, torch.get_num_threads()}):
         torch.set_num_threads(threads)
-        loop = _ratio(lambda: plain.step(next(plain.batches)), lambda: progress.advance(0.0))
+        loop = _ratio(lambda: plain.step(next(plain.batches)), lambda: progress.advance(1))
         alone = _ratio(lambda: plain.step(fixed), lambda: gan.step())
         text = f"{loop[0] * 1e3:.0f} ms / {loop[1] * 1e3:.0f} ms = {loop[2]:.2f}x"
         rows.append(

@@ -15,17 +15,18 @@ def draw(*shape: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_from_latent_is_a_transposed_convolution(memory_format: torch.memory_format) -> None:
-    ours = FromLatent(5, 6, 7).double().to(memory_format=memory_format)
-    plain = nn.ConvTranspose2d(5, 6, 7, bias=False).double()
+@pytest.mark.parametrize("bias", [False, True])
+def test_from_latent_is_a_transposed_convolution(memory_format: torch.memory_format, bias: bool) -> None:
+    ours = FromLatent(5, 6, 7, bias=bias).double().to(memory_format=memory_format)
+    plain = nn.ConvTranspose2d(5, 6, 7, bias=bias).double()
     plain.load_state_dict(ours.state_dict())
     latents = draw(3, 5)
     got, expected = ours(latents), plain(latents[:, :, None, None])
     assert got.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
     towards = torch.randn_like(expected)
-    got_gradients = torch.autograd.grad(got, (latents, ours.weight), towards)
-    expected_gradients = torch.autograd.grad(expected, (latents, plain.weight), towards)
+    got_gradients = torch.autograd.grad(got, (latents, *ours.parameters()), towards)
+    expected_gradients = torch.autograd.grad(expected, (latents, *plain.parameters()), towards)
     torch.testing.assert_close(got_gradients, expected_gradients, rtol=1e-12, atol=1e-12)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from itertools import count
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +18,11 @@ from orchestrator.training.gan import SIGNAL_NAMES
 from orchestrator.training.progress import Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.training.gan import Gan
 
-LONG = 1e6
+EPOCH = 5
 STEPS = 15  # three epochs of five
 
 
@@ -32,18 +34,11 @@ def make_progress(make_gan):
     return make
 
 
-@pytest.fixture
-def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that goes on by a second each time it is read."""
-    ticks = count(100)
-    monkeypatch.setattr("orchestrator.training.progress.time.perf_counter", lambda: float(next(ticks)))
-
-
-def finish(progress: Progress, budget_s: float = LONG) -> list[int]:
-    """Train to the end; the steps done after each call."""
+def finish(progress: Progress, budget_s: float = 1e6) -> list[int]:
+    """Train to the end in slices of such a budget; the steps done after each."""
     stops = []
     while not progress.done:
-        progress.advance(budget_s)
+        progress.advance(progress.steps_within(budget_s))
         stops.append(progress.step)
     return stops
 
@@ -108,21 +103,35 @@ def test_the_summary_is_the_mean_over_the_last_epochs_steps(make_progress) -> No
 
 def test_the_summary_falls_back_on_the_last_row_and_then_on_none(make_progress) -> None:
     progress = make_progress(log_every=4, epochs=10)
-    progress.advance(0.0)
+    progress.advance(1)
     assert progress.summary().keys() == {"step", "epoch", "images_per_second", "train_s"}
     while progress.step < 4:
-        progress.advance(0.0)
+        progress.advance(1)
     progress.gan.settings = progress.gan.settings.model_copy(update={"log_every": 1000})
     while progress.step < 14:
-        progress.advance(0.0)
+        progress.advance(1)
     (row,) = progress.rows
     assert {name: progress.summary()[name] for name in SIGNAL_NAMES} == {name: row[name] for name in SIGNAL_NAMES}
 
 
-@pytest.mark.usefixtures("ticking")
-def test_time_and_speed(make_progress) -> None:
+class Clock:
+    """Goes on by the seconds that a step is said to take, whenever one is made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, gan: Gan, seconds: Iterator[float]) -> None:
+        self.now, step = 100.0, gan.step
+
+        def timed() -> torch.Tensor:
+            self.now += next(seconds)
+            return step()
+
+        gan.step = timed  # type: ignore[method-assign]
+        monkeypatch.setattr("orchestrator.training.progress.time.perf_counter", lambda: self.now)
+
+
+def test_time_and_speed(make_progress, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step takes a second here: 3 updates of D on 4 images each."""
     progress = make_progress(d_steps=3, g_steps=2)
+    Clock(monkeypatch, progress.gan, repeat(1.0))
     finish(progress)
     assert [row["elapsed_s"] for row in progress.rows] == [4, 8, 12, 15]
     assert [row["images_per_second"] for row in progress.rows] == [12] * 4
@@ -130,34 +139,55 @@ def test_time_and_speed(make_progress) -> None:
     assert progress.summary()["train_s"] == 15
 
 
-@pytest.mark.usefixtures("ticking")
 @pytest.mark.parametrize(
     ("budget_s", "stops"),
-    [(0.0, list(range(1, 16))), (1.5, [2, 4, 5, 7, 9, 10, 12, 14, 15]), (4.5, [5, 10, 15]), (LONG, [5, 10, 15])],
+    [
+        (0.0, list(range(1, 16))),
+        (1.9, list(range(1, 16))),
+        (2.5, [1, 2, 4, 5, 7, 9, 10, 12, 14, 15]),
+        (4.5, [1, 2, 4, 5, 9, 10, 14, 15]),
+        (1e6, [1, 2, 4, 5, 10, 15]),
+    ],
 )
-def test_a_call_ends_with_its_budget_or_the_epoch(make_progress, budget_s: float, stops: list[int]) -> None:
-    assert finish(make_progress(), budget_s) == stops
+def test_a_slice_ends_with_its_budget_or_the_epoch(
+    make_progress, monkeypatch: pytest.MonkeyPatch, budget_s: float, stops: list[int]
+) -> None:
+    progress = make_progress()
+    Clock(monkeypatch, progress.gan, repeat(1.0))
+    assert finish(progress, budget_s) == stops
+
+
+def test_slices_follow_the_speed_of_the_steps(make_progress, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow first step, then fast ones, then slow again: no slice is more than twice what has been made."""
+    progress = make_progress(epochs=1)
+    progress.steps_per_epoch = progress.total = 100
+    Clock(monkeypatch, progress.gan, chain([5.0], repeat(0.1, 40), repeat(1.0)))
+    stops = finish(progress, 1.0)
+    assert stops[:6] == [1, 2, 4, 8, 16, 26]
+    assert stops[6:9] == [36, 46, 47]
+    assert set(np.diff(stops[9:])) == {1}
+
+
+@pytest.mark.parametrize("steps", [0, -1, 6, 100])
+def test_a_slice_has_a_step_at_least_and_stays_within_its_epoch(make_progress, steps: int) -> None:
+    with pytest.raises(AssertionError):
+        make_progress().advance(steps)
 
 
 def test_time_between_calls_is_not_training(make_progress, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-
-    def clock() -> float:
-        now[0] += 1
-        return now[0]
-
-    monkeypatch.setattr("orchestrator.training.progress.time.perf_counter", clock)
     progress = make_progress()
+    clock = Clock(monkeypatch, progress.gan, repeat(1.0))
     while not progress.done:
-        progress.advance(0.0)
-        now[0] += 1000
+        progress.advance(1)
+        clock.now += 1000
     assert progress.elapsed_s == 15
 
 
 def test_how_a_trial_is_cut_into_calls_changes_no_number(make_progress, differences) -> None:
     one, other = make_progress(), make_progress()
     finish(one, 0.0)
-    finish(other, LONG)
+    for _ in range(3):
+        other.advance(EPOCH)
     assert differences(one.rows, other.rows, ("images_per_second", "elapsed_s")) == []
     assert differences(one.gan.state_dict(), other.gan.state_dict()) == []
 
@@ -195,7 +225,7 @@ def test_a_loss_that_is_no_number_ends_the_trial_with_its_very_step(
 def test_weights_that_are_no_numbers_are_noticed_at_the_next_step(make_progress) -> None:
     progress = make_progress()
     for _ in range(6):
-        progress.advance(0.0)
+        progress.advance(1)
     with torch.no_grad():
         progress.gan.g_parameters[0][0, 0, 0, 0] = math.nan
     with pytest.raises(NonFiniteLossError) as caught:
@@ -210,7 +240,7 @@ def test_an_interruption_between_the_bad_step_and_its_notice_does_not_hide_it(
     Poison(monkeypatch, "discriminator", 6, value)
     progress = make_progress()
     for _ in range(7):
-        progress.advance(0.0)
+        progress.advance(1)
     resumed = make_progress()
     resumed.gan.load_state_dict(progress.gan.state_dict())
     resumed.load_state_dict(progress.state_dict())

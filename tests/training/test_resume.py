@@ -160,7 +160,8 @@ def test_metrics_that_were_stored_ahead_of_the_checkpoint_are_not_doubled(make_s
     assert pd.read_parquet(tmp_path / "died" / "metrics")["step"].tolist() == [4, 8]
     session = make_session("died")
     assert session.progress.step == 5
-    session.advance(LONG)
+    steps(session, 5)
+    assert (tmp_path / "died" / "samples" / ID / "epoch-0002.png").exists()
     assert pd.read_parquet(tmp_path / "died" / "metrics")["step"].tolist() == [4, 8]
 
 

@@ -137,6 +137,7 @@ def test_the_summary_is_a_part_of_the_trials_row(make_session) -> None:
     dtypes = {column.name: column.dtype for column in TRIALS}
     assert set(summary) <= set(dtypes)
     assert (summary["step"], summary["epoch"], summary["resumes"], summary["device"]) == (15, 3.0, 0, "cpu")
+    assert (summary["workers"], summary["precision"]) == (1, "fp32")
     assert before <= summary["started_at"] <= datetime.now(UTC)
     assert summary["started_at"].utcoffset() == timedelta(0)
 
@@ -165,11 +166,12 @@ def test_each_going_on_is_counted_and_the_start_is_kept(make_session) -> None:
 
 def test_a_failed_trial_can_still_store_what_it_measured(make_session, folder: Path, monkeypatch) -> None:
     session = make_session()
-    session.advance(LONG)
+    for _ in range(5):
+        session.advance(0.0)
     original = NonSaturating.generator
     monkeypatch.setattr(NonSaturating, "generator", lambda self, d_fake: original(self, d_fake) + float("nan"))
     with pytest.raises(NonFiniteLossError, match=r"at step 6$"):
-        session.advance(LONG)
+        finish(session)
     session.save_metrics()
     assert pd.read_parquet(folder / "metrics")["step"].tolist() == [4]
 

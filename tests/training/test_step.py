@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,14 @@ class Tutorial:
         loss = nn.BCELoss()(torch.sigmoid(output), torch.full_like(output, label))
         return -loss if maximise else loss
 
+    @contextmanager
+    def frozen_statistics(self, network: nn.Module) -> Iterator[None]:
+        """Put the running statistics back to what they were."""
+        before = [buffer.clone() for buffer in network.buffers()]
+        yield
+        for buffer, value in zip(network.buffers(), before, strict=True):
+            buffer.copy_(value)
+
     def update_d(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         self.netD.zero_grad()
         output_real = self.netD(real.contiguous())
@@ -100,12 +109,16 @@ class Tutorial:
         }
 
     def step(self, batches: Iterator[Tensor], latents: Iterator[Tensor]) -> dict[str, float]:
-        for _ in range(self.training.d_steps):
-            fake = self.netG(next(latents))
+        for _ in range(self.training.d_steps - 1):
+            with self.frozen_statistics(self.netG):
+                fake = self.netG(next(latents))
             of_d = self.update_d(next(batches), fake)
-        of_g = self.update_g(fake)
-        for _ in range(self.training.g_steps - 1):
-            of_g = self.update_g(self.netG(next(latents)))
+        fake = self.netG(next(latents))
+        of_d = self.update_d(next(batches), fake)
+        with self.frozen_statistics(self.netD):
+            of_g = self.update_g(fake)
+            for _ in range(self.training.g_steps - 1):
+                of_g = self.update_g(self.netG(next(latents)))
         return of_d | of_g
 
 
