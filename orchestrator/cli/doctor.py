@@ -80,6 +80,10 @@ def _job_checks(path: Path, overrides: list[str]) -> list[tuple[str, Callable[[]
 
     job = load_job(path, overrides)
 
+    def placing() -> Finding:
+        sizes = sorted({trial.workers for trial in job.trials}, reverse=True)
+        return Finding(True, "; then ".join(str(place(job.header.resources, size, this_machine())) for size in sizes))
+
     def data() -> Finding:
         sets = list(dict.fromkeys(trial.settings.data for trial in job.trials))
         found = [f"{one.name}: {len(one.load()):,} training images of {one.shape}" for one in sets]
@@ -87,7 +91,7 @@ def _job_checks(path: Path, overrides: list[str]) -> list[tuple[str, Callable[[]
 
     return [
         ("job", lambda: Finding(True, f"{path}: {len(job.trials)} trials")),
-        ("placing", lambda: Finding(True, str(place(job.header.resources, this_machine())))),
+        ("placing", placing),
         ("data", data),
         ("storage", lambda: _storage(job.header.storage)),
     ]
@@ -109,7 +113,7 @@ def _devices() -> Finding:
 
     from orchestrator.plan.placement import this_machine
 
-    machine = this_machine()
+    (machine,) = this_machine().nodes
     if machine.gpus and not torch.cuda.is_available():
         return Finding(
             False,

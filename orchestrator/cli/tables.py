@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -24,7 +25,7 @@ def plan_line(plan: Plan) -> Text:
     """The plan in one line."""
     counts = ", ".join(f"{len(plan.having(state))} {state}" for state in CellState)
     about = "" if math.isnan(plan.wall_s) else f" about {duration(plan.wall_s)},"
-    time = f";{about} {plan.placement}" if plan.having(CellState.NEW) else ""
+    time = f";{about} {plan}" if plan.having(CellState.NEW) else ""
     return Text(f"{plan.job.header.name}: {len(plan.cells)} trials: {counts}{time}")
 
 
@@ -50,7 +51,7 @@ def plan_table(plan: Plan) -> Group:
     lines += [
         Text(),
         plan_line(plan),
-        Text(f"devices  {plan.placement.device}: {plan.placement}"),
+        Text(f"devices  {_device(plan)}: {plan}"),
         Text(f"estimate {hours} device-hours, {duration(plan.wall_s)} from start to end"),
         Text(f"results  {plan.output}"),
     ]
@@ -63,10 +64,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "job": plan.job.header.name,
         "output": plan.output,
         **{str(state): len(plan.having(state)) for state in CellState},
-        "device": plan.placement.device,
-        "concurrent": plan.placement.concurrent,
-        "cpus_per_trial": plan.placement.cpus,
-        "gpus_per_trial": plan.placement.gpus,
+        "placements": [asdict(placement) for placement in plan.placements.values()],
         "device_hours": _known(plan.device_s / 3600),
         "wall_s": _known(plan.wall_s),
         "problem": plan.problem,
@@ -74,6 +72,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             {
                 "trial_id": cell.trial.id,
                 "state": str(cell.state),
+                "workers": cell.trial.workers,
                 "resumes": cell.resumes,
                 "device_s": _known(cell.device_s),
                 "error": cell.error,
@@ -82,6 +81,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             for cell in plan.cells
         ],
     }
+
+
+def _device(plan: Plan) -> str:
+    return next(iter(plan.placements.values())).device
 
 
 def _known(value: float) -> float | None:

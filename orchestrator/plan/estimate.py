@@ -40,12 +40,12 @@ def estimate_device_s(trials: Sequence[Trial], ended: Mapping[str, Ended], devic
 
 
 def _measured_speed(trials: Sequence[Trial], ended: Mapping[str, Ended], device: str) -> float | None:
-    """Median operations per second of the trials that have ended on such a device; None where none has."""
+    """Median operations per second of such a device in the trials that have ended on it; None where none has."""
     speeds = []
     for trial in trials:
         past = ended.get(trial.id)
         if past and past.device == device and past.images_per_second:
             training = trial.settings.training
             images = trial.settings.total_steps * training.d_steps * training.batch_size
-            speeds.append(operations(trial.settings) / images * past.images_per_second)
+            speeds.append(operations(trial.settings) / images * past.images_per_second / past.workers)
     return median(speeds) if speeds else None

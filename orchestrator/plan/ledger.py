@@ -42,11 +42,12 @@ class Ended:
     error_kind: FailureKind | None = None
     images_per_second: float | None = None
     device: str | None = None
+    workers: int = 1
 
 
 def read_ledger(store: Store) -> dict[str, Ended]:
     """Every ended trial of the job whose root is ``store``, by trial id. Raises StorageError."""
-    columns = ["trial_id", "status", "error", "error_kind", "images_per_second", "device"]
+    columns = ["trial_id", "status", "error", "error_kind", "images_per_second", "device", "workers"]
     return {row["trial_id"]: _ended(row, store) for row in read_table(store, "trials", columns).to_pylist()}
 
 
@@ -56,7 +57,7 @@ def _ended(row: Mapping[str, Any], store: Store) -> Ended:
     except ValueError as error:
         key = f"trials/{row['trial_id']}.parquet"
         raise StorageError(f"{store.uri}/{key}: {error}; delete the file to run the trial again") from error
-    return Ended(status, row["error"], kind, row["images_per_second"], row["device"])
+    return Ended(status, row["error"], kind, row["images_per_second"], row["device"], row["workers"] or 1)
 
 
 def record(

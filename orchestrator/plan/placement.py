@@ -28,25 +28,43 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Every node that trials may be given, at the cluster's largest: those that an autoscaler may still bring too."""
+
+    nodes: tuple[Machine, ...]
+    where: str = "here"
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all nodes."""
+        return sum(node.gpus for node in self.nodes)
+
+
+@dataclass(frozen=True)
 class Placement:
-    """Devices of one trial, and the number of trials at once."""
+    """Devices of one trial, each with a worker process of its own, and the number of trials at once.
+
+    ``cpus`` and ``gpus`` are those of a worker.
+    """
 
     device: str
+    workers: int
     cpus: int
     gpus: float
     concurrent: int
 
     def __str__(self) -> str:
+        workers = f"{self.workers} workers of " if self.workers > 1 else ""
         gpus = f", {self.gpus:g} GPU" if self.gpus else ""
-        return f"{self.concurrent} at once, {self.cpus} CPU{gpus} each"
+        return f"{self.concurrent} at once, {workers}{self.cpus} CPU{gpus} each"
 
 
-def this_machine() -> Machine:
+def this_machine() -> Cluster:
     """The processors this process may run on and the NVIDIA GPUs it may see, without importing torch."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cpus = int(min(cpus, _container_cpus()))
     present = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    return Machine(cpus, min(present, _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), present)))
+    return Cluster((Machine(cpus, min(present, _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), present))),))
 
 
 def _container_cpus() -> float:
@@ -66,22 +84,29 @@ def _visible(devices: str | None, present: int) -> int:
     return len(list(itertools.takewhile(lambda entry: entry and not entry.startswith("-"), entries)))
 
 
-def place(resources: Resources, machine: Machine) -> Placement:
-    """Devices for each trial of a job. Raises PlacementError for what this machine can never hold."""
-    wanted = resources.gpus_per_worker
-    gpus = (1.0 if machine.gpus else 0.0) if wanted is None else wanted
-    if gpus > machine.gpus:
+def place(resources: Resources, workers: int, cluster: Cluster) -> Placement:
+    """Devices for each trial of ``workers`` devices. Raises PlacementError for what the cluster can never hold.
+
+    A trial begins only once it has all its devices, so that as many at once as this says never wait for each other.
+    """
+    wanted, cpus, where = resources.gpus_per_worker, resources.cpus_per_worker, cluster.where
+    gpus = (1.0 if cluster.gpus else 0.0) if wanted is None else wanted
+    if gpus > cluster.gpus:
         raise PlacementError(
-            f"resources.gpus_per_worker: got {gpus:g}, but there are {machine.gpus} GPUs here; "
+            f"resources.gpus_per_worker: got {gpus:g}, but there are {cluster.gpus} GPUs {where}; "
             "--set resources.gpus_per_worker=0 trains on the CPU"
         )
-    if resources.cpus_per_worker > machine.cpus:
-        raise PlacementError(
-            f"resources.cpus_per_worker: got {resources.cpus_per_worker}, but there are {machine.cpus} processors here"
-        )
-    fit = machine.cpus // resources.cpus_per_worker
-    if gpus:
-        # A trial never spans two GPUs: each holds a whole number of trials.
-        fit = min(fit, machine.gpus * math.floor(1 / gpus + 1e-9))
-    concurrent = min(fit, resources.max_concurrent or fit)
-    return Placement("cuda" if gpus else "cpu", resources.cpus_per_worker, gpus, concurrent)
+    most = max((node.cpus for node in cluster.nodes if node.gpus >= gpus), default=0)
+    if cpus > most:
+        raise PlacementError(f"resources.cpus_per_worker: got {cpus}, but there are {most} processors {where}")
+    fit = sum(_workers_on(node, cpus, gpus) for node in cluster.nodes)
+    if workers > fit:
+        raise PlacementError(f"resources.workers: got {workers}, but there is room for {fit} {where}")
+    concurrent = min(fit // workers, resources.max_concurrent or fit)
+    return Placement("cuda" if gpus else "cpu", workers, cpus, gpus, concurrent)
+
+
+def _workers_on(node: Machine, cpus: int, gpus: float) -> int:
+    fit = node.cpus // cpus
+    # A worker never spans two GPUs: each holds a whole number of workers.
+    return min(fit, node.gpus * math.floor(1 / gpus + 1e-9)) if gpus else fit

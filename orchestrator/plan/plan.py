@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import DataError
 from orchestrator.plan.estimate import estimate_device_s
 from orchestrator.plan.ledger import Ended, Status
-from orchestrator.plan.placement import Machine, Placement, place
+from orchestrator.plan.placement import Cluster, Placement, place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -42,14 +42,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """All trials of a job and what is to be done with each.
+    """All trials of a job and what is to be done with each; ``placements`` are by the number of a trial's workers.
 
     ``problem`` tells why the new cells cannot run here and now: their data is missing or too small.
     """
 
     job: Job
     cells: tuple[Cell, ...]
-    placement: Placement
+    placements: Mapping[int, Placement]
     output: str
     problem: str | None = None
 
@@ -64,24 +64,35 @@ class Plan:
 
     @property
     def wall_s(self) -> float:
-        """Seconds until the new cells are done, with as many at once as fit."""
-        new = len(self.having(CellState.NEW))
-        return self.device_s / min(self.placement.concurrent, new) if new else 0.0
+        """Seconds until the new cells are done: those of each size in turn, with as many at once as fit."""
+        seconds = 0.0
+        for workers, placement in self.placements.items():
+            cells = [cell for cell in self.having(CellState.NEW) if cell.trial.workers == workers]
+            at_once = min(placement.concurrent, len(cells))
+            seconds += sum(cell.device_s for cell in cells) / (workers * at_once) if cells else 0.0
+        return seconds
+
+    def __str__(self) -> str:
+        """What the trials are given and how many of them run at once."""
+        return "; then ".join(str(placement) for placement in self.placements.values())
 
 
 def make_plan(
     job: Job,
     ended: Mapping[str, Ended],
     checkpointed: Collection[str],
-    machine: Machine,
+    cluster: Cluster,
     output: str,
     retry_failed: bool = False,
 ) -> Plan:
     """Decide on every trial from what is known of it; reads no results. Raises PlacementError."""
-    placement = place(job.header.resources, machine)
-    problem = None
+    placements = {
+        workers: place(job.header.resources, workers, cluster)
+        for workers in sorted({trial.workers for trial in job.trials}, reverse=True)
+    }
+    problem, some = None, next(iter(placements.values()))
     try:
-        seconds = estimate_device_s(job.trials, ended, placement.device, placement.cpus)
+        seconds = estimate_device_s(job.trials, ended, some.device, some.cpus)
     except DataError as missing:
         seconds, problem = dict.fromkeys((trial.id for trial in job.trials), math.nan), str(missing)
     cells = []
@@ -92,7 +103,7 @@ def make_plan(
         resumes = state is CellState.NEW and trial.id in checkpointed
         cells.append(Cell(trial, state, seconds[trial.id], resumes, error))
     runs = any(cell.state is CellState.NEW for cell in cells)
-    return Plan(job, tuple(cells), placement, output, problem if runs else None)
+    return Plan(job, tuple(cells), placements, output, problem if runs else None)
 
 
 def decide_cell(past: Ended | None, *, searching: bool, retry_failed: bool) -> CellState:

@@ -11,7 +11,7 @@ from ray import tune
 from orchestrator.errors import OrchError
 from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.plan.retry import FailureKind
-from orchestrator.store.columns import TRIALS
+from orchestrator.runtime.work import measured
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,9 +76,7 @@ class Reporter(tune.Callback):  # type: ignore[misc]
         result = trial.last_result
         status = Status(result.get("ended") or Status.STOPPED)
         if status is Status.STOPPED:
-            names = {column.name for column in TRIALS}
-            measured = {name: value for name, value in result.items() if name in names and name != "trial_id"}
-            self._record(trial, status, measured)
+            self._record(trial, status, measured(result))
         self._end(trial, status, result.get("error"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

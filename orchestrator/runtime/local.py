@@ -13,7 +13,7 @@ from orchestrator.runtime.interrupt import interrupts_deferred
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.plan.placement import Machine
+    from orchestrator.plan.placement import Cluster
 
 _ENVIRONMENT = {
     # Tune's own files of each trial's results would double metrics/.
@@ -32,8 +32,9 @@ _ENVIRONMENT = {
 
 
 @contextlib.contextmanager
-def local_ray(machine: Machine) -> Iterator[None]:
-    """Start a Ray of its own with the machine's processors and GPUs, and end it on the way out."""
+def local_ray(cluster: Cluster) -> Iterator[None]:
+    """Start a Ray of its own with this machine's processors and GPUs, and end it on the way out."""
+    (machine,) = cluster.nodes
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray

@@ -6,21 +6,25 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from orchestrator.plan.ledger import provenance
 from orchestrator.plan.plan import CellState, Plan
 from orchestrator.runtime.events import Reporter, Watcher
+from orchestrator.runtime.gang import GangTrial
 from orchestrator.runtime.interrupt import interrupts_deferred
 from orchestrator.runtime.trainable import TrialWorker
+from orchestrator.runtime.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orchestrator.data import Dataset
     from orchestrator.data.images import ImageSet
-    from orchestrator.spec.job import Search, Trial
+    from orchestrator.plan.placement import Placement
+    from orchestrator.spec.job import Header, Search, Trial
     from orchestrator.store.location import Store
 
 
@@ -37,46 +41,55 @@ def run_sweep(plan: Plan, store: Store, watchers: Sequence[Watcher]) -> Outcome:
     """Train every new cell of the plan to its end, or to the scheduler's or the user's.
 
     ``store`` is the job's root. Ray must be up. Every result is in storage before a watcher hears of it. The data
-    sets are loaded here, once, and shared through Ray's object store. Raises DataError, StorageError.
+    sets are loaded here, once, and shared through Ray's object store. Trials of as many devices each run together,
+    those of most devices first: so no gang ever holds devices that one of another size waits for. Raises DataError,
+    StorageError.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
     reporter = Reporter(plan.job.header.name, trials, store, watchers)
+    shared = Work(plan.job.header.name, trials, load_images(trials.values()), store, provenance())
     with interrupts_deferred() as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
-        tuner = _tuner(plan, trials, store, reporter, folder)
-        check()
-        try:
-            tuner.fit()
-        except Exception as error:
-            if reporter.error is not None:
-                raise reporter.error from error
-            raise
+        work = [ray.put(shared)]
+        expected = 0
+        for placement in plan.placements.values():
+            names = [trial.id for trial in trials.values() if trial.workers == placement.workers]
+            if not names:
+                continue
+            expected += len(names)
+            tuner = _tuner(plan.job.header, placement, names, work, reporter, folder)
+            check()
+            try:
+                tuner.fit()
+            except Exception as error:
+                if reporter.error is not None:
+                    raise reporter.error from error
+                raise
+            if reporter.ended < expected:
+                break  # interrupted: Tune takes Ctrl-C as the end of its run
     return Outcome(reporter.ended, reporter.failed, interrupted=reporter.ended < len(trials))
 
 
-def _tuner(plan: Plan, trials: dict[str, Trial], store: Store, reporter: Reporter, folder: str) -> tune.Tuner:
-    """The sweep as Tune sees it; Tune keeps its own state in ``folder`` of this machine."""
-    header = plan.job.header
-    worker = tune.with_parameters(
-        TrialWorker,
-        job=header.name,
-        trials=trials,
-        images=load_images(trials.values()),
-        store=store,
-        placement=plan.placement,
-        provenance=provenance(),
-    )
+def _tuner(
+    header: Header, placement: Placement, names: list[str], work: list[Any], reporter: Reporter, folder: str
+) -> tune.Tuner:
+    """The trials of one size as Tune sees them; Tune keeps its own state in ``folder`` of this machine."""
+    alone = placement.workers == 1
+    worker = tune.with_parameters(TrialWorker if alone else GangTrial, work=work, placement=placement)
+    # A gang's devices are asked for by its TorchTrainer, whole or not at all. The trial that waits for them takes
+    # nothing that they may need: one byte of memory, since Tune knows no request of nothing.
+    request = {"cpu": placement.cpus, "gpu": placement.gpus} if alone else {"memory": 1}
     return tune.Tuner(
-        tune.with_resources(worker, {"cpu": plan.placement.cpus, "gpu": plan.placement.gpus}),
-        param_space={"trial_id": tune.grid_search(list(trials))},
+        tune.with_resources(worker, request),
+        param_space={"trial_id": tune.grid_search(names)},
         tune_config=tune.TuneConfig(
             scheduler=_scheduler(header.search),
-            max_concurrent_trials=plan.placement.concurrent,
+            max_concurrent_trials=placement.concurrent,
             reuse_actors=True,
             trial_name_creator=_name,
             trial_dirname_creator=_name,
         ),
         run_config=tune.RunConfig(
-            name="sweep",
+            name=f"sweep-{placement.workers}",
             storage_path=folder,
             failure_config=tune.FailureConfig(max_failures=header.resources.max_retries),
             # Trials keep their own checkpoints: in the job's storage, where the next submission finds them.

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VARIED_SECTIONS = ("data", "model", "objective", "training")
+WORKERS = "resources.workers"
+"""The one path outside these sections that a grid may vary: larger batches may want more devices."""
 MAX_CELLS = 100_000
 
 
@@ -46,6 +48,10 @@ def read_axes(raw: Any, source: str) -> tuple[Axis, ...]:
     return axes
 
 
+def _can_vary(path: str) -> bool:
+    return path == WORKERS or path.split(".")[0] in VARIED_SECTIONS
+
+
 def _overlap(path: str, other: str) -> bool:
     return path == other or path.startswith(other + ".") or other.startswith(path + ".")
 
@@ -54,7 +60,7 @@ def _read_axis(name: str, values: Any, source: str) -> Axis:
     key = f"grid.{name}"
     if not isinstance(values, list) or not values:
         raise SettingsError(source, key, f"got {show(values)}, expected a list with at least one value")
-    if name.split(".")[0] in VARIED_SECTIONS:
+    if _can_vary(name):
         return Axis(name, tuple({name: value} for value in values))
     for value in values:
         if not isinstance(value, dict) or not value:
@@ -65,7 +71,7 @@ def _read_axis(name: str, values: Any, source: str) -> Axis:
                 f"is no path of a setting; {allowed}; or a name for a list of {{path: value, ...}}",
             )
         for path in value:
-            if path.split(".")[0] not in VARIED_SECTIONS:
+            if not _can_vary(path):
                 allowed = did_you_mean(path.split(".")[0], list(VARIED_SECTIONS))
                 raise SettingsError(source, f"{key}: {path}", f"cannot be varied; {allowed}")
         for path, other in itertools.combinations(value, 2):

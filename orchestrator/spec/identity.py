@@ -10,16 +10,19 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.training.settings import TrialSettings
 
-SPEC_VERSION = 1
+SPEC_VERSION = 2
 """Raise it whenever the same settings come to mean other numbers: every trial then counts as new."""
 
 
-def trial_id(settings: TrialSettings) -> str:
+def trial_id(settings: TrialSettings, workers: int = 1) -> str:
     """16 hexadecimal digits of the SHA-256 of all settings, defaults written out, and the spec version.
 
     Settings that say where something is (``Settings.places``) do not count: a moved data folder is the same data.
+    Nor does the number of devices, but for batch statistics over each device alone, which depend on it.
     """
     content = {"spec_version": SPEC_VERSION, **_content(settings)}
+    if settings.model.batch_norm == "per_device" and workers > 1:
+        content["workers"] = workers
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

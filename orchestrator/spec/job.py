@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
-from orchestrator.spec.grid import VARIED_SECTIONS, Axis, cells, read_axes, with_path
+from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS, Axis, cells, read_axes, with_path
 from orchestrator.spec.identity import trial_id
 from orchestrator.spec.messages import did_you_mean, explain, show
 from orchestrator.spec.yaml_file import parse_yaml, read_yaml_file
@@ -20,6 +20,8 @@ from orchestrator.training.settings import TrialSettings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from orchestrator.training.settings import TrainingSettings
 
 _S = TypeVar("_S", bound=Settings)
 
@@ -37,14 +39,30 @@ Name = Annotated[str, AfterValidator(_plain)]
 class Resources(Settings):
     """What one trial is given, and how many run at once."""
 
-    workers: Literal[1] = 1
+    workers: int = Field(1, ge=1, le=1024)
+    """Devices that train one trial together, a process each; its batch is shared among them."""
     cpus_per_worker: int = Field(1, ge=1, le=1024)
     gpus_per_worker: float | None = Field(None, ge=0.0, le=1.0)
     """None takes a GPU where the cluster has any, and a CPU elsewhere, so that one job file suits both."""
     max_concurrent: int | None = Field(None, ge=1)
     """None runs as many trials at once as fit."""
     max_retries: int = Field(2, ge=0, le=100)
-    """How often a trial is started again after its worker or node was lost."""
+    """How often a trial is started again after its worker or node was lost; preemptions do not count."""
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Resources:
+        if self.workers > 1 and self.gpus_per_worker not in (None, 0.0, 1.0):
+            raise ValueError(
+                f"gpus_per_worker: got {self.gpus_per_worker:g} with {self.workers} workers, expected 0 or 1: "
+                "processes that train one trial together cannot share a GPU"
+            )
+        return self
+
+
+class _Varied(Settings):
+    """What a grid may vary of the header."""
+
+    resources: Resources
 
 
 class Search(Settings):
@@ -85,6 +103,7 @@ class Trial:
     id: str
     settings: TrialSettings
     changes: dict[str, Any]
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -135,7 +154,7 @@ def _make_job(raw: dict[str, Any], source: str) -> Job:
     header = _validated(Header, {key: raw[key] for key in raw if key in Header.model_fields}, source)
     sections = {key: raw[key] for key in VARIED_SECTIONS if key in raw}
     axes = read_axes(raw["grid"], source) if "grid" in raw else ()
-    trials = _trials(sections, axes, source)
+    trials = _trials({**sections, "resources": raw.get("resources", {})}, axes, source)
     shortest = min(trial.settings.training.epochs for trial in trials)
     if header.search and header.search.grace_epochs > shortest:
         problem = f"got {header.search.grace_epochs}, but a trial trains for {shortest} epochs only"
@@ -148,10 +167,24 @@ def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tu
     found: dict[str, Trial] = {}
     axis_of = {path: axis.name for axis in axes for path in axis.paths}
     for cell, changes in cells(sections, axes, source):
-        settings = _validated(TrialSettings, cell, source, axis_of)
-        trial = Trial(trial_id(settings), settings, changes)
-        found.setdefault(trial.id, trial)
+        settings = _validated(TrialSettings, {key: cell[key] for key in cell if key != "resources"}, source, axis_of)
+        workers = _validated(_Varied, {"resources": cell["resources"]}, source, axis_of).resources.workers
+        _reject_unequal_shares(settings.training, workers, source)
+        trial = Trial(trial_id(settings, workers), settings, changes, workers)
+        if found.setdefault(trial.id, trial).workers != workers:
+            problem = f"{found[trial.id].workers} and {workers} devices train the same trial; vary a setting with it"
+            raise SettingsError(source, f"grid.{axis_of[WORKERS]}", problem)
     return tuple(found.values())
+
+
+def _reject_unequal_shares(training: TrainingSettings, workers: int, source: str) -> None:
+    """A batch of which devices get unequal parts would leave some of them waiting at every step."""
+    batch, parts = training.batch_size, workers * training.accumulate
+    if left := batch % parts:
+        near = " or ".join(str(size) for size in (batch - left, batch - left + parts) if size > 0)
+        sharing = f"{workers} workers" + (f" in {training.accumulate} parts each" if training.accumulate > 1 else "")
+        problem = f"got {batch}, which {sharing} cannot share equally; the nearest that they can: {near}"
+        raise SettingsError(source, "training.batch_size", problem)
 
 
 def _validated(model: type[_S], raw: dict[str, Any], source: str, axis_of: Mapping[str, str] | None = None) -> _S:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from orchestrator.cli import live
 from orchestrator.plan.ledger import Ended, Status
-from orchestrator.plan.placement import Machine
+from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.spec.job import Trial, load_job
 
@@ -53,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def plan(folder: Path) -> Plan:
     """Four trials, the first of which is cached; the last two take about three times as long as the second."""
     job = load_job(folder / "job.yaml")
-    return make_plan(job, {job.trials[0].id: Ended(Status.FINISHED)}, (), Machine(2, 0), "here")
+    return make_plan(job, {job.trials[0].id: Ended(Status.FINISHED)}, (), Cluster((Machine(2, 0),)), "here")
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_a_trial_that_starts_again_is_not_counted_twice(
 def test_only_the_last_failures_are_shown(folder: Path, clock: Clock, watched: Callable[..., Console]) -> None:
     job = load_job(folder / "job.yaml", ["grid.training.seed=[0, 1, 2, 3, 4, 5, 6, 7]"])
     watched(terminal=True)
-    with live.display(make_plan(job, {}, (), Machine(2, 0), "here")) as watcher:
+    with live.display(make_plan(job, {}, (), Cluster((Machine(2, 0),)), "here")) as watcher:
         for number, trial in enumerate(job.trials):
             watcher.update(Told(trial, 1, ended=Status.FAILED, error=f"number {number} " + "x" * 200))
         lines = frame(watcher, width=60)

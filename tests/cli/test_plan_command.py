@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.plan.ledger import Status, provenance, record
-from orchestrator.plan.placement import Machine
+from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.spec.job import Job, load_job
 from orchestrator.store.local import LocalStore
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.plan.placement.this_machine", lambda: Machine(cpus=2, gpus=0))
+    monkeypatch.setattr("orchestrator.plan.placement.this_machine", lambda: Cluster((Machine(cpus=2, gpus=0),)))
 
 
 @pytest.fixture
@@ -74,10 +74,7 @@ def test_the_plan_as_json(orch: Callable[..., Any], folder: Path, job: Job, comm
         "new": 2,
         "cached": 1,
         "failed": 1,
-        "device": "cpu",
-        "concurrent": 2,
-        "cpus_per_trial": 1,
-        "gpus_per_trial": 0.0,
+        "placements": [{"device": "cpu", "workers": 1, "cpus": 1, "gpus": 0.0, "concurrent": 2}],
         "device_hours": pytest.approx(2 * three / 3600),
         "wall_s": pytest.approx(three),
         "problem": None,
@@ -85,6 +82,7 @@ def test_the_plan_as_json(orch: Callable[..., Any], folder: Path, job: Job, comm
     assert done == {
         "trial_id": job.trials[0].id,
         "state": "cached",
+        "workers": 1,
         "resumes": False,
         "device_s": pytest.approx(one),
         "error": None,

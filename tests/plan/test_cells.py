@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.errors import PlacementError
 from orchestrator.plan.ledger import Ended, Status
-from orchestrator.plan.placement import Machine
+from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState, decide_cell, make_plan
 from orchestrator.plan.retry import FailureKind
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.spec.job import Job
 
-MACHINE = Machine(cpus=4, gpus=0)
+HERE = Cluster((Machine(cpus=4, gpus=0),))
 SEARCH = {"scheduler": "asha", "measure": "d_loss", "mode": "min"}
 NEW, CACHED, FAILED = CellState.NEW, CellState.CACHED, CellState.FAILED
 
@@ -79,7 +79,7 @@ def test_every_trial_is_in_the_plan_in_the_grid_s_order(make: Callable[..., Job]
         ids[3]: Ended(Status.STOPPED),
         "of another grid": Ended(Status.FINISHED),
     }
-    plan = make_plan(job, ended, {ids[0], ids[1], ids[3], "of another grid"}, MACHINE, "here")
+    plan = make_plan(job, ended, {ids[0], ids[1], ids[3], "of another grid"}, HERE, "here")
     assert [cell.trial for cell in plan.cells] == list(job.trials)
     assert [(cell.state, cell.resumes, cell.error) for cell in plan.cells] == [
         (CACHED, False, None),
@@ -91,48 +91,57 @@ def test_every_trial_is_in_the_plan_in_the_grid_s_order(make: Callable[..., Job]
     assert plan.having(NEW) == list(plan.cells[2:])
     assert plan.output == "here"
 
-    again = make_plan(job, ended, {ids[1]}, MACHINE, "here", retry_failed=True)
+    again = make_plan(job, ended, {ids[1]}, HERE, "here", retry_failed=True)
     assert [(cell.state, cell.resumes, cell.error) for cell in again.cells[:2]] == [
         (CACHED, False, None),
         (NEW, True, None),
     ]
-    searching = make_plan(make({"training.seed": [0, 1, 2, 3, 4]}, search=SEARCH), ended, {ids[3]}, MACHINE, "here")
+    searching = make_plan(make({"training.seed": [0, 1, 2, 3, 4]}, search=SEARCH), ended, {ids[3]}, HERE, "here")
     assert (searching.cells[3].state, searching.cells[3].resumes) == (CACHED, False)
 
 
 def test_times_are_of_new_cells_only(make: Callable[..., Job]) -> None:
     job = make({"training.seed": [0, 1, 2]})
-    plan = make_plan(job, {job.trials[0].id: Ended(Status.FINISHED)}, (), MACHINE, "here")
+    plan = make_plan(job, {job.trials[0].id: Ended(Status.FINISHED)}, (), HERE, "here")
     each = plan.cells[1].device_s
     assert each > 0
     assert plan.device_s == pytest.approx(2 * each)
-    assert plan.placement.concurrent == 4
+    assert plan.placements[1].concurrent == 4
     assert plan.wall_s == pytest.approx(each)  # two run at once, though four would fit
 
-    two_at_once = make_plan(
-        make({"training.seed": list(range(6))}, resources={"max_concurrent": 2}), {}, (), MACHINE, ""
-    )
+    two_at_once = make_plan(make({"training.seed": list(range(6))}, resources={"max_concurrent": 2}), {}, (), HERE, "")
     assert two_at_once.wall_s == pytest.approx(3 * each)
+
+
+def test_trials_of_more_devices_take_less_time_and_come_first(make: Callable[..., Job]) -> None:
+    alone = make_plan(make(), {}, (), HERE, "")
+    grid = {"size": [{"training.seed": 0}, {"training.seed": 1, "resources.workers": 2}]}
+    mixed = make_plan(make(grid), {}, (), HERE, "")
+    assert list(mixed.placements) == [2, 1]
+    assert [placement.concurrent for placement in mixed.placements.values()] == [2, 4]
+    assert mixed.device_s == pytest.approx(2 * alone.device_s)
+    assert mixed.wall_s == pytest.approx(1.5 * alone.device_s)
+    assert str(mixed) == "2 at once, 2 workers of 1 CPU each; then 4 at once, 1 CPU each"
 
 
 def test_nothing_new_takes_no_time(make: Callable[..., Job]) -> None:
     job = make()
-    plan = make_plan(job, {job.trials[0].id: Ended(Status.FINISHED)}, (), MACHINE, "here")
+    plan = make_plan(job, {job.trials[0].id: Ended(Status.FINISHED)}, (), HERE, "here")
     assert (plan.device_s, plan.wall_s) == (0, 0)
 
 
 def test_what_can_never_run_is_refused(make: Callable[..., Job]) -> None:
     with pytest.raises(PlacementError):
-        make_plan(make(resources={"cpus_per_worker": 5}), {}, (), MACHINE, "here")
+        make_plan(make(resources={"cpus_per_worker": 5}), {}, (), HERE, "here")
 
 
 def test_data_that_cannot_be_trained_on_is_a_problem_of_the_plan_if_anything_is_new(
     make: Callable[..., Job],
 ) -> None:
     job = make(training={"batch_size": 1501})
-    plan = make_plan(job, {}, (), MACHINE, "here")
+    plan = make_plan(job, {}, (), HERE, "here")
     assert plan.problem == "training.batch_size: got 1501, but the data set holds only 1500 images"
     assert math.isnan(plan.device_s)
     assert math.isnan(plan.wall_s)
     done = {trial.id: Ended(Status.FINISHED) for trial in job.trials}
-    assert make_plan(job, done, (), MACHINE, "here").problem is None
+    assert make_plan(job, done, (), HERE, "here").problem is None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.plan.ledger import Status, read_ledger
-from orchestrator.plan.placement import Machine
+from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.runtime.local import local_ray
 from orchestrator.spec.job import Job, make_job
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.runtime.events import Event
     from orchestrator.store.location import Store
 
-MACHINE = Machine(cpus=2, gpus=0)
+HERE = Cluster((Machine(2, 0),))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def ray_here() -> Iterator[None]:
     """A Ray of two logical processors, and of a GPU that exists for its scheduler only."""
-    with local_ray(Machine(cpus=2, gpus=1)):
+    with local_ray(Cluster((Machine(cpus=2, gpus=1),))):
         yield
 
 
@@ -84,6 +84,6 @@ def plan_for(tmp_path: Path) -> Callable[..., tuple[Plan, Store]]:
     def make(raw: dict[str, Any], **options: Any) -> tuple[Plan, Store]:
         job: Job = make_job({"storage": str(tmp_path / "results"), **raw}, "test.yaml")
         store = open_store(job.header.storage).child(job.header.name)
-        return make_plan(job, read_ledger(store), (), MACHINE, store.uri, **options), store
+        return make_plan(job, read_ledger(store), (), HERE, store.uri, **options), store
 
     return make

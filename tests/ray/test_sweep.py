@@ -14,7 +14,7 @@ import torch
 from orchestrator.data.batches import to_device
 from orchestrator.errors import StorageUnavailable
 from orchestrator.plan.ledger import Status, read_ledger
-from orchestrator.plan.placement import Machine, place
+from orchestrator.plan.placement import Cluster, Machine, place
 from orchestrator.plan.plan import CellState
 from orchestrator.runtime.sweep import run_sweep
 from orchestrator.spec.job import Resources
@@ -153,10 +153,10 @@ def test_as_many_trials_at_once_as_fit(
 ) -> None:
     plan, store = plan_for(raw_job(grid={"training.seed": [0, 1, 2]}, resources=resources))
     # The GPU is pretended: Ray counts it out, the trials train on the CPU.
-    fitting = place(Resources(**resources, gpus_per_worker=gpus), Machine(cpus=2, gpus=1))
+    fitting = place(Resources(**resources, gpus_per_worker=gpus), 1, Cluster((Machine(cpus=2, gpus=1),)))
     assert fitting.concurrent == expected
     recorder = Recorder()
-    outcome = run_sweep(replace(plan, placement=replace(fitting, device="cpu")), store, [recorder])
+    outcome = run_sweep(replace(plan, placements={1: replace(fitting, device="cpu")}), store, [recorder])
     assert outcome.ended == 3
     assert most_at_once(recorder.events) == expected
 

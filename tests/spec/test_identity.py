@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 ADAM = {"kind": "adam", "lr": 0.0002, "betas": [0.5, 0.999], "eps": 1e-08}
 CANONICAL: dict[str, Any] = {
-    "spec_version": 1,
+    "spec_version": 2,
     "data": {"name": "mnist", "max_images": 1000, "image_size": 28},
-    "model": {"kind": "dcgan", "latent_dim": 100, "width": 64},
+    "model": {"kind": "dcgan", "latent_dim": 100, "batch_norm": "synchronized", "width": 64},
     "objective": {"kind": "least_squares"},
     "training": {
         "epochs": 20,
@@ -34,6 +34,8 @@ CANONICAL: dict[str, Any] = {
         "log_every": 10,
         "samples_every": 1,
         "checkpoint_every": 1,
+        "accumulate": 1,
+        "precision": "auto",
     },
 }
 SETTINGS: dict[str, Any] = {
@@ -67,12 +69,21 @@ def test_the_id_is_the_hash_of_everything_written_out() -> None:
 
 def test_the_id_stays_what_it_was() -> None:
     """Change this value only together with SPEC_VERSION: stored results are found by it."""
-    assert id_of(SETTINGS) == "9293e5c01e159832"
+    assert id_of(SETTINGS) == "2812c5d45eab4946"
+
+
+def test_the_number_of_devices_counts_only_where_each_has_statistics_of_its_own() -> None:
+    def ids(batch_norm: str) -> list[str]:
+        raw = changed(SETTINGS, ("model",), {"kind": "dcgan", "batch_norm": batch_norm})
+        return [trial_id(TrialSettings.model_validate(raw), workers) for workers in (1, 2, 4)]
+
+    assert len(set(ids("synchronized"))) == len(set(ids("none"))) == 1
+    assert len(set(ids("per_device"))) == 3
 
 
 def test_the_spec_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     before = id_of(SETTINGS)
-    monkeypatch.setattr(identity, "SPEC_VERSION", 2)
+    monkeypatch.setattr(identity, "SPEC_VERSION", identity.SPEC_VERSION + 1)
     assert id_of(SETTINGS) != before
 
 
@@ -95,6 +106,8 @@ OTHER = {
     ("data", "name"): "fashion_mnist",
     ("data", "image_size"): 32,
     ("objective", "kind"): "saturating",
+    ("model", "batch_norm"): "none",
+    ("training", "precision"): "fp32",
     ("training", "g_optimizer", "betas"): [0.4, 0.999],
     ("training", "d_optimizer", "betas"): [0.5, 0.99],
 }

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 TOP = "allowed: name, description, resources, search, storage, data, model, objective, training, grid"
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, seed, log_every, samples_every, "
-    "checkpoint_every"
+    "checkpoint_every, accumulate, precision"
 )
 OBJECTIVES = "allowed: least_squares, non_saturating, saturating"
 NAMES = "expected 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
@@ -32,7 +32,7 @@ MISTAKES = {
     "data: {name: image_folder, roott: x}": (
         "data.roott: unknown key; did you mean 'root'? allowed: name, max_images, root, height, width, channels"
     ),
-    "model: {kind: small_dcgan, width: 8}": "model.width: unknown key; allowed: kind, latent_dim",
+    "model: {kind: small_dcgan, width: 8}": "model.width: unknown key; allowed: kind, latent_dim, batch_norm",
     "objective: {kind: saturating, gamma: 0.5}": "objective.gamma: unknown key; allowed: kind",
     "resources: {gpus: 1}": (
         "resources.gpus: unknown key; allowed: workers, cpus_per_worker, gpus_per_worker, max_concurrent, max_retries"
@@ -97,7 +97,29 @@ MISTAKES = {
     "training: {seed: -1}": "training.seed: got -1, expected a number >= 0",
     "data: {name: digits, image_size: 30}": "data.image_size: got 30, expected 28 or 32",
     "data: {name: image_folder, root: x, height: 7}": "data.height: got 7, expected a number >= 8",
-    "resources: {workers: 2}": "resources.workers: got 2, expected 1",
+    "resources: {workers: 0}": "resources.workers: got 0, expected a number >= 1",
+    "resources: {workers: 2, gpus_per_worker: 0.5}": (
+        "resources: gpus_per_worker: got 0.5 with 2 workers, expected 0 or 1: "
+        "processes that train one trial together cannot share a GPU"
+    ),
+    "resources: {workers: 3}\ntraining: {batch_size: 128}": (
+        "training.batch_size: got 128, which 3 workers cannot share equally; the nearest that they can: 126 or 129"
+    ),
+    "resources: {workers: 2}\ntraining: {batch_size: 12, accumulate: 4}": (
+        "training.batch_size: got 12, which 2 workers in 4 parts each cannot share equally; "
+        "the nearest that they can: 8 or 16"
+    ),
+    "resources: {workers: 4}\ntraining: {batch_size: 2}": (
+        "training.batch_size: got 2, which 4 workers cannot share equally; the nearest that they can: 4"
+    ),
+    "grid: {resources.workers: [1, 2]}": (
+        "grid.resources.workers: 1 and 2 devices train the same trial; vary a setting with it"
+    ),
+    "grid: {resources.workers: [0]}": "grid.resources.workers: got 0, expected a number >= 1",
+    "grid: {resources.max_retries: [0]}": (
+        "grid.resources.max_retries: is no path of a setting; allowed: data, model, objective, training; "
+        "or a name for a list of {path: value, ...}"
+    ),
     "resources: {gpus_per_worker: 2}": "resources.gpus_per_worker: got 2, expected a number <= 1.0",
     "resources: {max_concurrent: 0}": "resources.max_concurrent: got 0, expected a number >= 1",
     # names

@@ -1,0 +1,203 @@
+"""Warm gangs: the worker group of one TorchTrainer that trains trial after trial on several devices."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import train, tune
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from orchestrator.errors import OrchError
+from orchestrator.plan.ledger import Status, record
+from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.runtime.mailbox import Failure, Mailbox, Order
+from orchestrator.runtime.preemption import PreemptedError, being_drained
+from orchestrator.runtime.work import Trainer, Work, describe, failed, measured
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+    from orchestrator.distributed.group import Group
+    from orchestrator.plan.placement import Placement
+
+_LISTEN_S = 2.0
+"""Seconds that a trial waits for news before it lets Tune have its turn."""
+_LEAVE_S = 60.0
+"""Seconds that a gang has to store its state and end."""
+
+mailbox_actor = ray.remote(num_cpus=0)(Mailbox)
+
+
+class GangLostError(OrchError):
+    """A process of the gang died, or storage failed it: the trial goes on in another gang."""
+
+
+class Gang:
+    """One TorchTrainer, whose processes wait for orders until they are told to end."""
+
+    def __init__(self, work: list[ray.ObjectRef], placement: Placement) -> None:
+        here = ray.get_runtime_context().get_node_id()
+        self.mailbox = mailbox_actor.options(scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False))
+        self.mailbox = self.mailbox.remote()
+        self.nodes = frozenset([here])
+        self.error: Exception | None = None
+        self._trainer = _torch_trainer(work, placement, self.mailbox)
+        # Not a daemon's work to interrupt: it ends with the trainer, and the trainer with this process.
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._trainer.fit()
+        except Exception as error:  # told to the trial by ``news``; nobody hears what a thread raises
+            self.error = error
+
+    def order(self, trial_id: str) -> None:
+        """Have the gang train this trial next, whatever it does now."""
+        ray.get(self.mailbox.order.remote(trial_id))
+
+    def news(self) -> tuple[dict[str, Any] | None, Failure | None]:
+        """The latest report and the first failure, as soon as there is either.
+
+        Raises GangLostError where the gang has gone without a word, PreemptedError where its nodes were taken away.
+        """
+        news = ray.get(self.mailbox.news.remote(_LISTEN_S))
+        self.nodes |= news.nodes
+        if news.report is None and news.failure is None and not self._thread.is_alive():
+            deaths = getattr(self.error, "worker_failures", {}).values()
+            if any(getattr(death, "preempted", False) for death in deaths):
+                raise PreemptedError
+            raise GangLostError(_cause(self.error))
+        return news.report, news.failure
+
+    def end(self) -> None:
+        """Let the gang store the state of the trial it is at, and end it."""
+        if self._thread.is_alive():
+            ray.get(self.mailbox.order.remote(None))
+            self._thread.join(_LEAVE_S)
+        ray.kill(self.mailbox)
+
+
+def _torch_trainer(work: list[ray.ObjectRef], placement: Placement, mailbox: ActorHandle) -> TorchTrainer:
+    gpu = placement.device == "cuda"
+    return TorchTrainer(
+        train_together,
+        train_loop_config={"work": work, "mailbox": mailbox, "placement": placement},
+        scaling_config=train.ScalingConfig(
+            num_workers=placement.workers,
+            use_gpu=placement.gpus > 0,
+            resources_per_worker={"CPU": placement.cpus, "GPU": placement.gpus},
+        ),
+        # What the processes agree on goes over gloo, so that no such word makes a GPU wait.
+        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if gpu else "gloo"),
+        run_config=train.RunConfig(
+            # Ray Train would go on with an old run of the same name.
+            name=uuid.uuid4().hex,
+            storage_path=tempfile.gettempdir() + "/orch-train",
+            # Trying again is Tune's business alone: two that do it would run a trial twice.
+            failure_config=train.FailureConfig(max_failures=0, max_preemption_failures=0),
+        ),
+    )
+
+
+def train_together(config: dict[str, Any]) -> None:
+    """What each process of a gang runs: the trial of each order, side by side with the others, until told to end."""
+    import torch
+    from ray.train.torch import get_device
+
+    from orchestrator.distributed.group import current_group
+
+    placement: Placement = config["placement"]
+    device = get_device() if placement.device == "cuda" else torch.device("cpu")
+    group, mailbox = current_group(), config["mailbox"]
+    trainer = Trainer(ray.get(config["work"][0]), device, placement.cpus, group)
+    ray.get(mailbox.join.remote(ray.get_runtime_context().get_node_id()))
+    number = 0
+    while True:
+        order: Order | None = group.agree(ray.get(mailbox.next_order.remote(number)) if group.leads else None)
+        if order is None:  # nothing yet: asked again, lest the others wait longer than a collective may last
+            continue
+        if order.trial_id is None:
+            return
+        number = order.number
+        try:
+            _train(trainer, order, mailbox, group)
+        except Exception as error:
+            ray.get(mailbox.fail.remote(Failure(number, describe(error), str(classify(error)))))
+            raise
+
+
+def _train(trainer: Trainer, order: Order, mailbox: ActorHandle, group: Group) -> None:
+    """Train until the trial has ended or the order holds no longer; then its state is stored."""
+    assert order.trial_id is not None
+    trainer.take(order.trial_id)
+    wanted = True
+    while wanted:
+        report = trainer.advance()
+        holds: bool = ray.get(mailbox.report.remote(order.number, report)) if group.leads else True
+        wanted = group.agree(holds) and not report[tune.result.DONE]
+    trainer.leave()
+
+
+class GangTrial(tune.Trainable):  # type: ignore[misc]
+    """A trial that a gang trains: it only passes orders on and reports back, and asks Ray for next to nothing."""
+
+    def setup(self, config: dict[str, Any], *, work: list[ray.ObjectRef], placement: Placement) -> None:
+        """Keep what a gang needs; it is started in the first step, which does not wait for its devices."""
+        self.references, self.placement = work, placement
+        self.work: Work = ray.get(work[0])
+        self.gang: Gang | None = None
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial: the gang leaves the one before, if it is still at it, when it hears of this."""
+        self.trial = self.work.trials[new_config["trial_id"]]
+        self.last: dict[str, Any] = {}
+        if self.gang is not None:
+            self.gang.order(self.trial.id)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Report where the trial stands; nothing but Tune's own figures while the gang waits for devices."""
+        if self.gang is None:
+            self.gang = Gang(self.references, self.placement)
+            self.gang.order(self.trial.id)
+        if being_drained(self.gang.nodes):
+            self.cleanup()
+            raise PreemptedError
+        report, failure = self.gang.news()
+        if failure is not None:
+            return self._fail(failure)
+        if report is None:
+            return {}
+        self.last = report
+        return report
+
+    def _fail(self, failure: Failure) -> dict[str, Any]:
+        """The gang ends with the process that failed; the trial only where another run would fail the same way."""
+        self.gang = None
+        kind = FailureKind(failure.kind)
+        if kind.may_pass:
+            raise GangLostError(failure.error)
+        measures = {**measured(self.last), "error": failure.error, "error_kind": failure.kind}
+        record(self.work.store, self.work.job, self.trial, Status.FAILED, measures, self.work.provenance)
+        return failed(failure.error)
+
+    def cleanup(self) -> None:
+        """Have the gang store the state of a trial that was interrupted in the middle, and end it."""
+        if self.gang is not None:
+            self.gang.end()
+            self.gang = None
+
+
+def _cause(error: Exception | None) -> str:
+    deaths = getattr(error, "worker_failures", {})
+    if not deaths:
+        return f"its worker group ended: {describe(error)}" if error else "its worker group ended"
+    rank, death = next(iter(deaths.items()))
+    return f"worker {rank}: {describe(death)}"
