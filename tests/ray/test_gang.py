@@ -79,10 +79,8 @@ def test_a_scheduler_that_stops_a_trial_stops_its_gang_which_takes_the_next(plan
     raw = raw_job(grid={"training.seed": list(range(5))}, search=search, resources=TWO)
     raw["training"] = {**raw["training"], "epochs": 8}
     plan, store = plan_for(raw)
-    pids: set[tuple[int, ...]] = set()
-    outcome = run_sweep(
-        plan, store, [Recorder(lambda event: pids.add(tuple(gang_processes())) if event.step else None)]
-    )
+    recorder, gangs = watching_gangs()
+    outcome = run_sweep(plan, store, [recorder])
     assert (outcome.ended, outcome.failed, outcome.interrupted) == (5, 0, False)
     stopped = {trial_id for trial_id, ended in read_ledger(store).items() if ended.status is Status.STOPPED}
     assert stopped
