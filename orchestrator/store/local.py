@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
 from orchestrator.store.location import RESERVED, Store, check_key, is_key
@@ -38,7 +38,7 @@ class LocalStore(Store):
     The root is made absolute at once: a worker process has another working directory.
     """
 
-    parallel_reads: ClassVar[int] = 4
+    parallel_reads: int = 4
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()

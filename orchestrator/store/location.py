@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from orchestrator.errors import StorageError
 
@@ -24,7 +23,7 @@ class Store(ABC):
     can leave the root. Every method raises StorageError with one clear line: what failed, where, what to do.
     """
 
-    parallel_reads: ClassVar[int]
+    parallel_reads: int
     """How many threads read many small blobs fastest."""
 
     @property

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -45,7 +45,7 @@ class S3Store(Store):
     first request, from the usual chain of AWS settings (AWS_ENDPOINT_URL included).
     """
 
-    parallel_reads: ClassVar[int] = 32
+    parallel_reads: int = 32
 
     def __init__(self, bucket: str, prefix: str = "") -> None:
         self._bucket = bucket

@@ -1,0 +1,66 @@
+"""Storage that is waited for while it does not answer: an outage then costs time, and no trial."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.errors import StorageUnavailable
+from orchestrator.store.location import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
+
+_PAUSE_S = 2.0
+
+
+class PatientStore(Store):
+    """Another store, each of whose requests is made again for up to ``patience_s`` seconds while it is unavailable.
+
+    Other errors, such as rights that are missing, are raised at once.
+    """
+
+    def __init__(self, store: Store, patience_s: float) -> None:
+        self._store, self._patience_s = store, patience_s
+        self.parallel_reads = store.parallel_reads
+
+    @property
+    def uri(self) -> str:
+        """See Store."""
+        return self._store.uri
+
+    def read(self, key: str) -> bytes:
+        """See Store."""
+        return self._insist(lambda: self._store.read(key))
+
+    def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
+        """See Store. With ``replace=False`` a write of its own whose reply was lost may count as another's."""
+        return self._insist(lambda: self._store.write(key, data, replace=replace))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """See Store."""
+        return self._insist(lambda: self._store.keys(prefix))
+
+    def delete(self, key: str) -> None:
+        """See Store."""
+        self._insist(lambda: self._store.delete(key))
+
+    def child(self, folder: str) -> Store:
+        """See Store."""
+        return PatientStore(self._store.child(folder), self._patience_s)
+
+    def check(self) -> None:
+        """See Store."""
+        self._insist(self._store.check)
+
+    def _insist(self, request: Callable[[], _T]) -> _T:
+        give_up = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return request()
+            except StorageUnavailable:
+                if time.monotonic() + _PAUSE_S > give_up:
+                    raise
+                time.sleep(_PAUSE_S)

@@ -1,0 +1,81 @@
+"""A store that waits out an outage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.errors import NotFoundError, StorageUnavailable
+from orchestrator.store import patient as module
+from orchestrator.store.local import LocalStore
+from orchestrator.store.patient import PatientStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Clock:
+    """Time that passes only in pauses."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Down(LocalStore):
+    """A folder that does not answer until a time of the clock."""
+
+    def __init__(self, root: Path, clock: Clock, until: float) -> None:
+        super().__init__(root)
+        self.clock, self.until, self.asked = clock, until, 0
+
+    def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
+        """Fail while the outage lasts."""
+        self.asked += 1
+        if self.clock.now < self.until:
+            raise StorageUnavailable("storage is down")
+        return super().write(key, data, replace=replace)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_an_outage_within_its_patience_costs_time_only(tmp_path: Path, clock: Clock) -> None:
+    down = Down(tmp_path, clock, until=20)
+    store = PatientStore(down, 60)
+    assert store.write("a.txt", b"1")
+    assert store.read("a.txt") == b"1"
+    assert (down.asked, clock.now) == (11, 20)
+    assert (store.uri, store.keys(), store.parallel_reads) == (down.uri, ["a.txt"], down.parallel_reads)
+
+
+def test_a_longer_one_is_an_error_when_patience_ends(tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(StorageUnavailable, match="storage is down"):
+        PatientStore(Down(tmp_path, clock, until=61), 60).write("a.txt", b"1")
+    assert clock.now <= 60
+
+
+def test_other_errors_are_raised_at_once(tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(NotFoundError):
+        PatientStore(LocalStore(tmp_path), 60).read("nothing")
+    assert clock.now == 0
+
+
+def test_a_child_is_as_patient(tmp_path: Path, clock: Clock) -> None:
+    store = PatientStore(LocalStore(tmp_path), 60).child("job")
+    assert store.write("a.txt", b"1", replace=False)
+    assert not store.write("a.txt", b"2", replace=False)
+    store.check()
+    store.delete("a.txt")
+    assert store.keys() == []
+    assert isinstance(store, PatientStore)
