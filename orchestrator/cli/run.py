@@ -170,7 +170,8 @@ def _sweep(plan: Plan, store: Store) -> tuple[int, bool]:
     from orchestrator.runtime.sweep import run_sweep
 
     new = len(plan.having(CellState.NEW))
-    with display(plan) as watcher, local_ray(this_machine()), Heartbeat(store, new) as heartbeat:
+    gangs = max(plan.placements) > 1
+    with display(plan) as watcher, local_ray(this_machine(), gangs=gangs), Heartbeat(store, new) as heartbeat:
         outcome = run_sweep(plan, store, [watcher, heartbeat])
     return outcome.failed, outcome.interrupted
 

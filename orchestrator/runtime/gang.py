@@ -180,7 +180,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
 
     def _fail(self, failure: Failure) -> dict[str, Any]:
         """The gang ends with the process that failed; the trial only where another run would fail the same way."""
-        self.gang = None
+        self.cleanup()
         kind = FailureKind(failure.kind)
         if kind.may_pass:
             raise GangLostError(failure.error)

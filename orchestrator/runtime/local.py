@@ -32,8 +32,11 @@ _ENVIRONMENT = {
 
 
 @contextlib.contextmanager
-def local_ray(cluster: Cluster) -> Iterator[None]:
-    """Start a Ray of its own with this machine's processors and GPUs, and end it on the way out."""
+def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
+    """Start a Ray of its own with this machine's processors and GPUs, and end it on the way out.
+
+    ``gangs`` tells that some trials train on several devices.
+    """
     (machine,) = cluster.nodes
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -47,7 +50,8 @@ def local_ray(cluster: Cluster) -> Iterator[None]:
                     address="local",
                     num_cpus=machine.cpus,
                     num_gpus=machine.gpus,
-                    include_dashboard=False,
+                    # Ray Train asks the dashboard whether a gang has died, and frees its devices only then.
+                    include_dashboard=gangs,
                     logging_level=logging.ERROR,
                     log_to_driver=False,
                 )

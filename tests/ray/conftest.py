@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def ray_here() -> Iterator[None]:
     """A Ray of two logical processors, and of a GPU that exists for its scheduler only."""
-    with local_ray(Cluster((Machine(cpus=2, gpus=1),))):
+    with local_ray(Cluster((Machine(cpus=2, gpus=1),)), gangs=True):
         yield
 
 
