@@ -38,8 +38,7 @@ def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
     ``gangs`` tells that some trials train on several devices.
     """
     (machine,) = cluster.nodes
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    set_environment()
     import ray
 
     # Ray prints what it has to say of dead workers to stdout, which is for results; its own logs have it too.
@@ -55,12 +54,23 @@ def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
                     logging_level=logging.ERROR,
                     log_to_driver=False,
                 )
-                for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-                    logging.getLogger(name).setLevel(logging.CRITICAL)
+                silence_loggers()
                 check()
             yield
         finally:
             ray.shutdown()
+
+
+def set_environment() -> None:
+    """Tell Ray, before it is imported, to leave to us what is ours; what a user has set stays."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def silence_loggers() -> None:
+    """Leave what is said on the terminal to us; Ray must be up."""
+    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def ray_version() -> str:
