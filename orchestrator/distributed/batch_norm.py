@@ -1,8 +1,8 @@
 """Batch norm with statistics over the batch of all processes, and which passes move its running statistics.
 
-Ioffe and Szegedy, arXiv 1502.03167, algorithm 1. The variance of the whole batch comes from those of its parts by the
-pairwise formula of Chan, Golub and LeVeque, Algorithms for computing the sample variance (1983), which never
-subtracts two large squares.
+Ioffe and Szegedy, arXiv 1502.03167, algorithm 1. Each part's variance is that of the corrected two-pass algorithm, and
+the whole batch's comes from those of its parts, both as in Chan, Golub and LeVeque, Algorithms for computing the sample
+variance (1983): squares as large as those of the mean are never subtracted.
 """
 
 from __future__ import annotations
@@ -108,11 +108,7 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: Group) -> tuple[Tensor, ...]:
-        def total(rows: Tensor) -> Tensor:
-            group.sum(rows)
-            return rows
-
-        mean, variance, count = _statistics(_widened(x), group, total)
+        mean, variance, count = _statistics(_widened(x), group.stack)
         output = F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
         ctx.save_for_backward(x, weight, bias, mean, variance, count)
         ctx.mark_non_differentiable(mean, variance, count)
@@ -143,7 +139,7 @@ class _Normalize(torch.autograd.Function):
 def _plain(x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: Group) -> Tensor:
     """The same from operations that can be differentiated any number of times."""
     wide = _widened(x)
-    mean, variance, _ = _statistics(wide, group, lambda rows: _Sum.apply(rows, group))
+    mean, variance, _ = _statistics(wide, lambda row: _Stack.apply(row, group))
     scale = weight * (variance + eps).rsqrt()
     return ((wide - mean[:, None, None]) * scale[:, None, None] + bias[:, None, None]).to(x.dtype)
 
@@ -152,34 +148,33 @@ def _widened(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _statistics(x: Tensor, group: Group, total: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and biased variance (c,) over all processes, and the count that they are over.
+def _statistics(x: Tensor, stack: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and biased variance (c,) over all processes, and the count that they are over, by one exchange.
 
-    One exchange: each process fills its own row with count, means and sums of squares, and ``total`` adds the zeros
-    of the others.
+    ``stack`` makes the rows of all processes of this process's: its count, means and sums of squares.
     """
-    own_mean = x.mean((0, 2, 3))
-    own_squares = (x - own_mean[:, None, None]).square().sum((0, 2, 3))
-    own_count = own_mean.new_full((1,), x.numel() // x.shape[1], dtype=torch.float64)
-    row = torch.cat((own_count, own_mean.double(), own_squares.double()))
-    rows = torch.stack([row if rank == group.rank else torch.zeros_like(row) for rank in range(group.size)])
-    counts, means, squares = torch.split(total(rows), [1, len(own_mean), len(own_mean)], dim=1)
+    near = x.mean((0, 2, 3))
+    centred = x - near[:, None, None]
+    # What rounding left of the mean is small beside the deviation, but not beside that between the processes' means.
+    rest = centred.mean((0, 2, 3)).double()
+    own_count = rest.new_full((1,), x.numel() // x.shape[1])
+    own_mean, own_squares = near.double() + rest, centred.square().sum((0, 2, 3)).double() - own_count * rest.square()
+    rows = stack(torch.cat((own_count, own_mean, own_squares)))
+    counts, means, squares = torch.split(rows, [1, len(own_mean), len(own_mean)], dim=1)
     count = counts.sum()
     mean = (counts * means).sum(0) / count
     variance = (squares + counts * (means - mean).square()).sum(0) / count
     return mean.to(x.dtype), variance.to(x.dtype), count.to(x.dtype)
 
 
-class _Sum(torch.autograd.Function):
-    """The sum over all processes; each of them depends on every part, so the gradients are summed as well."""
+class _Stack(torch.autograd.Function):
+    """``Group.stack``. Every process depends on each row, so a row's gradient is the sum over all processes."""
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor, group: Group) -> Tensor:
+    def forward(ctx: Any, row: Tensor, group: Group) -> Tensor:
         ctx.group = group
-        joined = part.clone()
-        group.sum(joined)
-        return joined
+        return group.stack(row)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Sum.apply(gradient.contiguous(), ctx.group), None
+        return _Stack.apply(gradient, ctx.group).sum(0)[ctx.group.rank], None

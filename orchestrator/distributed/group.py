@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
 
 _T = TypeVar("_T")
+_FEW = 16384
+"""Numbers that gloo's gathering, of one round, brings to all in half the time that its summing takes, of two."""
 
 
 class Group:
@@ -50,6 +52,16 @@ class Group:
         """This process's part of a tensor that ``gather`` joined, as a view."""
         return joined[self.share(len(joined))]
 
+    def stack(self, tensor: Tensor) -> Tensor:
+        """Every process's tensor, all of one shape, as the rows of one by rank. No gradient goes back through it."""
+        rows = [torch.empty_like(tensor) for _ in range(self.size)]
+        if self.size == 1:
+            rows[0].copy_(tensor.detach())
+        else:
+            with _told_as_lost():
+                distributed.all_gather(rows, tensor.detach().contiguous())
+        return torch.stack(rows)
+
     def gather(self, part: Tensor, total: int) -> Tensor:
         """The parts of all processes joined along the first dimension, which then has ``total`` entries.
 
@@ -57,14 +69,19 @@ class Group:
         """
         if self.size == 1:
             return part.detach()
-        joined = part.new_zeros(total, *part.shape[1:])
-        self.own(joined).copy_(part.detach())
-        self.sum(joined)  # adding zeros changes no number, and parts may be of unequal lengths
-        return joined
+        longest = -(-total // self.size)
+        padded = part.new_zeros(longest, *part.shape[1:])
+        padded[: len(part)] = part.detach()
+        lengths = [len(range(total)[Group(rank, self.size).share(total)]) for rank in range(self.size)]
+        return torch.cat([row[:length] for row, length in zip(self.stack(padded), lengths, strict=True)])
 
     def sum(self, tensor: Tensor) -> None:
         """Put the sum over all processes in the tensor's place."""
-        if self.size > 1:
+        if self.size == 1:
+            return
+        if tensor.device.type == "cpu" and tensor.numel() <= _FEW:
+            tensor.copy_(self.stack(tensor).sum(0))
+        else:
             with _told_as_lost():
                 distributed.all_reduce(tensor)
 

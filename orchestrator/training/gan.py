@@ -167,16 +167,15 @@ class Gan:
         else:  # of each part only the scores are kept, and its pass is made again for its gradient
             with torch.no_grad(), statistics_held(self.generator, self.discriminator):
                 own = [judge(part) for part in parts]
-        joined = tuple(
-            self.group.gather(torch.cat(scores).detach(), self.settings.batch_size).requires_grad_()
-            for scores in zip(*own, strict=True)
-        )
+        scores = torch.stack([torch.cat(kind) for kind in zip(*own, strict=True)], dim=1)
+        together = self.group.gather(scores, self.settings.batch_size)
+        joined = tuple(kind.detach().requires_grad_() for kind in together.unbind(1))
         loss = objective(*joined)
         gradients = torch.autograd.grad(loss, joined, materialize_grads=True)
         shares = [torch.tensor_split(self.group.own(gradient), len(parts)) for gradient in gradients]
         for part in parts:
-            scores = own[part] if len(parts) == 1 else judge(part)
-            torch.autograd.backward(scores, [share[part] for share in shares])
+            made = own[part] if len(parts) == 1 else judge(part)
+            torch.autograd.backward(made, [share[part] for share in shares])
         self.group.sum_gradients(parameters)
         return loss.detach(), tuple(scores.detach() for scores in joined), gradients
 

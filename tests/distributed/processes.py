@@ -1,0 +1,87 @@
+"""A few processes on this machine that form a group over gloo and run what a test hands them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import traceback
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import distributed
+
+from orchestrator.distributed.group import current_group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+PATIENCE_S = 60.0
+
+
+class Processes:
+    """``size`` processes that stay up from call to call: to start one costs seconds, to call one nothing."""
+
+    def __init__(self, size: int, threads: int = 1) -> None:
+        self.size, self.folder = size, TemporaryDirectory(prefix="orch-group-")
+        context = get_context("spawn")
+        self.pipes: list[Connection] = []
+        self.members = []
+        for rank in range(size):
+            ours, theirs = context.Pipe()
+            member = context.Process(target=_serve, args=(theirs, rank, size, threads, self.folder.name), daemon=True)
+            member.start()
+            theirs.close()  # so that a process that dies is heard of
+            self.pipes.append(ours)
+            self.members.append(member)
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Call ``function(group, *arguments)`` in every process; what they return, by rank."""
+        self.send(function, *arguments)
+        answers = [self.answer(rank) for rank in range(self.size)]
+        failures = [answer for ok, answer in answers if not ok]
+        assert not failures, "\n".join(failures)
+        return [answer for _, answer in answers]
+
+    def send(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Have every process call ``function(group, *arguments)``."""
+        for pipe in self.pipes:
+            # Plain pickles: torch's own sending would leave tensors in memory that the sender has to keep.
+            pipe.send_bytes(pickle.dumps((function, arguments)))
+
+    def answer(self, rank: int) -> tuple[bool, Any]:
+        """What one of them has to say: (True, what it returns), or (False, the traceback)."""
+        assert self.pipes[rank].poll(PATIENCE_S), f"process {rank} of {self.size} does not answer"
+        return pickle.loads(self.pipes[rank].recv_bytes())  # type: ignore[no-any-return] # noqa: S301 - our own bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in self.pipes:
+            pipe.close()
+        for member in self.members:
+            member.join(5)
+            member.kill()
+        self.folder.cleanup()
+
+
+def _serve(pipe: Connection, rank: int, size: int, threads: int, folder: str) -> None:
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    distributed.init_process_group("gloo", init_method=f"file://{Path(folder)}/meet", rank=rank, world_size=size)
+    group = current_group()
+    while True:
+        try:
+            function, arguments = pickle.loads(pipe.recv_bytes())  # noqa: S301 - our own bytes
+        except EOFError:
+            return
+        try:
+            answer = (True, function(group, *arguments))
+        except Exception:
+            answer = (False, f"process {rank}:\n{traceback.format_exc()}")
+        pipe.send_bytes(pickle.dumps(answer))

@@ -1,0 +1,130 @@
+"""What the processes of a group tell each other."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, distributed, nn
+
+from orchestrator.distributed.group import ALONE, Group, current_group
+from orchestrator.plan.retry import FailureKind, classify
+from tests.distributed.processes import Processes
+
+
+def of_rank(group: Group) -> tuple[int, int, bool]:
+    return group.rank, group.size, group.leads
+
+
+def agreed(group: Group) -> list[Any]:
+    return [group.agree(value) for value in (group.rank, f"from {group.rank}", None if group.leads else 3, (1.5, [2]))]
+
+
+def joined(group: Group, total: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows 0, 1, ... of three columns, of which each process holds its own."""
+    whole = torch.arange(3.0 * total).view(total, 3).requires_grad_()
+    gathered = group.gather(whole[group.share(total)] * 2, total)
+    return gathered, group.own(gathered), group.gather(torch.full((1,), group.rank), group.size)
+
+
+def summed(group: Group) -> list[Tensor]:
+    """Gradients of several shapes and layouts; one parameter has none."""
+    shapes = [(2, 3, 4, 4), (5,), (3, 2)]
+    parameters = [nn.Parameter(torch.zeros(shape)) for shape in shapes]
+    parameters[0].data = parameters[0].data.contiguous(memory_format=torch.channels_last)
+    for i, parameter in enumerate(parameters[:2]):
+        values = torch.arange(float(parameter.numel())).view(parameter.shape) + 100 * group.rank + i
+        parameter.grad = values.contiguous(memory_format=torch.channels_last) if i == 0 else values
+    group.sum_gradients(parameters)
+    assert parameters[2].grad is None
+    assert parameters[0].grad.is_contiguous(memory_format=torch.channels_last)
+    return [parameter.grad for parameter in parameters[:2]]
+
+
+def averaged(group: Group) -> list[Tensor]:
+    tensors = [torch.full((3,), float(group.rank)), torch.full((2, 2), 10.0 * group.rank)]
+    group.average(tensors)
+    return tensors
+
+
+def left_alone(group: Group) -> BaseException | None:
+    """The last process ends without a word; the others wait for it in an exchange."""
+    if group.rank == group.size - 1:
+        os._exit(0)
+    try:
+        group.sum(torch.ones(3))
+    except Exception as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 1000])
+def test_shares_are_balanced_parts_in_the_order_of_ranks(size: int, count: int) -> None:
+    parts = [list(range(count))[Group(rank, size).share(count)] for rank in range(size)]
+    assert [item for part in parts for item in part] == list(range(count))
+    lengths = {len(part) for part in parts}
+    assert max(lengths) - min(lengths) <= 1
+
+
+def test_alone_nothing_is_exchanged() -> None:
+    assert not distributed.is_initialized()
+    assert of_rank(ALONE) == of_rank(current_group()) == (0, 1, True)
+    assert agreed(ALONE)[:3] == [0, "from 0", None]
+    value = object()
+    assert ALONE.agree(value) is value
+    gathered, own, ranks = joined(ALONE, 5)
+    assert torch.equal(gathered, own)
+    assert torch.equal(gathered, torch.arange(15.0).view(5, 3) * 2)
+    assert ranks.tolist() == [0]
+    assert not gathered.requires_grad
+    before = torch.arange(5.0) + 1
+    assert torch.equal(summed(ALONE)[1], before)
+    assert torch.equal(averaged(ALONE)[0], torch.zeros(3))
+
+
+@pytest.mark.slow
+def test_one_leads_and_all_agree_on_what_it_says(processes: Processes) -> None:
+    size = processes.size
+    assert processes.run(of_rank) == [(rank, size, rank == 0) for rank in range(size)]
+    assert processes.run(agreed) == [[0, "from 0", None, (1.5, [2])]] * size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("total", [3, 4, 7, 64])
+def test_parts_of_any_length_are_joined_by_rank(processes: Processes, total: int) -> None:
+    expected = torch.arange(3.0 * total).view(total, 3) * 2
+    answers = processes.run(joined, total)
+    for rank, (gathered, own, ranks) in enumerate(answers):
+        assert torch.equal(gathered, expected)
+        assert not gathered.requires_grad
+        assert torch.equal(own, expected[Group(rank, processes.size).share(total)])
+        assert ranks.tolist() == list(range(processes.size))
+
+
+@pytest.mark.slow
+def test_gradients_are_summed_and_statistics_averaged_in_place(processes: Processes) -> None:
+    size = processes.size
+    ranks = sum(range(size))
+    for gradients in processes.run(summed):
+        for i, gradient in enumerate(gradients):
+            own = torch.arange(float(gradient.numel())).view(gradient.shape)
+            assert torch.equal(gradient, size * (own + i) + 100 * ranks)
+    for one, other in processes.run(averaged):
+        torch.testing.assert_close(one, torch.full((3,), ranks / size))
+        torch.testing.assert_close(other, torch.full((2, 2), 10 * ranks / size))
+
+
+@pytest.mark.slow
+def test_a_process_that_goes_is_an_error_that_another_run_may_mend() -> None:
+    with Processes(2) as processes:
+        processes.send(left_alone)
+        ok, error = processes.answer(0)
+    assert ok, error
+    assert isinstance(error, ConnectionError)
+    assert re.fullmatch(r"a process that trained the trial with this one has gone: .+", str(error))
+    assert "\n" not in str(error)
+    assert classify(error) is FailureKind.INFRASTRUCTURE
