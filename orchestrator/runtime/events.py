@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -115,4 +116,5 @@ def _cause(trial: Any) -> str:
         return "no cause was reported"
     if "worker process has died" in lines[-1]:
         return "its worker process died (killed, out of memory, or crashed)"
-    return lines[-1][:300]
+    # An error of ours is all that a user needs to read; others come with their class.
+    return re.sub(r"^orchestrator\.[\w.]+: ", "", lines[-1])[:300]
