@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 
-def idle_plan(trials: int, folder: str) -> tuple[Plan, Store]:
+def idle_plan(trials: int, folder: str, workers: int = 1) -> tuple[Plan, Store]:
     """A plan of trials of one step on two images with the smallest networks; all results are written as ever."""
     raw = {
-        "name": f"idle_{trials}",
+        "name": f"idle_{trials}_{workers}",
         "data": {"name": "digits", "max_images": 2},
         "model": {"kind": "dcgan", "latent_dim": 1, "width": 1},
         "objective": {"kind": "non_saturating"},
         "training": {"epochs": 1, "batch_size": 2},
         "grid": {"training.seed": list(range(trials))},
+        "resources": {"workers": workers},
         "storage": folder,
     }
     job = make_job(raw, "benchmark")

@@ -1,0 +1,89 @@
+"""A Ray of several nodes on this machine, whose nodes and processes can be taken away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from ray.cluster_utils import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WORKERS = ("RayTrainWorker", "TrialWorker", "ResourceTrainable")
+"""What Ray calls the processes that train: those of a gang, and Tune's own."""
+
+
+class Nodes:
+    """A head that trains nothing, and ``count`` nodes of one processor each: a gang always spans several."""
+
+    def __init__(self, count: int) -> None:
+        # The dashboard takes the next port that is free.
+        head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": None}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(count)]
+        self.cluster.wait_for_nodes()
+
+    def close(self) -> None:
+        """End every process of the cluster."""
+        self.cluster.shutdown()
+
+    def refill(self, count: int) -> None:
+        """Bring the cluster back to so many nodes that take work."""
+        while len(self.nodes) < count:
+            self.nodes.append(self.cluster.add_node(num_cpus=1))
+
+    def training(self) -> list[tuple[Any, int]]:
+        """Each node that trains, with the process that does."""
+        return [(node, pid) for node in self.nodes for pid in training_processes(node)]
+
+    def kill(self, node: Any) -> None:
+        """Take a node away without a word."""
+        self.nodes.remove(node)
+        self.cluster.remove_node(node, allow_graceful=False)
+
+    def drain(self, node: Any, deadline_s: int) -> None:
+        """Tell Ray that a node will be preempted, as a cloud's notice does."""
+        self.nodes.remove(node)
+        command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", self.cluster.address]
+        command += ["--node-id", node.node_id, "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+        subprocess.run([*command, "--deadline-remaining-seconds", str(deadline_s)], check=True, capture_output=True)
+
+
+def training_processes(node: Any) -> list[int]:
+    """Process ids of the workers that train on a node."""
+    (raylet,) = (info.process.pid for info in node.all_processes["raylet"])
+    return [child.pid for child in _children(raylet) if any(name in _command(child) for name in WORKERS)]
+
+
+def _children(pid: int) -> Iterator[psutil.Process]:
+    try:
+        yield from psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+
+
+def kill_process(pid: int) -> None:
+    """Kill -9, as the kernel does where memory runs out."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def wait_until(true: Callable[[], Any], what: str, timeout_s: float = 90) -> Any:
+    """The first true answer; fails the test, saying what did not happen, when time is up."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := true()):
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.1)
+    return answer
