@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _FEW = 16384
-"""Numbers that gloo's gathering, of one round, brings to all in half the time that its summing takes, of two."""
+"""Numbers that ``stack`` brings to all processes faster than gloo sums them up."""
 
 
 class Group:
@@ -54,13 +54,27 @@ class Group:
 
     def stack(self, tensor: Tensor) -> Tensor:
         """Every process's tensor, all of one shape, as the rows of one by rank. No gradient goes back through it."""
-        rows = [torch.empty_like(tensor) for _ in range(self.size)]
-        if self.size == 1:
-            rows[0].copy_(tensor.detach())
+        tensor = tensor.detach()
+        rows = tensor.new_empty(self.size, *tensor.shape)
+        with _told_as_lost():
+            if self.size == 1 or tensor.device.type == "cpu":
+                self._stack_at_leader(tensor.contiguous(), rows)
+            else:
+                distributed.all_gather(list(rows), tensor.contiguous())
+        return rows
+
+    def _stack_at_leader(self, tensor: Tensor, rows: Tensor) -> None:
+        """Over gloo the way by the leader and back takes a third of the time of its own all_gather."""
+        if self.leads:
+            rows[0].copy_(tensor)
+            for rank in range(1, self.size):
+                distributed.recv(rows[rank], rank)
+            for sent in [distributed.isend(rows, rank) for rank in range(1, self.size)]:
+                assert sent is not None
+                sent.wait()
         else:
-            with _told_as_lost():
-                distributed.all_gather(rows, tensor.detach().contiguous())
-        return torch.stack(rows)
+            distributed.send(tensor, 0)
+            distributed.recv(rows, 0)
 
     def gather(self, part: Tensor, total: int) -> Tensor:
         """The parts of all processes joined along the first dimension, which then has ``total`` entries.

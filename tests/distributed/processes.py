@@ -64,8 +64,8 @@ class Processes:
         for pipe in self.pipes:
             pipe.close()
         for member in self.members:
-            member.join(5)
             member.kill()
+            member.join()
         self.folder.cleanup()
 
 

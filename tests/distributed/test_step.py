@@ -1,0 +1,172 @@
+"""A step of one process against the same step of several: the batch is global, whatever the objective."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from orchestrator.distributed.group import ALONE, Group
+from orchestrator.training.gan import Gan
+from tests.distributed.trials import KINDS, OBJECTIVES, Relativistic, doubles, make_gan, trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from orchestrator.training.settings import TrialSettings
+    from tests.distributed.processes import Processes
+
+RELATIVISTIC = Relativistic.kind
+EVERY = [*KINDS, RELATIVISTIC]
+
+
+class LossOfEachProcess(Gan):
+    """What is wrong: the mean over processes of the gradients of each one's own loss."""
+
+    def _backward(
+        self, judge: Callable[[int], tuple[Tensor, ...]], objective: Any, parameters: list[nn.Parameter]
+    ) -> Any:
+        scores = judge(0)
+        loss = objective(*scores)
+        gradients = torch.autograd.grad(loss, scores, retain_graph=True, materialize_grads=True)
+        (loss / self.group.size).backward()
+        self.group.sum_gradients(parameters)
+        return loss.detach(), tuple(s.detach() for s in scores), gradients
+
+
+def settings_of(kind: str, **settings: Any) -> tuple[TrialSettings, Any]:
+    objective = Relativistic() if kind == RELATIVISTIC else OBJECTIVES.validate_python({"kind": kind})
+    return trial("saturating" if kind == RELATIVISTIC else kind, **settings), objective
+
+
+def gradients(group: Group, kind: str, batch_norm: str, accumulate: int = 1, of: type[Gan] = Gan) -> list[list[Tensor]]:
+    """Gradients of G and of D in the first step."""
+    settings, objective = settings_of(kind, model={"batch_norm": batch_norm}, accumulate=accumulate)
+    with doubles():
+        gan = make_gan(group, settings, of, objective)
+        for parameters in (gan.g_parameters, gan.d_parameters):
+            with torch.no_grad():
+                for parameter in parameters:
+                    parameter.mul_(10)  # scores far from zero, where the objectives bend
+        gan.step()
+        return [[p.grad.clone() for p in parameters] for parameters in (gan.g_parameters, gan.d_parameters)]
+
+
+def furthest(one: list[Tensor], other: list[Tensor]) -> float:
+    return max((a - b).abs().max().item() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_norm", ["none", "synchronized"])
+@pytest.mark.parametrize("kind", EVERY)
+def test_gradients_are_those_of_one_process(two: Processes, kind: str, batch_norm: str) -> None:
+    """The batch of two processes' halves against the same batch on one, for every objective there is."""
+    expected = gradients(ALONE, kind, batch_norm)
+    answers = two.run(gradients, kind, batch_norm)
+    differences = [max(furthest(a[network], expected[network]) for a in answers) for network in (0, 1)]
+    sizes = [max(g.abs().max().item() for g in of_network) for of_network in expected]
+    shown = f"{kind:26} {batch_norm:13} G: {differences[0]:.1e} of {sizes[0]:.1e}"
+    print(f"\n{shown}   D: {differences[1]:.1e} of {sizes[1]:.1e}", end="")
+    assert max(differences) < 1e-6
+    assert max(differences) < 1e-9 * min(sizes)
+
+
+@pytest.mark.slow
+def test_the_property_sees_a_loss_of_each_process(two: Processes) -> None:
+    """Which equals that of the whole batch where the loss is a mean over images, and only there."""
+    for kind in EVERY:
+        expected = gradients(ALONE, kind, "none")
+        answers = two.run(gradients, kind, "none", 1, LossOfEachProcess)
+        for network, size in enumerate(max(g.abs().max() for g in of_network) for of_network in expected):
+            difference = furthest(answers[0][network], expected[network])
+            assert (difference < 1e-6) == (kind != RELATIVISTIC), (kind, difference)
+            assert difference > 1e-2 * size or kind != RELATIVISTIC
+
+
+@pytest.mark.slow
+def test_the_property_sees_batch_norm_over_each_process(two: Processes) -> None:
+    expected = gradients(ALONE, "non_saturating", "synchronized")
+    for network, of_network in enumerate(two.run(gradients, "non_saturating", "per_device")[0]):
+        assert furthest(of_network, expected[network]) > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", EVERY)
+def test_parts_on_several_processes_add_up_as_well(three: Processes, kind: str) -> None:
+    expected = gradients(ALONE, kind, "none")
+    for answer in three.run(gradients, kind, "none", 2):
+        assert max(furthest(a, b) for a, b in zip(answer, expected, strict=True)) < 1e-6
+
+
+def steps(group: Group, settings: TrialSettings, count: int, *, double: bool) -> tuple[Tensor, dict[str, Any]]:
+    """Signals of so many steps, and the state after them."""
+    with doubles(wanted=double):
+        gan = make_gan(group, settings)
+        signals = torch.stack([gan.step() for _ in range(count)])
+        gan.join_statistics()
+        return signals, gan.state_dict()
+
+
+def networks(state: dict[str, Any]) -> dict[str, Tensor]:
+    return {f"{name}.{key}": v for name in ("generator", "discriminator") for key, v in state[name].items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "training"),
+    [
+        ({}, {}),
+        ({}, {"d_steps": 2, "g_steps": 3}),
+        ({"batch_norm": "none"}, {"accumulate": 2}),
+        ({"kind": "small_dcgan"}, {}),
+    ],
+    ids=["dcgan", "another rhythm", "accumulated", "small_dcgan"],
+)
+def test_training_comes_to_the_same_numbers(
+    processes: Processes, model: dict[str, Any], training: dict[str, Any]
+) -> None:
+    """Signals of three steps, weights, statistics, optimizers, random numbers; bitwise alike on all processes."""
+    settings = trial(model=model, **training)
+    signals, state = steps(ALONE, settings, 3, double=True)
+    answers = processes.run(in_doubles, settings)
+    for answer in answers:
+        torch.testing.assert_close(answer[0], signals, rtol=1e-8, atol=1e-11)
+        for name, value in networks(answer[1]).items():
+            torch.testing.assert_close(value, networks(state)[name], rtol=1e-7, atol=1e-9, msg=name)
+            assert torch.equal(value, networks(answers[0][1])[name]), name
+        assert torch.equal(answer[1]["latents"], state["latents"])
+        assert torch.equal(answer[1]["batches"]["generator"], state["batches"]["generator"])
+
+
+def in_doubles(group: Group, settings: TrialSettings) -> tuple[Tensor, dict[str, Any]]:
+    return steps(group, settings, 3, double=True)
+
+
+def in_singles(group: Group, settings: TrialSettings) -> tuple[Tensor, dict[str, Any]]:
+    return steps(group, settings, 3, double=False)
+
+
+@pytest.mark.slow
+def test_in_single_precision_it_does_so_to_single_precision(processes: Processes) -> None:
+    settings = trial(model={"width": 8}, d_steps=2)
+    signals, state = steps(ALONE, settings, 3, double=False)
+    for answer in processes.run(in_singles, settings):
+        torch.testing.assert_close(answer[0], signals, rtol=1e-3, atol=1e-5)
+        for name, value in networks(answer[1]).items():
+            torch.testing.assert_close(value, networks(state)[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.slow
+def test_over_each_device_alone_they_are_others(two: Processes) -> None:
+    """And the running statistics, once joined, are the same on both."""
+    settings = trial(model={"batch_norm": "per_device"})
+    signals, _ = steps(ALONE, settings, 3, double=True)
+    one, other = two.run(in_doubles, settings)
+    assert not torch.allclose(one[0], signals, rtol=1e-3)
+    assert torch.equal(one[0], other[0])
+    for name, value in networks(one[1]).items():
+        assert torch.equal(value, networks(other[1])[name]), name
