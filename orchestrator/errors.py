@@ -9,6 +9,7 @@
     │   └── StorageUnavailable    storage that did not answer; trying again may help
     ├── CheckpointError           a checkpoint that is damaged or of other settings
     ├── QueryError                SQL that the results cannot answer
+    ├── ClusterError              a Ray cluster that does not answer, refuses, or cannot run the job
     └── NonFiniteLossError        training left the range of numbers at a step
 
 The command line prints the message and nothing else. An error that is not an OrchError is a defect of ours.
@@ -64,6 +65,10 @@ class CheckpointError(OrchError):
 
 class QueryError(OrchError):
     """SQL that the results cannot answer."""
+
+
+class ClusterError(OrchError):
+    """A Ray cluster that does not answer, refuses, or cannot run the job."""
 
 
 class NonFiniteLossError(OrchError):

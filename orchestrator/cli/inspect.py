@@ -21,7 +21,8 @@ _ROWS = 50
 def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> None:
     """Say how a job is getting on: trials ended, running, still to run. Works during a run and after it.
 
-    Examples: `orch status quickstart` · `orch status quickstart --json`
+    Examples: `orch status quickstart` · `orch status quickstart --json` ·
+    `orch status my_sweep --storage s3://bucket/studies`
     """
     from orchestrator.plan.files import read_job, read_state, to_json
     from orchestrator.plan.status import job_status
@@ -32,6 +33,8 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
         typer.echo(to_json(state.as_json()))
         return
     out.print(f"{state.name}: {state.describe()}")
+    if where := state.where():
+        out.print(f"cluster {one_line(where)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("trial", "settings", "state", "progress", "note"):
         table.add_column(heading, overflow="fold", no_wrap=heading in ("trial", "state"))
@@ -42,7 +45,8 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     if len(state.trials) > _ROWS:
         out.print(f"... and {len(state.trials) - _ROWS} more (--json lists them all)")
     if state.updated_s is not None:
-        out.print(f"last sign of life {duration(state.updated_s)} ago")
+        how = f", {state.run.state}" if state.run and state.run.state != "running" else ""
+        out.print(f"last sign of life {duration(state.updated_s)} ago{one_line(how)}")
 
 
 def results(

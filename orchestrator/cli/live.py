@@ -17,7 +17,7 @@ from orchestrator.plan.plan import CellState
 from orchestrator.plan.status import label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.events import Event, Watcher
@@ -36,7 +36,7 @@ def display(plan: Plan) -> Iterator[Watcher]:
     """The watcher that shows the sweep of a plan, for as long as the context is open."""
     sweep = _Sweep(plan)
     if not err.is_terminal:
-        yield _Lines(sweep)
+        yield Lines(plan, lambda line: err.print(Text(line), soft_wrap=True))
         return
     with Live(get_renderable=sweep.table, console=err, refresh_per_second=4, transient=True):
         yield sweep
@@ -109,31 +109,37 @@ class _Sweep:
         return Group(table, *starting, *failures[-5:], whole)
 
 
-class _Lines:
-    """Plain lines: one for every trial that ends, and one now and then in between."""
+class Lines:
+    """Plain lines: one for every trial that ends, and one now and then in between.
 
-    def __init__(self, sweep: _Sweep) -> None:
-        self.sweep, self.last = sweep, time.monotonic()
+    ``starts`` adds one for every trial that starts.
+    """
+
+    def __init__(self, plan: Plan, say: Callable[[str], None], *, starts: bool = False) -> None:
+        self.sweep, self.last = _Sweep(plan), time.monotonic()
+        self.say, self.starts = say, starts
 
     def update(self, event: Event) -> None:
-        """Print the end of a trial."""
+        """Say that a trial has ended, or started."""
+        begins = event.trial.id not in self.sweep.running
         self.sweep.update(event)
+        name = f"{event.trial.id[:8]} {event.ended or 'started'}  {self.sweep.changes[event.trial.id]}"
         if event.ended is None:
+            if begins and self.starts:
+                self._say(name)
             return
         figures = "  ".join(f"{text} {_figure(event.measures.get(name))}" for name, text in _MEASURES.items())
-        detail = event.error if event.error else figures
-        settings = self.sweep.changes[event.trial.id]
-        self._print(f"{event.trial.id[:8]} {event.ended}  {settings}  {detail}")
-        self._print(self.sweep.summary().plain)
+        self._say(f"{name}  {event.error or figures}")
+        self._say(self.sweep.summary().plain)
 
     def tick(self) -> None:
-        """Print where the sweep stands when nothing has been said for a while."""
+        """Say where the sweep stands when nothing has been said for a while."""
         if time.monotonic() - self.last >= _LINES_EVERY_S:
-            self._print(f"{self.sweep.done:.0%} done, {self.sweep.summary().plain}")
+            self._say(f"{self.sweep.done:.0%} done, {self.sweep.summary().plain}")
 
-    def _print(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         self.last = time.monotonic()
-        err.print(Text(text), soft_wrap=True)
+        self.say(text)
 
 
 def _figure(value: Any) -> str:

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import doctor, inspect, run
+from orchestrator.cli import control, doctor, inspect, run
 from orchestrator.cli.console import complain
 from orchestrator.errors import OrchError
 
@@ -37,6 +37,8 @@ for command in (
     run.submit,
     run.resume,
     inspect.status,
+    control.logs,
+    control.cancel,
     inspect.results,
     inspect.report,
     doctor.doctor,

@@ -21,6 +21,10 @@ Storage = Annotated[
     str | None,
     typer.Option("--storage", metavar="URI", help="Where results are: a folder or s3://bucket/prefix."),
 ]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", metavar="URL", help="A Ray cluster: its dashboard's URL, or auto on a node of it."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
 
 

@@ -1,4 +1,4 @@
-"""The two small files beside a job's results: what was asked for, and how the run is getting on."""
+"""The small files beside a job's results: what was asked for, how the run is getting on, whether it is to stop."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 JOB_KEY = "job.yaml"
 _STATE_KEY = "run.json"
+_CANCEL_KEY = "cancel.json"
 STALE_S = 60.0
 """A run that has not written its state for so long is no longer running."""
 
@@ -44,11 +45,21 @@ def read_job(store: Store) -> Job:
     return make_job(raw, source)
 
 
+@dataclass(frozen=True)
+class Nodes:
+    """Numbers of a cluster's nodes: those asked for (the present included), those present, those with nothing to do."""
+
+    wanted: int
+    present: int
+    idle: int
+
+
 @dataclass
 class RunState:
     """How a run is getting on: written by its driver every few seconds, read by ``orch status``."""
 
     state: str
+    """``running``, then how it ended: ``done``, ``interrupted`` or ``cancelled``."""
     started_at: float
     updated_at: float
     to_run: int
@@ -56,11 +67,21 @@ class RunState:
     failed: int = 0
     running: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Steps done and steps in all of each trial that is training, by trial id."""
+    address: str | None = None
+    """The cluster the run is on; None for the machine of the driver."""
+    submission_id: str | None = None
+    """What Ray Jobs calls the run; None where it was not handed over."""
+    nodes: Nodes | None = None
 
     @property
     def alive(self) -> bool:
         """Whether the driver is still at work, as far as its last sign of life tells."""
-        return self.state == "running" and time.time() - self.updated_at < STALE_S
+        return self.state == "running" and not self.silent
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has been heard of the run for long, ended or not."""
+        return time.time() - self.updated_at >= STALE_S
 
 
 def write_state(store: Store, state: RunState) -> None:
@@ -79,6 +100,29 @@ def read_state(store: Store) -> RunState | None:
     except ValidationError as error:
         raise StorageError(f"{store.uri}/{_STATE_KEY}: damaged; delete it") from error
     return state
+
+
+def ask_to_cancel(store: Store, run: RunState) -> None:
+    """Leave word for the driver of this run; any other run passes over it."""
+    store.write(_CANCEL_KEY, json.dumps({"run": run.started_at}).encode())
+
+
+def asked_to_cancel(store: Store, run: RunState) -> bool:
+    """Whether word was left for this run. Its start is its name, so that no two clocks are compared."""
+    try:
+        data = store.read(_CANCEL_KEY)
+    except NotFoundError:
+        return False
+    try:
+        word = json.loads(data)
+    except ValueError:
+        return False
+    return isinstance(word, dict) and word.get("run") == run.started_at
+
+
+def forget_cancel(store: Store) -> None:
+    """Remove the word, once it is obeyed or of no use any more."""
+    store.delete(_CANCEL_KEY)
 
 
 def to_json(value: Any) -> str:

@@ -37,12 +37,23 @@ class JobState:
     running: bool
     updated_s: float | None
     trials: tuple[TrialState, ...]
+    run: RunState | None = None
+    """What the last run wrote of itself."""
 
     def describe(self) -> str:
         """One line: ``running; 4 finished, 2 waiting``."""
         counts = Counter(trial.state for trial in self.trials)
         states = ", ".join(f"{number} {state}" for state, number in counts.most_common())
         return f"{'running' if self.running else 'not running'}; {states}"
+
+    def where(self) -> str | None:
+        """One line on the cluster of the last run, with its nodes while it lasts; None for a run on one machine."""
+        if self.run is None or self.run.address is None:
+            return None
+        parts = [self.run.address, self.run.submission_id or ""]
+        if self.running and (nodes := self.run.nodes):
+            parts.append(f"nodes: {nodes.wanted} wanted, {nodes.present} present, {nodes.idle} idle")
+        return ", ".join(part for part in parts if part)
 
     def as_json(self) -> dict[str, Any]:
         """The same for a script."""
@@ -51,6 +62,10 @@ class JobState:
             "job": self.name,
             "running": self.running,
             "updated_s": self.updated_s,
+            "run": self.run and self.run.state,
+            "address": self.run and self.run.address,
+            "submission_id": self.run and self.run.submission_id,
+            "nodes": asdict(self.run.nodes) if self.run and self.run.nodes and self.running else None,
             "counts": dict(counts),
             "trials": [asdict(trial) for trial in self.trials],
         }
@@ -73,7 +88,7 @@ def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
             state = "interrupted" if step else "waiting"
         trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error))
     updated = time.time() - run.updated_at if run else None
-    return JobState(job.header.name, alive, updated, tuple(trials))
+    return JobState(job.header.name, alive, updated, tuple(trials), run)
 
 
 def label(changes: dict[str, Any]) -> str:

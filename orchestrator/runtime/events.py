@@ -56,6 +56,10 @@ class Reporter(tune.Callback):  # type: ignore[misc]
         self.error: OrchError | None = None
         """Why the driver itself could not go on; Tune would bury it in a traceback of its own."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune stores its callbacks as files, from which we never go on; what watches a sweep cannot be stored."""
+        return {}
+
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Give every watcher its turn."""
         for watcher in self.watchers:

@@ -1,16 +1,21 @@
-"""Writes how a sweep is getting on into storage, so that anybody who can read it can follow."""
+"""Writes how a sweep is getting on into storage, and reads from there whether it is to stop."""
 
 from __future__ import annotations
 
-import contextlib
+import copy
+import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import StorageUnavailable
-from orchestrator.plan.files import RunState, write_state
+from orchestrator.errors import StorageError
+from orchestrator.plan.files import Nodes, RunState, asked_to_cancel, forget_cancel, write_state
 from orchestrator.plan.ledger import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.plan.log import RunLog
     from orchestrator.runtime.events import Event
     from orchestrator.store.location import Store
 
@@ -18,35 +23,74 @@ _EVERY_S = 5.0
 
 
 class Heartbeat:
-    """A watcher that keeps ``run.json`` fresh; a context whose end writes the last state."""
+    """A watcher that keeps ``run.json`` and ``run.log`` fresh, for as long as its context is open.
 
-    def __init__(self, store: Store, to_run: int) -> None:
+    A thread of its own does it: storage that is slow or down for a while holds up no trial. Who has left word that
+    the run is to stop, with ``orch cancel``, is obeyed as Ctrl-C is: every trial keeps its last state.
+    """
+
+    def __init__(self, store: Store, log: RunLog, to_run: int) -> None:
         now = time.time()
-        self.store = store
+        self.store, self.log = store, log
         self.state = RunState("running", now, now, to_run)
+        self.cancelled = False
+        self._count_nodes: Callable[[], Nodes | None] = lambda: None
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def on_cluster(self, address: str, submission_id: str | None, count_nodes: Callable[[], Nodes | None]) -> None:
+        """Tell where the run is, if not on this machine alone, and how many nodes there are each time it is counted."""
+        self.state.address, self.state.submission_id = address, submission_id
+        self._count_nodes = count_nodes
+
+    @property
+    def how_stopped(self) -> str:
+        """The word for a run that did not come to its end."""
+        return "cancelled" if self.cancelled else "interrupted"
 
     def __enter__(self) -> Heartbeat:
+        forget_cancel(self.store)
         write_state(self.store, self.state)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
         done = self.state.ended >= self.state.to_run
-        self.state.state, self.state.running = ("done" if done else "interrupted"), {}
-        self.state.updated_at = time.time()
+        self.state.state = "done" if done else self.how_stopped
+        self.state.running, self.state.updated_at = {}, time.time()
         write_state(self.store, self.state)
+        if self.cancelled:
+            forget_cancel(self.store)
 
     def update(self, event: Event) -> None:
         """Note where the trial stands."""
-        if event.ended is None:
-            self.state.running[event.trial.id] = (event.step, event.total_steps)
-            return
-        self.state.running.pop(event.trial.id, None)
-        self.state.ended += 1
-        self.state.failed += event.ended is Status.FAILED
+        with self._lock:
+            if event.ended is None:
+                self.state.running[event.trial.id] = (event.step, event.total_steps)
+                return
+            self.state.running.pop(event.trial.id, None)
+            self.state.ended += 1
+            self.state.failed += event.ended is Status.FAILED
 
     def tick(self) -> None:
-        """Write every few seconds. A write that fails is made up by the next: the trials do not depend on it."""
-        if time.time() - self.state.updated_at >= _EVERY_S:
+        """The thread has a clock of its own."""
+
+    def _beat(self) -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        while not self._over.wait(_EVERY_S):
+            self.state.nodes = self._count_nodes() or self.state.nodes
             self.state.updated_at = time.time()
-            with contextlib.suppress(StorageUnavailable):
-                write_state(self.store, self.state)
+            with self._lock:
+                state = copy.deepcopy(self.state)
+            try:
+                write_state(self.store, state)
+                self.log.write()
+                if not self.cancelled and asked_to_cancel(self.store, self.state):
+                    self.cancelled = True
+                    signal.pthread_kill(main, signal.SIGINT)
+            except StorageError as error:  # made up for by the next beat: no trial depends on it
+                self.log.say(f"note: {error}")

@@ -1,0 +1,157 @@
+"""logs and cancel: a run followed and stopped through its storage, from wherever that can be reached."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from orchestrator.cli.console import duration, err, out
+from orchestrator.cli.handover import connect
+from orchestrator.cli.options import Address, JobName, Storage, find_job
+from orchestrator.errors import ClusterError, NotFoundError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator.plan.files import RunState
+    from orchestrator.plan.log import Said
+    from orchestrator.store.location import Store
+
+_LOOK_S = 2.0
+_BEGIN_S = 120.0
+"""How long a run that was handed over may take to begin."""
+_OBEY_S = 90.0
+"""How long a driver may take to hear that it is cancelled, and to have every trial store its state."""
+
+
+def logs(
+    job: JobName,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    lines: Annotated[int | None, typer.Option("--lines", metavar="N", min=0, help="Only the last N lines.")] = None,
+    storage: Storage = None,
+    address: Address = None,
+) -> None:
+    """Print what the last run of a job has said; works from anywhere, during the run and after it.
+
+    With --address it is Ray's own copy, for a run that came to nothing before it reached storage.
+
+    Examples: `orch logs quickstart -f` · `orch logs my_sweep --storage s3://bucket/studies --lines 20` ·
+    `orch logs my_sweep --address http://head:8265`
+    """
+    from orchestrator.plan.log import read_log
+
+    store = find_job(job, storage)
+    if address is not None:
+        _remote_logs(store, address, follow, lines)
+        return
+    said = read_log(store)
+    if not said.lines and not follow:
+        raise NotFoundError(f"{store.uri}: no log; 'orch submit' makes one, --storage looks elsewhere")
+    _print(_last(said.lines, lines))
+    if follow:
+        _follow(store, said)
+
+
+def _follow(store: Store, said: Said) -> None:
+    """Print what is added to a log from now on, until the run has ended."""
+    from orchestrator.plan.files import read_state
+    from orchestrator.plan.log import read_log
+
+    began = time.monotonic()
+    while not said.ended:
+        state = read_state(store)
+        if state is None and not said.lines and time.monotonic() - began > _BEGIN_S:
+            raise NotFoundError(f"{store.uri}: no run has begun in {_BEGIN_S:.0f} s; --address shows Ray's own log")
+        if state is not None and state.silent:
+            ago = duration(time.time() - state.updated_at)
+            raise StorageError(f"{store.uri}: no sign of life for {ago}; 'orch resume' goes on, once the run is gone")
+        time.sleep(_LOOK_S)
+        newer = read_log(store)
+        _print(newer.since(said))
+        said = newer
+
+
+def _remote_logs(store: Store, address: str, follow: bool, lines: int | None) -> None:
+    name = _name(store)
+    cluster = connect(address)
+    submission = cluster.newest(name)
+    if submission is None:
+        raise ClusterError(f"{cluster.address}: no job called {name} was handed to this cluster since it started")
+    if follow and lines is None:
+        _print(cluster.follow(submission))
+        return
+    said = cluster.log(submission)
+    _print(_last(said, lines))
+    if follow:
+        _print(line for number, line in enumerate(cluster.follow(submission)) if number >= len(said))
+
+
+def cancel(job: JobName, storage: Storage = None, address: Address = None) -> None:
+    """Stop the run of a job, as Ctrl-C would: every trial keeps its last state, and `orch resume` goes on.
+
+    It is asked through storage, from anywhere. With --address, a run that storage does not know of is stopped too.
+
+    Examples: `orch cancel quickstart` · `orch cancel my_sweep --storage s3://bucket/studies` ·
+    `orch cancel my_sweep --storage s3://bucket/studies --address http://head:8265`
+    """
+    from orchestrator.plan.files import ask_to_cancel, read_state
+
+    store = find_job(job, storage)
+    state = read_state(store)
+    if state is not None and state.alive:
+        ask_to_cancel(store, state)
+        err.print(f"asked the run of {_name(store)} to stop", soft_wrap=True)
+        _await_end(store, state)
+    elif address is not None:
+        _stop(_name(store), address)
+    else:
+        seen = "" if state is None else f": {state.state}, last sign of life {duration(time.time() - state.updated_at)}"
+        raise StorageError(f"{store.uri}: no run is at work on it{seen and seen + ' ago'}")
+
+
+def _await_end(store: Store, run: RunState) -> None:
+    from orchestrator.plan.files import read_state
+
+    began = time.monotonic()
+    while time.monotonic() - began < _OBEY_S:
+        state = read_state(store)
+        if state is None or state.started_at != run.started_at:
+            out.print("that run has given way to another")
+            return
+        if state.state != "running":
+            early = "" if state.state == "cancelled" else ", before it could be cancelled"
+            out.print(f"{state.state}{early}: {state.ended} of {state.to_run} trials had ended", soft_wrap=True)
+            return
+        time.sleep(_LOOK_S)
+    raise ClusterError(f"{store.uri}: the run has not stopped in {_OBEY_S:.0f} s; it will as soon as it hears of it")
+
+
+def _stop(name: str, address: str) -> None:
+    cluster = connect(address)
+    submission = cluster.newest(name)
+    if submission is None or cluster.ended(submission):
+        raise ClusterError(f"{cluster.address}: no run of {name} is at work there")
+    cluster.stop(submission)
+    began = time.monotonic()
+    while not cluster.ended(submission):
+        if time.monotonic() - began > _OBEY_S:
+            raise ClusterError(f"{submission} has not stopped in {_OBEY_S:.0f} s; Ray will end it")
+        time.sleep(_LOOK_S)
+    out.print(f"{submission} stopped", soft_wrap=True)
+
+
+def _name(store: Store) -> str:
+    return store.uri.rpartition("/")[2]
+
+
+def _last(lines: Iterable[str], number: int | None) -> list[str]:
+    found = list(lines)
+    return found if number is None else found[len(found) - min(number, len(found)) :]
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        out.print(Text(line), soft_wrap=True)

@@ -1,0 +1,168 @@
+"""One run of a job from its plan to its report: on this machine, or on the cluster that this machine is a node of."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from orchestrator.cli.console import duration, err, out
+from orchestrator.errors import DataError, OrchError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.plan.log import RunLog
+    from orchestrator.plan.placement import Cluster
+    from orchestrator.plan.plan import Plan
+    from orchestrator.spec.job import Job
+    from orchestrator.store.location import Store
+
+
+@contextlib.contextmanager
+def machines(*, joined: bool) -> Iterator[Cluster]:
+    """What a run may take: this machine, or the whole of the cluster, which is joined for the time of the context."""
+    if not joined:
+        from orchestrator.plan.placement import this_machine
+
+        yield this_machine()
+        return
+    from orchestrator.runtime.cluster import cluster_now, joined_ray
+
+    with joined_ray():
+        yield cluster_now()
+
+
+def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool) -> Plan:
+    """What is to be done with each trial, from what storage holds of them."""
+    from orchestrator.plan.ledger import read_ledger
+    from orchestrator.plan.plan import make_plan
+
+    checkpointed = {key.rpartition("/")[2].removesuffix(".pt") for key in store.keys("checkpoints")}
+    return make_plan(job, read_ledger(store), checkpointed, cluster, store.uri, retry_failed)
+
+
+def drive(job: Job, store: Store, retry_failed: bool, *, joined: bool) -> None:
+    """Run the new cells, write the report, say what came of it; leaves with the exit code."""
+    from orchestrator.plan.log import RunLog
+
+    with machines(joined=joined) as cluster:
+        plan = plan_job(job, store, cluster, retry_failed)
+        if plan.problem:
+            raise DataError(plan.problem)
+        store.check()
+        log = RunLog(store)
+        with _kept(log):
+            if joined:
+                from orchestrator.runtime.cluster import check_storage
+
+                check_storage(store)
+            _drive(plan, store, log, cluster, joined=joined)
+
+
+def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> None:
+    from orchestrator.cli.tables import plan_line
+    from orchestrator.plan.files import read_state, write_job
+    from orchestrator.plan.plan import CellState
+    from orchestrator.report.page import write_report
+
+    _say(log, plan_line(plan).plain)
+    before = read_state(store)
+    if before is not None and before.alive:
+        seen = duration(time.time() - before.updated_at)
+        _say(log, f"note: another run of this job showed life {seen} ago; two at once train the same trials twice")
+    write_job(store, plan.job)
+    failed, stopped = len(plan.having(CellState.FAILED)), None
+    if plan.having(CellState.NEW):
+        failed_now, stopped = _sweep(plan, store, log, cluster, joined=joined)
+        failed += failed_now
+    if stopped is not None:
+        _say(log, f"{stopped}; every trial keeps its last state, go on with: {_again(plan.job, store)}")
+    if stopped is not None and not store.keys("metrics"):
+        raise typer.Exit(130)
+    with err.status("writing the report") if err.is_terminal else contextlib.nullcontext():
+        report = write_report(store)
+    for line in (f"results  {store.uri}", f"report   {store.uri}/{report}"):
+        out.print(line, soft_wrap=True)
+        log.say(line)
+    if stopped is not None:
+        raise typer.Exit(130)
+    if failed:
+        name = plan.job.header.name
+        why = shlex.join(["orch", "status", name, "--storage", parent(store, name)])
+        _say(log, f"{count(failed, 'trial')} failed; why: {why}")
+        raise typer.Exit(1)
+
+
+def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> tuple[int, str | None]:
+    """Run the new cells; the number that failed, and the word for how the run was stopped, if it was."""
+    from orchestrator.cli.live import Lines, display
+    from orchestrator.plan.plan import CellState
+    from orchestrator.runtime.cluster import cluster_address, count_nodes, terminated_as_interrupted
+    from orchestrator.runtime.heartbeat import Heartbeat
+    from orchestrator.runtime.local import local_ray
+    from orchestrator.runtime.sweep import run_sweep
+
+    heartbeat = Heartbeat(store, log, len(plan.having(CellState.NEW)))
+    try:
+        with contextlib.ExitStack() as stack:
+            watcher = stack.enter_context(display(plan))
+            if joined:
+                address = os.environ.get("ORCH_ADDRESS") or cluster_address()
+                heartbeat.on_cluster(address, os.environ.get("ORCH_SUBMISSION_ID"), count_nodes)
+            else:
+                stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
+            stack.enter_context(terminated_as_interrupted())
+            stack.enter_context(heartbeat)
+            outcome = run_sweep(plan, store, [watcher, Lines(plan, log.say, starts=True), heartbeat])
+    except KeyboardInterrupt:  # before Tune was there to take it
+        return heartbeat.state.failed, heartbeat.how_stopped
+    return outcome.failed, heartbeat.how_stopped if outcome.interrupted else None
+
+
+@contextlib.contextmanager
+def _kept(log: RunLog) -> Iterator[None]:
+    """Keep the log, and in it the error that ends the run."""
+    try:
+        yield
+    except OrchError as error:
+        log.say(f"error: {error}")
+        raise
+    except Exception as error:
+        if not isinstance(error, typer.Exit):
+            log.say(f"error: {type(error).__name__}: {error}")
+        raise
+    finally:
+        try:
+            log.end()
+        except StorageError as error:  # the run's own error, if there is one, is what counts
+            err.print(f"note: {error}", soft_wrap=True, style=None)
+
+
+def _say(log: RunLog, text: str) -> None:
+    err.print(text, soft_wrap=True)
+    log.say(text)
+
+
+def _again(job: Job, store: Store) -> str:
+    """The command that goes on with the job, from where its user is."""
+    address = os.environ.get("ORCH_ADDRESS")
+    if address is None:
+        return shlex.join(["orch", *sys.argv[1:]])
+    name = job.header.name
+    return shlex.join(["orch", "resume", name, "--storage", parent(store, name), "--address", address])
+
+
+def parent(store: Store, name: str) -> str:
+    """What --storage calls the place in which a job's root lies."""
+    return store.uri.removesuffix(f"/{name}")
+
+
+def count(number: int, noun: str) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

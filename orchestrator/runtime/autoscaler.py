@@ -1,0 +1,106 @@
+"""What a cluster's autoscaler may bring, asked on the head node: Ray itself tells only what is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from orchestrator.plan.placement import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_MOST_NODES = 1000
+"""What stands for "without limit"."""
+_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+def may_come(gcs_address: str) -> list[Machine] | None:
+    """The worker nodes of the cluster at its largest; None where it has no autoscaler that tells.
+
+    Asked in turn: what an autoscaler has reported to Ray; the file that the head's autoscaler was started with; the
+    RayCluster of this pod, which the head of an autoscaling KubeRay cluster may read.
+    """
+    reported = _reported()
+    if reported is not None:
+        return reported
+    config = configured(gcs_address) or _ray_cluster()
+    return None if config is None else largest(config)
+
+
+def _reported() -> list[Machine] | None:
+    """Node groups as a vendor's autoscaler reports them; Ray's own reports none."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    if config is None or not config.node_group_configs:
+        return None
+    groups = [(group.resources, group.max_count) for group in config.node_group_configs]
+    return _machines(groups, _MOST_NODES)
+
+
+def configured(gcs_address: str) -> dict[str, Any] | None:
+    """The file that the autoscaler of this machine's head was started with; None where there is none."""
+    port = gcs_address.rpartition(":")[2]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_text(errors="replace").split("\0")
+        except OSError:  # it has ended, or is none of ours
+            continue
+        options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
+        if options.get("--gcs-address", "").rpartition(":")[2] != port or "--autoscaling-config" not in options:
+            continue
+        path = process / "cwd" / Path(options["--autoscaling-config"]).expanduser()
+        config: dict[str, Any] = yaml.safe_load(path.read_text())
+        return config
+    return None
+
+
+def _ray_cluster() -> dict[str, Any] | None:
+    """The same of a KubeRay cluster, from its RayCluster, with the rights of the head's pod."""
+    name = os.environ.get("RAY_CLUSTER_NAME")
+    if name is None or "KUBERNETES_SERVICE_HOST" not in os.environ or not _NAMESPACE.is_file():
+        return None
+    import requests
+    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+    from ray.autoscaler._private.kuberay.node_provider import KubernetesHttpApiClient
+
+    try:
+        cluster = KubernetesHttpApiClient(_NAMESPACE.read_text().strip()).get(f"rayclusters/{name}")
+    except (OSError, requests.RequestException):  # no autoscaler, and so no right to read it
+        return None
+    if not cluster["spec"].get("enableInTreeAutoscaling"):
+        return None
+    config: dict[str, Any] = _derive_autoscaling_config_from_ray_cr(cluster)
+    return config
+
+
+def largest(config: Mapping[str, Any]) -> list[Machine]:
+    """The worker nodes that a configuration of Ray's autoscaler allows, those with most GPUs first.
+
+    The head is no worker, whatever other nodes are of its type.
+    """
+    from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+
+    read = AutoscalingConfig(dict(config), skip_content_hash=True)
+    head = read.get_head_node_type()
+    types = read.get_node_type_configs() or {}
+    groups = [(kind.resources, kind.max_worker_nodes - (name == head)) for name, kind in types.items()]
+    most = read.get_max_num_worker_nodes()
+    return _machines(groups, _MOST_NODES if most is None else most)
+
+
+def _machines(groups: Iterable[tuple[Mapping[str, float], int]], most: int) -> list[Machine]:
+    """At most so many machines of the groups' resources and counts; a negative number is "without limit"."""
+    found: list[Machine] = []
+    for resources, count in groups:
+        machine = Machine(_amount(resources, "CPU"), _amount(resources, "GPU"))
+        found += [machine] * (_MOST_NODES if count < 0 else min(count, _MOST_NODES))
+    return sorted(found, key=lambda machine: (machine.gpus, machine.cpus), reverse=True)[:most]
+
+
+def _amount(resources: Mapping[str, float], name: str) -> int:
+    return max(0, int(resources[name])) if name in resources else 0
