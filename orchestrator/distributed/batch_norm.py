@@ -38,8 +38,13 @@ def synchronize(network: nn.Module, group: Group, device: torch.device) -> nn.Mo
 
 @contextmanager
 def statistics_held(*networks: nn.Module) -> Iterator[None]:
-    """Forward passes within leave the running statistics as they are."""
-    norms = [m for network in networks for m in network.modules() if isinstance(m, nn.BatchNorm2d | nn.SyncBatchNorm)]
+    """Forward passes within leave the running statistics as they are; may be nested."""
+    norms = [
+        module
+        for network in networks
+        for module in network.modules()
+        if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm) and module.track_running_stats
+    ]
     for norm in norms:
         norm.track_running_stats = False
     try:

@@ -238,6 +238,8 @@ def test_statistics_are_held_within_and_move_after() -> None:
     start = [statistic.clone() for statistic in running_statistics(plain)]
     assert len(start) == 4
     with statistics_held(plain):
+        with statistics_held(plain[2], plain):
+            plain(batch)
         plain(batch)
     assert all(torch.equal(*pair) for pair in zip(running_statistics(plain), start, strict=True))
     plain(batch)

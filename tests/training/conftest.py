@@ -36,11 +36,13 @@ def images() -> Tensor:
 
 @pytest.fixture
 def make_trial() -> MakeTrial:
-    def make(objective: str = "non_saturating", *, width: int = 2, **training: Any) -> TrialSettings:
+    def make(
+        objective: str = "non_saturating", *, width: int = 2, batch_norm: str = "synchronized", **training: Any
+    ) -> TrialSettings:
         return TrialSettings.model_validate(
             {
                 "data": {"name": "digits"},
-                "model": {"kind": "dcgan", "latent_dim": 3, "width": width},
+                "model": {"kind": "dcgan", "latent_dim": 3, "width": width, "batch_norm": batch_norm},
                 "objective": {"kind": objective},
                 "training": {"batch_size": BATCH, **training},
             }
