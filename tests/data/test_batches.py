@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -45,6 +46,22 @@ def test_a_pass_gives_each_image_once(sizes: tuple[int, int], seed: int) -> None
         seen = [number for _ in range(count // batch_size) for number in numbers(batches.next())]
         assert len(set(seen)) == len(seen) == count // batch_size * batch_size
         assert set(seen) <= set(range(count))
+
+
+@pytest.mark.parametrize("bounds", [(0, 8), (0, 4, 8), (0, 3, 4, 8), (0, 1, 8)])
+def test_parts_of_a_batch_make_the_batch_and_have_its_state(bounds: tuple[int, ...]) -> None:
+    whole = stream(30, 8)
+    parts = [BatchStream(numbered(30), 8, torch.Generator().manual_seed(0), slice(*ends)) for ends in pairwise(bounds)]
+    for _ in range(7):
+        assert [n for part in parts for n in numbers(part.next())] == numbers(whole.next())
+    expected = whole.state_dict()
+    resumed = stream(30, 8, seed=9)
+    resumed.load_state_dict(parts[-1].state_dict())
+    assert numbers(resumed.next()) == numbers(whole.next())
+    for part in parts:
+        state = part.state_dict()
+        assert state["position"] == expected["position"]
+        assert torch.equal(state["generator"], expected["generator"])
 
 
 def test_passes_differ_and_drop_other_images() -> None:

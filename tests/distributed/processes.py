@@ -23,16 +23,16 @@ PATIENCE_S = 60.0
 
 
 class Processes:
-    """``size`` processes that stay up from call to call: to start one costs seconds, to call one nothing."""
+    """``size`` processes of a thread each. They stay up: to start one costs seconds, to call one nothing."""
 
-    def __init__(self, size: int, threads: int = 1) -> None:
+    def __init__(self, size: int, backend: str = "gloo") -> None:
         self.size, self.folder = size, TemporaryDirectory(prefix="orch-group-")
         context = get_context("spawn")
         self.pipes: list[Connection] = []
         self.members = []
         for rank in range(size):
             ours, theirs = context.Pipe()
-            member = context.Process(target=_serve, args=(theirs, rank, size, threads, self.folder.name), daemon=True)
+            member = context.Process(target=_serve, args=(theirs, rank, size, backend, self.folder.name), daemon=True)
             member.start()
             theirs.close()  # so that a process that dies is heard of
             self.pipes.append(ours)
@@ -69,11 +69,13 @@ class Processes:
         self.folder.cleanup()
 
 
-def _serve(pipe: Connection, rank: int, size: int, threads: int, folder: str) -> None:
+def _serve(pipe: Connection, rank: int, size: int, backend: str, folder: str) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    distributed.init_process_group("gloo", init_method=f"file://{Path(folder)}/meet", rank=rank, world_size=size)
+    if "nccl" in backend:
+        torch.cuda.set_device(rank)
+    distributed.init_process_group(backend, init_method=f"file://{Path(folder)}/meet", rank=rank, world_size=size)
     group = current_group()
     while True:
         try:

@@ -177,6 +177,33 @@ def test_another_generator_gives_other_weights(kind: str, shape: ImageShape) -> 
             assert torch.equal(weight, theirs[name]) == (name.endswith("bias")), name
 
 
+@every_case
+@pytest.mark.parametrize("batch_norm", ["synchronized", "per_device", "none"])
+def test_batch_norm_is_there_unless_it_is_said_not_to_be(kind: str, shape: ImageShape, batch_norm: str) -> None:
+    """Networks say BatchNorm2d whichever devices its statistics are over; without it convolutions get their bias."""
+    for network in networks(kind, shape, batch_norm=batch_norm):
+        norms = [module for module in network.modules() if "BatchNorm" in type(module).__name__]
+        assert {type(module) for module in norms} == (set() if batch_norm == "none" else {nn.BatchNorm2d})
+        if batch_norm == "none":
+            layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
+            assert all(layer.bias is not None for layer in layers)
+
+
+@every_case
+def test_without_batch_norm_networks_still_train(kind: str, shape: ImageShape) -> None:
+    generator, discriminator = networks(kind, shape, batch_norm="none")
+    discriminator(generator(torch.randn(8, 5))).square().sum().backward()
+    for network in (generator, discriminator):
+        assert all(parameter.grad.abs().max() > 0 for parameter in network.parameters())
+
+
+@every_kind
+@pytest.mark.parametrize("batch_norm", ["sync", None, True])
+def test_unknown_batch_norms_are_refused_with_those_that_there_are(kind: str, batch_norm: object) -> None:
+    with pytest.raises(ValidationError, match=r"synchronized.*per_device.*none"):
+        MODELS.validate_python({"kind": kind, "batch_norm": batch_norm})
+
+
 @every_kind
 @pytest.mark.parametrize("latent_dim", [0, -1, 65537, 2.0, "100", None])
 def test_impossible_latent_sizes_are_refused(kind: str, latent_dim: object) -> None:

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from orchestrator.distributed.batch_norm import SynchronizedBatchNorm2d
+from orchestrator.distributed.group import ALONE
 from orchestrator.models.model import initialize
 
 LAYERS = {
@@ -11,6 +13,8 @@ LAYERS = {
     "transposed": lambda: nn.ConvTranspose2d(128, 64, 4),
     "linear": lambda: nn.Linear(512, 256),
     "norm": lambda: nn.BatchNorm2d(40_000),
+    "norm over processes": lambda: SynchronizedBatchNorm2d(40_000, 1e-5, 0.1, ALONE),
+    "norm over GPUs": lambda: nn.SyncBatchNorm(40_000),
 }
 
 
@@ -19,7 +23,7 @@ def test_weights_are_normal_with_a_deviation_of_002(name: str) -> None:
     layer = LAYERS[name]()
     initialize(layer, torch.Generator().manual_seed(3))
     weights = layer.weight.detach().double().flatten()
-    mean = 1.0 if name == "norm" else 0.0
+    mean = 1.0 if name.startswith("norm") else 0.0
     error = 0.02 / len(weights) ** 0.5
     assert abs(weights.mean().item() - mean) < 5 * error
     assert abs(weights.std().item() - 0.02) < 5 * error / 2**0.5

@@ -115,3 +115,23 @@ def test_a_resumed_trial_is_close_to_an_uninterrupted_one(make_trial, on_gpu: Te
     tables = [pd.read_parquet(tmp_path / folder / "metrics") for folder in ("whole", "resumed")]
     assert [table["step"].tolist() for table in tables] == [[4, 8, 12, 15]] * 2
     assert whole.summary()["device"] == "cuda"
+
+
+def test_bf16_is_what_auto_takes_and_keeps_the_rest_in_single_precision(make_gan) -> None:
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
+        pytest.skip("needs a CUDA device that computes in bf16")
+    gan, single = make_gan(width=8, d_steps=2), make_gan(width=8, d_steps=2, precision="fp32")
+    assert (gan.precision, single.precision) == ("bf16", "fp32")
+    made: list[torch.dtype] = []
+    gan.generator[0].register_forward_hook(lambda _module, _inputs, out: made.append(out.dtype))
+    signals = gan.step()
+    assert set(made) == {torch.bfloat16}
+    assert signals.dtype == torch.float32
+    assert {parameter.dtype for parameter in gan.g_parameters + gan.d_parameters} == {torch.float32}
+    assert not torch.equal(signals, single.step())
+
+
+@pytest.mark.parametrize("batch_norm", ["synchronized", "none"])
+def test_accumulated_gradients_train_as_well(make_gan, batch_norm: str) -> None:
+    gan = make_gan(accumulate=2, batch_norm=batch_norm, g_steps=2)
+    assert all(gan.step().isfinite().all() for _ in range(3))

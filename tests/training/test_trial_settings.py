@@ -92,6 +92,10 @@ def test_a_model_that_cannot_make_the_datas_images(model: dict[str, Any], data: 
         {"log_every": 0},
         {"samples_every": -1},
         {"checkpoint_every": 0},
+        {"accumulate": 0},
+        {"accumulate": 2.0},
+        {"precision": "fp16"},
+        {"precision": 32},
         {"g_optimizer": {"lr": 0.0}},
         {"g_optimizer": {"lr": -1e-4}},
         {"g_optimizer": {"lr": float("nan")}},
@@ -119,6 +123,23 @@ def test_impossible_values_are_refused_where_they_stand(training: dict[str, Any]
     assert place[:2] == ["training", key]
     if isinstance(value, dict):
         assert place[2] == next(iter(value))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "accumulate", "near"),
+    [(128, 3, "126 or 129"), (128, 100, "100 or 200"), (4, 8, "8"), (2, 3, "3"), (1001, 1000, "1000 or 2000")],
+)
+def test_a_batch_is_cut_into_equal_parts(batch_size: int, accumulate: int, near: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrialSettings.model_validate(GOOD | {"training": {"batch_size": batch_size, "accumulate": accumulate}})
+    (error,) = caught.value.errors()
+    assert error["loc"] == ("training",)
+    assert str(error["ctx"]["error"]) == (
+        f"batch_size: got {batch_size}, which {accumulate} parts (accumulate) do not divide; "
+        f"the nearest that they do: {near}"
+    )
+    for size in near.split(" or "):
+        TrialSettings.model_validate(GOOD | {"training": {"batch_size": int(size), "accumulate": accumulate}})
 
 
 def test_whole_numbers_do_for_rates_and_lists_for_betas() -> None:
