@@ -70,8 +70,8 @@ def there_are_nodes_of_each_sort(files: Files) -> None:
         of_ray = config["available_node_types"]
         assert of_ray.pop("headgroup")["resources"]["CPU"] == 0
         spots = {one["groupName"]: _selected(one)["karpenter.sh/capacity-type"] for one in spec["workerGroupSpecs"]}
-        seen = sorted((-one["priority"], one["resources"]["GPU"], spots[name]) for name, one in of_ray.items())
-        assert [(gpus > 1, spot) for _, gpus, spot in seen] == [
+        order = sorted((-one["priority"], one["resources"]["GPU"], spots[name]) for name, one in of_ray.items())
+        assert [(gpus > 1, spot) for _, gpus, spot in order] == [
             (False, "spot"),
             (False, "on-demand"),
             (True, "on-demand"),

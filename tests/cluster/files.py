@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import string
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ def groups(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
 
 
+@cache
 def custom_schema(kind: str) -> dict[str, Any]:
     """The schema of KubeRay's resource of version v1, refusing what it does not name, as a strict API server does."""
     with gzip.open(SCHEMAS / f"ray.io_{kind}.yaml.gz", "rt") as file:

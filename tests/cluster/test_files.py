@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING
 import jsonschema
 import kubernetes_validate
 import pytest
+import typer
+from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+from ray.autoscaler._private.util import prepare_config
 
+from orchestrator.cli.main import app
+from orchestrator.runtime.autoscaler import largest
 from tests.cluster import checks
-from tests.cluster.files import ROOT, SCHEMAS, Files
+from tests.cluster.files import ROOT, SCHEMAS, Files, cluster_specs, launcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +122,11 @@ def test_it_holds(check: Callable[[Files], None], files: Files) -> None:
     check(files)
 
 
-@pytest.mark.parametrize(("check", "name", "right", "wrong"), WRONG, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("check", "name", "right", "wrong"),
+    WRONG,
+    ids=[f"{check.__name__}-{wrong[:30].strip()}" for check, _, _, wrong in WRONG],
+)
 def test_the_check_bites(check: Callable[[Files], None], name: str, right: str, wrong: str, files: Files) -> None:
     only_with_schemas(check)
     assert right in files[name], "the test's mutation changes nothing"
@@ -129,10 +138,30 @@ def test_every_check_is_bitten() -> None:
     assert {check for check, *_ in WRONG} == set(CHECKS)
 
 
+def test_the_plan_sees_what_may_come(files: Files) -> None:
+    """Two machines with four GPUs on both; with one GPU, on EC2 the rest of its eight, on Kubernetes all twelve."""
+    on_ec2 = largest(prepare_config(launcher(files)))
+    assert [machine.gpus for machine in on_ec2] == [4] * 2 + [1] * 6
+    for spec in cluster_specs(files):
+        config = _derive_autoscaling_config_from_ray_cr({"metadata": {"name": "a", "namespace": "b"}, "spec": spec})
+        assert [machine.gpus for machine in largest(config)] == [4] * 2 + [1] * 12
+
+
 def test_links_of_the_guide_lead_somewhere(files: Files) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", files["README.md"]):
         target = (ROOT / "cluster" / link.partition("#")[0]).resolve()
         assert link.startswith("https:") or target.exists(), link
+
+
+def test_commands_of_the_guide_exist(files: Files) -> None:
+    blocks = "".join(re.findall(r"^```bash\n(.*?)^```$", files["README.md"], flags=re.M | re.S)).replace("\\\n", " ")
+    lines = [line.split("#")[0].split() for line in blocks.splitlines() if line.startswith("orch ")]
+    assert {"plan", "submit", "status", "logs", "cancel", "results"} <= {words[1] for words in lines}
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for words in lines:
+        known = {option for parameter in commands[words[1]].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= known, words
+        assert [word for word in words if word.startswith("jobs/") and not (ROOT / word).is_file()] == []
 
 
 def test_the_guide_names_every_file(files: Files) -> None:

@@ -41,7 +41,7 @@ Call = tuple[str, dict[str, Any]]
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """Every operation that a client of botocore is asked for from now on, with its parameters."""
     seen: list[Call] = []
-    original = botocore.client.BaseClient._make_api_call
+    original = botocore.client.BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def recorded(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
         seen.append((operation, parameters))
