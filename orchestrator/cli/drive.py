@@ -103,7 +103,7 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
     """Run the new cells; the number that failed, and the word for how the run was stopped, if it was."""
     from orchestrator.cli.live import Lines, display
     from orchestrator.plan.plan import CellState
-    from orchestrator.runtime.cluster import cluster_address, count_nodes, terminated_as_interrupted
+    from orchestrator.runtime.cluster import cluster_address, count_nodes, quiet_stdout, terminated_as_interrupted
     from orchestrator.runtime.heartbeat import Heartbeat
     from orchestrator.runtime.local import local_ray
     from orchestrator.runtime.sweep import run_sweep
@@ -115,6 +115,7 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
             if joined:
                 address = os.environ.get("ORCH_ADDRESS") or cluster_address()
                 heartbeat.on_cluster(address, os.environ.get("ORCH_SUBMISSION_ID"), count_nodes)
+                stack.enter_context(quiet_stdout())
             else:
                 stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
             stack.enter_context(terminated_as_interrupted())

@@ -41,23 +41,30 @@ def joined_ray() -> Iterator[None]:
 
     # A job of Ray Jobs has its package from there; a command typed on a node brings it along.
     travels = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"py_modules": [package_folder()]}
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
-        try:
-            with interrupts_deferred() as check:
-                try:
-                    ray.init(
-                        address="auto",
-                        runtime_env={**travels, "excludes": ["**/__pycache__"]} if travels else None,
-                        logging_level=logging.ERROR,
-                        log_to_driver=False,
-                    )
-                except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-                    raise ClusterError(f"--address auto: {_joining(error)}") from error
-                silence_loggers()
-                check()
+    try:
+        with interrupts_deferred() as check, quiet_stdout():
+            try:
+                ray.init(
+                    address="auto",
+                    runtime_env={**travels, "excludes": ["**/__pycache__"]} if travels else None,
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                )
+            except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+                raise ClusterError(f"--address auto: {_joining(error)}") from error
+            silence_loggers()
+            check()
+        with terminated_as_interrupted():
             yield
-        finally:
-            ray.shutdown()
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def quiet_stdout() -> Iterator[None]:
+    """Keep what Ray has to say of dead workers off stdout, which is for results; its own logs have it too."""
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
 
 
 def package_folder() -> str:
@@ -69,7 +76,8 @@ def _joining(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, ConnectionError) and "Could not find any running Ray instance" in text:
         return "no Ray runs on this machine; from elsewhere give the cluster's URL, such as http://head:8265"
-    return f"cannot join the Ray on this machine: {text[:300]}"
+    token = "is its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and RAY_AUTH_MODE=token set?"
+    return f"cannot join the Ray on this machine: {text[:300]}; {token}"
 
 
 def cluster_address() -> str:

@@ -241,7 +241,8 @@ def _authorization() -> tuple[dict[str, str], str | None]:
         try:
             token, source = path.read_text().strip(), str(path)
         except (OSError, UnicodeDecodeError) as error:
-            raise ClusterError(f"RAY_AUTH_TOKEN_PATH: {path} cannot be read: {error}") from error
+            why = getattr(error, "strerror", None) or "it is not text"
+            raise ClusterError(f"the token in {path} cannot be read: {why}") from error
     else:
         return {}, None
     if not token.isascii() or not token.isprintable():

@@ -1,4 +1,4 @@
-"""What travels to a cluster: the job, its data where it has no other way there, this package, and one line of shell."""
+"""What travels to a cluster: the job, its data where it has no other way there, and this package."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DataError, StorageError
+from orchestrator.runtime import preflight
 from orchestrator.spec.yaml_file import dump_yaml
 from orchestrator.store.local import LocalStore
 from orchestrator.store.open import open_store
@@ -22,24 +23,6 @@ MAX_DATA_BYTES = 200_000_000
 
 _SKIPPED = shutil.ignore_patterns("__pycache__", ".gitignore", ".rayignore")
 """Ray leaves out what files of the last two names list, which is for other purposes."""
-
-_NEEDED = ("boto3", "duckdb", "jinja2", "matplotlib", "numpy", "pandas", "PIL", "pyarrow", "pydantic", "yaml", "ray",
-           "rich", "sklearn", "torch", "torchvision", "typer")  # fmt: skip
-"""Modules of the packages that pyproject.toml asks for."""
-
-# Runs on whatever Python the cluster's PATH begins with, so that it may not use what is new.
-_PREFLIGHT = """\
-import importlib.util, sys
-where = 'the cluster\\'s python (%s, %d.%d)' % (sys.executable, sys.version_info[0], sys.version_info[1])
-missing = [name for name in {needed!r} if importlib.util.find_spec(name) is None]
-if sys.version_info < (3, 11):
-    sys.exit(print('error: %s is too old, 3.11 or newer is needed' % where) or 2)
-if missing:
-    sys.exit(print('error: %s lacks %s; its image must hold what orch needs' % (where, ', '.join(missing))) or 2)
-import ray
-if ray.__version__.split('.')[:2] != {version!r}.split('.')[:2]:
-    sys.exit(print('error: %s has Ray %s, expected {version}' % (where, ray.__version__)) or 2)
-"""
 
 
 def check_storage_is_shared(uri: str) -> None:
@@ -60,6 +43,7 @@ def stage(job: Job, storage: str, folder: Path) -> tuple[Path, Path]:
 
     working, package = folder / "job", folder / "package" / "orchestrator"
     working.mkdir()
+    shutil.copy(preflight.__file__, working / "preflight.py")
     (working / "job.yaml").write_text(dump_yaml({**job.resolved(), "storage": storage}))
     total = 0
     for root in sorted(set(_relative_roots(job))):
@@ -96,9 +80,8 @@ def _size(folder: Path) -> int:
 
 def entrypoint(ray_version: str, arguments: Sequence[str]) -> str:
     """The shell's line that runs ``orch`` with these arguments on the cluster, once it is found fit to."""
-    check = _PREFLIGHT.format(needed=list(_NEEDED), version=ray_version)
-    # Replaces the shell, so that the signal by which Ray stops a job reaches the driver, and its exit code Ray.
-    return f"python -c {shlex.quote(check)} && exec python -m orchestrator.cli {shlex.join(arguments)}"
+    # The second replaces the shell, so that the signal by which Ray stops a job reaches it, and its exit code Ray.
+    return f"python preflight.py {ray_version} && exec python -m orchestrator.cli {shlex.join(arguments)}"
 
 
 def environment(submission_id: str, address: str) -> dict[str, Any]:
