@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,7 +44,9 @@ def settings_of(kind: str, **settings: Any) -> tuple[TrialSettings, Any]:
     return trial("saturating" if kind == RELATIVISTIC else kind, **settings), objective
 
 
-def gradients(group: Group, kind: str, batch_norm: str, accumulate: int = 1, of: type[Gan] = Gan) -> list[list[Tensor]]:
+def gradients(
+    group: Group, kind: str, batch_norm: str, accumulate: int = 1, of: Callable[..., Gan] = Gan
+) -> list[list[Tensor]]:
     """Gradients of G and of D in the first step."""
     settings, objective = settings_of(kind, model={"batch_norm": batch_norm}, accumulate=accumulate)
     with doubles():
@@ -102,6 +105,30 @@ def test_parts_on_several_processes_add_up_as_well(three: Processes, kind: str) 
         assert max(furthest(a, b) for a, b in zip(answer, expected, strict=True)) < 1e-6
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["non_saturating", RELATIVISTIC])
+def test_batch_norm_takes_the_same_part_of_all_processes_together(two: Processes, kind: str) -> None:
+    """As one process would whose parts are made of these images: of 12, the first has 0 to 5, in two parts."""
+    parts = torch.tensor([0, 1, 2, 6, 7, 8, 3, 4, 5, 9, 10, 11])
+    expected = gradients(ALONE, kind, "synchronized", 2, partial(Reordered, order=parts))
+    for answer in two.run(gradients, kind, "synchronized", 2):
+        assert max(furthest(a, b) for a, b in zip(answer, expected, strict=True)) < 1e-6
+    as_they_come = gradients(ALONE, kind, "synchronized", 2)
+    assert max(furthest(a, b) for a, b in zip(as_they_come, expected, strict=True)) > 1e-3
+
+
+class Reordered(Gan):
+    """The same images and latent vectors in another order within each batch."""
+
+    def __init__(self, *arguments: Any, order: Tensor) -> None:
+        super().__init__(*arguments)
+        draw, self.order = self.batches.next, order
+        self.batches.next = lambda: draw()[order]  # type: ignore[method-assign]
+
+    def _draw(self) -> tuple[Tensor, ...]:
+        return torch.tensor_split(torch.cat(super()._draw())[self.order], self.settings.accumulate)
+
+
 def steps(group: Group, settings: TrialSettings, count: int, *, double: bool) -> tuple[Tensor, dict[str, Any]]:
     """Signals of so many steps, and the state after them."""
     with doubles(wanted=double):
@@ -123,8 +150,9 @@ def networks(state: dict[str, Any]) -> dict[str, Tensor]:
         ({}, {"d_steps": 2, "g_steps": 3}),
         ({"batch_norm": "none"}, {"accumulate": 2}),
         ({"kind": "small_dcgan"}, {}),
+        ({}, {"batch_size": 13}),
     ],
-    ids=["dcgan", "another rhythm", "accumulated", "small_dcgan"],
+    ids=["dcgan", "another rhythm", "accumulated", "small_dcgan", "unequal shares"],
 )
 def test_training_comes_to_the_same_numbers(
     processes: Processes, model: dict[str, Any], training: dict[str, Any]

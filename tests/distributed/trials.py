@@ -74,7 +74,7 @@ def in_default_precision(gan: Gan) -> Gan:
     return gan
 
 
-def make_gan(group: Group, settings: TrialSettings, of: type[Gan] = Gan, objective: Any = None) -> Gan:
+def make_gan(group: Group, settings: TrialSettings, of: Callable[..., Gan] = Gan, objective: Any = None) -> Gan:
     gan = of(
         settings.model,
         objective or settings.objective,
