@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 CODE := orchestrator tests
 
-.PHONY: help setup demo test test-fast lint types fmt check bench clean
+.PHONY: help setup demo test test-fast lint types fmt check bench chaos clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ check: lint types test ## all that must be green before a change lands
 
 bench: $(STAMP) ## speed, as ratios measured side by side
 	$(BIN)/python -m tests.bench
+
+chaos: $(STAMP) ## five minutes of faults at random, and a table of what they cost
+	$(BIN)/python -m tests.ray.chaos
 
 clean: ## remove the installation and caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
