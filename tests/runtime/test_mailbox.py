@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-
-import pytest
+from typing import TYPE_CHECKING
 
 from orchestrator.runtime import mailbox as module
 from orchestrator.runtime.mailbox import Failure, Mailbox, Order
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_an_order_reaches_who_waits_for_it() -> None:
