@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, distributed, nn
 
+from orchestrator.distributed.batch_norm import synchronize
 from orchestrator.distributed.group import ALONE, Group, current_group
 from orchestrator.plan.retry import FailureKind, classify
 from tests.distributed.processes import Processes
@@ -50,15 +51,24 @@ def averaged(group: Group) -> list[Tensor]:
     return tensors
 
 
-def left_alone(group: Group) -> BaseException | None:
-    """The last process ends without a word; the others wait for it in an exchange."""
+def left_alone(group: Group) -> list[BaseException]:
+    """The last process ends without a word; the others wait for it in a backward pass, and in each kind of exchange."""
+    norm = synchronize(nn.BatchNorm2d(1), group, torch.device("cpu"))
+    output = norm(torch.randn(2, 1, 2, 2, requires_grad=True))
     if group.rank == group.size - 1:
         os._exit(0)
-    try:
-        group.sum(torch.ones(3))
-    except Exception as error:
-        return error
-    return None
+    errors: list[BaseException] = []
+    for wait in (
+        lambda: output.sum().backward(),
+        lambda: group.sum(torch.ones(3)),
+        lambda: group.sum(torch.ones(100_000)),
+        lambda: group.agree(1),
+    ):
+        try:
+            wait()
+        except Exception as error:
+            errors.append(error)
+    return errors
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
@@ -122,9 +132,11 @@ def test_gradients_are_summed_and_statistics_averaged_in_place(processes: Proces
 def test_a_process_that_goes_is_an_error_that_another_run_may_mend() -> None:
     with Processes(2) as processes:
         processes.send(left_alone)
-        ok, error = processes.answer(0)
-    assert ok, error
-    assert isinstance(error, ConnectionError)
-    assert re.fullmatch(r"a process that trained the trial with this one has gone: .+", str(error))
-    assert "\n" not in str(error)
-    assert classify(error) is FailureKind.INFRASTRUCTURE
+        ok, errors = processes.answer(0)
+    assert ok, errors
+    assert len(errors) == 4
+    for error in errors:
+        assert isinstance(error, ConnectionError)
+        assert re.fullmatch(r"a process that trained the trial with this one has gone: .+", str(error))
+        assert "\n" not in str(error)
+        assert classify(error) is FailureKind.INFRASTRUCTURE
