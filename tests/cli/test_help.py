@@ -18,7 +18,8 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands if 
 
 
 def test_the_commands() -> None:
-    assert COMMANDS == ["validate", "plan", "submit", "resume", "status", "results", "report", "doctor"]
+    expected = ["validate", "plan", "submit", "resume", "status", "logs", "cancel", "results", "report", "doctor"]
+    assert expected == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
