@@ -126,7 +126,7 @@ class Lines:
         name = f"{event.trial.id[:8]} {event.ended or 'started'}  {self.sweep.changes[event.trial.id]}"
         if event.ended is None:
             if begins and self.starts:
-                self._say(name)
+                self._say(name.rstrip())
             return
         figures = "  ".join(f"{text} {_figure(event.measures.get(name))}" for name, text in _MEASURES.items())
         self._say(f"{name}  {event.error or figures}")

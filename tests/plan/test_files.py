@@ -9,7 +9,19 @@ import pytest
 import yaml
 
 from orchestrator.errors import NotFoundError, SettingsError, StorageError
-from orchestrator.plan.files import STALE_S, RunState, read_job, read_state, to_json, write_job, write_state
+from orchestrator.plan.files import (
+    STALE_S,
+    Nodes,
+    RunState,
+    ask_to_cancel,
+    asked_to_cancel,
+    forget_cancel,
+    read_job,
+    read_state,
+    to_json,
+    write_job,
+    write_state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +87,34 @@ def test_a_run_s_state_is_read_back(store: LocalStore) -> None:
     state = RunState("running", 1.0, 2.5, 10, ended=3, failed=1, running={"ab12": (5, 30)})
     write_state(store, state)
     assert read_state(store) == state
+
+
+def test_a_run_on_a_cluster_tells_where(store: LocalStore) -> None:
+    state = RunState("running", 1.0, 2.5, 10, address="http://a:1", submission_id="orch-a-1", nodes=Nodes(3, 2, 1))
+    write_state(store, state)
+    assert read_state(store) == state
+
+
+def test_the_state_of_an_older_version_is_read(store: LocalStore) -> None:
+    store.write("run.json", b'{"state": "done", "started_at": 1.0, "updated_at": 2.5, "to_run": 3, "gone": 1}')
+    assert read_state(store) == RunState("done", 1.0, 2.5, 3)
+
+
+def test_word_to_stop_is_for_one_run_only(store: LocalStore) -> None:
+    one, other = RunState("running", 1.25, 2.0, 1), RunState("running", 1.5, 2.0, 1)
+    assert not asked_to_cancel(store, one)
+    ask_to_cancel(store, one)
+    assert asked_to_cancel(store, one)
+    assert not asked_to_cancel(store, other)
+    forget_cancel(store)
+    forget_cancel(store)
+    assert not asked_to_cancel(store, one)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'{"run": "now"}'])
+def test_a_damaged_word_is_none(store: LocalStore, content: bytes) -> None:
+    store.write("cancel.json", content)
+    assert not asked_to_cancel(store, RunState("running", 1.0, 2.0, 1))
 
 
 def test_a_run_begins_with_nothing_done() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.plan.files import RunState
+from orchestrator.plan.files import Nodes, RunState
 from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.plan.status import job_status, label
 from orchestrator.store.columns import METRICS, schema_of
@@ -78,6 +78,19 @@ def test_a_trial_that_ended_is_not_running_whatever_the_run_says(job: Job, store
     assert job_status(job, store, run).trials[0].state == "finished"
 
 
+def test_where_a_run_is(job: Job, store: LocalStore) -> None:
+    here = RunState("running", time.time(), time.time(), 3)
+    assert job_status(job, store, here).where() is None
+    there = RunState("running", time.time(), time.time(), 3, address="http://head:8265", nodes=Nodes(5, 3, 1))
+    assert job_status(job, store, there).where() == "http://head:8265, nodes: 5 wanted, 3 present, 1 idle"
+    assert job_status(job, store, there).as_json()["nodes"] == {"wanted": 5, "present": 3, "idle": 1}
+    there.submission_id, there.state = "orch-study-1", "cancelled"
+    after = job_status(job, store, there)
+    assert after.where() == "http://head:8265, orch-study-1"
+    told = {"run": "cancelled", "address": "http://head:8265", "submission_id": "orch-study-1", "nodes": None}
+    assert {name: after.as_json()[name] for name in told} == told
+
+
 def test_before_any_run(make: Callable[..., Job], store: LocalStore) -> None:
     state = job_status(make({"training.seed": [0, 1]}), store, None)
     assert state.describe() == "not running; 2 waiting"
@@ -85,6 +98,10 @@ def test_before_any_run(make: Callable[..., Job], store: LocalStore) -> None:
         "job": "study",
         "running": False,
         "updated_s": None,
+        "run": None,
+        "address": None,
+        "submission_id": None,
+        "nodes": None,
         "counts": {"waiting": 2},
         "trials": [
             {
