@@ -1,0 +1,210 @@
+"""logs and cancel, against a run that a thread plays in storage."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.cli import control
+from orchestrator.plan.files import STALE_S, RunState, asked_to_cancel, forget_cancel, write_state
+from orchestrator.plan.log import RunLog
+from orchestrator.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def store(folder: Path) -> LocalStore:
+    return LocalStore(folder / "results" / "study")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "_LOOK_S", 0.01)
+
+
+@pytest.fixture
+def beside() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Runs a function in a thread while a command is at work; what it raises fails the test."""
+    threads: list[threading.Thread] = []
+    errors: list[BaseException] = []
+
+    def start(play: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                play()
+            except BaseException as error:
+                errors.append(error)
+                raise
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def running(**changes: Any) -> RunState:
+    return RunState(
+        **{"state": "running", "started_at": time.time(), "updated_at": time.time(), "to_run": 4, **changes}
+    )
+
+
+def said(text: str) -> list[str]:
+    return [line[21:] for line in text.splitlines()]
+
+
+def test_logs_of_a_run_that_has_ended(orch: Callable[..., Any], store: LocalStore) -> None:
+    log = RunLog(store)
+    for word in ("one", "two [red]", "three"):
+        log.say(word)
+    log.end()
+    assert said(orch("logs", "study").out) == ["one", "two [red]", "three"]
+    assert said(orch("logs", "study", "-f").out) == ["one", "two [red]", "three"]
+    assert said(orch("logs", "study", "--lines", "1").out) == ["three"]
+    assert said(orch("logs", "study", "--lines", "9").out) == ["one", "two [red]", "three"]
+    assert said(orch("logs", "study", "--lines", "0", "-f").out) == []
+
+
+def test_a_log_is_followed_to_its_end(
+    orch: Callable[..., Any], store: LocalStore, beside: Callable[[Callable[[], None]], None]
+) -> None:
+    log = RunLog(store)
+    log.say("one")
+    log.write()
+    write_state(store, running())
+
+    def run() -> None:
+        for word in ("two", "three"):
+            time.sleep(0.1)
+            log.say(word)
+            log.write()
+        write_state(store, running(state="done"))
+        time.sleep(0.1)
+        log.say("report")
+        log.end()
+
+    beside(run)
+    ran = orch("logs", "study", "-f")
+    assert (ran.code, ran.err, said(ran.out)) == (0, "", ["one", "two", "three", "report"])
+
+
+def test_a_run_that_has_not_begun_is_waited_for(
+    orch: Callable[..., Any], store: LocalStore, beside: Callable[[Callable[[], None]], None]
+) -> None:
+    def run() -> None:
+        time.sleep(0.2)
+        log = RunLog(store)
+        log.say("one")
+        log.end()
+
+    beside(run)
+    assert said(orch("logs", "study", "-f").out) == ["one"]
+
+
+def test_a_run_that_never_begins(orch: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert orch("logs", "study").mistake == (f"{store.uri}: no log; 'orch submit' makes one, --storage looks elsewhere")
+    monkeypatch.setattr(control, "_BEGIN_S", 0.1)
+    assert orch("logs", "study", "-f").mistake == f"{store.uri}: no run has begun in 0 s; --address shows Ray's own log"
+
+
+def test_following_a_run_that_died(orch: Callable[..., Any], store: LocalStore) -> None:
+    log = RunLog(store)
+    log.say("one")
+    log.write()
+    write_state(store, running(updated_at=time.time() - STALE_S - 5))
+    ran = orch("logs", "study", "-f")
+    assert (ran.code, said(ran.out)) == (2, ["one"])
+    assert ran.err == (
+        f"error: {store.uri}: no sign of life for 1 min 05 s; 'orch resume' goes on, once the run is gone\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ends", "line"),
+    [
+        ({"state": "cancelled", "ended": 1}, "cancelled: 1 of 4 trials had ended"),
+        ({"state": "done", "ended": 4}, "done, before it could be cancelled: 4 of 4 trials had ended"),
+        ({"started_at": 7.0}, "that run has given way to another"),
+    ],
+)
+def test_a_run_is_asked_to_stop_and_waited_for(
+    orch: Callable[..., Any],
+    store: LocalStore,
+    beside: Callable[[Callable[[], None]], None],
+    ends: dict[str, Any],
+    line: str,
+) -> None:
+    state = running()
+    write_state(store, state)
+
+    def run() -> None:
+        give_up = time.monotonic() + 20
+        while not asked_to_cancel(store, state):
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+        write_state(store, running(**{"started_at": state.started_at, **ends}))
+        forget_cancel(store)
+
+    beside(run)
+    ran = orch("cancel", "study")
+    assert (ran.code, ran.out, ran.err) == (0, f"{line}\n", "asked the run of study to stop\n")
+
+
+def test_a_run_that_does_not_listen(
+    orch: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_state(store, running())
+    monkeypatch.setattr(control, "_OBEY_S", 0.1)
+    ran = orch("cancel", "study")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.endswith(f"error: {store.uri}: the run has not stopped in 0 s; it will as soon as it hears of it\n")
+
+
+def test_nothing_to_cancel(orch: Callable[..., Any], store: LocalStore) -> None:
+    assert orch("cancel", "study").mistake == f"{store.uri}: no run is at work on it"
+    write_state(store, running(updated_at=time.time() - 7200))
+    assert orch("cancel", "study").mistake.startswith(
+        f"{store.uri}: no run is at work on it: running, last sign of life 2 h 00 min ago"
+    )
+    write_state(store, running(state="done"))
+    assert ": done, last sign of life " in orch("cancel", "study").mistake
+
+
+@pytest.mark.parametrize("command", ["submit", "plan", "resume", "logs", "cancel"])
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("head:8265", "'head:8265'"),
+        ("ray://head:10001", "'ray://head:10001'"),
+        ("http://", "'http://'"),
+        ("http://head:99999", "'http://head:99999'"),
+        ("", "''"),
+    ],
+)
+def test_what_is_no_address(
+    orch: Callable[..., Any], store: LocalStore, folder: Path, command: str, address: str, shown: str
+) -> None:
+    store.write("job.yaml", (folder / "job.yaml").read_bytes())
+    line = f"--address: got {shown}, expected auto, or the URL of a Ray dashboard, such as http://head:8265"
+    assert orch(command, "job.yaml", "--address", address).mistake == line
+
+
+def test_an_address_never_holds_a_password(orch: Callable[..., Any]) -> None:
+    mistake = orch("submit", "job.yaml", "--address", "http://me:hush@head:8265").mistake
+    assert mistake.startswith("--address: takes no user's name or password")
+    assert "hush" not in mistake
+
+
+def test_leaving_needs_somewhere_to_leave_a_job(orch: Callable[..., Any]) -> None:
+    for arguments in (("--detach",), ("--detach", "--address", "auto")):
+        ran = orch("submit", "job.yaml", *arguments)
+        assert ran.code == 2
+        assert "--detach needs --address" in ran.err
