@@ -170,15 +170,23 @@ def test_the_plan_is_the_cluster_s(head: Head, orch: Callable[..., Any], job: Ca
     assert never.stderr == ("error: resources.cpus_per_worker: got 3, but there are 2 processors in the cluster\n")
 
 
-def test_a_run_that_storage_does_not_know_of_is_stopped_by_the_cluster(
-    head: Head, orch: Callable[..., Any], job: Callable[..., Store]
+def test_ctrl_c_ends_the_following_and_the_cluster_a_run_that_storage_does_not_know_of(
+    head: Head, orch: Callable[..., Any], job: Callable[..., Store], tmp_path: Path
 ) -> None:
     store = job("early", training=LONG)
-    assert orch("submit", "job.yaml", "--address", head.url, "--detach").returncode == 0
+    command = [*ORCH, "submit", "job.yaml", "--address", head.url]
+    with subprocess.Popen(command, cwd=tmp_path, env=head.environment, stderr=subprocess.PIPE, text=True) as follower:
+        assert follower.stderr
+        submission = follower.stderr.readline().split()[0]
+        time.sleep(0.5)
+        follower.send_signal(signal.SIGINT)
+        _, said = follower.communicate(timeout=30)
+    assert follower.returncode == 130
+    first, *commands = said.splitlines()
+    assert first == f"following stopped; {submission} goes on without"
+    assert [line.split()[1] for line in commands] == ["status", "logs", "cancel", "logs"]
     stopped = orch("cancel", "job.yaml", "--address", head.url)
-    assert stopped.returncode == 0, stopped.stderr
-    assert stopped.stdout.startswith("orch-early-")
-    assert stopped.stdout.endswith(" stopped\n")
+    assert (stopped.returncode, stopped.stdout) == (0, f"{submission} stopped\n"), stopped.stderr
     state = read_state(store)
     assert state is None or not state.alive
     assert "no run of early is at work there" in orch("cancel", "job.yaml", "--address", head.url).stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from orchestrator.errors import StorageUnavailable
 from orchestrator.plan.files import Nodes, ask_to_cancel, asked_to_cancel, read_state, write_state
 from orchestrator.plan.log import RunLog, read_log
 from orchestrator.runtime import heartbeat
+from orchestrator.runtime.cluster import terminated_as_interrupted
 from orchestrator.runtime.heartbeat import Heartbeat
 from orchestrator.store.local import LocalStore
 
@@ -88,6 +91,17 @@ def test_word_for_an_earlier_run_is_removed(store: LocalStore) -> None:
         time.sleep(0.2)
         assert not beat.cancelled
         assert not asked_to_cancel(store, earlier)
+
+
+def test_sigterm_is_ctrl_c_for_a_while() -> None:
+    def terminated() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(20)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with terminated_as_interrupted(), pytest.raises(KeyboardInterrupt):
+        terminated()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_storage_that_is_down_for_a_while_stops_nothing(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
