@@ -32,7 +32,9 @@ def classify(error: BaseException) -> FailureKind:
         return FailureKind.OUT_OF_MEMORY
     if isinstance(error, StorageUnavailable | ConnectionError | TimeoutError):
         return FailureKind.INFRASTRUCTURE
-    # A fault of the device leaves its process unable to go on: the trial needs a new worker.
-    if type(error).__name__ == "AcceleratorError" or (isinstance(error, RuntimeError) and "CUDA error" in str(error)):
+    # A fault of the device, or of its link to others, leaves its process unable to go on: the trial needs a new worker.
+    if type(error).__name__ in ("AcceleratorError", "DistBackendError") or (
+        isinstance(error, RuntimeError) and "CUDA error" in str(error)
+    ):
         return FailureKind.INFRASTRUCTURE
     return FailureKind.PROGRAM

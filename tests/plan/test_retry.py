@@ -30,6 +30,7 @@ def cpu_out_of_memory() -> Exception:
         (MemoryError(), "out_of_memory"),
         (cpu_out_of_memory(), "out_of_memory"),
         (torch.AcceleratorError("device lost"), "infrastructure"),
+        (torch.distributed.DistBackendError("NCCL: a peer is gone"), "infrastructure"),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), "infrastructure"),
         (StorageUnavailable("no answer"), "infrastructure"),
         (ConnectionResetError(), "infrastructure"),
