@@ -76,8 +76,8 @@ def _joining(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, ConnectionError) and "Could not find any running Ray instance" in text:
         return "no Ray runs on this machine; from elsewhere give the cluster's URL, such as http://head:8265"
-    token = "is its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and RAY_AUTH_MODE=token set?"
-    return f"cannot join the Ray on this machine: {text[:300]}; {token}"
+    cause = "is its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and RAY_AUTH_MODE=token set?"
+    return f"cannot join the Ray on this machine: {text[:300]}; {cause}"
 
 
 def cluster_address() -> str:
