@@ -75,6 +75,14 @@ def _command(process: psutil.Process) -> str:
         return ""
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process still does anything; one that nobody has buried does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def kill_process(pid: int) -> None:
     """Kill -9, as the kernel does where memory runs out."""
     os.kill(pid, signal.SIGKILL)
