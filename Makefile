@@ -32,7 +32,7 @@ test-fast: $(STAMP) ## the tests that start no Ray and no server
 	$(BIN)/python -m pytest -m "not slow" -n 2
 
 test: test-fast ## all tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 lint: $(STAMP) ## style and the direction of imports
 	$(BIN)/ruff check $(CODE)

@@ -50,12 +50,14 @@ def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool) -> Pl
 def drive(job: Job, store: Store, retry_failed: bool, *, joined: bool) -> None:
     """Run the new cells, write the report, say what came of it; leaves with the exit code."""
     from orchestrator.plan.log import RunLog
+    from orchestrator.store.patient import PatientStore
 
     with machines(joined=joined) as cluster:
         plan = plan_job(job, store, cluster, retry_failed)
         if plan.problem:
             raise DataError(plan.problem)
         store.check()
+        store = PatientStore(store)  # it has answered: from here on an outage is waited for
         log = RunLog(store)
         with _kept(log):
             if joined:

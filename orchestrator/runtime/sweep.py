@@ -17,7 +17,6 @@ from orchestrator.runtime.gang import GangTrial
 from orchestrator.runtime.interrupt import interrupts_deferred
 from orchestrator.runtime.trainable import TrialWorker
 from orchestrator.runtime.work import Work
-from orchestrator.store.patient import PatientStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from orchestrator.plan.placement import Placement
     from orchestrator.spec.job import Header, Search, Trial
     from orchestrator.store.location import Store
-
-_PATIENCE_S = 300.0
-"""How long storage may be down before the trials that need it count a failure."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,6 @@ def run_sweep(plan: Plan, store: Store, watchers: Sequence[Watcher]) -> Outcome:
     StorageError.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
-    store = PatientStore(store, _PATIENCE_S)
     reporter = Reporter(plan.job.header.name, trials, store, watchers)
     shared = Work(plan.job.header.name, trials, load_images(trials.values()), store, provenance())
     with interrupts_deferred() as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+PATIENCE_S = 300.0
+"""How long storage may be down before a run gives up what needs it."""
 _PAUSE_S = 2.0
 
 
@@ -22,7 +24,7 @@ class PatientStore(Store):
     Other errors, such as rights that are missing, are raised at once.
     """
 
-    def __init__(self, store: Store, patience_s: float) -> None:
+    def __init__(self, store: Store, patience_s: float = PATIENCE_S) -> None:
         self._store, self._patience_s = store, patience_s
         self.parallel_reads = store.parallel_reads
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.s3 import Proxy
 
 NODES = 3
-PAUSE_S = (5.0, 20.0)
+PAUSE_S = (8.0, 24.0)
 """The shortest and the longest time between two faults."""
 OUTAGE_S = 10.0
 FAULTS = ("process killed", "node killed", "node preempted", "driver killed", "storage down")
@@ -96,11 +96,14 @@ class Chaos:
     def run(self, seconds: float, console: Console) -> None:
         """Strike at random for so long, or until all is done; then let the sweep come to its end."""
         began = time.monotonic()
-        while time.monotonic() - began < seconds and self.driver.poll() is None:
+        while time.monotonic() - began < seconds and self.driver.poll() != 0:
             time.sleep(self.random.uniform(*PAUSE_S))
+            if self.driver.poll():
+                self.submit()
             if fault := self.strike():
                 console.print(f"{time.monotonic() - began:6.1f} s  {fault}")
-        while self.driver.wait() not in (0, 2):
+        while self.driver.wait() != 0:  # one that found storage down on its way up says so and ends
+            time.sleep(1)
             self.submit()
 
     def table(self) -> tuple[Table, bool]:
