@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.plan.placement import Machine
+from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState, make_plan
 from orchestrator.spec.job import Job, load_job
 
@@ -48,7 +48,7 @@ def test_the_quickstart_needs_nothing_and_compares_three_objectives_at_two_step_
     cells = {(trial.settings.objective.kind, trial.settings.training.d_steps) for trial in job.trials}
     assert cells == {(objective, d_steps) for objective in OBJECTIVES for d_steps in (1, 3)}
     assert len(job.trials) == 6
-    plan = make_plan(job, {}, (), Machine(2, 0), "here")
+    plan = make_plan(job, {}, (), Cluster((Machine(2, 0),)), "here")
     assert plan.problem is None
     assert len(plan.having(CellState.NEW)) == 6
 
