@@ -16,6 +16,7 @@ from orchestrator.errors import OrchError
 from orchestrator.plan.ledger import Status, record
 from orchestrator.plan.retry import FailureKind, classify
 from orchestrator.runtime.mailbox import Failure, Mailbox, Order
+from orchestrator.runtime.orphans import free_orphaned_groups
 from orchestrator.runtime.preemption import PreemptedError, being_drained
 from orchestrator.runtime.work import Trainer, Work, describe, failed, measured
 
@@ -174,6 +175,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         if failure is not None:
             return self._fail(failure)
         if report is None:
+            free_orphaned_groups()  # it may be their devices that this gang waits for
             return {}
         self.last = report
         return report
