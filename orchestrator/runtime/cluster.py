@@ -156,6 +156,8 @@ def _answer(reference: Any) -> str | None:
 
     try:
         answer: str | None = ray.get(reference)
+    except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
+        return None  # the node has gone since it was counted, and what it cannot reach with it
     except ray.exceptions.RayError as error:
         return f"cannot run this job: {' '.join(str(error).split())[:300]}"
     return answer

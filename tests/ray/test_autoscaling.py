@@ -25,6 +25,8 @@ from tests.ray.nodes import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.cluster
+
 PORT = 6379  # the only one that this provider of nodes knows
 HEAD_ID = "f" * 51 + "00000"
 HEAD = "ray.head.default"  # the provider knows its type by no other name

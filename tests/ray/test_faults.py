@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.spec.job import Trial
     from orchestrator.store.location import Store
 
+pytestmark = pytest.mark.cluster
+
 NODES = 3
 TRAINING = {"batch_size": 8, "log_every": 10, "samples_every": 0}
 EPOCHS = {1: 250, 2: 60}

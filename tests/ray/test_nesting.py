@@ -19,6 +19,8 @@ from tests.ray.conftest import raw_job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.cluster
+
 
 def test_the_usual_nesting_hangs_where_drivers_hold_what_their_workers_wait_for() -> None:
     command = [sys.executable, "-m", "tests.ray.nested"]

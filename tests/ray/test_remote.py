@@ -6,9 +6,11 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -24,17 +26,19 @@ from tests.ray.heads import Head, Line, running_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from orchestrator.store.location import Store
+
+pytestmark = pytest.mark.cluster
 
 ORCH = [sys.executable, "-m", "orchestrator.cli"]
 LONG = {"epochs": 2000, "batch_size": 8, "log_every": 3, "samples_every": 500}
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    with running_head(tmp_path_factory.mktemp("head")) as head:
+def head() -> Iterator[Head]:
+    # Ray's sockets lie below it, whose names the system allows few characters.
+    with tempfile.TemporaryDirectory(prefix="oh-") as folder, running_head(Path(folder)) as head:
         yield head
 
 
