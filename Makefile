@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 CODE := orchestrator tests
 
-.PHONY: help setup demo test test-fast test-cluster lint types fmt check bench chaos clean
+.PHONY: help setup demo test test-fast test-faults lint types fmt check bench chaos clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,11 +31,11 @@ demo: $(STAMP) ## run a small GAN study to its report
 test-fast: $(STAMP) ## the tests that start no Ray and no server
 	$(BIN)/python -m pytest -m "not slow" -n 2
 
-test: test-fast ## all tests but those on clusters
-	$(BIN)/python -m pytest -m "slow and not cluster" -n 2 --dist loadfile
+test: test-fast ## all tests but those of faults and clusters
+	$(BIN)/python -m pytest -m "slow and not faults" -n 2 --dist loadfile
 
-test-cluster: $(STAMP) ## faults, autoscaling and remote jobs, on clusters of several nodes
-	$(BIN)/python -m pytest -m cluster -n 2 --dist loadfile
+test-faults: $(STAMP) ## what is taken away, autoscaling and remote jobs, on clusters of several nodes
+	$(BIN)/python -m pytest -m faults -n 2 --dist loadfile
 
 lint: $(STAMP) ## style and the direction of imports
 	$(BIN)/ruff check $(CODE)
@@ -49,7 +49,7 @@ fmt: $(STAMP) ## format and mend what can be mended
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-check: lint types test test-cluster ## all that must be green before a change lands
+check: lint types test test-faults ## all that must be green before a change lands
 
 bench: $(STAMP) ## speed, as ratios measured side by side
 	$(BIN)/python -m tests.bench

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -59,6 +60,12 @@ def bucket_behind_proxy(bucket: str) -> Iterator[Proxy]:
             proxy.close()
 
 
+RESET = (0, "")
+"""An answer of a proxy: none, the connection is reset."""
+OUTAGE = ((503, "SlowDown"), (500, "InternalError"), RESET)
+"""What is heard of storage that is down."""
+
+
 class Proxy:
     """Before each request, ``answer(method, path, headers)`` may give an HTTP status and an error code or page."""
 
@@ -108,6 +115,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.proxy.seen.append((self.command, self.path, self.headers))
         if answer := self.proxy.answer(self.command, self.path, self.headers):
             status, code = answer
+            if answer == RESET:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.close_connection = True
+                return
             text = code if "<" in code else f"<Error><Code>{code}</Code><Message>no</Message></Error>"
             self._reply(status, {}, text.encode())
             return

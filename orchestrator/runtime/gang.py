@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import train, tune
-from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.errors import OrchError
@@ -22,6 +21,7 @@ from orchestrator.runtime.work import Trainer, Work, describe, failed, measured
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
+    from ray.train.torch import TorchTrainer
 
     from orchestrator.distributed.group import Group
     from orchestrator.plan.placement import Placement
@@ -85,6 +85,9 @@ class Gang:
 
 
 def _torch_trainer(work: list[ray.ObjectRef], placement: Placement, mailbox: ActorHandle) -> TorchTrainer:
+    # Here and not above: it brings torch, which takes the driver seconds to load and is of no use to it.
+    from ray.train.torch import TorchConfig, TorchTrainer
+
     gpu = placement.device == "cuda"
     return TorchTrainer(
         train_together,

@@ -28,7 +28,7 @@ from orchestrator.store.tables import read_table
 from tests.ray.checks import logged_steps
 from tests.ray.conftest import raw_job
 from tests.ray.nodes import Nodes, kill_process
-from tests.s3 import ENVIRONMENT, bucket_behind_proxy
+from tests.s3 import ENVIRONMENT, OUTAGE, bucket_behind_proxy
 
 if TYPE_CHECKING:
     from tests.s3 import Proxy
@@ -60,7 +60,7 @@ class Chaos:
         self.submit()
 
     def _answer(self, *_: Any) -> tuple[int, str] | None:
-        return (503, "SlowDown") if time.monotonic() < self.outage_ends else None
+        return OUTAGE[len(self.proxy.seen) % 3] if time.monotonic() < self.outage_ends else None
 
     def submit(self) -> None:
         """Start a driver; what is done stays done."""

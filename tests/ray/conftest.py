@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from orchestrator.plan.ledger import Status, read_ledger
 from orchestrator.plan.placement import Cluster, Machine
@@ -77,13 +78,30 @@ def raw_job(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-@pytest.fixture
-def plan_for(tmp_path: Path) -> Callable[..., tuple[Plan, Store]]:
-    """Makes the plan of a raw job as a submission would, with the store of its results."""
+def planner(folder: Path) -> Callable[..., tuple[Plan, Store]]:
+    """Makes the plan of a raw job as a submission would, with the store of its results, which lie in ``folder``."""
 
     def make(raw: dict[str, Any], **options: Any) -> tuple[Plan, Store]:
-        job: Job = make_job({"storage": str(tmp_path / "results"), **raw}, "test.yaml")
+        job: Job = make_job({"storage": str(folder / "results"), **raw}, "test.yaml")
         store = open_store(job.header.storage).child(job.header.name)
         return make_plan(job, read_ledger(store), (), HERE, store.uri, **options), store
 
     return make
+
+
+@pytest.fixture
+def plan_for(tmp_path: Path) -> Callable[..., tuple[Plan, Store]]:
+    """A planner whose results lie in the test's own folder."""
+    return planner(tmp_path)
+
+
+@pytest.fixture
+def job_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a job file; the commands run beside it."""
+
+    def write(**changes: Any) -> Path:
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(raw_job(**changes)))
+        return path
+
+    return write

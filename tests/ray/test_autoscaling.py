@@ -25,7 +25,7 @@ from tests.ray.nodes import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.faults
 
 PORT = 6379  # the only one that this provider of nodes knows
 HEAD_ID = "f" * 51 + "00000"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from orchestrator.store.location import Store
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.faults
 
 ORCH = [sys.executable, "-m", "orchestrator.cli"]
 LONG = {"epochs": 2000, "batch_size": 8, "log_every": 3, "samples_every": 500}

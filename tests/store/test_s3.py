@@ -21,6 +21,7 @@ from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
 from orchestrator.store import s3 as s3_module
 from orchestrator.store.s3 import ATTEMPTS, S3Store
 from orchestrator.store.tables import read_table, write_rows
+from tests.s3 import OUTAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,10 +138,10 @@ def test_a_reply_that_breaks_off_is_read_again(store: S3Store, s3_proxy: Any) ->
     told(caught.value, f"{store.uri}/a: cannot read", "the network")
 
 
-@pytest.mark.parametrize("status", [500, 503])
-def test_some_failures_are_overcome(store: S3Store, s3_proxy: Any, status: int) -> None:
+@pytest.mark.parametrize("failure", OUTAGE)
+def test_some_failures_are_overcome(store: S3Store, s3_proxy: Any, failure: tuple[int, str]) -> None:
     dice = random.Random(0)
-    s3_proxy.answer = lambda *_: (status, "InternalError") if dice.random() < 0.25 else None
+    s3_proxy.answer = lambda *_: failure if dice.random() < 0.25 else None
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(lambda n: store.write(f"x/{n}", b"%d" % n, replace=False), range(30)))
         assert list(pool.map(lambda n: store.read(f"x/{n}"), range(30))) == [b"%d" % n for n in range(30)]
@@ -149,7 +150,7 @@ def test_some_failures_are_overcome(store: S3Store, s3_proxy: Any, status: int) 
 
 
 @every_act
-@pytest.mark.parametrize("reply", [(500, "InternalError"), (503, "SlowDown"), (502, "<html>no</html>")])
+@pytest.mark.parametrize("reply", [*OUTAGE, (502, "<html>no</html>")])
 def test_a_server_that_only_fails(
     store: S3Store, s3_proxy: Any, act: Callable[[S3Store], object], reply: tuple[int, str]
 ) -> None:
