@@ -1,11 +1,27 @@
-"""Convolutions from and to a single pixel, computed as the matrix products that they are.
+"""Layers that several pairs of networks are made of.
 
-Parameters and results are those of torch's convolutions; oneDNN and cuDNN take several times as long for such shapes.
+Convolutions from and to a single pixel are computed as the matrix products that they are. Parameters and results are
+those of torch's convolutions; oneDNN and cuDNN take several times as long for such shapes.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+
+from orchestrator.judgement import Judgement
+
+
+class Discriminator(nn.Module):
+    """A network that scores: ``body`` maps images to features, ``head`` maps features to raw scores (n,)."""
+
+    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, images: Tensor) -> Judgement:
+        """Scores and features of images (n, c, h, w)."""
+        features = self.body(images)
+        return Judgement(self.head(features), features.flatten(1))
 
 
 class FromLatent(nn.ConvTranspose2d):

@@ -60,7 +60,7 @@ class Dcgan(Model):
     def build_discriminator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn
 
-        from orchestrator.models._layers import ToScore
+        from orchestrator.models._layers import Discriminator, ToScore
 
         widths = self._widths(image)
         layers: list[nn.Module] = [
@@ -74,7 +74,7 @@ class Dcgan(Model):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         side = image.height >> len(widths)
-        return nn.Sequential(*layers, ToScore(widths[-1], side))
+        return Discriminator(nn.Sequential(*layers), ToScore(widths[-1], side))
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths = [image.channels, *self._widths(image)]

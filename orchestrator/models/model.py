@@ -26,8 +26,8 @@ class MultiplyAdds(NamedTuple):
 class Model(Settings):
     """Settings of a generator and a discriminator, which build both networks for images of a given shape.
 
-    The generator maps (n, latent_dim) to (n, c, h, w) in [-1, 1]; the discriminator maps such images to (n,)
-    raw scores. Networks come back on the CPU with torch's own weights: see ``initialize``. They know one device; what
+    The generator maps (n, latent_dim) to (n, c, h, w) in [-1, 1]; the discriminator maps such images to a
+    ``Judgement``. Networks come back on the CPU with torch's own weights: see ``initialize``. They know one device; what
     makes several compute as one is put in from outside: see ``distributed.batch_norm``.
     """
 

@@ -48,10 +48,10 @@ class SmallDcgan(Model):
     def build_discriminator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn
 
-        from orchestrator.models._layers import ToScore
+        from orchestrator.models._layers import Discriminator, ToScore
 
         bias = not self.normalizes
-        return nn.Sequential(
+        body = nn.Sequential(
             nn.Conv2d(image.channels, 28, 4, 2, 1),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(28, 56, 4, 2, 1, bias=bias),
@@ -60,8 +60,8 @@ class SmallDcgan(Model):
             nn.Conv2d(56, 112, 3, 2, 1, bias=bias),
             *self.norm(112),
             nn.LeakyReLU(0.2, inplace=True),
-            ToScore(112, 4),
         )
+        return Discriminator(body, ToScore(112, 4))
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         # Kernel area x maps in x maps out x positions of the smaller map, layer by layer.

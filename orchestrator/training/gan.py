@@ -111,7 +111,7 @@ class Gan:
 
     def _judge(self, images: Tensor) -> Tensor:
         """Raw scores (n,), in single precision at least: sums over the batch need it."""
-        scores = self._forward(self.discriminator, images)
+        scores = self._forward(self.discriminator, images).scores
         return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
     def _update_discriminator(self, reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -74,7 +74,10 @@ def test_networks_map_latents_to_images_to_scores(kind: str, shape: ImageShape, 
     generator, discriminator = networks(kind, shape)
     images = generator(torch.randn(count, 5))
     assert images.shape == (count, *shape)
-    assert discriminator(images).shape == (count,)
+    judgement = discriminator(images)
+    assert judgement.scores.shape == (count,)
+    assert judgement.features.ndim == 2
+    assert len(judgement.features) == count
 
 
 @every_case
@@ -82,7 +85,7 @@ def test_one_image_alone_still_has_a_batch_dimension(kind: str, shape: ImageShap
     generator, discriminator = (network.eval() for network in networks(kind, shape))
     images = generator(torch.randn(1, 5))
     assert images.shape == (1, *shape)
-    assert discriminator(images).shape == (1,)
+    assert discriminator(images).scores.shape == (1,)
 
 
 @every_case
@@ -103,11 +106,11 @@ def test_scores_are_raw(kind: str, shape: ImageShape) -> None:
     _, discriminator = networks(kind, shape)
     images = 2 * torch.rand(64, *shape) - 1
     with torch.no_grad():
-        scores = discriminator(images)
+        scores = discriminator(images).scores
         assert scores.min() < 0 < scores.max()
         for parameter in discriminator.parameters():
             parameter.mul_(100)
-        assert discriminator(images).abs().max() > 100
+        assert discriminator(images).scores.abs().max() > 100
 
 
 @every_case
@@ -117,15 +120,15 @@ def test_in_evaluation_an_image_depends_on_its_latent_only(kind: str, shape: Ima
     images = generator(latents)
     for one, latent in zip(images, latents, strict=True):
         torch.testing.assert_close(generator(latent[None])[0], one)
-    scores = discriminator(images)
+    scores = discriminator(images).scores
     for one, image in zip(scores, images, strict=True):
-        torch.testing.assert_close(discriminator(image[None])[0], one)
+        torch.testing.assert_close(discriminator(image[None]).scores[0], one)
 
 
 @every_case
 def test_gradients_reach_every_weight(kind: str, shape: ImageShape) -> None:
     generator, discriminator = networks(kind, shape)
-    discriminator(generator(torch.randn(8, 5))).square().sum().backward()
+    discriminator(generator(torch.randn(8, 5))).scores.square().sum().backward()
     for network in (generator, discriminator):
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
@@ -192,7 +195,7 @@ def test_batch_norm_is_there_unless_it_is_said_not_to_be(kind: str, shape: Image
 @every_case
 def test_without_batch_norm_networks_still_train(kind: str, shape: ImageShape) -> None:
     generator, discriminator = networks(kind, shape, batch_norm="none")
-    discriminator(generator(torch.randn(8, 5))).square().sum().backward()
+    discriminator(generator(torch.randn(8, 5))).scores.square().sum().backward()
     for network in (generator, discriminator):
         assert all(parameter.grad.abs().max() > 0 for parameter in network.parameters())
 

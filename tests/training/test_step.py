@@ -77,10 +77,10 @@ class Tutorial:
 
     def update_d(self, real: Tensor, fake: Tensor) -> dict[str, float]:
         self.netD.zero_grad()
-        output_real = self.netD(real.contiguous())
+        output_real = self.netD(real.contiguous()).scores
         err_real = self.loss(output_real, 1.0)
         err_real.backward()
-        err_fake = self.loss(self.netD(fake.detach()), 0.0)
+        err_fake = self.loss(self.netD(fake.detach()).scores, 0.0)
         err_fake.backward()
         self.optimizerD.step()
         scores = output_real.detach().numpy().astype(np.float64)
@@ -92,7 +92,7 @@ class Tutorial:
 
     def update_g(self, fake: Tensor) -> dict[str, float]:
         self.netG.zero_grad()
-        output = self.netD(fake)
+        output = self.netD(fake).scores
         saturating = self.kind == "saturating"
         err = self.loss(output, 0.0 if saturating else 1.0, maximise=saturating)
         err.backward()
