@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -27,8 +27,8 @@ class Model(Settings):
     """Settings of a generator and a discriminator, which build both networks for images of a given shape.
 
     The generator maps (n, latent_dim) to (n, c, h, w) in [-1, 1]; the discriminator maps such images to a
-    ``Judgement``. Networks come back on the CPU with torch's own weights: see ``initialize``. They know one device; what
-    makes several compute as one is put in from outside: see ``distributed.batch_norm``.
+    ``Judgement``. Networks come back on the CPU with torch's own weights: see ``initialize``. They know one device;
+    what makes several compute as one is put in from outside: see ``distributed.batch_norm``.
     """
 
     kind: str
@@ -37,6 +37,9 @@ class Model(Settings):
     """numbers in a latent vector"""
     batch_norm: Literal["synchronized", "per_device", "none"] = "synchronized"
     """statistics of batch norm over the batch of all devices, of each device alone, or no batch norm"""
+
+    judges: ClassVar[Literal["scores", "reconstruction"]] = "scores"
+    """What the discriminator's scores are: raw scores, or the errors of an autoencoder."""
 
     @abstractmethod
     def reject(self, image: ImageShape) -> str | None:
@@ -60,6 +63,11 @@ class Model(Settings):
     def normalizes(self) -> bool:
         """Whether there is batch norm; convolutions before one need no bias, which it would take away again."""
         return self.batch_norm != "none"
+
+    @property
+    def discriminator_batch_norm(self) -> bool:
+        """Whether the score of an image depends on the other images of its batch."""
+        return self.normalizes
 
     @abstractmethod
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:

@@ -5,22 +5,46 @@ Goodfellow et al., Generative Adversarial Nets, arXiv 1406.2661, section 3 and a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from pydantic import AfterValidator
+
+from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from orchestrator.judgement import Judgement
+    from orchestrator.objectives.objective import Round
+
+
+def _probabilities(labels: Labels) -> Labels:
+    if not labels.within(0.0, 1.0):
+        raise ValueError(f"got real {labels.real} and fake {labels.fake}, expected probabilities from 0 to 1")
+    return labels
+
+
+Probabilities = Annotated[Labels, AfterValidator(_probabilities)]
+"""Labels of a cross-entropy."""
+
+
+def cross_entropy(scores: Tensor, label: float | Tensor) -> Tensor:
+    """Of sigma(scores) against labels in [0, 1], each (n,): -t log sigma(F) - (1 - t) log(1 - sigma(F))."""
+    from torch.nn.functional import softplus
+
+    return label * softplus(-scores) + (1 - label) * softplus(scores)
+
 
 class BinaryCrossEntropy(Objective):
     """The discriminator is a logistic classifier of real (1) against generated (0) images."""
 
-    def discriminator(self, d_real: Tensor, d_fake: Tensor) -> Tensor:
-        """Mean of softplus(-F_r) + softplus(F_f), which is the cross-entropy with sigmoid outputs."""
-        from torch.nn.functional import softplus
+    labels: Probabilities = Labels()
 
-        return softplus(-d_real).mean() + softplus(d_fake).mean()
+    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+        """Mean cross-entropy of real scores plus that of generated ones; with labels 1 and 0 sums of softplus."""
+        of_real, of_fake = self.labels.draw(real.scores, update.noise)
+        return cross_entropy(real.scores, of_real).mean() + cross_entropy(fake.scores, of_fake).mean()
 
 
 class Saturating(BinaryCrossEntropy):
@@ -28,11 +52,11 @@ class Saturating(BinaryCrossEntropy):
 
     kind: Literal["saturating"]
 
-    def generator(self, d_fake: Tensor) -> Tensor:
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
         """Mean of log(1 - sigma(F_f)) = -softplus(F_f); unbounded below."""
         from torch.nn.functional import softplus
 
-        return -softplus(d_fake).mean()
+        return -softplus(fake.scores).mean()
 
 
 class NonSaturating(BinaryCrossEntropy):
@@ -40,8 +64,8 @@ class NonSaturating(BinaryCrossEntropy):
 
     kind: Literal["non_saturating"]
 
-    def generator(self, d_fake: Tensor) -> Tensor:
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
         """Mean of -log sigma(F_f) = softplus(-F_f)."""
         from torch.nn.functional import softplus
 
-        return softplus(-d_fake).mean()
+        return softplus(-fake.scores).mean()

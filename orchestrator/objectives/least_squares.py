@@ -1,24 +1,33 @@
-"""Least squares GAN: Mao et al., arXiv 1611.04076, equation 9 with (a, b, c) = (0, 1, 1)."""
+"""Least squares GAN, Mao et al., arXiv 1611.04076, equation 2 with (a, b, c) = (0, 1, 1)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from orchestrator.judgement import Judgement
+    from orchestrator.objectives.objective import Round
+
 
 class LeastSquares(Objective):
-    """Raw scores are pulled to 1 on real and 0 on generated images; the gradient in a score F is F - 1."""
+    """Raw scores are pulled to b on real and to a on generated images; G pulls to c: its gradient in F is F - c."""
 
     kind: Literal["least_squares"]
+    labels: Labels = Labels()
+    """b and a of the paper, as ``real`` and ``fake``"""
+    target: float = 1.0
+    """c: the score that the generator wants its images to have"""
 
-    def discriminator(self, d_real: Tensor, d_fake: Tensor) -> Tensor:
-        """Mean of half the squared distance of real scores to 1 plus that of generated scores to 0."""
-        return 0.5 * (d_real - 1).square().mean() + 0.5 * d_fake.square().mean()
+    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+        """Mean of half the squared distance of real scores to b plus that of generated scores to a."""
+        of_real, of_fake = self.labels.draw(real.scores, update.noise)
+        return 0.5 * (real.scores - of_real).square().mean() + 0.5 * (fake.scores - of_fake).square().mean()
 
-    def generator(self, d_fake: Tensor) -> Tensor:
-        """Mean of half the squared distance of generated scores to 1."""
-        return 0.5 * (d_fake - 1).square().mean()
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+        """Mean of half the squared distance of generated scores to c."""
+        return 0.5 * (fake.scores - self.target).square().mean()

@@ -27,12 +27,16 @@ _TIME = pa.timestamp("us", tz="UTC")
 SIGNALS: tuple[Column, ...] = (
     Column("d_loss", _FLOAT, "", "discriminator's loss, mean over the window"),
     Column("g_loss", _FLOAT, "", "generator's loss, mean over the window"),
-    Column("d_real", _FLOAT, "", "discriminator's mean raw score on real images"),
-    Column("d_fake", _FLOAT, "", "discriminator's mean raw score F on generated images, in the generator's step"),
-    Column("d_real_probability", _FLOAT, "", "mean of sigma(score) on real images"),
-    Column("d_fake_probability", _FLOAT, "", "mean of sigma(F): the factor that scales the saturating gradient"),
+    Column("d_real", _FLOAT, "", "discriminator's mean raw score on real images, or an autoencoder's mean error"),
+    Column("d_fake", _FLOAT, "", "the same (score F) on generated images, in the generator's step"),
+    Column("d_real_probability", _FLOAT, "", "mean of sigma(score) on real images; null for an autoencoder"),
+    Column("d_fake_probability", _FLOAT, "", "mean of sigma(F), which scales the saturating gradient; null likewise"),
     Column("g_score_gradient", _FLOAT, "", "mean over images of |dL_G/dF|, L_G being each image's own loss"),
     Column("g_grad_norm", _FLOAT, "", "Euclidean norm of the generator's parameter gradient, mean over the window"),
+    Column("d_penalty", _FLOAT, "", "gradient penalties of an image, mean over images; null without"),
+    Column("k", _FLOAT, "", "BEGAN's k; null for other objectives"),
+    Column("m_global", _FLOAT, "", "BEGAN's convergence measure l(x) + |gamma l(x) - l(G(z))|; null likewise"),
+    Column("loss_ratio", _FLOAT, "", "BEGAN's l(G(z)) / l(x), which tends to gamma; null likewise"),
 )
 """What a training step measures: the mean over a logging window in metrics/, over the last epoch in trials/."""
 

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from orchestrator.data.batches import BatchStream
 from orchestrator.distributed.batch_norm import running_statistics, statistics_held, synchronize
 from orchestrator.distributed.group import ALONE
+from orchestrator.judgement import Judgement
 from orchestrator.models.model import initialize
+from orchestrator.objectives.objective import Round
 from orchestrator.store.columns import SIGNALS
+from orchestrator.training.penalties import between, gradient_penalty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,22 +24,31 @@ if TYPE_CHECKING:
     from orchestrator.data.images import ImageShape
     from orchestrator.distributed.group import Group
     from orchestrator.models.model import Model
-    from orchestrator.objectives.objective import Objective
+    from orchestrator.objectives.objective import Objective, Penalty
     from orchestrator.training.settings import TrainingSettings
 
-    Scores = tuple[Tensor, ...]
+    Tensors = tuple[Tensor, ...]
 
-SIGNAL_NAMES = tuple(column.name for column in SIGNALS)
-"""What a step measures, in the order of the tensor it returns."""
+_PROBABILITIES = {"d_real_probability", "d_fake_probability"}
+
+
+def signal_names(objective: Objective) -> tuple[str, ...]:
+    """What a step measures under an objective, in the order of the tensor that ``Gan.step`` returns."""
+    absent = {"d_penalty", "k", "m_global", "loss_ratio"} - set(objective.initial_state())
+    if objective.penalties:
+        absent.discard("d_penalty")
+    if objective.judges == "reconstruction":
+        absent |= _PROBABILITIES
+    return tuple(column.name for column in SIGNALS if column.name not in absent)
 
 
 class Gan:
     """Two networks, their optimizers, and the trial's own random numbers, on one device of a group's.
 
-    The device's kind is the only thing that tells a GPU from a CPU here. Random numbers come from three streams
-    derived from the seed (weights, batches, latents), so that a change to one leaves the others as they were. Every
-    process of the group draws them for the whole batch and computes on its share: weights, batches and latents are
-    the same whatever their number, and so is the state.
+    The device's kind is the only thing that tells a GPU from a CPU here. Random numbers come from four streams
+    derived from the seed (weights, batches, latents, the objective's noise), so that a change to one leaves the others
+    as they were. Every process of the group draws them for the whole batch and computes on its share: weights, batches
+    and latents are the same whatever their number, and so is the state.
     """
 
     def __init__(
@@ -51,8 +63,8 @@ class Gan:
         self.model, self.settings, self.objective, self.group = model, settings, objective, group
         self.device = images.device
         self.precision = settings.precision_on(self.device)
-        weights_seed, batches_seed, latents_seed, fixed_seed = (
-            int(s) for s in SeedSequence(settings.seed).generate_state(4)
+        weights_seed, batches_seed, latents_seed, fixed_seed, noise_seed = (
+            int(s) for s in SeedSequence(settings.seed).generate_state(5)
         )
         weights = torch.Generator().manual_seed(weights_seed)
         self.generator = self._place(model.build_generator(shape), weights)
@@ -62,6 +74,9 @@ class Gan:
         self.g_optimizer = settings.g_optimizer.build(self.g_parameters)
         self.d_optimizer = settings.d_optimizer.build(self.d_parameters)
         self.latents = torch.Generator(self.device).manual_seed(latents_seed)
+        self.noise = torch.Generator(self.device).manual_seed(noise_seed)
+        self.signal_names = signal_names(objective)
+        self.state = {name: value.to(self.device) for name, value in objective.initial_state().items()}
         stream = torch.Generator(self.device).manual_seed(batches_seed)
         self.batches = BatchStream(images, settings.batch_size, stream, group.share(settings.batch_size))
         fixed = torch.Generator().manual_seed(fixed_seed)
@@ -75,29 +90,34 @@ class Gan:
         return network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def step(self) -> Tensor:
-        """Train one step; returns SIGNAL_NAMES as a (8,) tensor on the device, without waiting for the device.
+        """Train one step; returns ``signal_names`` as a tensor on the device, without waiting for the device.
 
         The generator's first update judges the images of the last discriminator update again, as DCGAN's
         training does, which saves a forward pass; with ``accumulate`` it makes them again, since their graph would be
         that of the whole batch. Signals are those of the last update of each network, over the whole batch of all
         processes, and the same on each.
         """
-        signals: dict[str, Tensor] = {}
         fake: Tensor | None = None
         for update in range(self.settings.d_steps):
             latents = self._draw()
-            kept = update == self.settings.d_steps - 1 and len(latents) == 1
+            last = update == self.settings.d_steps - 1
+            kept = last and len(latents) == 1 and not self.objective.draws_apart
             # A network's running statistics are moved in its own updates alone.
             with torch.set_grad_enabled(kept), nullcontext() if kept else statistics_held(self.generator):
                 fakes = [self._forward(self.generator, part) for part in latents]
             fake = fakes[0] if kept else None
             reals = torch.tensor_split(self.batches.next(), self.settings.accumulate)
-            signals |= self._update_discriminator(reals, [images.detach() for images in fakes])
+            d_signals, d_scores = self._update_discriminator(reals, [images.detach() for images in fakes])
         for update in range(self.settings.g_steps):
-            if update > 0:
+            if update > 0 or self.objective.draws_apart:
                 latents, fake = self._draw(), None
-            signals |= self._update_generator(latents, fake)
-        return torch.stack([signals[name] for name in SIGNAL_NAMES])
+            g_signals, g_scores = self._update_generator(latents, fake, reals)
+        self.state = self.objective.next_state(self._round(), d_scores, g_scores)
+        signals = d_signals | g_signals | self.state
+        return torch.stack([signals[name].to(d_scores.dtype) for name in self.signal_names])
+
+    def _round(self) -> Round:
+        return Round(self.state, self.noise)
 
     def _draw(self) -> tuple[Tensor, ...]:
         """This process's latent vectors of an update, in as many parts as its gradient is accumulated over."""
@@ -105,38 +125,86 @@ class Gan:
         latents = torch.randn(size, generator=self.latents, device=self.device)
         return torch.tensor_split(self.group.own(latents), self.settings.accumulate)
 
-    def _forward(self, network: nn.Module, inputs: Tensor) -> Tensor:
+    def _forward(self, network: nn.Module, inputs: Tensor) -> Any:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            return network(inputs)  # type: ignore[no-any-return]
+            return network(inputs)
 
     def _judge(self, images: Tensor) -> Tensor:
-        """Raw scores (n,), in single precision at least: sums over the batch need it."""
-        scores = self._forward(self.discriminator, images).scores
-        return scores.to(torch.promote_types(scores.dtype, torch.float32))
+        """Of each image its score, and its features where a loss looks at them: (n, 1 or 1 + f).
 
-    def _update_discriminator(self, reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> dict[str, Tensor]:
-        def judge(part: int) -> Scores:
+        In single precision at least: sums over the batch need it.
+        """
+        scores, features = self._forward(self.discriminator, images)
+        rows = torch.cat([scores[:, None], features], 1) if self.objective.sees_features else scores[:, None]
+        return rows.to(torch.promote_types(rows.dtype, torch.float32))
+
+    def _update_discriminator(
+        self, reals: Sequence[Tensor], fakes: Sequence[Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """One update; its signals, and the scores of all real images."""
+
+        def judge(part: int) -> Tensors:
             # Real and generated images pass apart from each other: in one batch their statistics would mix.
             return self._judge(reals[part]), self._judge(fakes[part])
 
+        def loss_of(real: Judgement, fake: Judgement) -> Tensor:
+            return self.objective.discriminator(real, fake, self._round())
+
         self.d_optimizer.zero_grad(set_to_none=True)
-        loss, (d_real, _), _ = self._backward(judge, self.objective.discriminator, self.d_parameters)
+        penalty = self._penalize(reals, fakes)
+        loss, (d_real, _), _ = self._backward(judge, loss_of, self.d_parameters)
         self.d_optimizer.step()
-        return {"d_loss": loss, "d_real": d_real.mean(), "d_real_probability": d_real.sigmoid().mean()}
+        signals = {"d_loss": loss, "d_real": d_real.mean(), "d_real_probability": d_real.sigmoid().mean()}
+        return signals | penalty, d_real
 
-    def _update_generator(self, latents: Sequence[Tensor], fake: Tensor | None) -> dict[str, Tensor]:
-        """One update, on the images of these latent vectors; ``fake`` are they where they are at hand."""
+    def _penalize(self, reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Add to the discriminator's gradients those of this process's share of the penalties; their mean."""
+        batch, found = self.settings.batch_size, []
+        for penalty in self.objective.penalties:
+            shares = self._shares(penalty)
+            parts = [self._penalty(penalty, *part) for part in zip(reals, fakes, shares, strict=True)]
+            found.append(torch.cat(parts))
+        return {"d_penalty": self.group.gather(torch.stack(found, 1), batch).sum(1).mean()} if found else {}
 
-        def judge(part: int) -> Scores:
+    def _shares(self, penalty: Penalty) -> Sequence[Tensor | None]:
+        """How far between its two images each point lies, drawn for the whole batch; nothing is drawn elsewhere."""
+        parts = self.settings.accumulate
+        if penalty.at == "real":
+            return [None] * parts
+        shares = torch.rand(self.settings.batch_size, generator=self.noise, device=self.device)
+        return torch.tensor_split(self.group.own(shares), parts)
+
+    def _penalty(self, penalty: Penalty, real: Tensor, fake: Tensor, share: Tensor | None) -> Tensor:
+        """The penalty of each image of a part (n,); its share of the gradient is added up in the parameters."""
+        images = real if share is None else between(real, fake, share)
+        # Second derivatives in half the digits would be noise.
+        with torch.autocast(self.device.type, enabled=False):
+            found = gradient_penalty(lambda points: self.discriminator(points).scores, images, penalty)
+            torch.autograd.backward(found.sum() / self.settings.batch_size)
+        return found.detach()
+
+    def _update_generator(
+        self, latents: Sequence[Tensor], fake: Tensor | None, reals: Sequence[Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """One update, on the images of these latent vectors; ``fake`` are they where they are at hand.
+
+        Returns its signals, and the scores of all generated images.
+        """
+
+        def judge(part: int) -> Tensors:
             images = self._forward(self.generator, latents[part]) if fake is None else fake
-            return (self._judge(images),)
+            said = self._judge(images)
+            return (said, self._judge(reals[part])) if self.objective.sees_real else (said,)
+
+        def loss_of(generated: Judgement, real: Judgement | None = None) -> Tensor:
+            return self.objective.generator_loss(generated, real, self._round())
 
         # The discriminator only passes the gradient on: that of its own weights would be thrown away.
         for parameter in self.d_parameters:
             parameter.requires_grad_(False)
         self.g_optimizer.zero_grad(set_to_none=True)
         with statistics_held(self.discriminator):
-            loss, (d_fake,), (gradient,) = self._backward(judge, self.objective.generator, self.g_parameters)
+            loss, (d_fake, *_), (gradient, *_) = self._backward(judge, loss_of, self.g_parameters)
         self.g_optimizer.step()
         for parameter in self.d_parameters:
             parameter.requires_grad_(True)
@@ -148,36 +216,37 @@ class Gan:
             # loss, so that the sum over the batch is the mean of the latter.
             "g_score_gradient": gradient.abs().sum(),
             "g_grad_norm": nn.utils.get_total_norm([p.grad for p in self.g_parameters if p.grad is not None]),
-        }
+        }, d_fake
 
     def _backward(
-        self, judge: Callable[[int], Scores], objective: Callable[..., Tensor], parameters: list[nn.Parameter]
-    ) -> tuple[Tensor, Scores, Scores]:
+        self, judge: Callable[[int], Tensors], loss_of: Callable[..., Tensor], parameters: list[nn.Parameter]
+    ) -> tuple[Tensor, Tensors, Tensors]:
         """Add to the parameters the gradient of the loss of the whole batch, whatever its form.
 
-        ``judge`` makes the scores of one part of this process's images. The scores of all parts and processes are
-        joined, the loss is computed from them on each process alike, and its gradient in a score goes back through
-        the pass which made that score. What the processes find for the parameters is then summed.
+        ``judge`` judges one part of this process's images. What is said of all parts and processes is joined, the loss
+        is computed from it on each process alike, and its gradient in what was said of an image goes back through
+        the pass which said it. What the processes find for the parameters is then summed.
 
         Returns the loss, the joined scores, and its gradients in them.
         """
         parts = range(self.settings.accumulate)
         if len(parts) == 1:
             own = [judge(0)]
-        else:  # of each part only the scores are kept, and its pass is made again for its gradient
+        else:  # of each part only what is said is kept, and its pass is made again for its gradient
             with torch.no_grad(), statistics_held(self.generator, self.discriminator):
                 own = [judge(part) for part in parts]
-        scores = torch.stack([torch.cat(kind) for kind in zip(*own, strict=True)], dim=1)
-        together = self.group.gather(scores, self.settings.batch_size)
+        said = torch.stack([torch.cat(kind) for kind in zip(*own, strict=True)], dim=1)
+        together = self.group.gather(said, self.settings.batch_size)
         joined = tuple(kind.detach().requires_grad_() for kind in together.unbind(1))
-        loss = objective(*joined)
+        loss = loss_of(*(Judgement(rows[:, 0], rows[:, 1:]) for rows in joined))
         gradients = torch.autograd.grad(loss, joined, materialize_grads=True)
         shares = [torch.tensor_split(self.group.own(gradient), len(parts)) for gradient in gradients]
         for part in parts:
             made = own[part] if len(parts) == 1 else judge(part)
-            torch.autograd.backward(made, [share[part] for share in shares])
+            graphs = [(rows, share[part]) for rows, share in zip(made, shares, strict=True) if rows.requires_grad]
+            torch.autograd.backward([rows for rows, _ in graphs], [share for _, share in graphs])
         self.group.sum_gradients(parameters)
-        return loss.detach(), tuple(scores.detach() for scores in joined), gradients
+        return loss.detach(), tuple(r[:, 0].detach() for r in joined), tuple(g[:, 0] for g in gradients)
 
     @torch.no_grad()
     def sample(self, latents: Tensor) -> Tensor:
@@ -203,6 +272,8 @@ class Gan:
             "g_optimizer": self.g_optimizer.state_dict(),
             "d_optimizer": self.d_optimizer.state_dict(),
             "latents": self.latents.get_state(),
+            "noise": self.noise.get_state(),
+            "objective": dict(self.state),
             "batches": self.batches.state_dict(),
         }
 
@@ -213,4 +284,6 @@ class Gan:
         self.g_optimizer.load_state_dict(state["g_optimizer"])
         self.d_optimizer.load_state_dict(state["d_optimizer"])
         self.latents.set_state(state["latents"])
+        self.noise.set_state(state["noise"])
+        self.state = {name: state["objective"][name].to(self.device) for name in self.state}
         self.batches.load_state_dict(state["batches"])

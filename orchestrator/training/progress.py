@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from orchestrator.errors import NonFiniteLossError
-from orchestrator.training.gan import SIGNAL_NAMES
 
 if TYPE_CHECKING:
     from orchestrator.training.gan import Gan
@@ -35,7 +34,7 @@ class Progress:
         self.step = 0
         self.elapsed_s = 0.0
         self.rows: list[Row] = []
-        self._window = torch.zeros(len(SIGNAL_NAMES), dtype=torch.float64, device=gan.device)
+        self._window = torch.zeros(len(gan.signal_names), dtype=torch.float64, device=gan.device)
         self._window_steps = 0
         self._window_s = 0.0
         self._made, self._pace_s = 0, 0.0  # by this process; seconds a step in its last slice
@@ -103,7 +102,7 @@ class Progress:
             {
                 "step": self.step,
                 "epoch": self.epoch,
-                **dict(zip(SIGNAL_NAMES, means, strict=True)),
+                **dict(zip(self.gan.signal_names, means, strict=True)),
                 "images_per_second": images / self._window_s,
                 "elapsed_s": self.elapsed_s,
             }
@@ -124,7 +123,7 @@ class Progress:
         weights = [end - start for start, end in pairwise(ends)]
         means = {
             name: sum(n * row[name] for n, row in zip(weights, last, strict=True)) / sum(weights)
-            for name in SIGNAL_NAMES
+            for name in self.gan.signal_names
             if last
         }
         images = self.step * self.gan.settings.d_steps * self.gan.settings.batch_size

@@ -111,6 +111,8 @@ class TrialSettings(Settings):
     def _go_together(self) -> TrialSettings:
         if problem := self.model.reject(self.data.shape):
             raise ValueError(f"model: {problem}")
+        if problem := self.objective.reject(self.model.judges, batch_norm=self.model.discriminator_batch_norm):
+            raise ValueError(f"objective: {problem}")
         return self
 
     @property

@@ -1,0 +1,55 @@
+"""Boundary equilibrium GAN, Berthelot et al., arXiv 1703.10717."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from orchestrator.objectives.objective import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orchestrator.judgement import Judgement
+    from orchestrator.objectives.objective import Round
+
+
+class Began(Objective):
+    """An autoencoder for D, and a controller k that holds its error on generated images at gamma times that on real.
+
+    Errors are those of all processes' images, so that k is the same number on each of them.
+    """
+
+    kind: Literal["began"]
+    gamma: float = Field(0.5, gt=0.0, le=1.0)
+    """ratio of the errors on generated and on real images: low for quality, high for diversity"""
+    lambda_k: float = Field(0.001, gt=0.0)
+    """gain of the controller"""
+    judges: ClassVar[Literal["scores", "reconstruction"]] = "reconstruction"
+    draws_apart: ClassVar[bool] = True
+
+    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+        """l(x) - k l(G(z_D)), l being the mean reconstruction error; section 3.3."""
+        return real.scores.mean() - update.state["k"].to(fake.scores.dtype) * fake.scores.mean()
+
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+        """l(G(z_G)), of latent vectors of its own."""
+        return fake.scores.mean()
+
+    def initial_state(self) -> dict[str, Tensor]:
+        """k_0 = 0; the two measures have no value before the first step."""
+        import torch
+
+        nothing = torch.full((), torch.nan, dtype=torch.float64)
+        return {"k": torch.zeros((), dtype=torch.float64), "m_global": nothing, "loss_ratio": nothing.clone()}
+
+    def next_state(self, update: Round, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Of these k moves by lambda_k (gamma l(x) - l(G(z_G))) within [0, 1].
+
+        With it go M_global = l(x) + |gamma l(x) - l(G(z_G))|, and the ratio l(G(z_G)) / l(x), which tends to gamma.
+        """
+        of_real, of_fake = real.mean().double(), fake.mean().double()
+        balance = self.gamma * of_real - of_fake
+        k = (update.state["k"] + self.lambda_k * balance).clamp(0.0, 1.0)
+        return {"k": k, "m_global": of_real + balance.abs(), "loss_ratio": of_fake / of_real}

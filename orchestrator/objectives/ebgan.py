@@ -1,0 +1,49 @@
+"""Energy-based GAN, Zhao et al., arXiv 1609.03126: the discriminator is an autoencoder, its error the energy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from orchestrator.objectives.objective import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orchestrator.judgement import Judgement
+    from orchestrator.objectives.objective import Round
+
+
+class Ebgan(Objective):
+    """D lowers the error on real images and raises it on generated ones, as far as the margin."""
+
+    kind: Literal["ebgan"]
+    margin: float = Field(gt=0.0)
+    """m: the error above which a generated image is bad enough; of the size of images' mean error at the start"""
+    pulling_away: float = Field(0.0, ge=0.0)
+    """weight of the pulling-away term in the generator's loss; 0.1 in the paper"""
+    judges: ClassVar[Literal["scores", "reconstruction"]] = "reconstruction"
+
+    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+        """Mean E(x) plus mean of relu(m - E(G(z))), the hinge being each image's own; equation 1."""
+        return real.scores.mean() + (self.margin - fake.scores).relu().mean()
+
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+        """Mean E(G(z)), and the pulling-away term; equations 2 and 4."""
+        loss = fake.scores.mean()
+        return loss + self.pulling_away * pulling_away_term(fake.features) if self.pulling_away else loss
+
+    @property
+    def sees_features(self) -> bool:
+        """Codes, where they are pulled apart."""
+        return self.pulling_away > 0 or super().sees_features
+
+
+def pulling_away_term(codes: Tensor) -> Tensor:
+    """Mean squared cosine between the codes (n, f) of two different images of a batch; equation 4. 0 for n = 1."""
+    from torch.nn.functional import normalize
+
+    n = len(codes)
+    cosines = normalize(codes, dim=1) @ normalize(codes, dim=1).T
+    return (cosines.square().sum() - cosines.diagonal().square().sum()) / max(1, n * (n - 1))

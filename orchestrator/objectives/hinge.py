@@ -1,0 +1,27 @@
+"""The hinge objective: Lim and Ye, arXiv 1705.02894; Miyato et al., arXiv 1802.05957, equations 16 and 17."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.objectives.objective import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orchestrator.judgement import Judgement
+    from orchestrator.objectives.objective import Round
+
+
+class Hinge(Objective):
+    """D pushes real scores above 1 and generated ones below -1 and no further; G's gradient in a score is -1."""
+
+    kind: Literal["hinge"]
+
+    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+        """Mean of relu(1 - F_r) plus that of relu(1 + F_f)."""
+        return (1 - real.scores).relu().mean() + (1 + fake.scores).relu().mean()
+
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+        """Minus the mean score."""
+        return -fake.scores.mean()

@@ -1,0 +1,33 @@
+"""Relativistic average least squares GAN, Jolicoeur-Martineau, arXiv 1807.00734, appendix D."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from orchestrator.objectives.objective import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orchestrator.judgement import Judgement
+    from orchestrator.objectives.objective import Round
+
+
+class Ralsgan(Objective):
+    """Real images are to score 1 above the mean of generated ones, those 1 below the mean of real ones."""
+
+    kind: Literal["ralsgan"]
+    compares: ClassVar[bool] = True
+
+    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+        """Half of mean (C_r - mean C_f - 1)^2 plus mean (C_f - mean C_r + 1)^2."""
+        return _apart(real.scores, fake.scores)
+
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+        """The same with the roles swapped; both terms count, since mean C_f is in each."""
+        assert real is not None
+        return _apart(fake.scores, real.scores)
+
+
+def _apart(above: Tensor, below: Tensor) -> Tensor:
+    return 0.5 * ((above - below.mean() - 1).square().mean() + (below - above.mean() + 1).square().mean())

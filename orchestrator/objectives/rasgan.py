@@ -1,0 +1,35 @@
+"""Relativistic average GAN with cross-entropy, Jolicoeur-Martineau, arXiv 1807.00734, section 4.2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from orchestrator.objectives.binary_cross_entropy import Probabilities, cross_entropy
+from orchestrator.objectives.labels import Labels
+from orchestrator.objectives.objective import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orchestrator.judgement import Judgement
+    from orchestrator.objectives.objective import Round
+
+
+class Rasgan(Objective):
+    """Each image against the mean score of the other kind; gradients go through the means as well."""
+
+    kind: Literal["rasgan"]
+    labels: Probabilities = Labels()
+    compares: ClassVar[bool] = True
+
+    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+        """Half of the cross-entropies of C_r - mean C_f against real labels and of C_f - mean C_r against fake ones."""
+        of_real, of_fake = self.labels.draw(real.scores, update.noise)
+        real_ahead, fake_ahead = real.scores - fake.scores.mean(), fake.scores - real.scores.mean()
+        return 0.5 * (cross_entropy(real_ahead, of_real).mean() + cross_entropy(fake_ahead, of_fake).mean())
+
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+        """The same with the roles of real and generated images swapped, and hard labels; both terms count."""
+        assert real is not None
+        real_ahead, fake_ahead = real.scores - fake.scores.mean(), fake.scores - real.scores.mean()
+        return 0.5 * (cross_entropy(fake_ahead, 1.0).mean() + cross_entropy(real_ahead, 0.0).mean())

@@ -1,0 +1,33 @@
+"""Relativistic standard GAN, Jolicoeur-Martineau, arXiv 1807.00734, equations 6 and 7."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from orchestrator.objectives.objective import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orchestrator.judgement import Judgement
+    from orchestrator.objectives.objective import Round
+
+
+class Rsgan(Objective):
+    """Each real image against one generated image: which of the two scores higher."""
+
+    kind: Literal["rsgan"]
+    compares: ClassVar[bool] = True
+
+    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+        """Mean of softplus(-(C_r - C_f)) over pairs."""
+        from torch.nn.functional import softplus
+
+        return softplus(fake.scores - real.scores).mean()
+
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+        """Mean of softplus(-(C_f - C_r)) over pairs."""
+        from torch.nn.functional import softplus
+
+        assert real is not None
+        return softplus(real.scores - fake.scores).mean()

@@ -1,0 +1,36 @@
+"""Wasserstein GAN with gradient penalty, Gulrajani et al., arXiv 1704.00028, equation 3 and algorithm 1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from orchestrator.objectives.objective import Objective, Penalty
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orchestrator.judgement import Judgement
+    from orchestrator.objectives.objective import Round
+
+
+class WganGp(Objective):
+    """A critic whose slope is held near 1 between real and generated images; G's gradient in a score is -1."""
+
+    kind: Literal["wgan_gp"]
+    penalty: float = Field(10.0, gt=0.0)
+    """weight of (norm - 1)^2, the norm being that of the score's gradient between a real and a generated image"""
+
+    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+        """Mean generated score minus mean real score."""
+        return fake.scores.mean() - real.scores.mean()
+
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+        """Minus the mean score."""
+        return -fake.scores.mean()
+
+    @property
+    def penalties(self) -> tuple[Penalty, ...]:
+        """The paper's two-sided one, and R1 where that is asked for too."""
+        return (*super().penalties, Penalty("between", self.penalty, 1.0))
