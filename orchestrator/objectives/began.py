@@ -28,6 +28,7 @@ class Began(Objective):
     """gain of the controller"""
     judges: ClassVar[Literal["scores", "reconstruction"]] = "reconstruction"
     draws_apart: ClassVar[bool] = True
+    measures: ClassVar[tuple[str, ...]] = ("k", "m_global", "loss_ratio")
 
     def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
         """l(x) - k l(G(z_D)), l being the mean reconstruction error; section 3.3."""
@@ -41,8 +42,10 @@ class Began(Objective):
         """k_0 = 0; the two measures have no value before the first step."""
         import torch
 
-        nothing = torch.full((), torch.nan, dtype=torch.float64)
-        return {"k": torch.zeros((), dtype=torch.float64), "m_global": nothing, "loss_ratio": nothing.clone()}
+        values = (0.0, torch.nan, torch.nan)
+        return {
+            name: torch.tensor(value, dtype=torch.float64) for name, value in zip(self.measures, values, strict=True)
+        }
 
     def next_state(self, update: Round, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Of these k moves by lambda_k (gamma l(x) - l(G(z_G))) within [0, 1].

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def _probabilities(labels: Labels) -> Labels:
     if not labels.within(0.0, 1.0):
-        raise ValueError(f"got real {labels.real} and fake {labels.fake}, expected probabilities from 0 to 1")
+        raise ValueError(
+            f"got real {list(labels.real)} and fake {list(labels.fake)}, expected probabilities from 0 to 1"
+        )
     return labels
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.settings import Settings
 
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def _in_order(label: float | tuple[float, float]) -> float | tuple[float, float]:
-    if isinstance(label, tuple) and label[0] > label[1]:
+def _as_range(label: object) -> object:
+    return (label, label) if isinstance(label, int | float) and not isinstance(label, bool) else label
+
+
+def _in_order(label: tuple[float, float]) -> tuple[float, float]:
+    if label[0] > label[1]:
         raise ValueError(f"got {list(label)}, expected [lowest, highest]")
     return label
 
 
-_Range = Annotated[tuple[float, float], Field(strict=False)]
-Label = Annotated[float | _Range, AfterValidator(_in_order)]
-"""A number, or [lowest, highest] between which one is drawn for each image."""
+Label = Annotated[tuple[float, float], Field(strict=False), BeforeValidator(_as_range), AfterValidator(_in_order)]
+"""[lowest, highest] between which a label is drawn for each image; a job file may give one number for both."""
 
 
 class Labels(Settings):
@@ -30,9 +33,9 @@ class Labels(Settings):
     A label may be drawn anew for each image, uniformly between two values.
     """
 
-    real: Label = 1.0
+    real: Label = (1.0, 1.0)
     """label of real images: a number, or [lowest, highest] to draw from"""
-    fake: Label = 0.0
+    fake: Label = (0.0, 0.0)
     """label of generated images, likewise"""
 
     def draw(self, scores: Tensor, noise: torch.Generator) -> tuple[float | Tensor, float | Tensor]:
@@ -41,14 +44,14 @@ class Labels(Settings):
 
     def within(self, lowest: float, highest: float) -> bool:
         """Whether no label lies outside."""
-        ends = [end for label in (self.real, self.fake) for end in (label if isinstance(label, tuple) else (label,))]
-        return all(lowest <= end <= highest for end in ends)
+        return all(lowest <= end <= highest for end in (*self.real, *self.fake))
 
 
-def _drawn(label: float | tuple[float, float], scores: Tensor, noise: torch.Generator) -> float | Tensor:
-    if not isinstance(label, tuple):
-        return label
+def _drawn(label: tuple[float, float], scores: Tensor, noise: torch.Generator) -> float | Tensor:
+    lowest, highest = label
+    if lowest == highest:
+        return lowest
     import torch
 
     share = torch.rand(len(scores), generator=noise, device=scores.device, dtype=scores.dtype)
-    return label[0] + (label[1] - label[0]) * share
+    return lowest + (highest - lowest) * share

@@ -59,6 +59,8 @@ class Objective(Settings):
     """Whether the generator's loss looks at real images too."""
     draws_apart: ClassVar[bool] = False
     """Whether the generator's first update needs latent vectors other than the discriminator's last."""
+    measures: ClassVar[tuple[str, ...]] = ()
+    """Numbers of its state, all of which are signals of a step."""
 
     @abstractmethod
     def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:

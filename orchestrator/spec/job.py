@@ -169,7 +169,7 @@ def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tu
     for cell, changes in cells(sections, axes, source):
         settings = _validated(TrialSettings, {key: cell[key] for key in cell if key != "resources"}, source, axis_of)
         workers = _validated(_Varied, {"resources": cell["resources"]}, source, axis_of).resources.workers
-        _reject_unequal_shares(settings.training, workers, source)
+        _reject_sharing(settings.training, workers, source)
         trial = Trial(trial_id(settings, workers), settings, changes, workers)
         if found.setdefault(trial.id, trial).workers != workers:
             problem = f"{found[trial.id].workers} and {workers} devices train the same trial; vary a setting with it"
@@ -177,9 +177,12 @@ def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tu
     return tuple(found.values())
 
 
-def _reject_unequal_shares(training: TrainingSettings, workers: int, source: str) -> None:
+def _reject_sharing(training: TrainingSettings, workers: int, source: str) -> None:
     """A batch of which devices get unequal parts would leave some of them waiting at every step."""
     batch, parts = training.batch_size, workers * training.accumulate
+    if training.unrolled_steps and workers > 1:
+        problem = f"got {training.unrolled_steps}, expected 0 with {workers} workers: looking ahead takes one device"
+        raise SettingsError(source, "training.unrolled_steps", problem)
     if left := batch % parts:
         near = " or ".join(str(size) for size in (batch - left, batch - left + parts) if size > 0)
         sharing = f"{workers} workers" + (f" in {training.accumulate} parts each" if training.accumulate > 1 else "")

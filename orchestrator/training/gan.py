@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.random import SeedSequence
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from orchestrator.data.batches import BatchStream
 from orchestrator.distributed.batch_norm import running_statistics, statistics_held, synchronize
@@ -15,11 +18,13 @@ from orchestrator.distributed.group import ALONE
 from orchestrator.judgement import Judgement
 from orchestrator.models.model import initialize
 from orchestrator.objectives.objective import Round
-from orchestrator.store.columns import SIGNALS
+from orchestrator.training.optimizers import Stall
 from orchestrator.training.penalties import between, gradient_penalty
+from orchestrator.training.signals import signal_names
+from orchestrator.training.unrolled import look_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.data.images import ImageShape
     from orchestrator.distributed.group import Group
@@ -28,18 +33,6 @@ if TYPE_CHECKING:
     from orchestrator.training.settings import TrainingSettings
 
     Tensors = tuple[Tensor, ...]
-
-_PROBABILITIES = {"d_real_probability", "d_fake_probability"}
-
-
-def signal_names(objective: Objective) -> tuple[str, ...]:
-    """What a step measures under an objective, in the order of the tensor that ``Gan.step`` returns."""
-    absent = {"d_penalty", "k", "m_global", "loss_ratio"} - set(objective.initial_state())
-    if objective.penalties:
-        absent.discard("d_penalty")
-    if objective.judges == "reconstruction":
-        absent |= _PROBABILITIES
-    return tuple(column.name for column in SIGNALS if column.name not in absent)
 
 
 class Gan:
@@ -73,6 +66,10 @@ class Gan:
         self.d_parameters = list(self.discriminator.parameters())
         self.g_optimizer = settings.g_optimizer.build(self.g_parameters)
         self.d_optimizer = settings.d_optimizer.build(self.d_parameters)
+        self.averaged = self._averaged()
+        self.steps = 0
+        self.total_steps = len(images) // settings.batch_size * settings.epochs
+        self.stall = Stall()
         self.latents = torch.Generator(self.device).manual_seed(latents_seed)
         self.noise = torch.Generator(self.device).manual_seed(noise_seed)
         self.signal_names = signal_names(objective)
@@ -89,6 +86,26 @@ class Gan:
         # Channels last is the layout in which both oneDNN and cuDNN run these convolutions fastest.
         return network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
+    def _averaged(self) -> AveragedModel | None:
+        """A running mean of the generator's weights, with its batch norm's statistics as they are."""
+        if not self.settings.g_ema:
+            return None
+        return AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(self.settings.g_ema))  # type: ignore[no-untyped-call]
+
+    def _set_rates(self) -> None:
+        schedule = self.settings.schedule
+        factor = self.stall.factor * schedule.factor(min(1.0, self.steps / max(1, self.total_steps - 1)))
+        optimizers = (self.g_optimizer, self.settings.g_optimizer), (self.d_optimizer, self.settings.d_optimizer)
+        for optimizer, settings in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = factor * settings.lr
+
+    def end_epoch(self, means: Mapping[str, float]) -> None:
+        """Hear the means of an epoch's signals, by which the learning rates may fall."""
+        schedule = self.settings.schedule
+        if schedule.kind == "plateau":
+            self.stall = schedule.observe(self.stall, means[schedule.measure])
+
     def step(self) -> Tensor:
         """Train one step; returns ``signal_names`` as a tensor on the device, without waiting for the device.
 
@@ -97,6 +114,7 @@ class Gan:
         that of the whole batch. Signals are those of the last update of each network, over the whole batch of all
         processes, and the same on each.
         """
+        self._set_rates()
         fake: Tensor | None = None
         for update in range(self.settings.d_steps):
             latents = self._draw()
@@ -113,6 +131,7 @@ class Gan:
                 latents, fake = self._draw(), None
             g_signals, g_scores = self._update_generator(latents, fake, reals)
         self.state = self.objective.next_state(self._round(), d_scores, g_scores)
+        self.steps += 1
         signals = d_signals | g_signals | self.state
         return torch.stack([signals[name].to(d_scores.dtype) for name in self.signal_names])
 
@@ -125,16 +144,18 @@ class Gan:
         latents = torch.randn(size, generator=self.latents, device=self.device)
         return torch.tensor_split(self.group.own(latents), self.settings.accumulate)
 
-    def _forward(self, network: nn.Module, inputs: Tensor) -> Any:
+    def _forward(self, network: Callable[[Tensor], Any], inputs: Tensor) -> Any:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return network(inputs)
 
-    def _judge(self, images: Tensor) -> Tensor:
+    def _judge(self, images: Tensor, ahead: dict[str, Tensor] | None = None) -> Tensor:
         """Of each image its score, and its features where a loss looks at them: (n, 1 or 1 + f).
 
-        In single precision at least: sums over the batch need it.
+        In single precision at least: sums over the batch need it. ``ahead`` takes the place of the discriminator's
+        parameters and buffers.
         """
-        scores, features = self._forward(self.discriminator, images)
+        network = self.discriminator if ahead is None else partial(functional_call, self.discriminator, ahead)
+        scores, features = self._forward(network, images)
         rows = torch.cat([scores[:, None], features], 1) if self.objective.sees_features else scores[:, None]
         return rows.to(torch.promote_types(rows.dtype, torch.float32))
 
@@ -190,11 +211,15 @@ class Gan:
 
         Returns its signals, and the scores of all generated images.
         """
+        unrolled = self.settings.unrolled_steps > 0
+        if unrolled and fake is None:
+            fake = self._forward(self.generator, latents[0])
+        ahead = self._look_ahead(reals[0], fake) if unrolled and fake is not None else None
 
         def judge(part: int) -> Tensors:
             images = self._forward(self.generator, latents[part]) if fake is None else fake
-            said = self._judge(images)
-            return (said, self._judge(reals[part])) if self.objective.sees_real else (said,)
+            said = self._judge(images, ahead)
+            return (said, self._judge(reals[part], ahead)) if self.objective.sees_real else (said,)
 
         def loss_of(generated: Judgement, real: Judgement | None = None) -> Tensor:
             return self.objective.generator_loss(generated, real, self._round())
@@ -206,6 +231,8 @@ class Gan:
         with statistics_held(self.discriminator):
             loss, (d_fake, *_), (gradient, *_) = self._backward(judge, loss_of, self.g_parameters)
         self.g_optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.generator)
         for parameter in self.d_parameters:
             parameter.requires_grad_(True)
         return {
@@ -217,6 +244,15 @@ class Gan:
             "g_score_gradient": gradient.abs().sum(),
             "g_grad_norm": nn.utils.get_total_norm([p.grad for p in self.g_parameters if p.grad is not None]),
         }, d_fake
+
+    def _look_ahead(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The discriminator's parameters and buffers some updates on, as a graph back to the generated images."""
+
+        def loss_of(state: dict[str, Tensor]) -> Tensor:
+            of_real, of_fake = (_read(self._judge(images, state)) for images in (real, fake))
+            return self.objective.discriminator(of_real, of_fake, self._round())
+
+        return look_ahead(self.discriminator, self.d_optimizer, loss_of, self.settings.unrolled_steps)
 
     def _backward(
         self, judge: Callable[[int], Tensors], loss_of: Callable[..., Tensor], parameters: list[nn.Parameter]
@@ -238,7 +274,7 @@ class Gan:
         said = torch.stack([torch.cat(kind) for kind in zip(*own, strict=True)], dim=1)
         together = self.group.gather(said, self.settings.batch_size)
         joined = tuple(kind.detach().requires_grad_() for kind in together.unbind(1))
-        loss = loss_of(*(Judgement(rows[:, 0], rows[:, 1:]) for rows in joined))
+        loss = loss_of(*map(_read, joined))
         gradients = torch.autograd.grad(loss, joined, materialize_grads=True)
         shares = [torch.tensor_split(self.group.own(gradient), len(parts)) for gradient in gradients]
         for part in parts:
@@ -250,10 +286,14 @@ class Gan:
 
     @torch.no_grad()
     def sample(self, latents: Tensor) -> Tensor:
-        """Images (n, c, h, w) in [-1, 1] with the batch norm's running statistics: each depends on its latent only."""
-        self.generator.eval()
-        images: Tensor = self.generator(latents)
-        self.generator.train()
+        """Images (n, c, h, w) in [-1, 1] with the batch norm's running statistics: each depends on its latent only.
+
+        They are those of the averaged weights where there are any.
+        """
+        network = self.averaged or self.generator
+        network.eval()
+        images: Tensor = network(latents)
+        network.train()
         return images
 
     def join_statistics(self) -> None:
@@ -274,6 +314,9 @@ class Gan:
             "latents": self.latents.get_state(),
             "noise": self.noise.get_state(),
             "objective": dict(self.state),
+            "steps": self.steps,
+            "stall": list(self.stall),
+            "averaged": self.averaged.state_dict() if self.averaged else {},
             "batches": self.batches.state_dict(),
         }
 
@@ -285,5 +328,13 @@ class Gan:
         self.d_optimizer.load_state_dict(state["d_optimizer"])
         self.latents.set_state(state["latents"])
         self.noise.set_state(state["noise"])
+        self.steps, self.stall = state["steps"], Stall(*state["stall"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
         self.state = {name: state["objective"][name].to(self.device) for name in self.state}
         self.batches.load_state_dict(state["batches"])
+
+
+def _read(rows: Tensor) -> Judgement:
+    """What ``Gan._judge`` put side by side."""
+    return Judgement(rows[:, 0], rows[:, 1:])

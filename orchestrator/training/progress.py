@@ -79,6 +79,8 @@ class Progress:
                 self._log(means)
         if self._window_steps:  # since the last row
             mark = self._clock(mark)
+        if self.step % self.steps_per_epoch == 0 and self.rows:
+            self.gan.end_epoch(self._means())
         self._made += steps
         self._pace_s = max(mark - began, 1e-9) / steps
 
@@ -115,24 +117,27 @@ class Progress:
 
         Each row counts by the steps of its window, so that the means are those over the steps.
         """
+        images = self.step * self.gan.settings.d_steps * self.gan.settings.batch_size
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            **self._means(),
+            "images_per_second": images / self.elapsed_s if self.elapsed_s else 0.0,
+            "train_s": self.elapsed_s,
+        }
+
+    def _means(self) -> Row:
+        """The signals' means over the last epoch's windows."""
         # Asked for at every report: only the last epoch's rows are looked at, however many there are.
         first = bisect_right(self.rows, self.step - self.steps_per_epoch, key=itemgetter("step"))
         first = min(first, max(0, len(self.rows) - 1))
         last = self.rows[first:]
         ends = [self.rows[first - 1]["step"] if first else 0, *(row["step"] for row in last)]
         weights = [end - start for start, end in pairwise(ends)]
-        means = {
+        return {
             name: sum(n * row[name] for n, row in zip(weights, last, strict=True)) / sum(weights)
             for name in self.gan.signal_names
             if last
-        }
-        images = self.step * self.gan.settings.d_steps * self.gan.settings.batch_size
-        return {
-            "step": self.step,
-            "epoch": self.epoch,
-            **means,
-            "images_per_second": images / self.elapsed_s if self.elapsed_s else 0.0,
-            "train_s": self.elapsed_s,
         }
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,34 +12,13 @@ from orchestrator.errors import DataError
 from orchestrator.models import AnyModel
 from orchestrator.objectives import AnyObjective
 from orchestrator.settings import Settings
+from orchestrator.training.optimizers import Optimizer, Schedule
+from orchestrator.training.signals import signal_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import torch
 
     from orchestrator.data import Dataset
-
-_Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-
-class Adam(Settings):
-    """Adam, arXiv 1412.6980; the defaults are DCGAN's, arXiv 1511.06434 section 4, with beta2 of Adam itself."""
-
-    kind: Literal["adam"] = "adam"
-    """algorithm of the optimizer"""
-    lr: float = Field(2e-4, gt=0.0, le=1.0)
-    """learning rate"""
-    betas: tuple[_Beta, _Beta] = Field((0.5, 0.999), strict=False)
-    """decay of the running means of the gradient and of its square"""
-    eps: float = Field(1e-8, gt=0.0, le=1.0)
-    """added to the root of the mean square"""
-
-    def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer, in torch's fused form: one kernel for all parameters on a GPU, one loop on a CPU."""
-        import torch
-
-        return torch.optim.Adam(parameters, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
 
 
 class TrainingSettings(Settings):
@@ -58,8 +37,13 @@ class TrainingSettings(Settings):
     """discriminator updates in a step"""
     g_steps: int = Field(1, ge=1, le=1000)
     """generator updates in a step"""
-    g_optimizer: Adam = Adam()
-    d_optimizer: Adam = Adam()
+    g_optimizer: Optimizer = Optimizer()
+    d_optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    unrolled_steps: int = Field(0, ge=0, le=100)
+    """discriminator updates that the generator looks ahead, and differentiates through (unrolled GAN's K)"""
+    g_ema: float = Field(0.0, ge=0.0, lt=1.0)
+    """decay of the running mean of the generator's weights, which then draws samples; 0 for none"""
     seed: int = Field(0, ge=0, lt=2**32)
     """source of the trial's weights, batches and latent vectors"""
     log_every: int = Field(10, ge=1)
@@ -80,6 +64,14 @@ class TrainingSettings(Settings):
             raise ValueError(
                 f"batch_size: got {self.batch_size}, which {self.accumulate} parts (accumulate) do not divide; "
                 f"the nearest that they do: {' or '.join(map(str, near))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _look_ahead_whole(self) -> TrainingSettings:
+        if self.unrolled_steps and self.accumulate > 1:
+            raise ValueError(
+                f"accumulate: got {self.accumulate}, expected 1 with unrolled_steps, which see whole batches"
             )
         return self
 
@@ -113,7 +105,22 @@ class TrialSettings(Settings):
             raise ValueError(f"model: {problem}")
         if problem := self.objective.reject(self.model.judges, batch_norm=self.model.discriminator_batch_norm):
             raise ValueError(f"objective: {problem}")
+        if self.training.unrolled_steps and self.objective.penalties:
+            raise ValueError(
+                f"training.unrolled_steps: got {self.training.unrolled_steps}, expected 0 with a gradient penalty, "
+                "whose third derivatives it would need"
+            )
+        if self.training.schedule.kind == "plateau" and self.training.schedule.measure not in self.measures:
+            raise ValueError(
+                f"training.schedule.measure: got '{self.training.schedule.measure}', expected one of "
+                f"{', '.join(self.measures)}"
+            )
         return self
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The signals that a step of this trial has."""
+        return signal_names(self.objective)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from orchestrator.distributed.group import ALONE, Group
+from orchestrator.judgement import Judgement
 from orchestrator.training.gan import Gan
-from tests.distributed.trials import KINDS, OBJECTIVES, Relativistic, doubles, make_gan, trial
+from tests.distributed.trials import EVERY, NOT_A_MEAN, doubles, make_gan, trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,36 +22,28 @@ if TYPE_CHECKING:
     from orchestrator.training.settings import TrialSettings
     from tests.distributed.processes import Processes
 
-RELATIVISTIC = Relativistic.kind
-EVERY = [*KINDS, RELATIVISTIC]
-
 
 class LossOfEachProcess(Gan):
     """What is wrong: the mean over processes of the gradients of each one's own loss."""
 
     def _backward(
-        self, judge: Callable[[int], tuple[Tensor, ...]], objective: Any, parameters: list[nn.Parameter]
+        self, judge: Callable[[int], tuple[Tensor, ...]], loss_of: Any, parameters: list[nn.Parameter]
     ) -> Any:
-        scores = judge(0)
-        loss = objective(*scores)
-        gradients = torch.autograd.grad(loss, scores, retain_graph=True, materialize_grads=True)
+        said = judge(0)
+        loss = loss_of(*(Judgement(rows[:, 0], rows[:, 1:]) for rows in said))
         (loss / self.group.size).backward()
         self.group.sum_gradients(parameters)
-        return loss.detach(), tuple(s.detach() for s in scores), gradients
-
-
-def settings_of(kind: str, **settings: Any) -> tuple[TrialSettings, Any]:
-    objective = Relativistic() if kind == RELATIVISTIC else OBJECTIVES.validate_python({"kind": kind})
-    return trial("saturating" if kind == RELATIVISTIC else kind, **settings), objective
+        scores = tuple(rows[:, 0].detach() for rows in said)
+        return loss.detach(), scores, scores
 
 
 def gradients(
     group: Group, kind: str, batch_norm: str, accumulate: int = 1, of: Callable[..., Gan] = Gan
 ) -> list[list[Tensor]]:
     """Gradients of G and of D in the first step."""
-    settings, objective = settings_of(kind, model={"batch_norm": batch_norm}, accumulate=accumulate)
+    settings = trial(kind, model={"batch_norm": batch_norm}, accumulate=accumulate)
     with doubles():
-        gan = make_gan(group, settings, of, objective)
+        gan = make_gan(group, settings, of)
         for parameters in (gan.g_parameters, gan.d_parameters):
             with torch.no_grad():
                 for parameter in parameters:
@@ -86,8 +79,8 @@ def test_the_property_sees_a_loss_of_each_process(two: Processes) -> None:
         answers = two.run(gradients, kind, "none", 1, LossOfEachProcess)
         for network, size in enumerate(max(g.abs().max() for g in of_network) for of_network in expected):
             difference = furthest(answers[0][network], expected[network])
-            assert (difference < 1e-6) == (kind != RELATIVISTIC), (kind, difference)
-            assert difference > 1e-2 * size or kind != RELATIVISTIC
+            assert (difference < 1e-6) == (kind not in NOT_A_MEAN), (kind, difference)
+            assert difference > 1e-2 * size or kind not in NOT_A_MEAN
 
 
 @pytest.mark.slow
@@ -106,7 +99,7 @@ def test_parts_on_several_processes_add_up_as_well(three: Processes, kind: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["non_saturating", RELATIVISTIC])
+@pytest.mark.parametrize("kind", ["non_saturating", "rasgan"])
 def test_batch_norm_takes_the_same_part_of_all_processes_together(two: Processes, kind: str) -> None:
     """As one process would whose parts are made of these images: of 12, the first has 0 to 5, in two parts."""
     parts = torch.tensor([0, 1, 2, 6, 7, 8, 3, 4, 5, 9, 10, 11])

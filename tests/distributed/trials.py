@@ -4,59 +4,60 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import TypeAdapter
-from torch import Tensor
-from torch.nn.functional import softplus
 
-from orchestrator.objectives import AnyObjective
 from orchestrator.training.gan import Gan
 from orchestrator.training.settings import TrialSettings
+from tests.objectives.judged import KINDS, OBJECTIVES, REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from torch import Tensor
 
     from orchestrator.distributed.group import Group
 
 IMAGES, BATCH = 40, 12
 _PLAIN: Mapping[str, Any] = MappingProxyType({})
-OBJECTIVES = TypeAdapter(AnyObjective)
-_CLASSES = get_args(get_args(AnyObjective)[0]) if get_args(AnyObjective) else (AnyObjective,)
-KINDS = sorted(kind for cls in _CLASSES for kind in get_args(cls.model_fields["kind"].annotation))
-
-
-class Relativistic:
-    """Not registered: each score is judged against the mean of the others, and G by its batch's spread as well.
-
-    Jolicoeur-Martineau, arXiv 1807.00734, with means that the gradient goes through; so the loss of a batch is far
-    from the mean of the losses of its parts.
-    """
-
-    kind = "relativistic (test only)"
-
-    def discriminator(self, d_real: Tensor, d_fake: Tensor) -> Tensor:
-        return softplus(d_fake.mean() - d_real).mean() + softplus(d_fake - d_real.mean()).mean()
-
-    def generator(self, d_fake: Tensor) -> Tensor:
-        return softplus(d_fake.mean() - d_fake).mean() + (d_fake.mean() - 1) ** 2 - (d_fake.var() + 1e-3).log()
+EVERY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        **{kind: {"kind": kind, **REQUIRED.get(kind, {})} for kind in KINDS},
+        "smoothed labels": {"kind": "non_saturating", "labels": {"real": [0.9, 1.0], "fake": [0.0, 0.1]}},
+        "feature matching": {"kind": "saturating", "feature_matching": 0.1},
+        "R1": {"kind": "least_squares", "r1": 1.0},
+        "pulling away": {"kind": "ebgan", "margin": 1.0, "pulling_away": 0.1},
+    }
+)
+"""Every registered objective, and what may be added to them."""
+NOT_A_MEAN = frozenset({"rasgan", "ralsgan", "feature matching", "pulling away"})
+"""Those whose loss of a batch is not the mean of the losses of its parts."""
 
 
 @contextmanager
 def doubles(*, wanted: bool = True) -> Iterator[None]:
     """Double precision: two orders of the same sums then agree to many digits."""
     torch.set_default_dtype(torch.float64 if wanted else torch.float32)
-    yield
-    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
-def trial(kind: str = "non_saturating", model: Mapping[str, Any] = _PLAIN, **training: Any) -> TrialSettings:
+def trial(name: str = "non_saturating", model: Mapping[str, Any] = _PLAIN, **training: Any) -> TrialSettings:
+    """Settings under an objective of ``EVERY``, with networks that it can train."""
+    objective = OBJECTIVES.validate_python(EVERY[name])
+    plain = {"kind": "dcgan", "width": 2}
+    if objective.judges == "reconstruction":
+        plain = {"kind": "autoencoding", "width": 2, "code_dim": 4}
+    if objective.penalties:
+        plain |= {"discriminator_norm": "none"}
     return TrialSettings.model_validate(
         {
             "data": {"name": "digits"},
-            "model": {"latent_dim": 3, **(model if "kind" in model else {"kind": "dcgan", "width": 2, **model})},
-            "objective": {"kind": kind},
+            "model": {"latent_dim": 3, **(model if "kind" in model else {**plain, **model})},
+            "objective": objective.model_dump(),
             "training": {"batch_size": BATCH, **training},
         }
     )
@@ -74,10 +75,10 @@ def in_default_precision(gan: Gan) -> Gan:
     return gan
 
 
-def make_gan(group: Group, settings: TrialSettings, of: Callable[..., Gan] = Gan, objective: Any = None) -> Gan:
+def make_gan(group: Group, settings: TrialSettings, of: Callable[..., Gan] = Gan) -> Gan:
     gan = of(
         settings.model,
-        objective or settings.objective,
+        settings.objective,
         settings.training,
         images(),
         settings.data.shape,

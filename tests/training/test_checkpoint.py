@@ -111,7 +111,8 @@ def test_each_checkpoint_takes_the_place_of_the_last(store: LocalStore) -> None:
 def test_torch_itself_reads_a_checkpoint_as_plain_data(saved: bytes) -> None:
     state = torch.load(io.BytesIO(saved), weights_only=True)
     assert set(state) == {"trial_id", "device", "gan", "progress", "started_at", "resumes"}
-    assert set(state["gan"]) == {"generator", "discriminator", "g_optimizer", "d_optimizer", "latents", "batches"}
+    networks = {"generator", "averaged", "discriminator", "g_optimizer", "d_optimizer"}
+    assert set(state["gan"]) == {*networks, "latents", "noise", "batches", "objective", "steps", "stall"}
 
 
 def test_any_part_of_a_checkpoint_is_not_a_checkpoint(make_session, saved: bytes, store: LocalStore) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from orchestrator.judgement import Judgement
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
 from orchestrator.store.local import LocalStore
 from orchestrator.training.session import Session
@@ -51,8 +52,9 @@ def test_networks_compute_in_bf16_and_all_else_in_single(make_gan, monkeypatch, 
     def note(loss: str) -> None:
         original = getattr(NonSaturating, loss)
 
-        def noted(self: NonSaturating, *scores: Tensor) -> Tensor:
-            value: Tensor = original(self, *scores)
+        def noted(self: NonSaturating, *said: Any) -> Tensor:
+            value: Tensor = original(self, *said)
+            scores = [judgement.scores for judgement in said if isinstance(judgement, Judgement)]
             made["losses"] |= {tensor.dtype for tensor in (*scores, value)}
             return value
 

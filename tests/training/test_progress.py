@@ -13,8 +13,7 @@ import torch
 
 from orchestrator.errors import NonFiniteLossError
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
-from orchestrator.store.columns import METRICS, TRIALS
-from orchestrator.training.gan import SIGNAL_NAMES
+from orchestrator.store.columns import METRICS, SIGNALS, TRIALS
 from orchestrator.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def test_rows_are_the_means_of_their_windows_and_the_last_is_never_lost(
     assert [row["step"] for row in progress.rows] == [end for _, end in windows]
     for row, (begin, end) in zip(progress.rows, windows, strict=True):
         means = np.mean(seen[begin:end], axis=0)
-        np.testing.assert_allclose([row[name] for name in SIGNAL_NAMES], means, rtol=1e-12)
+        np.testing.assert_allclose([row[name] for name in progress.gan.signal_names], means, rtol=1e-12)
         assert row["epoch"] == end / 5
 
 
@@ -84,11 +83,13 @@ def test_rows_and_summary_have_the_columns_of_the_results(make_progress) -> None
     progress = make_progress()
     finish(progress)
     for row in progress.rows:
-        assert {"trial_id", *row} == {column.name for column in METRICS}
+        absent = {column.name for column in SIGNALS} - set(progress.gan.signal_names)
+        assert absent == {"d_penalty", "k", "m_global", "loss_ratio"}
+        assert {"trial_id", *row} == {column.name for column in METRICS} - absent
         assert all(type(value) in (int, float) for value in row.values())
     summary = progress.summary()
     assert set(summary) <= {column.name for column in TRIALS}
-    assert {"step", "epoch", "train_s", "images_per_second", *SIGNAL_NAMES} == set(summary)
+    assert {"step", "epoch", "train_s", "images_per_second", *progress.gan.signal_names} == set(summary)
 
 
 def test_the_summary_is_the_mean_over_the_last_epochs_steps(make_progress) -> None:
@@ -98,7 +99,7 @@ def test_the_summary_is_the_mean_over_the_last_epochs_steps(make_progress) -> No
     summary = progress.summary()
     assert (summary["step"], summary["epoch"]) == (15, 3.0)
     expected = np.mean(seen[10:], axis=0)
-    np.testing.assert_allclose([summary[name] for name in SIGNAL_NAMES], expected, rtol=1e-12)
+    np.testing.assert_allclose([summary[name] for name in progress.gan.signal_names], expected, rtol=1e-12)
 
 
 def test_the_summary_falls_back_on_the_last_row_and_then_on_none(make_progress) -> None:
@@ -111,7 +112,8 @@ def test_the_summary_falls_back_on_the_last_row_and_then_on_none(make_progress) 
     while progress.step < 14:
         progress.advance(1)
     (row,) = progress.rows
-    assert {name: progress.summary()[name] for name in SIGNAL_NAMES} == {name: row[name] for name in SIGNAL_NAMES}
+    summary = progress.summary()
+    assert all(summary[name] == row[name] for name in progress.gan.signal_names)
 
 
 class Clock:
@@ -198,9 +200,9 @@ class Poison:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, loss: str, at: int, value: float) -> None:
         original, self.calls = getattr(NonSaturating, loss), 0
 
-        def poisoned(objective: NonSaturating, *scores: torch.Tensor) -> torch.Tensor:
+        def poisoned(objective: NonSaturating, *said: Any) -> torch.Tensor:
             self.calls += 1
-            return original(objective, *scores) + (value if self.calls == at else 0.0)
+            return original(objective, *said) + (value if self.calls == at else 0.0)
 
         monkeypatch.setattr(NonSaturating, loss, poisoned)
 

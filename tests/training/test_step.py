@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from orchestrator.training.gan import SIGNAL_NAMES, Gan
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from orchestrator.training.gan import Gan
 
 KINDS = ["saturating", "non_saturating", "least_squares"]
 RHYTHMS = [(1, 1), (3, 1), (1, 2), (2, 3)]
@@ -125,14 +125,14 @@ class Tutorial:
 def compare(gan: Gan, kind: str, **tolerance: float) -> Tutorial:
     """Three steps of both; every signal of every step agrees."""
     tutorial, recorder = Tutorial(gan, kind), Recorder(gan)
-    ours = [dict(zip(SIGNAL_NAMES, gan.step().tolist(), strict=True)) for _ in range(3)]
+    ours = [dict(zip(gan.signal_names, gan.step().tolist(), strict=True)) for _ in range(3)]
     assert len(recorder.batches) == 3 * gan.settings.d_steps
     assert len(recorder.latents) == 3 * (gan.settings.d_steps + gan.settings.g_steps - 1)
     batches, latents = iter(recorder.batches), iter(recorder.latents)
     for step in ours:
         expected = tutorial.step(batches, latents)
         assert step.keys() == expected.keys()
-        for name in SIGNAL_NAMES:
+        for name in gan.signal_names:
             np.testing.assert_allclose(step[name], expected[name], **tolerance, err_msg=name)
     return tutorial
 

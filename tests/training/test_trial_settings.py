@@ -10,8 +10,9 @@ from orchestrator.data.batches import to_device
 from orchestrator.data.digits import TRAIN_IMAGES, Digits
 from orchestrator.errors import DataError
 from orchestrator.store.local import LocalStore
+from orchestrator.training.optimizers import Optimizer
 from orchestrator.training.session import Session
-from orchestrator.training.settings import Adam, TrialSettings
+from orchestrator.training.settings import TrialSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,10 +108,14 @@ def test_a_model_that_cannot_make_the_datas_images(model: dict[str, Any], data: 
         {"d_optimizer": {"betas": [-0.1, 0.9]}},
         {"d_optimizer": {"betas": 0.5}},
         {"d_optimizer": {"eps": 0.0}},
-        {"d_optimizer": {"kind": "sgd"}},
+        {"d_optimizer": {"kind": "rmsprop"}},
         {"d_optimizer": None},
         {"learning_rate": 0.1},
-        {"d_optimizer": {"momentum": 0.9}},
+        {"d_optimizer": {"momentum": 1.0}},
+        {"schedule": {"kind": "steps"}},
+        {"schedule": {"final": -0.1}},
+        {"unrolled_steps": -1},
+        {"g_ema": 1.0},
     ],
     ids=str,
 )
@@ -143,9 +148,9 @@ def test_a_batch_is_cut_into_equal_parts(batch_size: int, accumulate: int, near:
 
 
 def test_whole_numbers_do_for_rates_and_lists_for_betas() -> None:
-    adam = Adam.model_validate({"lr": 1, "betas": [0, 0.9]})
+    adam = Optimizer.model_validate({"lr": 1, "betas": [0, 0.9]})
     assert (adam.lr, adam.betas) == (1.0, (0.0, 0.9))
-    assert Adam.model_validate_json(adam.model_dump_json()) == adam
+    assert Optimizer.model_validate_json(adam.model_dump_json()) == adam
 
 
 def test_each_network_gets_an_adam_of_its_own_settings(make_gan) -> None:
@@ -183,3 +188,28 @@ def test_counting_images_is_done_once_for_all_trials_of_a_data_set(monkeypatch: 
         settings = {"data": {"name": "digits", "max_images": 299}, "training": {"seed": seed}}
         assert TrialSettings.model_validate(GOOD | settings).steps_per_epoch == 299 // 128
     assert len(counted) == 1
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name"), [({"momentum": 0.9}, "momentum"), ({"kind": "sgd", "betas": [0.9, 0.9]}, "betas")]
+)
+def test_settings_of_the_other_optimizer_are_refused_by_name(optimizer: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name}: .* has none; take it out, or choose another kind"):
+        TrialSettings.model_validate(GOOD | {"training": {"g_optimizer": optimizer}})
+    resolved = Optimizer(kind="sgd").model_dump(mode="json")
+    assert Optimizer.model_validate(resolved) == Optimizer(kind="sgd")
+
+
+@pytest.mark.parametrize(
+    ("training", "objective", "problem"),
+    [
+        ({"unrolled_steps": 2, "accumulate": 2}, {}, "accumulate: got 2, expected 1 with unrolled_steps"),
+        ({"unrolled_steps": 2}, {"r1": 1.0}, "training.unrolled_steps: got 2, expected 0 with a gradient penalty"),
+        ({"schedule": {"kind": "plateau"}}, {}, "training.schedule.measure: got 'm_global', expected one of d_loss, "),
+    ],
+)
+def test_what_cannot_go_together_is_named(training: dict[str, Any], objective: dict[str, Any], problem: str) -> None:
+    raw = GOOD | {"training": training, "objective": {"kind": "non_saturating", **objective}}
+    raw["model"] = {**raw["model"], "discriminator_norm": "none"}
+    with pytest.raises(ValidationError, match=problem):
+        TrialSettings.model_validate(raw)
