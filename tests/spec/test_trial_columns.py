@@ -78,6 +78,7 @@ DATA = {
     "mnist": {"max_images": 5},
     "fashion_mnist": {"root": "elsewhere"},
     "image_folder": {"root": "x", "height": 28, "width": 28, "cache": "y"},
+    "procedural_fish": {"height": 28, "width": 28, "images": 5, "seed": 2**63 - 1},
 }
 
 
