@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
 from pydantic import Field
 
+from orchestrator.data.cache import cached, stamps
 from orchestrator.data.dataset import Dataset, Split
+from orchestrator.data.decoding import decode_files
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.errors import DataError
 
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-"""What Pillow may try, whatever a file is called: some of its other readers start programs."""
 
 HELD_OUT_EVERY = 10
 
@@ -47,6 +43,10 @@ class ImageFolder(Dataset):
     """width of an image in pixels"""
     channels: Literal[1, 3] = 3
     """1 grey, 3 colour"""
+    cache: str | None = None
+    """folder for the images as decoded, to be read from there the next time; null for none"""
+
+    places: ClassVar[frozenset[str]] = frozenset({"cache"})
 
     @property
     def shape(self) -> ImageShape:
@@ -58,22 +58,17 @@ class ImageFolder(Dataset):
         return len(_of_split(self._list(), "train"))
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
-        """Decoded by as many threads as there are cores; only the images asked for are opened."""
+        """Decoded by as many threads as there are cores; opens only images asked for, none that ``cache`` holds."""
         paths = self._list()
         chosen = _of_split(paths, split)[:limit]
         if not chosen:
             raise DataError(f"{self._root}: {len(paths)} images, but a held-out image needs {HELD_OUT_EVERY} of them")
-        pixels = np.empty((len(chosen), *self.shape), np.uint8)
-
-        def decode_into_place(index: int) -> None:
-            pixels[index] = _decode(chosen[index], self.shape)
-
-        # filters are one for all threads: set before they start, back after they end
-        with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # the first failure in order ends the iteration, which cancels what has not begun
-            for _ in pool.map(decode_into_place, range(len(chosen))):
-                pass
+        pixels = cached(
+            self.cache,
+            ("image_folder", *self.shape, *stamps(self._root, chosen)),
+            (len(chosen), *self.shape),
+            lambda: decode_files(chosen, self.shape),
+        )
         return ImageSet(pixels, self._labels(paths, chosen))
 
     @property
@@ -127,35 +122,3 @@ def _images_below(root: Path) -> Iterator[Path]:
             # a Mac leaves "._name.jpg" beside name.jpg, which is no image
             if path.suffix.lower() in SUFFIXES and file[0] != ".":
                 yield path
-
-
-def _decode(path: Path, shape: ImageShape) -> NDArray[np.uint8]:
-    """The image as ``shape``. Raises DataError naming the file, whatever is wrong with it."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            # JPEG decodes to 1/2, 1/4 or 1/8 in less time; at twice the size needed the result looks the same
-            side = 2 * max(shape.height, shape.width)
-            image.draft(None, (side, side))
-            fitted = ImageOps.fit(
-                _opaque(ImageOps.exif_transpose(image), "L" if shape.channels == 1 else "RGB"),
-                (shape.width, shape.height),
-                Image.Resampling.LANCZOS,
-            )
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: refused, too large ({error}); shrink it or take it away") from error
-    except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: cannot be read as an image ({reason}); mend it or take it away") from error
-    return np.asarray(fitted).reshape(shape.height, shape.width, shape.channels).transpose(2, 0, 1)
-
-
-def _opaque(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
-    """``image`` in ``mode``, on white where it is transparent."""
-    if image.mode.startswith("I"):
-        # Pillow clips 16 bits to 8 when it converts, which leaves a white image
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert(mode)
-    if "A" in image.getbands() or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.new("RGBA", layer.size, "white")
-        image.alpha_composite(layer)
-    return image.convert(mode)

@@ -9,9 +9,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.data import AnyDataset, Dataset
+from orchestrator.data.celeba import Celeba
 from orchestrator.data.digits import Digits
 from orchestrator.data.image_folder import ImageFolder
 from orchestrator.data.mnist import FashionMnist, Mnist
+from orchestrator.data.procedural_fish import ProceduralFish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,8 @@ SETTINGS = [
         {"name": "image_folder", "root": "x", "height": 16, "width": 24},
         ImageFolder(root="x", height=16, width=24),
     ),
+    ({"name": "procedural_fish", "height": 35, "width": 80}, ProceduralFish(height=35, width=80)),
+    ({"name": "celeba", "image_size": 32, "cache": "y"}, Celeba(image_size=32, cache="y")),
 ]
 
 
@@ -58,6 +62,11 @@ def test_settings_survive_being_stored(_: object, settings: Dataset) -> None:
         ({"name": "image_folder", "root": "x", "width": [16]}, ("image_folder", "width")),
         ({"name": "image_folder", "root": "x", "height": True}, ("image_folder", "height")),
         ({"name": "image_folder", "root": "x", "height": "64"}, ("image_folder", "height")),
+        ({"name": "image_folder", "root": "x", "cache": True}, ("image_folder", "cache")),
+        ({"name": "celeba", "image_size": 28}, ("celeba", "image_size")),
+        ({"name": "procedural_fish", "images": 0}, ("procedural_fish", "images")),
+        ({"name": "procedural_fish", "seed": -1}, ("procedural_fish", "seed")),
+        ({"name": "procedural_fish", "root": "x"}, ("procedural_fish", "root")),
     ],
 )
 def test_mistakes_are_placed(written: dict[str, Any], place: tuple[str | int, ...]) -> None:
@@ -67,15 +76,18 @@ def test_mistakes_are_placed(written: dict[str, Any], place: tuple[str | int, ..
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(ValidationError, match=r"'digits', 'fashion_mnist', 'image_folder', 'mnist'"):
+    with pytest.raises(
+        ValidationError, match=r"'celeba', 'digits', 'fashion_mnist', 'image_folder', 'mnist', 'procedural_fish'"
+    ):
         ADAPTER.validate_python({"name": "cifar"})
 
 
 def test_places_are_fields_and_only_a_users_own_folder_is_identity() -> None:
-    for kind in (Digits, Mnist, FashionMnist, ImageFolder):
+    for kind in (Digits, Mnist, FashionMnist, ImageFolder, Celeba, ProceduralFish):
         assert kind.places <= set(kind.model_fields)
     assert Mnist.places == FashionMnist.places == {"root", "download"}
-    assert not ImageFolder.places
+    assert Celeba.places == {"root", "download", "cache"}
+    assert ImageFolder.places == ProceduralFish.places == {"cache"}
 
 
 def test_nothing_heavy_is_imported_before_images_are_loaded(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_no_job(store: LocalStore) -> None:
         (
             b"name: study\n",
             SettingsError,
-            "data: is missing, expected name: digits | fashion_mnist | image_folder | mnist",
+            "data: is missing, expected name: celeba | digits | fashion_mnist | image_folder | mnist | procedural_fish",
         ),
         (b"evaluate: []\n", SettingsError, "evaluate: unknown key; allowed: name, "),
     ],

@@ -130,6 +130,7 @@ def test_the_model_s_kind_counts() -> None:
 def test_where_known_data_lies_does_not_count_but_a_folder_s_place_does() -> None:
     for place in ({"root": "/elsewhere"}, {"download": True}):
         assert id_of({**SETTINGS, "data": {**SETTINGS["data"], **place}}) == id_of(SETTINGS)
+    assert id_of({**FOLDER, "data": {**FOLDER["data"], "cache": "/elsewhere"}}) == id_of(FOLDER)
     ids = {
         id_of({**FOLDER, "data": {**FOLDER["data"], **more}})
         for more in ({}, {"root": "others"}, {"height": 28, "width": 28})

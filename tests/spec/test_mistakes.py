@@ -30,7 +30,7 @@ MISTAKES = {
         "data.image_siz: unknown key; did you mean 'image_size'? allowed: name, max_images, image_size"
     ),
     "data: {name: image_folder, roott: x}": (
-        "data.roott: unknown key; did you mean 'root'? allowed: name, max_images, root, height, width, channels"
+        "data.roott: unknown key; did you mean 'root'? allowed: name, max_images, root, height, width, channels, cache"
     ),
     "model: {kind: small_dcgan, width: 8}": "model.width: unknown key; allowed: kind, latent_dim, batch_norm",
     "objective: {kind: saturating, gamma: 0.5}": "objective.gamma: unknown key; allowed: kind",
@@ -68,7 +68,8 @@ MISTAKES = {
     "objective: {}": f"objective.kind: is missing; {OBJECTIVES}",
     "model: {kind: dcgn}": "model.kind: got 'dcgn'; did you mean 'dcgan'? allowed: dcgan, small_dcgan",
     "data: {name: mnits}": (
-        "data.name: got 'mnits'; did you mean 'mnist'? allowed: digits, fashion_mnist, image_folder, mnist"
+        "data.name: got 'mnits'; did you mean 'mnist'? allowed: celeba, digits, fashion_mnist, "
+        "image_folder, mnist, procedural_fish"
     ),
     "training: {g_optimizer: {kind: sgd}}": "training.g_optimizer.kind: got 'sgd', expected 'adam'",
     "search: {scheduler: ash, measure: d_loss, mode: min}": "search.scheduler: got 'ash', expected 'asha' or 'median'",
@@ -79,7 +80,9 @@ MISTAKES = {
     # what is not there
     "-objective": "objective: is missing, expected kind: least_squares | non_saturating | saturating",
     "-model": "model: is missing, expected kind: dcgan | small_dcgan",
-    "-data": "data: is missing, expected name: digits | fashion_mnist | image_folder | mnist",
+    "-data": (
+        "data: is missing, expected name: celeba | digits | fashion_mnist | image_folder | mnist | procedural_fish"
+    ),
     "-name": "name: is missing",
     "data: {name: image_folder}": "data.root: is missing",
     "search: {scheduler: asha, measure: d_loss}": "search.mode: is missing",

@@ -1,0 +1,158 @@
+"""CelebA's faces, read from torchvision's folder layout."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager, nullcontext
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+from zipfile import BadZipFile, ZipFile
+
+from orchestrator.data.cache import cached, stamps
+from orchestrator.data.dataset import Dataset, Split
+from orchestrator.data.decoding import decode_files
+from orchestrator.data.images import ImageSet, ImageShape
+from orchestrator.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import IO
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+PARTS: dict[str, Split | None] = {"0": "train", "1": None, "2": "test"}
+"""The partition file's numbers; 1 is for validation, which nothing here is in need of."""
+
+PARTITION_LINE = re.compile(r"([\w-]+\.\w+)\s+([012])\s*")
+PARTITION_FILE = "list_eval_partition.txt"
+IMAGES = "img_align_celeba"
+PUBLISHED_TRAIN_IMAGES = 162_770
+
+
+class Celeba(Dataset):
+    """Faces of celebrities in colour, 162,770 and 19,962 (Liu et al., Deep learning face attributes in the wild, 2015).
+
+    Found in ``<root>/celeba``: the folder ``img_align_celeba`` or else ``img_align_celeba.zip``, and
+    ``list_eval_partition.txt``, which says what to train on (0) and what is held out (2). They are never
+    written to, except that ``download`` lets torchvision fetch them when they are not there. The aligned
+    images are 178 pixels wide and 218 high; their middle 178x178 are kept and scaled (as Choi et al.,
+    StarGAN, arXiv 1711.09020, section 5.2). No classes.
+    """
+
+    name: Literal["celeba"] = "celeba"
+    root: str = "data"
+    """folder that the data set lies in"""
+    download: bool = False
+    """whether the data set may be fetched"""
+    image_size: Literal[32, 64, 128] = 64
+    """side of an image in pixels"""
+    cache: str | None = None
+    """folder for the images as decoded, to be read from there the next time; null for none"""
+
+    places: ClassVar[frozenset[str]] = frozenset({"root", "download", "cache"})
+
+    @property
+    def shape(self) -> ImageShape:
+        """Colour, square."""
+        return ImageShape(3, self.image_size, self.image_size)
+
+    def count_images(self) -> int:
+        """From the partition file; the published number when it is yet to be fetched."""
+        if self.download and self._missing():
+            return PUBLISHED_TRAIN_IMAGES
+        self._find_images()
+        return len(self._list("train"))
+
+    def read(self, split: Split, limit: int | None) -> ImageSet:
+        """Decoded by as many threads as there are cores; no image is opened that ``cache`` holds."""
+        if self.download and self._missing():
+            self._fetch()
+        images = self._find_images()
+        paths = [images / name for name in self._list(split)[:limit]]
+        zipped = images.suffix == ".zip"
+        seen = stamps(self._folder, [images] if zipped else paths)
+        names = [path.name for path in paths] if zipped else []
+
+        def decode() -> NDArray[np.uint8]:
+            with _opened(images) if zipped else nullcontext(Path) as fetch:
+                return decode_files(paths, self.shape, fetch)
+
+        key = ("celeba", *self.shape, *seen, *names)
+        return ImageSet(cached(self.cache, key, (len(paths), *self.shape), decode))
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.root).expanduser().absolute() / "celeba"
+
+    def _find_images(self) -> Path:
+        """The folder of the images or else the zip file."""
+        for path, is_there in (
+            (self._folder / IMAGES, Path.is_dir),
+            (self._folder / f"{IMAGES}.zip", Path.is_file),
+        ):
+            try:
+                if is_there(path):
+                    return path
+            except OSError as error:
+                raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(
+            f"celeba: neither {IMAGES} nor {IMAGES}.zip in {self._folder}; fetch it with "
+            "--set data.download=true, or point data.root at a folder that holds celeba"
+        )
+
+    def _list(self, split: Split) -> list[str]:
+        """Names of the images of ``split``, in the partition file's order."""
+        path = self._folder / PARTITION_FILE
+        try:
+            lines = path.read_text("ascii").splitlines()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}); put CelebA's there") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: holds more than plain letters ({error.reason}); fetch it again") from error
+        names = []
+        for number, line in enumerate(lines, 1):
+            found = PARTITION_LINE.fullmatch(line)
+            if found is None:
+                raise DataError(
+                    f"{path}: line {number}: got {line[:40]!r}, expected an image's name and 0, 1 or 2; fetch it again"
+                )
+            if PARTS[found[2]] == split:
+                names.append(found[1])
+        if not names:
+            raise DataError(f"{path}: {len(lines)} images, none of them for the {split} split; fetch it again")
+        return names
+
+    def _missing(self) -> bool:
+        try:
+            self._find_images()
+        except DataError:
+            return True
+        return not (self._folder / PARTITION_FILE).is_file()
+
+    def _fetch(self) -> None:
+        # seconds to import, and only needed for its addresses and checksums
+        from torchvision import datasets
+
+        try:
+            datasets.CelebA(self._folder.parent, download=True)
+        except Exception as error:  # gdown, which torchvision asks for, has errors of its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(
+                f"celeba: cannot be fetched into {self._folder} ({reason}); "
+                f"put {IMAGES}.zip and {PARTITION_FILE} there by hand"
+            ) from error
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[Callable[[Path], IO[bytes]]]:
+    """What reads an image of the zip file by its path: the archive, and the image's name below it."""
+    try:
+        opened = ZipFile(archive)
+    except OSError as error:
+        raise DataError(f"{archive}: cannot be read ({error.strerror or error})") from error
+    except BadZipFile as error:
+        raise DataError(f"{archive}: damaged zip file ({error}); fetch it again") from error
+    with opened:
+        yield lambda path: BytesIO(opened.read(f"{IMAGES}/{path.name}"))

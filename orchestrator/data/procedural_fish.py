@@ -1,0 +1,91 @@
+"""Colour fish in water, drawn by the program itself: nothing to download."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from orchestrator.data.cache import cached
+from orchestrator.data.dataset import Dataset, Split
+from orchestrator.data.drawing import Dice, Sheet
+from orchestrator.data.fish import draw_fish
+from orchestrator.data.images import ImageSet, ImageShape
+from orchestrator.data.species import SPECIES
+from orchestrator.data.water import draw_front, draw_water
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+STREAMS: dict[Split, int] = {"train": 0, "test": 1}
+
+HELD_OUT_SHARE = 5
+
+
+class ProceduralFish(Dataset):
+    """One fish to an image, seen from its side, of one of five species, which is the label.
+
+    Shape, fins, pattern, colours, place, size and direction vary, and so does the water with its plants,
+    stones, bubbles and light. An image depends on ``seed``, its size, its split and its number alone: a set of more
+    images begins with the smaller one, and train and test are drawn from streams that never meet
+    (numpy's SeedSequence). A fifth as many images as there are to train on is held out. Bits are the same on
+    every machine: see ``drawing``.
+    """
+
+    name: Literal["procedural_fish"] = "procedural_fish"
+    height: int = Field(140, ge=8, le=4096)
+    """height of an image in pixels"""
+    width: int = Field(320, ge=8, le=4096)
+    """width of an image in pixels"""
+    images: int = Field(2000, ge=1, le=1_000_000)
+    """images drawn to train on"""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """which set of images; every seed gives another one"""
+    cache: str | None = None
+    """folder for the images as drawn, to be read from there the next time; null for none"""
+
+    places: ClassVar[frozenset[str]] = frozenset({"cache"})
+
+    @property
+    def shape(self) -> ImageShape:
+        """In colour, as set."""
+        return ImageShape(3, self.height, self.width)
+
+    def count_images(self) -> int:
+        """As set."""
+        return self.images
+
+    def read(self, split: Split, limit: int | None) -> ImageSet:
+        """Drawn, unless ``cache`` holds them, with the species as the label."""
+        there = self.images if split == "train" else -(-self.images // HELD_OUT_SHARE)
+        count = there if limit is None else min(limit, there)
+
+        def draw() -> NDArray[np.uint8]:
+            pixels = np.empty((count, *self.shape), np.uint8)
+            for index in range(count):
+                pixels[index] = self._draw(split, index)
+            return pixels
+
+        key = ("procedural_fish", *self.shape, self.seed, split)
+        labels = [_species(self._dice(split, index)) for index in range(count)]
+        return ImageSet(cached(self.cache, (*key, count), (count, *self.shape), draw), np.array(labels, np.int64))
+
+    def _dice(self, split: Split, index: int) -> Dice:
+        source = np.random.SeedSequence(self.seed, spawn_key=(STREAMS[split], index))
+        return Dice(np.random.Generator(np.random.Philox(source)))
+
+    def _draw(self, split: Split, index: int) -> NDArray[np.uint8]:
+        """Image ``index`` of ``split``."""
+        dice = self._dice(split, index)
+        species = SPECIES[_species(dice)]
+        sheet = Sheet.blank(self.height, self.width)
+        water = draw_water(sheet, dice)
+        draw_fish(sheet, dice, species, water)
+        draw_front(sheet, dice, water)
+        return sheet.pixels()
+
+
+def _species(dice: Dice) -> int:
+    """The first draw for each image."""
+    return dice.count(0, len(SPECIES) - 1)
