@@ -97,7 +97,7 @@ class ToScoreOfVector(nn.Linear):
     def __init__(self, features: int) -> None:
         super().__init__(features, 1)
 
-    def forward(self, features: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, features: Tensor) -> Tensor:
         """One score for each vector."""
         return super().forward(features).squeeze(1)
 

@@ -1,4 +1,4 @@
-"""Sides of feature maps between an image and the smallest maps of a network, for images of any shape."""
+"""Sides and numbers of feature maps between an image and the smallest maps of a network, for images of any shape."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ def too_deep(kind: str, image: ImageShape, depth: int) -> str | None:
     most = (side - 1).bit_length() - 1
     allowed = f"depth may be at most {most}" if most > 0 else "images must have at least 3x3"
     return f"{kind} halves images {depth} times (depth), the data's are {image.height}x{image.width}: {allowed}"
+
+
+def doubled(width: int, most: int | None, depth: int) -> list[int]:
+    """Numbers of maps at ``depth`` stages, from ``width`` on, at most ``most``."""
+    widths = [width * 2**stage for stage in range(depth)]
+    return widths if most is None else [min(width, most) for width in widths]
 
 
 def kernel(outer: Sides) -> Sides:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from orchestrator.models._sides import Sides, area, depth_to, halved, kernel, too_deep
+from orchestrator.models._sides import Sides, area, depth_to, doubled, halved, kernel, too_deep
 from orchestrator.models.model import Model, MultiplyAdds
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ class Dcgan(Model):
     def _stages(self, image: ImageShape) -> tuple[list[int], list[Sides]]:
         """Feature maps and their sides at each stage, from the image itself inwards."""
         depth = self._depth(image)
-        widths = [self.width * 2**stage for stage in range(depth)]
-        most = self.max_width or max(widths)
-        return [image.channels, *(min(width, most) for width in widths)], halved(image, depth)
+        return [image.channels, *doubled(self.width, self.max_width, depth)], halved(image, depth)
 
     def generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn

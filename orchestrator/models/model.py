@@ -115,8 +115,8 @@ def initialize(
     """Draw all weights anew from ``generator`` (on the CPU), as in DCGAN.
 
     Weights of convolutions and linear layers ~ N(0, 0.02), or orthogonal (Saxe et al., arXiv 1312.6120), scales of
-    norms ~ N(1, 0.02), biases 0. Radford et al., arXiv 1511.06434, section 4; the norm's scale as in its published code.
-    The vectors of spectral norm are drawn too, and fitted to the new weights.
+    norms ~ N(1, 0.02), biases 0. Radford et al., arXiv 1511.06434, section 4; the norm's scale as in its published
+    code. The vectors of spectral norm are drawn too, and fitted to the new weights.
     """
     from torch import nn
     from torch.nn.utils import parametrizations, parametrize

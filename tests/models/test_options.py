@@ -175,4 +175,4 @@ def test_impossible_options_are_refused(kind: str, setting: str, value: object) 
 
 
 def test_only_an_autoencoder_judges_by_reconstruction() -> None:
-    assert {kind for kind, cls in KINDS.items() if cls.judges == "reconstruction"} <= {"autoencoding"}
+    assert {kind for kind, cls in KINDS.items() if cls.judges == "reconstruction"} == {"autoencoding"}

@@ -29,6 +29,12 @@ COUNTS: dict[str, tuple[dict[str, Any], ImageShape, int, int]] = {
         69_125_632,
         68_977_665,
     ),
+    "C": ({"kind": "residual"}, ImageShape(3, 32, 32), 2_252_739, 2_367_425),
+    "C, faces": ({"kind": "residual"}, FACES, 8_300_995, 9_578_689),
+    "C2": ({"kind": "residual", "width": 96}, FACES, 18_057_891, 21_547_297),
+    "C4": ({"kind": "residual", "skip_z": "chunks"}, FACES, 7_740_355, 9_578_689),
+    "B9": ({"kind": "autoencoding", "latent_dim": 256, "width": 32}, FISH, 521_475, 5_304_643),
+    "B9, small": ({"kind": "autoencoding", "latent_dim": 256}, FACES, 1_345_795, 8_493_123),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MODELS = "allowed: dcgan, fully_connected, mixed_layers, small_dcgan"
+MODELS = "allowed: autoencoding, dcgan, fully_connected, mixed_layers, residual, small_dcgan"
 TOP = "allowed: name, description, resources, search, storage, data, model, objective, training, grid"
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, seed, log_every, samples_every, "
