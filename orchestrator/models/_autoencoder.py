@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor, nn
 
 from orchestrator.judgement import Judgement
@@ -30,7 +31,9 @@ class Autoencoder(nn.Module):
     def forward(self, images: Tensor) -> Judgement:
         """Each image's mean absolute (l1) or squared (l2) error over c, h, w, and its code; images (n, c, h, w)."""
         codes = self.encoder(images)
-        error = images - self.decoder(self.dropout(codes))
+        # In single precision at least: BEGAN compares errors that differ little.
+        wide = torch.promote_types(images.dtype, torch.float32)
+        error = images.to(wide) - self.decoder(self.dropout(codes))
         each = error.abs() if self.reconstruction == "l1" else error.square()
         return Judgement(each.flatten(1).mean(1), codes)
 

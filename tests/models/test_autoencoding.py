@@ -70,6 +70,16 @@ def test_maps_of_the_photos_grow_by_the_width_and_halve_to_5x10() -> None:
     assert found == [*down, *up, (3, 140, 320)]
 
 
+def test_errors_are_in_single_precision_under_autocast() -> None:
+    network = discriminator(SHAPES[0])
+    images = 2 * torch.rand(3, *SHAPES[0], generator=torch.Generator().manual_seed(1)) - 1
+    exact = network(images).scores
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = network(images).scores
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, exact, rtol=1e-2, atol=0)
+
+
 def test_max_pooling_has_no_strided_convolutions() -> None:
     for pooling, expected in (("max", 0), ("stride", 2)):
         network = discriminator(SHAPES[0], pooling=pooling)

@@ -59,6 +59,35 @@ def test_without_batch_norm_a_discriminator_judges_each_image_alone_and_trains(k
 
 
 @every_kind
+@pytest.mark.parametrize("spectral_norm", ["none", "discriminator"])
+def test_a_gradient_penalty_s_own_gradient_is_right(kind: str, spectral_norm: str) -> None:
+    """The derivative along a direction of (norm of the scores' gradient in the images - 1)^2, against differences."""
+    settings = {"discriminator_norm": "layer", "spectral_norm": spectral_norm, "initialization": "orthogonal"}
+    _, discriminator = networks(kind, shape_of(kind), **settings)
+    discriminator.double().eval()  # in evaluation the vectors of spectral norm stay
+    images = (2 * torch.rand(2, *shape_of(kind), dtype=torch.float64) - 1).requires_grad_()
+    parameters = list(discriminator.parameters())
+    towards = [torch.randn_like(parameter) for parameter in parameters]
+
+    def penalty() -> torch.Tensor:
+        (gradient,) = torch.autograd.grad(discriminator(images).scores.sum(), images, create_graph=True)
+        return (gradient.flatten(1).norm(dim=1) - 1).square().sum()
+
+    def moved(length: float) -> float:
+        with torch.no_grad():
+            for parameter, direction in zip(parameters, towards, strict=True):
+                parameter.add_(direction, alpha=length)
+        return penalty().item()
+
+    gradients = torch.autograd.grad(penalty(), parameters, allow_unused=True, materialize_grads=True)
+    along = sum((g * d).sum().item() for g, d in zip(gradients, towards, strict=True))
+    step = 1e-7
+    forward, backward = moved(step), moved(-2 * step)
+    assert along != 0
+    assert along == pytest.approx((forward - backward) / (2 * step), rel=1e-3)
+
+
+@every_kind
 @pytest.mark.parametrize("which", ["none", "discriminator", "both"])
 def test_spectral_norm_is_on_every_weight_of_the_networks_that_it_is_for(kind: str, which: str) -> None:
     pair = networks(kind, shape_of(kind), spectral_norm=which)
