@@ -6,34 +6,73 @@ those of torch's convolutions; oneDNN and cuDNN take several times as long for s
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
 from torch import Tensor, nn
 
 from orchestrator.judgement import Judgement
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Dropout(nn.Module):
+    """Sets a share of its inputs to 0 and scales the rest up, in training: Srivastava et al., JMLR 15 (2014).
+
+    torch's own draws from the global generator, which is no part of a trial's state: ``generator``, on the inputs'
+    device, is to be set before training, see ``set_generator``.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.generator: torch.Generator | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs of any shape; in evaluation as they are."""
+        if self.share == 0 or not self.training:
+            return inputs
+        assert self.generator is not None, "dropout has no generator to draw from"
+        kept = torch.empty_like(inputs).bernoulli_(1 - self.share, generator=self.generator)
+        return inputs * kept / (1 - self.share)
+
+
+def set_generator(network: nn.Module, generator: torch.Generator) -> None:
+    """What the network draws while it trains comes from ``generator``."""
+    for module in network.modules():
+        if isinstance(module, Dropout):
+            module.generator = generator
+
 
 class Discriminator(nn.Module):
-    """A network that scores: ``body`` maps images to features, ``head`` maps features to raw scores (n,)."""
+    """A network that scores: ``body`` maps images to features, ``head`` maps features to raw scores (n,).
 
-    def __init__(self, body: nn.Module, head: nn.Module) -> None:
+    The head sees features of which ``dropout`` leaves out a share.
+    """
+
+    def __init__(self, body: nn.Module, head: nn.Module, dropout: float) -> None:
         super().__init__()
-        self.body, self.head = body, head
+        self.body, self.dropout, self.head = body, Dropout(dropout), head
 
     def forward(self, images: Tensor) -> Judgement:
         """Scores and features of images (n, c, h, w)."""
         features = self.body(images)
-        return Judgement(self.head(features), features.flatten(1))
+        return Judgement(self.head(self.dropout(features)), features.flatten(1))
 
 
 class FromLatent(nn.ConvTranspose2d):
-    """Latent vectors (n, latent_dim) to feature maps (n, maps, side, side): a transposed convolution of one pixel."""
+    """Latent vectors (n, latent_dim) to feature maps (n, maps, h, w): a transposed convolution of one pixel."""
 
-    def __init__(self, latent_dim: int, maps: int, side: int, *, bias: bool) -> None:
-        super().__init__(latent_dim, maps, side, bias=bias)
+    def __init__(self, latent_dim: int, maps: int, sides: tuple[int, int], *, bias: bool) -> None:
+        super().__init__(latent_dim, maps, sides, bias=bias)
 
     def forward(self, latents: Tensor) -> Tensor:  # type: ignore[override]
         """One product; the maps come channels last in memory, as the next convolution wants them."""
-        latent_dim, maps, height, width = self.weight.shape
-        weight = self.weight.permute(0, 2, 3, 1).reshape(latent_dim, -1)
+        weight = self.weight  # read once: spectral norm computes it at every reading
+        latent_dim, maps, height, width = weight.shape
+        weight = weight.permute(0, 2, 3, 1).reshape(latent_dim, -1)
         maps_last = (latents @ weight).view(-1, height, width, maps)
         if self.bias is not None:
             maps_last = maps_last + self.bias
@@ -41,12 +80,40 @@ class FromLatent(nn.ConvTranspose2d):
 
 
 class ToScore(nn.Conv2d):
-    """Feature maps (n, maps, side, side) to raw scores (n,): a convolution as large as the maps."""
+    """Feature maps (n, maps, h, w) to raw scores (n,): a convolution as large as the maps."""
 
-    def __init__(self, maps: int, side: int) -> None:
-        super().__init__(maps, 1, side)
+    def __init__(self, maps: int, sides: tuple[int, int]) -> None:
+        super().__init__(maps, 1, sides)
 
     def forward(self, features: Tensor) -> Tensor:
         """One product of each image's features with the weights."""
         weight = self.weight.permute(0, 2, 3, 1).flatten(1)
         return nn.functional.linear(features.permute(0, 2, 3, 1).flatten(1), weight, self.bias).squeeze(1)
+
+
+class ToScoreOfVector(nn.Linear):
+    """Feature vectors (n, f) to raw scores (n,)."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """One score for each vector."""
+        return super().forward(features).squeeze(1)
+
+
+def connected(
+    widths: Sequence[int], norm: Callable[[int], list[nn.Module]], activation: Callable[[], nn.Module], dropout: float
+) -> list[nn.Module]:
+    """Linear layers between vectors of these widths, each with its norm, an activation and, between two, dropout.
+
+    A norm acts on maps of one pixel: ``distributed.batch_norm`` knows batch norm of maps.
+    """
+    layers: list[nn.Module] = []
+    for number, (before, after) in enumerate(pairwise(widths)):
+        norms = norm(after)
+        between = [Dropout(dropout)] if number > 0 else []
+        bias = not any(isinstance(layer, nn.BatchNorm2d) for layer in norms)
+        on_maps = [nn.Unflatten(1, (after, 1, 1)), *norms, nn.Flatten()] if norms else []
+        layers += [*between, nn.Linear(before, after, bias=bias), *on_maps, activation()]
+    return layers

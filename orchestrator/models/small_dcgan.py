@@ -25,14 +25,14 @@ class SmallDcgan(Model):
             return f"small_dcgan makes 28x28 images, the data's are {image.height}x{image.width}"
         return None
 
-    def build_generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
+    def generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn
 
         from orchestrator.models._layers import FromLatent
 
         bias = not self.normalizes
         return nn.Sequential(
-            FromLatent(self.latent_dim, 256, 4, bias=bias),
+            FromLatent(self.latent_dim, 256, (4, 4), bias=bias),
             *self.norm(256),
             nn.LeakyReLU(0.2, inplace=True),
             nn.ConvTranspose2d(256, 128, 3, 2, 1, bias=bias),
@@ -45,23 +45,23 @@ class SmallDcgan(Model):
             nn.Tanh(),
         )
 
-    def build_discriminator(self, image: ImageShape) -> nn.Module:  # noqa: D102
+    def discriminator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn
 
         from orchestrator.models._layers import Discriminator, ToScore
 
-        bias = not self.normalizes
+        bias = not self.d_normalizes
         body = nn.Sequential(
             nn.Conv2d(image.channels, 28, 4, 2, 1),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(28, 56, 4, 2, 1, bias=bias),
-            *self.norm(56),
+            *self.d_norm(56),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(56, 112, 3, 2, 1, bias=bias),
-            *self.norm(112),
+            *self.d_norm(112),
             nn.LeakyReLU(0.2, inplace=True),
         )
-        return Discriminator(body, ToScore(112, 4))
+        return Discriminator(body, ToScore(112, (4, 4)), self.dropout)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         # Kernel area x maps in x maps out x positions of the smaller map, layer by layer.

@@ -80,7 +80,7 @@ class Gan:
         self.fixed_latents = torch.randn(64, model.latent_dim, generator=fixed).to(self.device)
 
     def _place(self, network: nn.Module, weights: torch.Generator) -> nn.Module:
-        initialize(network, weights)
+        initialize(network, weights, self.model.initialization)
         if self.model.batch_norm == "synchronized":
             network = synchronize(network, self.group, self.device)
         # Channels last is the layout in which both oneDNN and cuDNN run these convolutions fastest.

@@ -103,7 +103,7 @@ class TrialSettings(Settings):
     def _go_together(self) -> TrialSettings:
         if problem := self.model.reject(self.data.shape):
             raise ValueError(f"model: {problem}")
-        if problem := self.objective.reject(self.model.judges, batch_norm=self.model.discriminator_batch_norm):
+        if problem := self.objective.reject(self.model.judges, batch_norm=self.model.d_normalizes):
             raise ValueError(f"objective: {problem}")
         if self.training.unrolled_steps and self.objective.penalties:
             raise ValueError(

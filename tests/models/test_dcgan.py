@@ -85,8 +85,40 @@ def test_the_small_pair_has_no_width_and_only_one_size() -> None:
     assert model.reject(ImageShape(1, 32, 32)) == "small_dcgan makes 28x28 images, the data's are 32x32"
 
 
-def test_dcgan_names_the_sizes_it_makes() -> None:
-    model = Dcgan(kind="dcgan")
-    assert model.reject(ImageShape(1, 28, 28)) is None
-    assert model.reject(ImageShape(3, 32, 32)) is None
-    assert model.reject(ImageShape(3, 64, 64)) == "dcgan makes 28x28 or 32x32 images, the data's are 64x64"
+@pytest.mark.parametrize(
+    ("height", "width", "maps"),
+    [
+        (64, 64, [(24, 4, 4), (12, 8, 8), (6, 16, 16), (3, 32, 32)]),
+        (140, 320, [(48, 5, 10), (24, 9, 20), (12, 18, 40), (6, 35, 80), (3, 70, 160)]),
+        (37, 3, [(3, 19, 2)]),
+    ],
+)
+def test_maps_are_the_image_halved_with_odd_sides_rounded_up(
+    height: int, width: int, maps: list[tuple[int, int, int]]
+) -> None:
+    model, shape = Dcgan(kind="dcgan", latent_dim=5, width=3), ImageShape(3, height, width)
+    found: list[tuple[int, ...]] = []
+    networks = model.build_generator(shape), model.build_discriminator(shape)
+    for module in (module for network in networks for module in network.modules()):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.register_forward_hook(lambda _module, _inputs, out: found.append(tuple(out.shape[1:])))
+    networks[1].eval()(networks[0].eval()(torch.zeros(1, 5)))
+    assert found == [*maps, shape, *maps[::-1], ()]
+
+
+def test_no_layer_has_more_maps_than_the_most() -> None:
+    model = Dcgan(kind="dcgan", width=16, max_width=32, depth=3)
+    for network in (model.build_generator(ImageShape(3, 140, 320)), model.build_discriminator(ImageShape(3, 140, 320))):
+        norms = [module.num_features for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+        assert set(norms) <= {16, 32}
+        assert norms
+
+
+def test_dcgan_names_the_depths_that_an_image_allows() -> None:
+    assert Dcgan(kind="dcgan", depth=4).reject(ImageShape(1, 28, 28)) is None
+    assert Dcgan(kind="dcgan", depth=5).reject(ImageShape(1, 28, 320)) == (
+        "dcgan halves images 5 times (depth), the data's are 28x320: depth may be at most 4"
+    )
+    assert Dcgan(kind="dcgan").reject(ImageShape(1, 28, 2)) == (
+        "dcgan halves images 1 times (depth), the data's are 28x2: images must have at least 3x3"
+    )

@@ -19,9 +19,20 @@ if TYPE_CHECKING:
 
 ADAM = {"kind": "adam", "lr": 0.0002, "betas": [0.5, 0.999], "eps": 1e-08}
 CANONICAL: dict[str, Any] = {
-    "spec_version": 2,
+    "spec_version": 3,
     "data": {"name": "mnist", "max_images": 1000, "image_size": 28},
-    "model": {"kind": "dcgan", "latent_dim": 100, "batch_norm": "synchronized", "width": 64},
+    "model": {
+        "kind": "dcgan",
+        "latent_dim": 100,
+        "batch_norm": "synchronized",
+        "discriminator_norm": "batch",
+        "spectral_norm": "none",
+        "initialization": "normal",
+        "dropout": 0.0,
+        "width": 64,
+        "max_width": None,
+        "depth": None,
+    },
     "objective": {"kind": "least_squares"},
     "training": {
         "epochs": 20,
@@ -69,7 +80,7 @@ def test_the_id_is_the_hash_of_everything_written_out() -> None:
 
 def test_the_id_stays_what_it_was() -> None:
     """Change this value only together with SPEC_VERSION: stored results are found by it."""
-    assert id_of(SETTINGS) == "2812c5d45eab4946"
+    assert id_of(SETTINGS) == "fbe96afb0d6a8bbe"
 
 
 def test_the_number_of_devices_counts_only_where_each_has_statistics_of_its_own() -> None:
@@ -107,6 +118,12 @@ OTHER = {
     ("data", "image_size"): 32,
     ("objective", "kind"): "saturating",
     ("model", "batch_norm"): "none",
+    ("model", "discriminator_norm"): "layer",
+    ("model", "spectral_norm"): "both",
+    ("model", "initialization"): "orthogonal",
+    ("model", "dropout"): 0.5,
+    ("model", "max_width"): 128,
+    ("model", "depth"): 2,
     ("training", "precision"): "fp32",
     ("training", "g_optimizer", "betas"): [0.4, 0.999],
     ("training", "d_optimizer", "betas"): [0.5, 0.99],

@@ -9,6 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MODELS = "allowed: autoencoding, dcgan, fully_connected, mixed_layers, residual, small_dcgan"
 TOP = "allowed: name, description, resources, search, storage, data, model, objective, training, grid"
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, seed, log_every, samples_every, "
@@ -32,7 +33,10 @@ MISTAKES = {
     "data: {name: image_folder, roott: x}": (
         "data.roott: unknown key; did you mean 'root'? allowed: name, max_images, root, height, width, channels, cache"
     ),
-    "model: {kind: small_dcgan, width: 8}": "model.width: unknown key; allowed: kind, latent_dim, batch_norm",
+    "model: {kind: small_dcgan, width: 8}": (
+        "model.width: unknown key; allowed: kind, latent_dim, batch_norm, discriminator_norm, spectral_norm, "
+        "initialization, dropout"
+    ),
     "objective: {kind: saturating, gamma: 0.5}": "objective.gamma: unknown key; allowed: kind",
     "resources: {gpus: 1}": (
         "resources.gpus: unknown key; allowed: workers, cpus_per_worker, gpus_per_worker, max_concurrent, max_retries"
@@ -66,7 +70,7 @@ MISTAKES = {
     "objective: {kind: hinge}": f"objective.kind: got 'hinge'; {OBJECTIVES}",
     "objective: {kind: [1]}": f"objective.kind: got [1]; {OBJECTIVES}",
     "objective: {}": f"objective.kind: is missing; {OBJECTIVES}",
-    "model: {kind: dcgn}": "model.kind: got 'dcgn'; did you mean 'dcgan'? allowed: dcgan, small_dcgan",
+    "model: {kind: dcgn}": f"model.kind: got 'dcgn'; did you mean 'dcgan'? {MODELS}",
     "data: {name: mnits}": (
         "data.name: got 'mnits'; did you mean 'mnist'? allowed: celeba, digits, fashion_mnist, "
         "image_folder, mnist, procedural_fish"
@@ -79,7 +83,7 @@ MISTAKES = {
     ),
     # what is not there
     "-objective": "objective: is missing, expected kind: least_squares | non_saturating | saturating",
-    "-model": "model: is missing, expected kind: dcgan | small_dcgan",
+    "-model": f"model: is missing, expected kind: {MODELS.removeprefix('allowed: ').replace(', ', ' | ')}",
     "-data": (
         "data: is missing, expected name: celeba | digits | fashion_mnist | image_folder | mnist | procedural_fish"
     ),
@@ -136,8 +140,8 @@ MISTAKES = {
     "name: 5": "name: got 5, expected text",
     "storage: ''": "storage: got '', expected at least 1 character",
     # settings that cannot go together
-    "data: {name: image_folder, root: x, height: 64, width: 64}": (
-        "model: dcgan makes 28x28 or 32x32 images, the data's are 64x64"
+    "data: {name: image_folder, root: x, height: 64, width: 12}\nmodel: {kind: dcgan, depth: 4}": (
+        "model: dcgan halves images 4 times (depth), the data's are 64x12: depth may be at most 3"
     ),
     "data: {name: digits, image_size: 32}\nmodel: {kind: small_dcgan}": (
         "model: small_dcgan makes 28x28 images, the data's are 32x32"
@@ -183,9 +187,7 @@ MISTAKES = {
     "training: {seed: 0}\ngrid: {training.seed.x: [1]}": (
         "training.seed.x: cannot be set: training.seed is 0, expected keys and values"
     ),
-    "grid: {training.seed: [1, 2], training.epochs: [1, 2]}\nmodel: {kind: x}": (
-        "model.kind: got 'x'; allowed: dcgan, small_dcgan"
-    ),
+    "grid: {training.seed: [1, 2], training.epochs: [1, 2]}\nmodel: {kind: x}": (f"model.kind: got 'x'; {MODELS}"),
     # what would break a line or a terminal
     r'training: {seed: "[red]a\nb\x1b[31m"}': r"training.seed: got '[red]a\nb\x1b[31m', expected a whole number",
     r'training: {"a\nb\e": 1}': rf"training.a\nb\x1b: unknown key; {TRAINING}",

@@ -1,0 +1,51 @@
+"""Sides and numbers of feature maps between an image and the smallest maps of a network, for images of any shape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.data.images import ImageShape
+
+Sides = tuple[int, int]
+"""Height and width in pixels."""
+
+
+def halved(image: ImageShape, depth: int) -> list[Sides]:
+    """The image's sides and those after each of ``depth`` halvings, odd ones rounded up."""
+    return [(-(-image.height // 2**times), -(-image.width // 2**times)) for times in range(depth + 1)]
+
+
+def depth_to(image: ImageShape, smallest: int) -> int:
+    """Halvings, at least one, after which the shorter side is at most ``smallest`` pixels."""
+    side = min(image.height, image.width)
+    return next(depth for depth in range(1, 64) if side <= smallest * 2**depth)
+
+
+def too_deep(kind: str, image: ImageShape, depth: int) -> str | None:
+    """Why an image cannot be halved ``depth`` times, or None where at least 2x2 pixels are left."""
+    side = min(image.height, image.width)
+    if side > 2**depth:
+        return None
+    most = (side - 1).bit_length() - 1
+    allowed = f"depth may be at most {most}" if most > 0 else "images must have at least 3x3"
+    return f"{kind} halves images {depth} times (depth), the data's are {image.height}x{image.width}: {allowed}"
+
+
+def doubled(width: int, most: int | None, depth: int) -> list[int]:
+    """Numbers of maps at ``depth`` stages, from ``width`` on, at most ``most``."""
+    widths = [width * 2**stage for stage in range(depth)]
+    return widths if most is None else [min(width, most) for width in widths]
+
+
+def kernel(outer: Sides) -> Sides:
+    """Kernel of a convolution of stride 2 and padding 1 between maps of these sides and the halved ones.
+
+    4 where the side is even, as in DCGAN; 3 where it is odd, as then (side + 1) / 2 pixels come back to ``side``.
+    """
+    return (4 - outer[0] % 2, 4 - outer[1] % 2)
+
+
+def area(sides: Sides) -> int:
+    """Pixels of maps, or weights of a kernel."""
+    return sides[0] * sides[1]

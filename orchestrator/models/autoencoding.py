@@ -1,0 +1,84 @@
+"""The pair of BEGAN, Berthelot et al., arXiv 1703.10717, section 3.5: an autoencoder judges, a decoder makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from orchestrator.models._sides import Sides, area, depth_to, halved, too_deep
+from orchestrator.models.model import Model, MultiplyAdds
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from orchestrator.data.images import ImageShape
+
+_SMALLEST = 8
+"""Shorter side of the smallest maps, in pixels, is at most this, as in BEGAN."""
+
+
+class Autoencoding(Model):
+    """ELU, no batch norm unless asked for; the generator has the decoder's architecture and weights of its own.
+
+    First weights are orthogonal: with N(0, 0.02) and no norm, so many layers would let nothing through.
+
+    The discriminator's scores are reconstruction errors, its features the codes; it also has a method ``reconstruct``.
+    The encoder has ``width`` maps at the image's sides and as many more after each halving, the decoder ``width``
+    everywhere. The smallest maps are as large as the image halved ``depth`` times, odd sides rounded up.
+    """
+
+    judges: ClassVar[Literal["scores", "reconstruction"]] = "reconstruction"
+
+    kind: Literal["autoencoding"]
+    batch_norm: Literal["synchronized", "per_device", "none"] = "none"
+    initialization: Literal["normal", "orthogonal"] = "orthogonal"
+    width: int = Field(64, ge=1, le=4096)
+    """feature maps next to the image"""
+    depth: int | None = Field(None, ge=1, le=16)
+    """halvings of the side from the image to the smallest maps; by default to maps of at most 8 pixels"""
+    code_dim: int = Field(256, ge=1, le=65536)
+    """numbers in a code between encoder and decoder"""
+    pooling: Literal["stride", "max"] = "stride"
+    """what halves the encoder's maps: convolutions of stride 2, or the largest of 2x2"""
+    reconstruction: Literal["l1", "l2"] = "l1"
+    """error of a reconstruction: mean over the pixels of the absolute difference, or of its square"""
+
+    def reject(self, image: ImageShape) -> str | None:  # noqa: D102
+        return too_deep(self.kind, image, self._depth(image))
+
+    def _depth(self, image: ImageShape) -> int:
+        return self.depth or depth_to(image, _SMALLEST)
+
+    def _sides(self, image: ImageShape) -> list[Sides]:
+        return halved(image, self._depth(image))
+
+    def generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
+        from orchestrator.models._autoencoder import decoder
+
+        return decoder(self.latent_dim, self.width, self._sides(image), image.channels, self.norm)
+
+    def discriminator(self, image: ImageShape) -> nn.Module:  # noqa: D102
+        from orchestrator.models._autoencoder import Autoencoder, decoder, encoder
+
+        sides = self._sides(image)
+        return Autoencoder(
+            encoder(image.channels, self.width, sides, self.code_dim, pooling=self.pooling, norm=self.d_norm),
+            decoder(self.code_dim, self.width, sides, image.channels, self.d_norm),
+            self.reconstruction,
+            self.dropout,
+        )
+
+    def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
+        pixels = [area(sides) for sides in self._sides(image)]
+        squares = 9 * self.width**2
+        at_image = 9 * self.width * image.channels * pixels[0]
+        decoder = 2 * squares * sum(pixels) + at_image
+        encoder = at_image + self.width * len(pixels) * pixels[-1] * self.code_dim
+        for stage, positions in enumerate(pixels, start=1):
+            widens = self.pooling == "max" and stage > 1
+            encoder += squares * positions * stage * ((stage - 1 if widens else stage) + stage)
+            if self.pooling == "stride" and stage > 1:
+                encoder += squares * positions * (stage - 1) * stage
+        first = self.width * pixels[-1]
+        return MultiplyAdds(self.latent_dim * first + decoder, encoder + self.code_dim * first + decoder)

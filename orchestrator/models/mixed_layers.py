@@ -1,0 +1,83 @@
+"""The mixed pair of experiment A3: linear layers, then transposed convolutions, against linear layers with dropout."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from math import prod
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.models._activations import Activation, activation_layer
+from orchestrator.models._sides import area, halved, kernel, too_deep
+from orchestrator.models.model import Model, MultiplyAdds
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from orchestrator.data.images import ImageShape
+
+_LINEAR, _MAPS = (256, 512), (64, 16, 8)
+"""Of the generator: numbers in its first two layers, and feature maps from the third on."""
+_DISCRIMINATOR = (1024, 512, 256)
+"""Numbers in the discriminator's hidden layers."""
+
+
+class MixedLayers(Model):
+    """Generator 256-512-64 maps in linear layers, 16-8-c in transposed convolutions; discriminator 1024-512-256-1.
+
+    The generator's first maps are as large as the image halved three times, odd sides rounded up.
+    """
+
+    kind: Literal["mixed_layers"]
+    discriminator_norm: Literal["batch", "layer", "none"] = "none"
+    activation: Activation = "leaky_relu"
+    """what follows each hidden layer of both networks"""
+
+    def reject(self, image: ImageShape) -> str | None:  # noqa: D102
+        return too_deep(self.kind, image, len(_MAPS))
+
+    def generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
+        from torch import nn
+
+        from orchestrator.models._layers import FromLatent, connected
+
+        sides = halved(image, len(_MAPS))
+        bias = not self.normalizes
+        layers = connected((self.latent_dim, *_LINEAR), self.norm, partial(activation_layer, self.activation), 0.0)
+        layers += [
+            FromLatent(_LINEAR[-1], _MAPS[0], sides[-1], bias=bias),
+            *self.norm(_MAPS[0]),
+            activation_layer(self.activation),
+        ]
+        for (before, after), outer in zip(pairwise(_MAPS), sides[2:0:-1], strict=True):
+            layers += [
+                nn.ConvTranspose2d(before, after, kernel(outer), 2, 1, bias=bias),
+                *self.norm(after),
+                activation_layer(self.activation),
+            ]
+        return nn.Sequential(*layers, nn.ConvTranspose2d(_MAPS[-1], image.channels, kernel(sides[0]), 2, 1), nn.Tanh())
+
+    def discriminator(self, image: ImageShape) -> nn.Module:  # noqa: D102
+        from torch import nn
+
+        from orchestrator.models._layers import Discriminator, ToScoreOfVector, connected
+
+        widths = (prod(image), *_DISCRIMINATOR)
+        layers = connected(widths, self.d_norm, partial(activation_layer, self.activation), self.dropout)
+        return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.dropout)
+
+    def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
+        sides = halved(image, len(_MAPS))
+        linear = (self.latent_dim, *_LINEAR, _MAPS[0] * area(sides[-1]))
+        # A transposed convolution multiplies its kernel with every position of its smaller maps.
+        convolutions = sum(
+            area(kernel(outer)) * before * after * area(inner)
+            for (before, after), (inner, outer) in zip(
+                pairwise((*_MAPS, image.channels)), pairwise(sides[::-1]), strict=True
+            )
+        )
+        generator, discriminator = (
+            sum(before * after for before, after in pairwise(widths))
+            for widths in (linear, (prod(image), *_DISCRIMINATOR, 1))
+        )
+        return MultiplyAdds(generator + convolutions, discriminator)
