@@ -104,7 +104,7 @@ class Objective(Settings):
         if self.penalties and batch_norm:
             return (
                 f"{self.kind} with a gradient penalty needs scores that do not depend on the other images of a batch; "
-                "take batch norm out of the discriminator"
+                "set model.discriminator_norm to layer or none"
             )
         return None
 

@@ -16,6 +16,7 @@ from orchestrator.data.batches import BatchStream
 from orchestrator.distributed.batch_norm import running_statistics, statistics_held, synchronize
 from orchestrator.distributed.group import ALONE
 from orchestrator.judgement import Judgement
+from orchestrator.models._layers import set_generator
 from orchestrator.models.model import initialize
 from orchestrator.objectives.objective import Round
 from orchestrator.training.optimizers import Stall
@@ -41,7 +42,8 @@ class Gan:
     The device's kind is the only thing that tells a GPU from a CPU here. Random numbers come from four streams
     derived from the seed (weights, batches, latents, the objective's noise), so that a change to one leaves the others
     as they were. Every process of the group draws them for the whole batch and computes on its share: weights, batches
-    and latents are the same whatever their number, and so is the state.
+    and latents are the same whatever their number, and so is the state. Only dropout and the noise within the
+    discriminator are each process's own.
     """
 
     def __init__(
@@ -72,6 +74,9 @@ class Gan:
         self.stall = Stall()
         self.latents = torch.Generator(self.device).manual_seed(latents_seed)
         self.noise = torch.Generator(self.device).manual_seed(noise_seed)
+        self.noise_seed = noise_seed
+        self.disturbances = torch.Generator(self.device)
+        set_generator(self.discriminator, self.disturbances)
         self.signal_names = signal_names(objective)
         self.state = {name: value.to(self.device) for name, value in objective.initial_state().items()}
         stream = torch.Generator(self.device).manual_seed(batches_seed)
@@ -100,6 +105,11 @@ class Gan:
             for group in optimizer.param_groups:
                 group["lr"] = factor * settings.lr
 
+    def _seed_disturbances(self) -> None:
+        """What is drawn for this process's images alone depends on the step, so that no state of it need be kept."""
+        seeds = SeedSequence([self.noise_seed, self.group.rank, self.steps])
+        self.disturbances.manual_seed(int(seeds.generate_state(1)[0]))
+
     def end_epoch(self, means: Mapping[str, float]) -> None:
         """Hear the means of an epoch's signals, by which the learning rates may fall."""
         schedule = self.settings.schedule
@@ -115,6 +125,7 @@ class Gan:
         processes, and the same on each.
         """
         self._set_rates()
+        self._seed_disturbances()
         fake: Tensor | None = None
         for update in range(self.settings.d_steps):
             latents = self._draw()
@@ -269,8 +280,10 @@ class Gan:
         if len(parts) == 1:
             own = [judge(0)]
         else:  # of each part only what is said is kept, and its pass is made again for its gradient
+            before = self.disturbances.get_state()
             with torch.no_grad(), statistics_held(self.generator, self.discriminator):
                 own = [judge(part) for part in parts]
+            self.disturbances.set_state(before)
         said = torch.stack([torch.cat(kind) for kind in zip(*own, strict=True)], dim=1)
         together = self.group.gather(said, self.settings.batch_size)
         joined = tuple(kind.detach().requires_grad_() for kind in together.unbind(1))

@@ -16,9 +16,11 @@ from packaging.utils import canonicalize_name
 from orchestrator.cli.main import app
 from orchestrator.data.dataset import Dataset
 from orchestrator.models.model import Model
+from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
 from orchestrator.spec.job import Header, Resources, Search, load_job, make_job
-from orchestrator.training.settings import Adam, TrainingSettings
+from orchestrator.training.optimizers import Optimizer, Schedule
+from orchestrator.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -126,7 +128,9 @@ SECTIONS: list[type[BaseModel]] = [
     Resources,
     Search,
     TrainingSettings,
-    Adam,
+    Optimizer,
+    Schedule,
+    Labels,
     *kinds(Dataset),
     *kinds(Model),
     *kinds(Objective),

@@ -105,5 +105,5 @@ def test_what_cannot_go_together_is_said_in_one_line() -> None:
     assert plain.reject("scores", batch_norm=True) is None
     assert "needs a discriminator that is an autoencoder" in str(began.reject("scores", batch_norm=False))
     assert "needs a discriminator that scores images" in str(plain.reject("reconstruction", batch_norm=False))
-    assert "take batch norm out of the discriminator" in str(sloped.reject("scores", batch_norm=True))
+    assert "set model.discriminator_norm to layer or none" in str(sloped.reject("scores", batch_norm=True))
     assert sloped.reject("scores", batch_norm=False) is None

@@ -15,7 +15,7 @@ TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, seed, log_every, samples_every, "
     "checkpoint_every, accumulate, precision"
 )
-OBJECTIVES = "allowed: least_squares, non_saturating, saturating"
+OBJECTIVES = "allowed: began, ebgan, hinge, least_squares, non_saturating, ralsgan, rasgan, rsgan, saturating, wgan_gp"
 NAMES = "expected 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
 SEARCH = "search: {scheduler: asha, measure: d_loss, mode: min"
 
@@ -37,7 +37,9 @@ MISTAKES = {
         "model.width: unknown key; allowed: kind, latent_dim, batch_norm, discriminator_norm, spectral_norm, "
         "initialization, dropout"
     ),
-    "objective: {kind: saturating, gamma: 0.5}": "objective.gamma: unknown key; allowed: kind",
+    "objective: {kind: saturating, gamma: 0.5}": (
+        "objective.gamma: unknown key; allowed: kind, feature_matching, r1, labels"
+    ),
     "resources: {gpus: 1}": (
         "resources.gpus: unknown key; allowed: workers, cpus_per_worker, gpus_per_worker, max_concurrent, max_retries"
     ),
@@ -67,7 +69,7 @@ MISTAKES = {
     "training: {g_optimizer: {betas: [0.5, x]}}": "training.g_optimizer.betas.1: got 'x', expected a number",
     # kinds that do not exist
     "objective: {kind: non_satur}": f"objective.kind: got 'non_satur'; did you mean 'non_saturating'? {OBJECTIVES}",
-    "objective: {kind: hinge}": f"objective.kind: got 'hinge'; {OBJECTIVES}",
+    "objective: {kind: bigan}": f"objective.kind: got 'bigan'; {OBJECTIVES}",
     "objective: {kind: [1]}": f"objective.kind: got [1]; {OBJECTIVES}",
     "objective: {}": f"objective.kind: is missing; {OBJECTIVES}",
     "model: {kind: dcgn}": f"model.kind: got 'dcgn'; did you mean 'dcgan'? {MODELS}",
@@ -75,14 +77,33 @@ MISTAKES = {
         "data.name: got 'mnits'; did you mean 'mnist'? allowed: celeba, digits, fashion_mnist, "
         "image_folder, mnist, procedural_fish"
     ),
-    "training: {g_optimizer: {kind: sgd}}": "training.g_optimizer.kind: got 'sgd', expected 'adam'",
+    "training: {g_optimizer: {kind: lion}}": "training.g_optimizer.kind: got 'lion', expected 'adam' or 'sgd'",
+    "training: {g_optimizer: {momentum: 0.9}}": (
+        "training.g_optimizer.momentum: adam has none; take it out, or choose another kind"
+    ),
+    "objective: {kind: began}": (
+        "objective: began needs a discriminator that is an autoencoder; choose another model.kind"
+    ),
+    "objective: {kind: began, gamma: 1.5}": "objective.gamma: got 1.5, expected a number <= 1",
+    "objective: {kind: began, lambda_k: 0.0}": "objective.lambda_k: got 0.0, expected a number > 0",
+    "objective: {kind: ebgan}": "objective.margin: is missing",
+    "objective: {kind: ebgan, margin: 0}": "objective.margin: got 0, expected a number > 0",
+    "objective: {kind: wgan_gp}": (
+        "objective: wgan_gp with a gradient penalty needs scores that do not depend on the other images of a batch; "
+        "set model.discriminator_norm to layer or none"
+    ),
+    "objective: {kind: non_saturating, labels: {real: 1.5}}": (
+        "objective.labels: got real [1.5, 1.5] and fake [0.0, 0.0], expected probabilities from 0 to 1"
+    ),
     "search: {scheduler: ash, measure: d_loss, mode: min}": "search.scheduler: got 'ash', expected 'asha' or 'median'",
     "search: {scheduler: asha, measure: fid, mode: min}": (
         "search.measure: got 'fid', expected one of d_loss, g_loss, d_real, d_fake, d_real_probability, "
         "d_fake_probability, g_score_gradient, g_grad_norm"
     ),
     # what is not there
-    "-objective": "objective: is missing, expected kind: least_squares | non_saturating | saturating",
+    "-objective": (
+        f"objective: is missing, expected kind: {OBJECTIVES.removeprefix('allowed: ').replace(', ', ' | ')}"
+    ),
     "-model": f"model: is missing, expected kind: {MODELS.removeprefix('allowed: ').replace(', ', ' | ')}",
     "-data": (
         "data: is missing, expected name: celeba | digits | fashion_mnist | image_folder | mnist | procedural_fish"
@@ -164,7 +185,7 @@ MISTAKES = {
         "grid.trainig.seed: is no path of a setting; did you mean 'training'? allowed: data, model, objective, "
         "training; or a name for a list of {path: value, ...}"
     ),
-    "grid: {objective.kind: [saturating, hinge]}": f"grid.objective.kind: got 'hinge'; {OBJECTIVES}",
+    "grid: {objective.kind: [saturating, bigan]}": f"grid.objective.kind: got 'bigan'; {OBJECTIVES}",
     "grid: {objective: [saturating]}": "grid.objective: got 'saturating', expected keys and values",
     "grid: {rates: [{training.g_optimizer.lr: fast}]}": (
         "grid.rates: training.g_optimizer.lr: got 'fast', expected a number"
