@@ -22,14 +22,12 @@ def depth_to(image: ImageShape, smallest: int) -> int:
     return next(depth for depth in range(1, 64) if side <= smallest * 2**depth)
 
 
-def too_deep(kind: str, image: ImageShape, depth: int) -> str | None:
-    """Why an image cannot be halved ``depth`` times, or None where at least 2x2 pixels are left."""
-    side = min(image.height, image.width)
-    if side > 2**depth:
+def too_small(network: str, image: ImageShape, depth: int) -> str | None:
+    """Why a network cannot halve an image ``depth`` times, or None where at least 2x2 pixels are left."""
+    least = 2**depth + 1
+    if min(image.height, image.width) >= least:
         return None
-    most = (side - 1).bit_length() - 1
-    allowed = f"depth may be at most {most}" if most > 0 else "images must have at least 3x3"
-    return f"{kind} halves images {depth} times (depth), the data's are {image.height}x{image.width}: {allowed}"
+    return f"{network} takes images of at least {least}x{least}, the data's are {image.height}x{image.width}"
 
 
 def doubled(width: int, most: int | None, depth: int) -> list[int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from orchestrator.models._sides import Sides, area, depth_to, halved, too_deep
+from orchestrator.models._sides import Sides, area, depth_to, halved, too_small
 from orchestrator.models.model import Model, MultiplyAdds
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class Autoencoding(Model):
     """error of a reconstruction: mean over the pixels of the absolute difference, or of its square"""
 
     def reject(self, image: ImageShape) -> str | None:  # noqa: D102
-        return too_deep(self.kind, image, self._depth(image))
+        depth = self._depth(image)
+        return too_small(f"{self.kind} at depth {depth}", image, depth)
 
     def _depth(self, image: ImageShape) -> int:
         return self.depth or depth_to(image, _SMALLEST)

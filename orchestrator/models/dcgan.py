@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from orchestrator.models._sides import Sides, area, depth_to, doubled, halved, kernel, too_deep
+from orchestrator.models._sides import Sides, area, depth_to, doubled, halved, kernel, too_small
 from orchestrator.models.model import Model, MultiplyAdds
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class Dcgan(Model):
     """doublings of the side from the generator's first maps to the image; by default to maps of at most 7 pixels"""
 
     def reject(self, image: ImageShape) -> str | None:  # noqa: D102
-        return too_deep(self.kind, image, self._depth(image))
+        depth = self._depth(image)
+        return too_small(f"{self.kind} at depth {depth}", image, depth)
 
     def _depth(self, image: ImageShape) -> int:
         return self.depth or depth_to(image, _SMALLEST)

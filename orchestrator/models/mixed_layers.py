@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.models._activations import Activation, activation_layer
-from orchestrator.models._sides import area, halved, kernel, too_deep
+from orchestrator.models._sides import area, halved, kernel, too_small
 from orchestrator.models.model import Model, MultiplyAdds
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class MixedLayers(Model):
     """what follows each hidden layer of both networks"""
 
     def reject(self, image: ImageShape) -> str | None:  # noqa: D102
-        return too_deep(self.kind, image, len(_MAPS))
+        return too_small(self.kind, image, len(_MAPS))
 
     def generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn

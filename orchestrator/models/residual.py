@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from orchestrator.models._sides import Sides, area, depth_to, doubled, halved, too_deep
+from orchestrator.models._sides import Sides, area, depth_to, doubled, halved, too_small
 from orchestrator.models.model import Model, MultiplyAdds
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Residual(Model):
                 f"residual cuts the latent vector into {depth + 1} chunks (skip_z), "
                 f"latent_dim is {self.latent_dim}: it must be at least {depth + 1}"
             )
-        return too_deep(self.kind, image, depth)
+        return too_small(f"{self.kind} at depth {depth}", image, depth)
 
     def _depth(self, image: ImageShape) -> int:
         return self.depth or depth_to(image, _SMALLEST)

@@ -130,5 +130,5 @@ def test_impossible_settings_are_refused(setting: str, value: object) -> None:
 
 def test_a_depth_that_leaves_nothing_is_refused() -> None:
     assert model(depth=5).reject(ImageShape(1, 28, 28)) == (
-        "autoencoding halves images 5 times (depth), the data's are 28x28: depth may be at most 4"
+        "autoencoding at depth 5 takes images of at least 33x33, the data's are 28x28"
     )

@@ -117,8 +117,8 @@ def test_no_layer_has_more_maps_than_the_most() -> None:
 def test_dcgan_names_the_depths_that_an_image_allows() -> None:
     assert Dcgan(kind="dcgan", depth=4).reject(ImageShape(1, 28, 28)) is None
     assert Dcgan(kind="dcgan", depth=5).reject(ImageShape(1, 28, 320)) == (
-        "dcgan halves images 5 times (depth), the data's are 28x320: depth may be at most 4"
+        "dcgan at depth 5 takes images of at least 33x33, the data's are 28x320"
     )
     assert Dcgan(kind="dcgan").reject(ImageShape(1, 28, 2)) == (
-        "dcgan halves images 1 times (depth), the data's are 28x2: images must have at least 3x3"
+        "dcgan at depth 1 takes images of at least 3x3, the data's are 28x2"
     )

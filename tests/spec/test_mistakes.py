@@ -162,7 +162,7 @@ MISTAKES = {
     "storage: ''": "storage: got '', expected at least 1 character",
     # settings that cannot go together
     "data: {name: image_folder, root: x, height: 64, width: 12}\nmodel: {kind: dcgan, depth: 4}": (
-        "model: dcgan halves images 4 times (depth), the data's are 64x12: depth may be at most 3"
+        "model: dcgan at depth 4 takes images of at least 17x17, the data's are 64x12"
     ),
     "data: {name: digits, image_size: 32}\nmodel: {kind: small_dcgan}": (
         "model: small_dcgan makes 28x28 images, the data's are 32x32"
