@@ -64,7 +64,7 @@ class Run:
 
     def rows(self) -> list[dict[str, Any]]:
         """Wait for the end; the rows of trials/, each trial and each of its logged steps being there once."""
-        _, said = self.driver.communicate(timeout=150)
+        _, said = self.driver.communicate(timeout=200)
         assert self.driver.returncode == 0, said
         assert "Traceback" not in said
         return assert_exactly_once(self.store, self.trials)

@@ -146,7 +146,7 @@ def most_at_once(events: list[Event]) -> int:
 
 @pytest.mark.parametrize(
     ("resources", "gpus", "expected"),
-    [({}, 0.0, 2), ({"max_concurrent": 1}, 0.0, 1), ({"cpus_per_worker": 2}, 0.0, 1), ({}, 0.5, 2), ({}, 1.0, 1)],
+    [({}, 0.0, 2), ({"cpus_per_worker": 2}, 0.0, 1), ({}, 0.5, 2)],
 )
 def test_as_many_trials_at_once_as_fit(
     plan_for: Callable, resources: dict[str, int], gpus: float, expected: int
