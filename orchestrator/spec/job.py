@@ -159,7 +159,19 @@ def _make_job(raw: dict[str, Any], source: str) -> Job:
     if header.search and header.search.grace_epochs > shortest:
         problem = f"got {header.search.grace_epochs}, but a trial trains for {shortest} epochs only"
         raise SettingsError(source, "search.grace_epochs", problem)
+    if header.search:
+        _reject_missing_measure(header.search, trials, source)
     return Job(source, header, sections, axes, trials)
+
+
+def _reject_missing_measure(search: Search, trials: Iterable[Trial], source: str) -> None:
+    for settings in (trial.settings for trial in trials):
+        if search.measure not in settings.measures:
+            problem = (
+                f"got {show(search.measure)}, which a trial under {settings.objective.kind} does not have; "
+                f"expected one of {', '.join(settings.measures)}"
+            )
+            raise SettingsError(source, "search.measure", problem)
 
 
 def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tuple[Trial, ...]:

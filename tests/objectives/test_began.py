@@ -19,7 +19,7 @@ def run(gamma: float, lambda_k: float, real: list[float], fake: list[float]) -> 
     began = objective("began", gamma=gamma, lambda_k=lambda_k)
     state, seen = began.initial_state(), []
     for of_real, of_fake in zip(real, fake, strict=True):
-        state = began.next_state(Round(state, NOISE), torch.tensor([of_real]), torch.tensor([of_fake]))
+        state = began.next_state(Round(state, NOISE), *torch.tensor([[of_real], [of_fake]], dtype=torch.float64))
         seen.append({name: value.item() for name, value in state.items()})
     return seen
 

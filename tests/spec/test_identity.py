@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from orchestrator.spec.job import Job
 
-ADAM = {"kind": "adam", "lr": 0.0002, "betas": [0.5, 0.999], "eps": 1e-08}
+ADAM = {"kind": "adam", "lr": 0.0002, "betas": [0.5, 0.999], "eps": 1e-08, "momentum": 0.0}
 CANONICAL: dict[str, Any] = {
     "spec_version": 3,
     "data": {"name": "mnist", "max_images": 1000, "image_size": 28},
@@ -33,7 +33,13 @@ CANONICAL: dict[str, Any] = {
         "max_width": None,
         "depth": None,
     },
-    "objective": {"kind": "least_squares"},
+    "objective": {
+        "kind": "least_squares",
+        "feature_matching": 0.0,
+        "r1": 0.0,
+        "labels": {"real": [1.0, 1.0], "fake": [0.0, 0.0]},
+        "target": 1.0,
+    },
     "training": {
         "epochs": 20,
         "batch_size": 128,
@@ -41,6 +47,9 @@ CANONICAL: dict[str, Any] = {
         "g_steps": 1,
         "g_optimizer": ADAM,
         "d_optimizer": {**ADAM, "lr": 1.0},
+        "schedule": {"kind": "constant", "final": 0.0, "measure": "m_global", "patience_epochs": 5},
+        "unrolled_steps": 0,
+        "g_ema": 0.0,
         "seed": 0,
         "log_every": 10,
         "samples_every": 1,
@@ -80,7 +89,7 @@ def test_the_id_is_the_hash_of_everything_written_out() -> None:
 
 def test_the_id_stays_what_it_was() -> None:
     """Change this value only together with SPEC_VERSION: stored results are found by it."""
-    assert id_of(SETTINGS) == "fbe96afb0d6a8bbe"
+    assert id_of(SETTINGS) == "35e09973ddc26cab"
 
 
 def test_the_number_of_devices_counts_only_where_each_has_statistics_of_its_own() -> None:
@@ -116,7 +125,10 @@ LEAVES = leaves({key: value for key, value in CANONICAL.items() if key != "spec_
 OTHER = {
     ("data", "name"): "fashion_mnist",
     ("data", "image_size"): 32,
-    ("objective", "kind"): "saturating",
+    ("objective", "feature_matching"): 1.0,
+    ("objective", "r1"): 1.0,
+    ("objective", "labels", "real"): [0.9, 1.0],
+    ("objective", "labels", "fake"): [0.0, 0.1],
     ("model", "batch_norm"): "none",
     ("model", "discriminator_norm"): "layer",
     ("model", "spectral_norm"): "both",
@@ -125,23 +137,39 @@ OTHER = {
     ("model", "max_width"): 128,
     ("model", "depth"): 2,
     ("training", "precision"): "fp32",
+    ("training", "schedule", "kind"): "cosine",
+    ("training", "schedule", "final"): 0.5,
+    ("training", "schedule", "measure"): "d_loss",
+    ("training", "g_ema"): 0.9,
     ("training", "g_optimizer", "betas"): [0.4, 0.999],
     ("training", "d_optimizer", "betas"): [0.5, 0.99],
 }
-ONLY_KIND = {("training", "g_optimizer", "kind"), ("training", "d_optimizer", "kind"), ("model", "kind")}
+NOT_ALONE = {("objective", "kind"), ("model", "kind")} | {
+    ("training", f"{network}_optimizer", name) for network in "gd" for name in ("kind", "momentum")
+}
+"""What changes only together with settings beside it."""
 
 
-@pytest.mark.parametrize(("path", "value"), [leaf for leaf in LEAVES if leaf[0] not in ONLY_KIND], ids=str)
+@pytest.mark.parametrize(("path", "value"), [leaf for leaf in LEAVES if leaf[0] not in NOT_ALONE], ids=str)
 def test_every_setting_counts(path: tuple[str, ...], value: Any) -> None:
     whole = {key: section for key, section in CANONICAL.items() if key != "spec_version"}
     other = OTHER.get(path, value / 2 if isinstance(value, float) else value + 1 if isinstance(value, int) else None)
     assert other is not None
+    if path == ("objective", "r1"):
+        whole = changed(whole, ("model", "discriminator_norm"), "none")
     assert id_of(changed(whole, path, other)) != id_of(whole)
 
 
-def test_the_model_s_kind_counts() -> None:
-    small = {**SETTINGS, "model": {"kind": "small_dcgan"}}
-    assert id_of(small) != id_of(SETTINGS)
+def test_kinds_and_what_goes_with_them_count() -> None:
+    sgd: dict[str, Any] = {"kind": "sgd", "lr": 1.0}
+    others = [
+        {"model": {"kind": "small_dcgan"}},
+        {"objective": {"kind": "saturating"}},
+        {"training": {"d_optimizer": sgd}},
+        {"training": {"d_optimizer": {**sgd, "momentum": 0.5}}},
+        {"training": {"d_optimizer": {"lr": 1.0}, "g_optimizer": {"kind": "sgd"}}},
+    ]
+    assert len({id_of({**SETTINGS, **other}) for other in ({}, *others)}) == 6
 
 
 def test_where_known_data_lies_does_not_count_but_a_folder_s_place_does() -> None:

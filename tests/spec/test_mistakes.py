@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 MODELS = "allowed: autoencoding, dcgan, fully_connected, mixed_layers, residual, small_dcgan"
 TOP = "allowed: name, description, resources, search, storage, data, model, objective, training, grid"
 TRAINING = (
-    "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, seed, log_every, samples_every, "
-    "checkpoint_every, accumulate, precision"
+    "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, unrolled_steps, g_ema, seed, "
+    "log_every, samples_every, checkpoint_every, accumulate, precision"
 )
 OBJECTIVES = "allowed: began, ebgan, hinge, least_squares, non_saturating, ralsgan, rasgan, rsgan, saturating, wgan_gp"
 NAMES = "expected 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
@@ -25,7 +25,7 @@ MISTAKES = {
     "evaluate: []": f"evaluate: unknown key; {TOP}",
     "training: {epoch: 3}": f"training.epoch: unknown key; did you mean 'epochs'? {TRAINING}",
     "training: {g_optimizer: {lrr: 0.1}}": (
-        "training.g_optimizer.lrr: unknown key; did you mean 'lr'? allowed: kind, lr, betas, eps"
+        "training.g_optimizer.lrr: unknown key; did you mean 'lr'? allowed: kind, lr, betas, eps, momentum"
     ),
     "data: {name: digits, image_siz: 28}": (
         "data.image_siz: unknown key; did you mean 'image_size'? allowed: name, max_images, image_size"
@@ -69,7 +69,7 @@ MISTAKES = {
     "training: {g_optimizer: {betas: [0.5, x]}}": "training.g_optimizer.betas.1: got 'x', expected a number",
     # kinds that do not exist
     "objective: {kind: non_satur}": f"objective.kind: got 'non_satur'; did you mean 'non_saturating'? {OBJECTIVES}",
-    "objective: {kind: bigan}": f"objective.kind: got 'bigan'; {OBJECTIVES}",
+    "objective: {kind: infogan}": f"objective.kind: got 'infogan'; {OBJECTIVES}",
     "objective: {kind: [1]}": f"objective.kind: got [1]; {OBJECTIVES}",
     "objective: {}": f"objective.kind: is missing; {OBJECTIVES}",
     "model: {kind: dcgn}": f"model.kind: got 'dcgn'; did you mean 'dcgan'? {MODELS}",
@@ -79,15 +79,15 @@ MISTAKES = {
     ),
     "training: {g_optimizer: {kind: lion}}": "training.g_optimizer.kind: got 'lion', expected 'adam' or 'sgd'",
     "training: {g_optimizer: {momentum: 0.9}}": (
-        "training.g_optimizer.momentum: adam has none; take it out, or choose another kind"
+        "training.g_optimizer: momentum: adam has none; take it out, or choose another kind"
     ),
     "objective: {kind: began}": (
         "objective: began needs a discriminator that is an autoencoder; choose another model.kind"
     ),
-    "objective: {kind: began, gamma: 1.5}": "objective.gamma: got 1.5, expected a number <= 1",
-    "objective: {kind: began, lambda_k: 0.0}": "objective.lambda_k: got 0.0, expected a number > 0",
+    "objective: {kind: began, gamma: 1.5}": "objective.gamma: got 1.5, expected a number <= 1.0",
+    "objective: {kind: began, lambda_k: 0.0}": "objective.lambda_k: got 0.0, expected a number > 0.0",
     "objective: {kind: ebgan}": "objective.margin: is missing",
-    "objective: {kind: ebgan, margin: 0}": "objective.margin: got 0, expected a number > 0",
+    "objective: {kind: ebgan, margin: 0}": "objective.margin: got 0, expected a number > 0.0",
     "objective: {kind: wgan_gp}": (
         "objective: wgan_gp with a gradient penalty needs scores that do not depend on the other images of a batch; "
         "set model.discriminator_norm to layer or none"
@@ -98,7 +98,11 @@ MISTAKES = {
     "search: {scheduler: ash, measure: d_loss, mode: min}": "search.scheduler: got 'ash', expected 'asha' or 'median'",
     "search: {scheduler: asha, measure: fid, mode: min}": (
         "search.measure: got 'fid', expected one of d_loss, g_loss, d_real, d_fake, d_real_probability, "
-        "d_fake_probability, g_score_gradient, g_grad_norm"
+        "d_fake_probability, g_score_gradient, g_grad_norm, d_penalty, k, m_global, loss_ratio"
+    ),
+    "search: {scheduler: asha, measure: m_global, mode: min}": (
+        "search.measure: got 'm_global', which a trial under non_saturating does not have; expected one of d_loss, g_loss, "
+        "d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_grad_norm"
     ),
     # what is not there
     "-objective": (
@@ -185,7 +189,7 @@ MISTAKES = {
         "grid.trainig.seed: is no path of a setting; did you mean 'training'? allowed: data, model, objective, "
         "training; or a name for a list of {path: value, ...}"
     ),
-    "grid: {objective.kind: [saturating, bigan]}": f"grid.objective.kind: got 'bigan'; {OBJECTIVES}",
+    "grid: {objective.kind: [saturating, infogan]}": f"grid.objective.kind: got 'infogan'; {OBJECTIVES}",
     "grid: {objective: [saturating]}": "grid.objective: got 'saturating', expected keys and values",
     "grid: {rates: [{training.g_optimizer.lr: fast}]}": (
         "grid.rates: training.g_optimizer.lr: got 'fast', expected a number"

@@ -10,12 +10,13 @@ from pydantic import BaseModel, Field
 
 from orchestrator.data.dataset import Dataset
 from orchestrator.models.model import Model
+from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
 from orchestrator.spec import columns as module
 from orchestrator.spec.columns import trial_columns
 from orchestrator.spec.identity import flatten
 from orchestrator.store.columns import TRIALS, schema_of
-from orchestrator.training.optimizers import Optimizer
+from orchestrator.training.optimizers import Optimizer, Schedule
 from orchestrator.training.settings import TrainingSettings, TrialSettings
 
 
@@ -37,13 +38,21 @@ NAMES = [column.name for column in trial_columns()]
     ("section", "kind"), KINDS, ids=lambda value: value if isinstance(value, str) else value.__name__
 )
 def test_every_setting_of_a_kind_has_a_column(section: str, kind: type[BaseModel]) -> None:
-    assert {f"{section}.{name}" for name in kind.model_fields} <= set(NAMES)
+    plain = {name for name, field in kind.model_fields.items() if field.annotation is not Labels}
+    assert {f"{section}.{name}" for name in plain} <= set(NAMES)
+
+
+def test_labels_have_a_column_each() -> None:
+    assert {name for name in NAMES if name.startswith("objective.labels")} == {
+        "objective.labels.real",
+        "objective.labels.fake",
+    }
 
 
 def test_every_setting_of_training_has_a_column() -> None:
-    optimizers = {"g_optimizer", "d_optimizer"}
-    expected = {f"training.{name}" for name in TrainingSettings.model_fields if name not in optimizers}
-    expected |= {f"training.{optimizer}.{name}" for optimizer in optimizers for name in Optimizer.model_fields}
+    nested = {"g_optimizer": Optimizer, "d_optimizer": Optimizer, "schedule": Schedule}
+    expected = {f"training.{name}" for name in TrainingSettings.model_fields if name not in nested}
+    expected |= {f"training.{section}.{name}" for section, kind in nested.items() for name in kind.model_fields}
     assert {name for name in NAMES if name.startswith("training.")} == expected
 
 

@@ -115,7 +115,7 @@ def test_looking_ahead_leaves_the_discriminator_and_its_optimizer_bitwise_as_the
     assert all(parameter.requires_grad for parameter in gan.d_parameters)
 
 
-@pytest.mark.parametrize("kind", ["non_saturating", "rasgan", "feature matching"])
+@pytest.mark.parametrize("kind", ["non_saturating", "rasgan"])
 def test_the_generators_gradient_is_that_through_the_updates_and_not_only_after_them(kind: str) -> None:
     """By finite differences of f(theta_G, theta_D^K(theta_G)) in the generator's last biases."""
     plain, ahead = (make_gan(ALONE, trial(kind, unrolled_steps=k, d_optimizer={"lr": 0.01})) for k in (0, 2))
@@ -140,7 +140,7 @@ def test_the_generators_gradient_is_that_through_the_updates_and_not_only_after_
         gan.step()
         return losses[0].item()
 
-    slope = (value(1e-5) - value(-1e-5)) / 2e-5
+    slope = (value(1e-6) - value(-1e-6)) / 2e-6
     assert slope == pytest.approx(gradients[1][-1].sum().item(), rel=1e-4, abs=1e-9)
 
 
