@@ -128,7 +128,8 @@ class Lines:
             if begins and self.starts:
                 self._say(name.rstrip())
             return
-        figures = "  ".join(f"{text} {_figure(event.measures.get(name))}" for name, text in _MEASURES.items())
+        known = {text: event.measures.get(name) for name, text in _MEASURES.items()}
+        figures = "  ".join(f"{text} {_figure(value)}" for text, value in known.items() if value is not None)
         self._say(f"{name}  {event.error or figures}")
         self._say(self.sweep.summary().plain)
 

@@ -181,7 +181,7 @@ def test_plain_lines_elsewhere(plan: Plan, clock: Clock, watched: Callable[..., 
         measures = {"d_loss": 0.5, "g_loss": None, "d_fake_probability": 0.25, "images_per_second": 900.0}
         watcher.update(Told(short, 30, measures=measures, ended=Status.FINISHED))
         end, total = said()
-        assert end == (f"{short.id[:8]} finished  d_steps=1 seed=1  D loss 0.5  G loss   sigma(F) 0.25  images/s 900")
+        assert end == (f"{short.id[:8]} finished  d_steps=1 seed=1  D loss 0.5  sigma(F) 0.25  images/s 900")
         assert total.startswith("1/3 trials, 16 s, ")
 
         watcher.update(Told(long, 3, ended=Status.FAILED, error="[red]no[/red]"))

@@ -101,8 +101,8 @@ MISTAKES = {
         "d_fake_probability, g_score_gradient, g_grad_norm, d_penalty, k, m_global, loss_ratio"
     ),
     "search: {scheduler: asha, measure: m_global, mode: min}": (
-        "search.measure: got 'm_global', which a trial under non_saturating does not have; expected one of d_loss, g_loss, "
-        "d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_grad_norm"
+        "search.measure: got 'm_global', which a trial under non_saturating does not have; expected one of d_loss, "
+        "g_loss, d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_grad_norm"
     ),
     # what is not there
     "-objective": (
