@@ -69,6 +69,7 @@ def test_no_image_comes_twice_in_any_split_or_seed() -> None:
     assert len(set(images)) == len(images) == 360
 
 
+@pytest.mark.slow
 def test_species_are_about_equally_many() -> None:
     labels = ProceduralFish(height=8, width=8, images=1000).load().labels
     assert labels is not None
@@ -78,6 +79,7 @@ def test_species_are_about_equally_many() -> None:
     assert np.abs(counts - 200).max() < 52
 
 
+@pytest.mark.slow
 def test_species_can_be_told_apart_and_nothing_is_the_same_everywhere() -> None:
     fish = ProceduralFish(images=600, **SMALL)
     train, test = fish.load(), fish.load("test")

@@ -33,7 +33,7 @@ def small(kind: str) -> Model:
 
 
 CASES = [
-    pytest.param(kind, shape, id=f"{kind}-{shape}")
+    pytest.param(kind, shape, id=f"{kind}-{shape}", marks=() if shape in SHAPES[:2] else pytest.mark.slow)
     for kind in sorted(KINDS)
     for shape in SHAPES
     if small(kind).reject(shape) is None

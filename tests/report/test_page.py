@@ -18,6 +18,8 @@ from orchestrator.report.facts import MEASURES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow  # each draws a study's figures
+
 SCRIPT = "loss is not finite at step 410 <script>alert('x')</script> & <b>more</b>"
 
 

@@ -43,7 +43,8 @@ def gradients(gan: Gan) -> list[Tensor]:
     return [parameter.grad for parameter in gan.g_parameters + gan.d_parameters]
 
 
-@pytest.mark.parametrize("accumulate", [2, 4, 8])
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", [2, 8])
 @pytest.mark.parametrize("kind", EVERY)
 def test_without_batch_norm_they_are_those_of_the_whole_batch(kind: str, accumulate: int) -> None:
     whole = make(kind, batch_norm="none", batch_size=8, d_steps=2, g_steps=2)

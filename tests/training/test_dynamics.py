@@ -22,6 +22,7 @@ def named(gan: Gan) -> dict[str, float]:
     return dict(zip(gan.signal_names, gan.step().tolist(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EVERY)
 def test_a_trial_goes_on_bitwise_whatever_its_objective(kind: str) -> None:
     gan, other = (make_gan(ALONE, trial(kind, **TRAINING)) for _ in range(2))

@@ -85,6 +85,7 @@ def assert_same(differences, tmp_path: Path):
     return check
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "interruptions",
     [[5], [4], [1], [7], [2, 3, 5, 6, 11], list(range(1, 15))],
@@ -139,6 +140,7 @@ def test_time_goes_on_from_where_it_was(make_session) -> None:
     assert 1000.0 < times[-1] == resumed.summary()["train_s"]
 
 
+@pytest.mark.slow
 def test_a_trial_that_dies_before_any_write_has_every_step_once_after_it_went_on(
     make_session, assert_same, tmp_path: Path
 ) -> None:
