@@ -12,7 +12,7 @@ from torch import Tensor
 from orchestrator.distributed.group import ALONE, Group
 from orchestrator.judgement import Judgement
 from orchestrator.training.gan import Gan
-from tests.distributed.trials import EVERY, NOT_A_MEAN, doubles, make_gan, trial
+from tests.distributed.trials import EVERY, NOT_A_MEAN, bend, doubles, make_gan, trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,11 +43,7 @@ def gradients(
     """Gradients of G and of D in the first step."""
     settings = trial(kind, model={"batch_norm": batch_norm}, accumulate=accumulate)
     with doubles():
-        gan = make_gan(group, settings, of)
-        for parameters in (gan.g_parameters, gan.d_parameters):
-            with torch.no_grad():
-                for parameter in parameters:
-                    parameter.mul_(10)  # scores far from zero, where the objectives bend
+        gan = bend(make_gan(group, settings, of))
         gan.step()
         return [[p.grad.clone() for p in parameters] for parameters in (gan.g_parameters, gan.d_parameters)]
 
@@ -77,10 +73,10 @@ def test_the_property_sees_a_loss_of_each_process(two: Processes) -> None:
     for kind in EVERY:
         expected = gradients(ALONE, kind, "none")
         answers = two.run(gradients, kind, "none", 1, LossOfEachProcess)
-        for network, size in enumerate(max(g.abs().max() for g in of_network) for of_network in expected):
-            difference = furthest(answers[0][network], expected[network])
-            assert (difference < 1e-6) == (kind not in NOT_A_MEAN), (kind, difference)
-            assert difference > 1e-3 * size or kind not in NOT_A_MEAN
+        sizes = [max(g.abs().max().item() for g in of_network) for of_network in expected]
+        apart = [furthest(*both) / size for *both, size in zip(answers[0], expected, sizes, strict=True)]
+        # Feature matching and the pulling-away term are in the generator's loss alone.
+        assert max(apart) > 1e-3 if kind in NOT_A_MEAN else max(apart) < 1e-9, (kind, apart)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from orchestrator.distributed.group import ALONE
 from orchestrator.judgement import Judgement
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
 from orchestrator.objectives.objective import Round
-from tests.distributed.trials import EVERY, make_gan, trial
+from tests.distributed.trials import EVERY, bend, make_gan, trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,11 +32,7 @@ def doubles() -> Iterator[None]:
 
 def make(name: str, *, batch_norm: str = "synchronized", width: int = 2, **training: Any) -> Gan:
     """A Gan in double precision with weights far from zero, where the objectives bend."""
-    gan = make_gan(ALONE, trial(name, model={"batch_norm": batch_norm, "width": width}, **training))
-    with torch.no_grad():
-        for parameter in gan.g_parameters + gan.d_parameters:
-            parameter.mul_(10)
-    return gan
+    return bend(make_gan(ALONE, trial(name, model={"batch_norm": batch_norm, "width": width}, **training)))
 
 
 def gradients(gan: Gan) -> list[Tensor]:
