@@ -40,7 +40,7 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
         table.add_column(heading, overflow="fold", no_wrap=heading in ("trial", "state"))
     for trial in state.trials[:_ROWS]:
         done = f"{trial.step} steps" if trial.total_steps is None else f"{trial.step}/{trial.total_steps} steps"
-        table.add_row(trial.id, one_line(trial.label), trial.state, done, one_line(trial.error or ""))
+        table.add_row(trial.id, one_line(trial.label), trial.state, done, one_line(trial.note))
     out.print(table)
     if len(state.trials) > _ROWS:
         out.print(f"... and {len(state.trials) - _ROWS} more (--json lists them all)")
@@ -92,11 +92,12 @@ _DEFAULT_SQL = "select * from trials order by all"
 
 def _telling(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The columns of trials/ that a screen has room for: what differs between the trials, and what was measured."""
-    from orchestrator.store.columns import SIGNALS
+    from orchestrator.store.columns import LOOKS, SIGNALS
 
     settings = [name for name in (rows[0] if rows else ()) if "." in name and len({str(row[name]) for row in rows}) > 1]
-    measures = [column.name for column in SIGNALS]
-    names = ("trial_id", "status", "error", *settings, *measures, "step", "images_per_second")
+    measures = [column.name for column in (*LOOKS, *SIGNALS)]
+    ends = ("saturated_at", "collapsed_at", "diverged_at")
+    names = ("trial_id", "status", "error", *settings, *ends, *measures, "step", "images_per_second")
     return [name for name in names if any(row.get(name) is not None for row in rows)]
 
 

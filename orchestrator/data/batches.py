@@ -39,6 +39,11 @@ def to_unit(images: Tensor) -> Tensor:
     return images.add(1).div_(2).clamp_(0, 1)
 
 
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as uint8, 0 black to 255 white; what lies outside is clamped."""
+    return images.float().add(1).mul_(127.5).round_().clamp_(0, 255).byte()
+
+
 class BatchStream:
     """An endless stream of batches; every pass over the images is shuffled anew.
 

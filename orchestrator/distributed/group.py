@@ -99,10 +99,10 @@ class Group:
             with _told_as_lost():
                 distributed.all_reduce(tensor)
 
-    def sum_gradients(self, parameters: Iterable[Parameter]) -> None:
-        """Put the sum over all processes in the place of each parameter's gradient, in one exchange."""
+    def sum_gradients(self, parameters: Iterable[Parameter], also: Iterable[Tensor] = ()) -> None:
+        """Put the sum over all processes in the place of each parameter's gradient and of ``also``, in one exchange."""
         if self.size > 1:
-            self._sum_flat([p.grad for p in parameters if p.grad is not None], 1.0)
+            self._sum_flat([*(p.grad for p in parameters if p.grad is not None), *also], 1.0)
 
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Put the mean over all processes in the place of each tensor, in one exchange; all are of one dtype."""

@@ -5,7 +5,7 @@ Goodfellow et al., Generative Adversarial Nets, arXiv 1406.2661, section 3 and a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
@@ -42,6 +42,7 @@ class BinaryCrossEntropy(Objective):
     """The discriminator is a logistic classifier of real (1) against generated (0) images."""
 
     labels: Probabilities = Labels()
+    logistic: ClassVar[bool] = True
 
     def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
         """Mean cross-entropy of real scores plus that of generated ones; with labels 1 and 0 sums of softplus."""

@@ -55,6 +55,8 @@ class Objective(Settings):
 
     judges: ClassVar[Literal["scores", "reconstruction"]] = "scores"
     """What the discriminator's scores must be."""
+    logistic: ClassVar[bool] = False
+    """Whether sigma(score) is the discriminator's probability that an image is real."""
     compares: ClassVar[bool] = False
     """Whether the generator's loss looks at real images too."""
     draws_apart: ClassVar[bool] = False

@@ -29,8 +29,16 @@ class Status(StrEnum):
     """How a trial ended."""
 
     FINISHED = "finished"
+    SATURATED = "saturated"
+    COLLAPSED = "collapsed"
+    DIVERGED = "diverged"
     STOPPED = "stopped"
     FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        """Whether the trial came to an end of its own: all its steps, or what its ``stop_when`` names."""
+        return self not in (Status.STOPPED, Status.FAILED)
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def record(
     measured: Mapping[str, object],
     provenance: Mapping[str, object],
 ) -> None:
-    """Write a trial's one row. A row that says finished is never written over; a failure gives way to a later end."""
+    """Write a trial's one row. A final one is never written over; a failure gives way to a later end."""
     settings = flatten(trial.settings.model_dump())
     row = {
         "trial_id": trial.id,
@@ -82,7 +90,7 @@ def record(
     key, schema = f"trials/{trial.id}.parquet", schema_of(trial_columns())
     if not write_rows(store, key, schema, [row], replace=False):
         before = read_table(store, key, ["status"])["status"].to_pylist()
-        if before != [Status.FINISHED]:
+        if not all(Status(status).final for status in before):
             write_rows(store, key, schema, [row])
 
 

@@ -27,6 +27,17 @@ class TrialState:
     step: int
     total_steps: int | None
     error: str | None
+    health: str = "healthy"
+    """What the rows logged so far say; see ``measures.health``."""
+    unwell_at: int | None = None
+    """The logged step by which that was known; None where it is healthy."""
+
+    @property
+    def note(self) -> str:
+        """What there is to say of it: its error, or what its health has come to."""
+        if self.error:
+            return self.error
+        return f"{self.health} by step {self.unwell_at}" if self.unwell_at is not None else ""
 
 
 @dataclass(frozen=True)
@@ -74,11 +85,12 @@ class JobState:
 def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
     """Every trial of the job as storage and the last run's state tell. Raises StorageError."""
     ended = read_ledger(store)
-    logged = _last_steps(store)
+    logged = _last_rows(store)
     alive = run is not None and run.alive
     trials = []
     for trial in job.trials:
-        step, total, error = logged.get(trial.id, 0), _total_steps(trial), None
+        step, health, unwell_at = logged.get(trial.id, (0, "healthy", None))
+        total, error = _total_steps(trial), None
         if trial.id in ended:
             state, error = str(ended[trial.id].status), ended[trial.id].error
         elif run is not None and alive and trial.id in run.running:
@@ -86,7 +98,7 @@ def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
             step = max(step, run.running[trial.id][0])
         else:
             state = "interrupted" if step else "waiting"
-        trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error))
+        trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error, health, unwell_at))
     updated = time.time() - run.updated_at if run else None
     return JobState(job.header.name, alive, updated, tuple(trials), run)
 
@@ -110,7 +122,12 @@ def _total_steps(trial: Trial) -> int | None:
         return None
 
 
-def _last_steps(store: Store) -> dict[str, int]:
-    """The last logged step of each trial that has logged any."""
-    last = read_table(store, "metrics", ["trial_id", "step"]).group_by("trial_id").aggregate([("step", "max")])
-    return {row["trial_id"]: row["step_max"] or 0 for row in last.to_pylist()}
+def _last_rows(store: Store) -> dict[str, tuple[int, str, int | None]]:
+    """Of each trial that has logged anything its last step, its health then, and the first step of that health."""
+    rows = read_table(store, "metrics", ["trial_id", "step", "health"])
+    first = rows.group_by(["trial_id", "health"]).aggregate([("step", "min"), ("step", "max")]).to_pylist()
+    last: dict[str, tuple[int, str, int | None]] = {}
+    for row in sorted(first, key=lambda row: row["step_max"] or 0):
+        health = row["health"] or "healthy"
+        last[row["trial_id"]] = (row["step_max"] or 0, health, None if health == "healthy" else row["step_min"])
+    return last

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.data import Dataset
     from orchestrator.data.images import ImageSet
     from orchestrator.distributed.group import Group
+    from orchestrator.measures.quality import Referee
     from orchestrator.spec.job import Trial
     from orchestrator.store.location import Store
     from orchestrator.training.session import Session
@@ -35,6 +36,8 @@ class Work:
     job: str
     trials: Mapping[str, Trial]
     images: Mapping[Dataset, ImageSet]
+    classifiers: Mapping[Dataset, bytes | None]
+    """Of each data set whose samples are measured; None for one without classes."""
     store: Store
     provenance: Mapping[str, object]
 
@@ -54,6 +57,7 @@ class Trainer:
         torch.backends.cudnn.benchmark = True
         self.work, self.device, self.group = work, device, group
         self.on_device: tuple[Dataset, torch.Tensor] | None = None
+        self.referee: tuple[Dataset, Referee] | None = None
         self.session: Session | None = None
         self.trial: Trial | None = None
 
@@ -86,23 +90,27 @@ class Trainer:
         session = self.session = self.session or self._open()
         session.advance(_SLICE_S)
         measured = session.summary()
-        done = session.progress.done
-        if done:
-            self._record(Status.FINISHED, measured)
+        progress = session.progress
+        status = Status(progress.stopped or Status.FINISHED)
+        if progress.done:
+            self._record(status, measured)
             self.session = None
         return {
             **measured,
-            "epochs_done": int(session.progress.epoch),
-            "total_steps": session.progress.total,
-            "ended": str(Status.FINISHED) if done else "",
-            tune.result.DONE: done,
+            "health": str(progress.health.condition),
+            "epochs_done": int(progress.epoch),
+            "total_steps": progress.total,
+            "ended": str(status) if progress.done else "",
+            tune.result.DONE: progress.done,
         }
 
     def _open(self) -> Session:
         from orchestrator.training.session import Session
 
         assert self.trial is not None
-        return Session(self.trial.id, self.trial.settings, self._images(), self.work.store, self.group)
+        settings = self.trial.settings
+        referee = self._referee() if settings.training.measure_every else None
+        return Session(self.trial.id, settings, self._images(), self.work.store, self.group, referee)
 
     def _images(self) -> torch.Tensor:
         """The trial's images on the device, left there from the last trial where it trained on the same."""
@@ -115,13 +123,32 @@ class Trainer:
             self.on_device = (data, to_device(self.work.images[data], self.device))
         return self.on_device[1]
 
+    def _referee(self) -> Referee:
+        """What measures samples against the trial's data, kept likewise."""
+        from orchestrator.measures.classifier import load
+        from orchestrator.measures.quality import Referee
+
+        assert self.trial is not None
+        data = self.trial.settings.data
+        if self.referee is None or self.referee[0] != data:
+            classifier = self.work.classifiers[data]
+            known = None if classifier is None else load(classifier)
+            self.referee = (data, Referee(self.work.images[data], known, self.device))
+        return self.referee[1]
+
     def _fail(self, error: Exception, kind: FailureKind) -> dict[str, Any]:
-        """End the trial as failed, with what it has measured so far."""
+        """End the trial as failed, or as diverged where its ``stop_when`` says so, with what it has measured so far."""
         measured: dict[str, object] = {}
         if self.session is not None:
             self.session.save_metrics()
             measured = self.session.summary()
         self.session = None
+        assert self.trial is not None
+        if isinstance(error, NonFiniteLossError):
+            measured["diverged_at"] = error.step
+            if Status.DIVERGED in self.trial.settings.training.stop_when:
+                self._record(Status.DIVERGED, measured)
+                return {**measured, "total_steps": self.trial.settings.total_steps, **_ended(Status.DIVERGED)}
         self._record(Status.FAILED, {**measured, "error": describe(error), "error_kind": str(kind)})
         return failed(describe(error))
 
@@ -139,7 +166,11 @@ def measured(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def failed(error: str) -> dict[str, Any]:
     """The last report of a trial that failed by its own doing."""
-    return {"ended": str(Status.FAILED), "error": error, tune.result.DONE: True}
+    return {"error": error, **_ended(Status.FAILED)}
+
+
+def _ended(status: Status) -> dict[str, Any]:
+    return {"ended": str(status), tune.result.DONE: True}
 
 
 def describe(error: BaseException) -> str:

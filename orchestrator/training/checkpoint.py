@@ -22,13 +22,27 @@ def checkpoint_key(trial_id: str) -> str:
     return f"{FOLDER}/{trial_id}.pt"
 
 
+def best_key(trial_id: str) -> str:
+    """Where the generator of a trial's lowest FID is kept."""
+    return f"{FOLDER}/{trial_id}.best.pt"
+
+
 def save_checkpoint(store: Store, trial_id: str, state: dict[str, Any]) -> None:
     """Write the state whole, in place of the one before."""
+    _save(store, checkpoint_key(trial_id), trial_id, state)
+
+
+def save_best(store: Store, trial_id: str, state: dict[str, Any]) -> None:
+    """Write the generator whole, with its FID and step, in place of the one before."""
+    _save(store, best_key(trial_id), trial_id, state)
+
+
+def _save(store: Store, key: str, trial_id: str, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save({"trial_id": trial_id, **state}, buffer)
     # torch.load tells few of the bits that a disk may lose, and passes over what follows its own data.
     buffer.write(hashlib.sha256(buffer.getbuffer()).digest())
-    store.write(checkpoint_key(trial_id), buffer.getvalue())
+    store.write(key, buffer.getvalue())
 
 
 def load_checkpoint(store: Store, trial_id: str) -> dict[str, Any] | None:
@@ -36,26 +50,33 @@ def load_checkpoint(store: Store, trial_id: str) -> dict[str, Any] | None:
 
     Raises CheckpointError where the file is damaged, not ours, or of another trial.
     """
-    key = checkpoint_key(trial_id)
+    return _load(store, checkpoint_key(trial_id), trial_id)
+
+
+def load_best(store: Store, trial_id: str) -> dict[str, Any] | None:
+    """What ``save_best`` wrote, on the CPU, or None where it never did. Raises CheckpointError as above."""
+    return _load(store, best_key(trial_id), trial_id)
+
+
+def _load(store: Store, key: str, trial_id: str) -> dict[str, Any] | None:
     try:
         data = store.read(key)
     except NotFoundError:
         return None
     data, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if hashlib.sha256(data).digest() != digest:
-        raise checkpoint_error(store, trial_id, "damaged checkpoint")
+        raise checkpoint_error(store, key, "damaged checkpoint")
     try:
         # To the CPU, whence each part is copied to where it belongs: a GPU need not hold the state twice.
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # what others wrote makes torch raise nearly anything
         problem = f"not a checkpoint of this program ({type(error).__name__})"
-        raise checkpoint_error(store, trial_id, problem) from error
+        raise checkpoint_error(store, key, problem) from error
     if not isinstance(state, dict) or state.get("trial_id") != trial_id:
-        raise checkpoint_error(store, trial_id, "checkpoint of another trial")
+        raise checkpoint_error(store, key, "checkpoint of another trial")
     return state
 
 
-def checkpoint_error(store: Store, trial_id: str, problem: str) -> CheckpointError:
-    """The error that names the trial's checkpoint, what is wrong with it, and the remedy."""
-    place = f"{store.uri}/{checkpoint_key(trial_id)}"
-    return CheckpointError(f"{place}: {problem}; delete it to train this trial from the start")
+def checkpoint_error(store: Store, key: str, problem: str) -> CheckpointError:
+    """The error that names a trial's checkpoint, what is wrong with it, and the remedy."""
+    return CheckpointError(f"{store.uri}/{key}: {problem}; delete it to train this trial from the start")

@@ -226,9 +226,15 @@ class Gan:
         if unrolled and fake is None:
             fake = self._forward(self.generator, latents[0])
         ahead = self._look_ahead(reals[0], fake) if unrolled and fake is not None else None
+        slope = torch.zeros((), dtype=self.g_parameters[0].dtype, device=self.device)
+
+        def note(gradient: Tensor) -> None:
+            slope.add_(gradient.to(slope.dtype).flatten(1).norm(dim=1).sum())
 
         def judge(part: int) -> Tensors:
             images = self._forward(self.generator, latents[part]) if fake is None else fake
+            if images.requires_grad:
+                images.register_hook(note)
             said = self._judge(images, ahead)
             return (said, self._judge(reals[part], ahead)) if self.objective.sees_real else (said,)
 
@@ -240,7 +246,7 @@ class Gan:
             parameter.requires_grad_(False)
         self.g_optimizer.zero_grad(set_to_none=True)
         with statistics_held(self.discriminator):
-            loss, (d_fake, *_), (gradient, *_) = self._backward(judge, loss_of, self.g_parameters)
+            loss, (d_fake, *_), (gradient, *_) = self._backward(judge, loss_of, self.g_parameters, (slope,))
         self.g_optimizer.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.generator)
@@ -253,6 +259,7 @@ class Gan:
             # The loss is a mean over the batch: its gradient in one score is 1/n of that of the image's own
             # loss, so that the sum over the batch is the mean of the latter.
             "g_score_gradient": gradient.abs().sum(),
+            "g_image_gradient": slope,
             "g_grad_norm": nn.utils.get_total_norm([p.grad for p in self.g_parameters if p.grad is not None]),
         }, d_fake
 
@@ -266,13 +273,18 @@ class Gan:
         return look_ahead(self.discriminator, self.d_optimizer, loss_of, self.settings.unrolled_steps)
 
     def _backward(
-        self, judge: Callable[[int], Tensors], loss_of: Callable[..., Tensor], parameters: list[nn.Parameter]
+        self,
+        judge: Callable[[int], Tensors],
+        loss_of: Callable[..., Tensor],
+        parameters: list[nn.Parameter],
+        also: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensors, Tensors]:
         """Add to the parameters the gradient of the loss of the whole batch, whatever its form.
 
         ``judge`` judges one part of this process's images. What is said of all parts and processes is joined, the loss
         is computed from it on each process alike, and its gradient in what was said of an image goes back through
-        the pass which said it. What the processes find for the parameters is then summed.
+        the pass which said it. What the processes find for the parameters, and have put into ``also`` on the way, is
+        then summed.
 
         Returns the loss, the joined scores, and its gradients in them.
         """
@@ -294,7 +306,7 @@ class Gan:
             made = own[part] if len(parts) == 1 else judge(part)
             graphs = [(rows, share[part]) for rows, share in zip(made, shares, strict=True) if rows.requires_grad]
             torch.autograd.backward([rows for rows, _ in graphs], [share for _, share in graphs])
-        self.group.sum_gradients(parameters)
+        self.group.sum_gradients(parameters, also)
         return loss.detach(), tuple(r[:, 0].detach() for r in joined), tuple(g[:, 0] for g in gradients)
 
     @torch.no_grad()
@@ -303,11 +315,16 @@ class Gan:
 
         They are those of the averaged weights where there are any.
         """
-        network = self.averaged or self.generator
+        network = self.drawing
         network.eval()
         images: Tensor = network(latents)
         network.train()
         return images
+
+    @property
+    def drawing(self) -> nn.Module:
+        """The generator that samples are drawn with: of the averaged weights where there are any."""
+        return self.averaged.module if self.averaged is not None else self.generator
 
     def join_statistics(self) -> None:
         """Put the mean over the processes in the place of running statistics that each has kept for itself.

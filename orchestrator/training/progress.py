@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from functools import reduce
 from itertools import pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -11,26 +12,35 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from orchestrator.errors import NonFiniteLossError
+from orchestrator.measures.health import Condition, Course, Health
+from orchestrator.store.columns import LOOKS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.training.gan import Gan
 
 _NEVER = 2**53
 """No step: larger than any, and exact as a float64."""
 
-Row = dict[str, float | int]
+Row = dict[str, Any]
 
 
 class Progress:
-    """Runs a Gan's steps and keeps the rows of metrics/.
+    """Runs a Gan's steps, keeps the rows of metrics/, and watches over the trial's health.
 
     Signals are summed on the device and fetched once a window, so that no step waits for the device. A loss that
-    stops being finite is noticed at the end of its window, with the step at which it happened.
+    stops being finite is noticed at the end of its window, with the step at which it happened. A trial that its
+    ``stop_when`` ends does so at the end of a window as well: every process of a group at the same step.
+    ``classes`` is the number of classes that measures of samples tell apart, None where they tell none.
     """
 
-    def __init__(self, gan: Gan, steps_per_epoch: int) -> None:
+    def __init__(self, gan: Gan, steps_per_epoch: int, classes: int | None = None) -> None:
         self.gan, self.steps_per_epoch = gan, steps_per_epoch
         self.total = steps_per_epoch * gan.settings.epochs
+        self.course = Course(self.total, gan.objective.logistic, classes)
+        self.health = Health()
+        self.looked: Row = {}  # what was measured of samples last
         self.step = 0
         self.elapsed_s = 0.0
         self.rows: list[Row] = []
@@ -47,8 +57,21 @@ class Progress:
 
     @property
     def done(self) -> bool:
-        """Whether the last step is done."""
-        return self.step >= self.total
+        """Whether the last step is done, or the trial's health has ended it."""
+        return self.step >= self.total or self.stopped is not None
+
+    @property
+    def stopped(self) -> Condition | None:
+        """The condition that has ended the trial early."""
+        return self.health.first_of(map(Condition, self.gan.settings.stop_when))
+
+    @property
+    def measures_now(self) -> bool:
+        """Whether samples are to be measured at this step: at the end of every so many epochs, and of the trial."""
+        every = self.gan.settings.measure_every
+        if not every or self.step % self.steps_per_epoch:
+            return False
+        return self.step // self.steps_per_epoch % every == 0 or self.step >= self.total
 
     def steps_within(self, budget_s: float) -> int:
         """Steps that should take about ``budget_s`` seconds, at least one, and none beyond the end of the epoch.
@@ -60,12 +83,13 @@ class Progress:
         return max(1, min(fitting, self.steps_per_epoch - self.step % self.steps_per_epoch))
 
     def advance(self, steps: int) -> None:
-        """Train for so many steps, of one epoch.
+        """Train for so many steps, of one epoch, or until the trial is done.
 
         Raises NonFiniteLossError.
         """
         assert 1 <= steps <= self.steps_per_epoch - self.step % self.steps_per_epoch
         began = mark = time.perf_counter()
+        made = 0
         for _ in range(steps):
             signals = self.gan.step()
             self.step += 1
@@ -73,16 +97,19 @@ class Progress:
             self._window_steps += 1
             bad = torch.where(signals.isfinite().all(), _NEVER, self.step).to(torch.float64)
             self._bad_step = torch.minimum(self._bad_step, bad)
-            if self.step % self.gan.settings.log_every == 0 or self.done:
+            made += 1
+            if self.step % self.gan.settings.log_every == 0 or self.step == self.total or self.measures_now:
                 means = self._fetch()
                 mark = self._clock(mark)
                 self._log(means)
+                if self.stopped is not None:
+                    break
         if self._window_steps:  # since the last row
             mark = self._clock(mark)
         if self.step % self.steps_per_epoch == 0 and self.rows:
             self.gan.end_epoch(self._means())
-        self._made += steps
-        self._pace_s = max(mark - began, 1e-9) / steps
+        self._made += made
+        self._pace_s = max(mark - began, 1e-9) / made
 
     def _clock(self, mark: float) -> float:
         """Count the time since ``mark`` as training; returns the time now."""
@@ -100,17 +127,26 @@ class Progress:
 
     def _log(self, means: list[float]) -> None:
         images = self._window_steps * self.gan.settings.d_steps * self.gan.settings.batch_size
-        self.rows.append(
-            {
-                "step": self.step,
-                "epoch": self.epoch,
-                **dict(zip(self.gan.signal_names, means, strict=True)),
-                "images_per_second": images / self._window_s,
-                "elapsed_s": self.elapsed_s,
-            }
-        )
+        row: Row = {
+            "step": self.step,
+            "epoch": self.epoch,
+            **dict(zip(self.gan.signal_names, means, strict=True)),
+            "images_per_second": images / self._window_s,
+            "elapsed_s": self.elapsed_s,
+        }
+        self.health = self.health.after(row, self.course)
+        self.rows.append(row | {"health": str(self.health.condition)})
         self._window.zero_()
         self._window_steps, self._window_s = 0, 0.0
+
+    def note(self, look: Mapping[str, float | int | None]) -> None:
+        """Add what was measured of samples at this step to its row."""
+        row = self.rows[-1]
+        assert row["step"] == self.step, "samples are measured where a row ends"
+        row |= look
+        self.looked = dict(look)
+        self.health = self.health.after_look(row, self.course)
+        row["health"] = str(self.health.condition)
 
     def summary(self) -> Row:
         """Where the trial stands and the means over its last epoch's windows, as columns of trials/.
@@ -122,11 +158,17 @@ class Progress:
             "step": self.step,
             "epoch": self.epoch,
             **self._means(),
+            **self.looked,
+            "best_fid": self.health.best_fid,
+            "best_step": self.health.best_step,
+            "saturated_at": self.health.saturated_at,
+            "collapsed_at": self.health.collapsed_at,
+            "diverged_at": self.health.diverged_at,
             "images_per_second": images / self.elapsed_s if self.elapsed_s else 0.0,
             "train_s": self.elapsed_s,
         }
 
-    def _means(self) -> Row:
+    def _means(self) -> dict[str, float]:
         """The signals' means over the last epoch's windows."""
         # Asked for at every report: only the last epoch's rows are looked at, however many there are.
         first = bisect_right(self.rows, self.step - self.steps_per_epoch, key=itemgetter("step"))
@@ -155,6 +197,9 @@ class Progress:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state_dict()``."""
         self.step, self.elapsed_s, self.rows = state["step"], state["elapsed_s"], list(state["rows"])
+        self.health = reduce(lambda health, row: health.after(row, self.course), self.rows, Health())
+        measured = next((row for row in reversed(self.rows) if "diversity" in row), {})
+        self.looked = {column.name: measured[column.name] for column in LOOKS if measured}
         self._window.copy_(state["window"])
         self._bad_step.copy_(state["bad_step"])
         self._window_steps, self._window_s = state["window_steps"], state["window_s"]

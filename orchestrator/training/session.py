@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,18 @@ import torch
 from PIL import Image
 from torchvision.utils import make_grid
 
-from orchestrator.data.batches import to_unit
+from orchestrator.data.batches import to_bytes, to_unit
 from orchestrator.distributed.group import ALONE
 from orchestrator.errors import CheckpointError, StorageUnavailable
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.tables import write_rows
-from orchestrator.training.checkpoint import checkpoint_error, checkpoint_key, load_checkpoint, save_checkpoint
+from orchestrator.training.checkpoint import (
+    checkpoint_error,
+    checkpoint_key,
+    load_checkpoint,
+    save_best,
+    save_checkpoint,
+)
 from orchestrator.training.gan import Gan
 from orchestrator.training.progress import Progress
 
@@ -23,8 +30,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.distributed.group import Group
+    from orchestrator.measures.quality import Referee
     from orchestrator.store.location import Store
     from orchestrator.training.settings import TrialSettings
+
+_SAMPLED_AT_ONCE = 250
 
 
 class Session:
@@ -36,11 +46,21 @@ class Session:
     """
 
     def __init__(
-        self, trial_id: str, settings: TrialSettings, images: Tensor, store: Store, group: Group = ALONE
+        self,
+        trial_id: str,
+        settings: TrialSettings,
+        images: Tensor,
+        store: Store,
+        group: Group = ALONE,
+        referee: Referee | None = None,
     ) -> None:
+        """``referee`` measures samples, where ``training.measure_every`` asks for it: every process has one."""
+        assert referee is not None or not settings.training.measure_every, "measuring samples takes a referee"
         self.trial_id, self.settings, self.store, self.group = trial_id, settings, store, group
+        self.referee = referee
         self.gan = Gan(settings.model, settings.objective, settings.training, images, settings.data.shape, group)
-        self.progress = Progress(self.gan, len(images) // settings.training.batch_size)
+        classes = None if referee is None else referee.classes
+        self.progress = Progress(self.gan, len(images) // settings.training.batch_size, classes)
         self.started_at = datetime.now(UTC)
         self.resumes = 0
         state = load_checkpoint(store, trial_id)
@@ -68,10 +88,10 @@ class Session:
         except torch.OutOfMemoryError:
             raise
         except CheckpointError as error:
-            raise checkpoint_error(self.store, self.trial_id, str(error)) from error
+            raise checkpoint_error(self.store, checkpoint_key(self.trial_id), str(error)) from error
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             problem = f"does not fit these settings ({type(error).__name__})"
-            raise checkpoint_error(self.store, self.trial_id, problem) from error
+            raise checkpoint_error(self.store, checkpoint_key(self.trial_id), problem) from error
 
     def advance(self, budget_s: float) -> None:
         """Train to the end of the epoch or for about ``budget_s`` seconds, and store what is then due.
@@ -81,13 +101,35 @@ class Session:
         if self.progress.done:
             return
         self.progress.advance(self.group.agree(self.progress.steps_within(budget_s)))
-        if self.progress.step % self.progress.steps_per_epoch:
+        if self.progress.measures_now:
+            self._measure()
+        done = self.progress.done
+        if self.progress.step % self.progress.steps_per_epoch and not done:
             return
-        epoch, training, done = round(self.progress.epoch), self.settings.training, self.progress.done
+        epoch, training = math.ceil(self.progress.epoch), self.settings.training
         if done or (training.samples_every and epoch % training.samples_every == 0):
             self._save_samples(epoch)
         if done or epoch % training.checkpoint_every == 0:
             self.save()
+
+    def _measure(self) -> None:
+        """Measure samples; of the lowest FID so far the generator is kept apart."""
+        self.gan.join_statistics()
+        look: dict[str, float | int | None] = {}
+        if self.group.leads:
+            assert self.referee is not None
+            look = self.referee.look(self._samples())._asdict()
+        self.progress.note(self.group.agree(look))
+        if self.group.leads and self.progress.health.best_step == self.progress.step:
+            fid, generator = self.progress.health.best_fid, self.gan.drawing.state_dict()
+            save_best(self.store, self.trial_id, {"step": self.progress.step, "fid": fid, "generator": generator})
+
+    def _samples(self) -> Tensor:
+        """Images (n, c, h, w) uint8 from latent vectors that are the same at every measure, part by part."""
+        count, device = self.settings.training.measure_samples, self.gan.device
+        random = torch.Generator().manual_seed(self.settings.training.seed)
+        latents = torch.randn(count, self.settings.model.latent_dim, generator=random).to(device)
+        return torch.cat([to_bytes(self.gan.sample(part)) for part in torch.split(latents, _SAMPLED_AT_ONCE)])
 
     def save(self) -> None:
         """Store the metrics so far and a checkpoint from which the trial goes on, on any number of processes."""
@@ -130,6 +172,7 @@ class Session:
         """The trial's own columns of trials/: where it stands, its last epoch's means, its times and device."""
         return {
             **self.progress.summary(),
+            "classifier": self.referee.digest if self.referee is not None else None,
             "resumes": self.resumes,
             "device": self.gan.device.type,
             "workers": self.group.size,

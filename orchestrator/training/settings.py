@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from orchestrator.data import AnyDataset
 from orchestrator.errors import DataError
@@ -52,6 +52,12 @@ class TrainingSettings(Settings):
     """epochs between sample grids; 0 for none but the last"""
     checkpoint_every: int = Field(1, ge=1)
     """epochs between checkpoints"""
+    measure_every: int = Field(0, ge=0)
+    """epochs between measures of samples (FID and modes where the data has classes, diversity); 0 for none"""
+    measure_samples: int = Field(1000, ge=200, le=1_000_000)
+    """samples of such a measure"""
+    stop_when: tuple[Literal["saturated", "collapsed", "diverged"], ...] = Field((), strict=False)
+    """conditions that end a trial early; its best and its last state are kept"""
     accumulate: int = Field(1, ge=1, le=1_000_000)
     """parts an update's batch is cut into on each device, one at a time in memory"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -64,6 +70,19 @@ class TrainingSettings(Settings):
             raise ValueError(
                 f"batch_size: got {self.batch_size}, which {self.accumulate} parts (accumulate) do not divide; "
                 f"the nearest that they do: {' or '.join(map(str, near))}"
+            )
+        return self
+
+    @field_validator("stop_when")
+    @classmethod
+    def _in_order(cls, conditions: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(conditions)))
+
+    @model_validator(mode="after")
+    def _collapse_is_measured(self) -> TrainingSettings:
+        if "collapsed" in self.stop_when and not self.measure_every:
+            raise ValueError(
+                "measure_every: got 0 with stop_when: [collapsed], expected at least 1: samples tell of a collapse"
             )
         return self
 

@@ -29,10 +29,12 @@ DECISIONS = {
     (None, False, True): NEW,
     (None, True, False): NEW,
     (None, True, True): NEW,
-    ("finished", False, False): CACHED,
-    ("finished", False, True): CACHED,
-    ("finished", True, False): CACHED,
-    ("finished", True, True): CACHED,
+    **{
+        (end, searching, retry): CACHED
+        for end in ("finished", "saturated", "collapsed", "diverged")
+        for searching in (False, True)
+        for retry in (False, True)
+    },
     ("stopped", False, False): NEW,
     ("stopped", False, True): NEW,
     ("stopped", True, False): CACHED,

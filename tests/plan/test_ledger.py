@@ -117,7 +117,7 @@ def test_each_trial_has_one_file(store: LocalStore, make: Callable[..., Job]) ->
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"status": "collapsed", "error_kind": None}, "'collapsed' is not a valid Status"),
+        ({"status": "vanished", "error_kind": None}, "'vanished' is not a valid Status"),
         ({"status": None, "error_kind": None}, "None is not a valid Status"),
         ({"status": "failed", "error_kind": "gremlins"}, "'gremlins' is not a valid FailureKind"),
     ],

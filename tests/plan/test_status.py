@@ -111,6 +111,8 @@ def test_before_any_run(make: Callable[..., Job], store: LocalStore) -> None:
                 "step": 0,
                 "total_steps": 30,
                 "error": None,
+                "health": "healthy",
+                "unwell_at": None,
             }
             for seed, trial in enumerate(make({"training.seed": [0, 1]}).trials)
         ],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ADAM = {"kind": "adam", "lr": 0.0002, "betas": [0.5, 0.999], "eps": 1e-08, "momentum": 0.0}
 CANONICAL: dict[str, Any] = {
-    "spec_version": 3,
+    "spec_version": 4,
     "data": {"name": "mnist", "max_images": 1000, "image_size": 28},
     "model": {
         "kind": "dcgan",
@@ -54,6 +54,9 @@ CANONICAL: dict[str, Any] = {
         "log_every": 10,
         "samples_every": 1,
         "checkpoint_every": 1,
+        "measure_every": 0,
+        "measure_samples": 1000,
+        "stop_when": [],
         "accumulate": 1,
         "precision": "auto",
     },
@@ -89,7 +92,7 @@ def test_the_id_is_the_hash_of_everything_written_out() -> None:
 
 def test_the_id_stays_what_it_was() -> None:
     """Change this value only together with SPEC_VERSION: stored results are found by it."""
-    assert id_of(SETTINGS) == "35e09973ddc26cab"
+    assert id_of(SETTINGS) == "c09279ab1eaee4e0"
 
 
 def test_the_number_of_devices_counts_only_where_each_has_statistics_of_its_own() -> None:
@@ -137,6 +140,7 @@ OTHER = {
     ("model", "max_width"): 128,
     ("model", "depth"): 2,
     ("training", "precision"): "fp32",
+    ("training", "stop_when"): ["saturated"],
     ("training", "schedule", "kind"): "cosine",
     ("training", "schedule", "final"): 0.5,
     ("training", "schedule", "measure"): "d_loss",

@@ -13,7 +13,7 @@ MODELS = "allowed: autoencoding, dcgan, fully_connected, mixed_layers, residual,
 TOP = "allowed: name, description, resources, search, storage, data, model, objective, training, grid"
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, unrolled_steps, g_ema, seed, "
-    "log_every, samples_every, checkpoint_every, accumulate, precision"
+    "log_every, samples_every, checkpoint_every, measure_every, measure_samples, stop_when, accumulate, precision"
 )
 OBJECTIVES = "allowed: began, ebgan, hinge, least_squares, non_saturating, ralsgan, rasgan, rsgan, saturating, wgan_gp"
 NAMES = "expected 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
@@ -51,6 +51,13 @@ MISTAKES = {
     "training: {batch_size: '12'}": "training.batch_size: got '12', expected a whole number",
     "training: {batch_size: 12.5}": "training.batch_size: got 12.5, expected a whole number",
     "training: {batch_size: true}": "training.batch_size: got true, expected a whole number",
+    "training: {stop_when: [collapsed]}": (
+        "training: measure_every: got 0 with stop_when: [collapsed], expected at least 1: samples tell of a collapse"
+    ),
+    "training: {stop_when: [bored]}": (
+        "training.stop_when.0: got 'bored', expected 'saturated', 'collapsed' or 'diverged'"
+    ),
+    "training: {measure_every: 1, measure_samples: 10}": ("training.measure_samples: got 10, expected a number >= 200"),
     "training: {epochs: null}": "training.epochs: got null, expected a whole number",
     "training: {epochs: [1, 2]}": "training.epochs: got [1, 2], expected a whole number",
     "training: {epochs: {a: b}}": 'training.epochs: got {"a": "b"}, expected a whole number',
@@ -98,11 +105,12 @@ MISTAKES = {
     "search: {scheduler: ash, measure: d_loss, mode: min}": "search.scheduler: got 'ash', expected 'asha' or 'median'",
     "search: {scheduler: asha, measure: fid, mode: min}": (
         "search.measure: got 'fid', expected one of d_loss, g_loss, d_real, d_fake, d_real_probability, "
-        "d_fake_probability, g_score_gradient, g_grad_norm, d_penalty, k, m_global, loss_ratio"
+        "d_fake_probability, g_score_gradient, g_image_gradient, g_grad_norm, d_penalty, k, m_global, loss_ratio"
     ),
     "search: {scheduler: asha, measure: m_global, mode: min}": (
         "search.measure: got 'm_global', which a trial under non_saturating does not have; expected one of d_loss, "
-        "g_loss, d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_grad_norm"
+        "g_loss, d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_image_gradient, "
+        "g_grad_norm"
     ),
     # what is not there
     "-objective": (

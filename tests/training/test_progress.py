@@ -13,7 +13,7 @@ import torch
 
 from orchestrator.errors import NonFiniteLossError
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
-from orchestrator.store.columns import METRICS, SIGNALS, TRIALS
+from orchestrator.store.columns import LOOKS, METRICS, SIGNALS, TRIALS
 from orchestrator.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -85,11 +85,14 @@ def test_rows_and_summary_have_the_columns_of_the_results(make_progress) -> None
     for row in progress.rows:
         absent = {column.name for column in SIGNALS} - set(progress.gan.signal_names)
         assert absent == {"d_penalty", "k", "m_global", "loss_ratio"}
+        absent |= {column.name for column in LOOKS}
         assert {"trial_id", *row} == {column.name for column in METRICS} - absent
-        assert all(type(value) in (int, float) for value in row.values())
+        assert row["health"] == "healthy"
+        assert all(type(value) in (int, float) for name, value in row.items() if name != "health")
     summary = progress.summary()
     assert set(summary) <= {column.name for column in TRIALS}
-    assert {"step", "epoch", "train_s", "images_per_second", *progress.gan.signal_names} == set(summary)
+    found = {name for name, value in summary.items() if value is not None}
+    assert found == {"step", "epoch", "train_s", "images_per_second", *progress.gan.signal_names}
 
 
 def test_the_summary_is_the_mean_over_the_last_epochs_steps(make_progress) -> None:
@@ -105,7 +108,8 @@ def test_the_summary_is_the_mean_over_the_last_epochs_steps(make_progress) -> No
 def test_the_summary_falls_back_on_the_last_row_and_then_on_none(make_progress) -> None:
     progress = make_progress(log_every=4, epochs=10)
     progress.advance(1)
-    assert progress.summary().keys() == {"step", "epoch", "images_per_second", "train_s"}
+    known = {name for name, value in progress.summary().items() if value is not None}
+    assert known == {"step", "epoch", "images_per_second", "train_s"}
     while progress.step < 4:
         progress.advance(1)
     progress.gan.settings = progress.gan.settings.model_copy(update={"log_every": 1000})
@@ -220,7 +224,7 @@ def test_a_loss_that_is_no_number_ends_the_trial_with_its_very_step(
         finish(progress)
     assert caught.value.step == at
     assert [row["step"] for row in progress.rows] == list(range(log_every, at, log_every))
-    assert all(math.isfinite(value) for row in progress.rows for value in row.values())
+    assert all(math.isfinite(row[name]) for row in progress.rows for name in progress.gan.signal_names)
     assert progress.step == min(math.ceil(at / log_every) * log_every, STEPS)
 
 

@@ -92,6 +92,7 @@ class Tutorial:
 
     def update_g(self, fake: Tensor) -> dict[str, float]:
         self.netG.zero_grad()
+        fake.retain_grad()
         output = self.netD(fake).scores
         saturating = self.kind == "saturating"
         err = self.loss(output, 0.0 if saturating else 1.0, maximise=saturating)
@@ -105,6 +106,8 @@ class Tutorial:
             "d_fake": scores.mean(),
             "d_fake_probability": sigma.mean(),
             "g_score_gradient": table[self.kind].mean(),
+            # of each image's own loss, n times its share of the mean
+            "g_image_gradient": (len(scores) * fake.grad).flatten(1).norm(dim=1).mean().item(),
             "g_grad_norm": math.sqrt(sum((p.grad.double() ** 2).sum().item() for p in self.netG.parameters())),
         }
 

@@ -1,0 +1,1 @@
+"""What is measured of a generator and of its training."""

@@ -1,0 +1,173 @@
+"""Whether a training run still learns: saturated, collapsed or diverged, decided from what it has logged.
+
+Pure functions of numbers: the same rows always give the same answer, on any machine and after any interruption.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Row = Mapping[str, float | int | str | None]
+
+REJECTED = 1e-3
+"""Mean sigma(F) below which the discriminator rejects every sample."""
+FAINT = 1e-3
+"""Share of its early size below which the gradient in generated images has vanished."""
+PATIENCE_STEPS, SHARE = 1000, 0.1
+"""A run is saturated after so many steps in a row, or this share of its steps where that is fewer; the same share of a
+run is the early part that later gradients and losses are compared with."""
+OUT_OF_BOUNDS = 1000.0
+"""Factor over its greatest size in the early part at which a loss has left all measure."""
+WORSE = 2.0
+"""Factor over the lowest FID at which samples have become worse; twice running, they have collapsed."""
+FEW_MODES = 0.5
+"""Share of the data's classes below which samples cover too few; twice running, they have collapsed."""
+ALIKE = 0.25
+"""Diversity below which samples are too alike, where there are no classes to count; twice running, likewise."""
+
+
+class Condition(StrEnum):
+    """What may have become of a run."""
+
+    HEALTHY = "healthy"
+    SATURATED = "saturated"
+    COLLAPSED = "collapsed"
+    DIVERGED = "diverged"
+
+
+class Course(NamedTuple):
+    """What the thresholds depend on: steps of the whole run, classes of the data (None without a classifier).
+
+    ``logistic`` tells that sigma(F) is the discriminator's probability that a generated image is real.
+    """
+
+    total_steps: int
+    logistic: bool
+    classes: int | None
+
+    @property
+    def patience(self) -> int:
+        """Steps in a row after which a run counts as saturated."""
+        return max(1, min(PATIENCE_STEPS, round(SHARE * self.total_steps)))
+
+    @property
+    def early(self) -> float:
+        """The last step of the run's early part."""
+        return SHARE * self.total_steps
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the rows up to now say: steps at which a run was first saturated, collapsed or diverged; None for never.
+
+    Saturated (Goodfellow et al., arXiv 1406.2661, section 3, on the minimax loss): the discriminator rejects all
+    samples (mean sigma(F) < REJECTED) throughout ``Course.patience`` steps; or, under an objective whose scores
+    are no logits, the gradient in the generated images stays below FAINT times its early mean for as long.
+    ``saturated_at`` is where that stretch began.
+
+    Collapsed: at two measures of samples in a row FID is over WORSE times the lowest before, or fewer than FEW_MODES
+    of the classes are covered, or, without classes, diversity is below ALIKE. The last two count only once there were
+    more, or from the middle of the run on: early samples are all alike.
+
+    Diverged: a row's mean loss is OUT_OF_BOUNDS times the greatest early one. (A loss that is not finite makes no row.)
+    """
+
+    saturated_at: int | None = None
+    collapsed_at: int | None = None
+    diverged_at: int | None = None
+    best_fid: float | None = None
+    best_step: int | None = None
+    faint_from: int | None = None
+    """Where the running stretch of no gradient began."""
+    last_step: int = 0
+    early_gradients: tuple[float, int] = (0.0, 0)
+    """Sum and number of the early rows' gradients in images."""
+    early_loss: float = 0.0
+    had_variety: bool = False
+    bad_looks: int = 0
+
+    def after(self, row: Row, course: Course) -> Health:
+        """What one more row of metrics/ makes of it: first its signals, then what it measured of samples, if it did."""
+        known = replace(self._after_signals(row, course), last_step=int(row["step"] or 0))
+        return known.after_look(row, course) if row.get("diversity") is not None else known
+
+    def after_look(self, row: Row, course: Course) -> Health:
+        """What a measure of samples makes of it, taken at the last row's step."""
+        varied = _varied(row, course)
+        fid, step = _number(row, "fid"), int(row["step"] or 0)
+        worse = fid is not None and self.best_fid is not None and fid > WORSE * self.best_fid
+        due = self.had_variety or step > course.total_steps / 2
+        looks = self.bad_looks + 1 if worse or (due and not varied) else 0
+        best = fid is not None and (self.best_fid is None or fid < self.best_fid)
+        return replace(
+            self,
+            had_variety=self.had_variety or varied,
+            bad_looks=looks,
+            collapsed_at=step if self.collapsed_at is None and looks >= 2 else self.collapsed_at,
+            best_fid=fid if best else self.best_fid,
+            best_step=step if best else self.best_step,
+        )
+
+    def _after_signals(self, row: Row, course: Course) -> Health:
+        step, early = int(row["step"] or 0), int(row["step"] or 0) <= course.early
+        gradient, (total, count) = _number(row, "g_image_gradient"), self.early_gradients
+        if early and gradient is not None:
+            total, count = total + gradient, count + 1
+        loss = max(abs(_number(row, name) or 0.0) for name in ("d_loss", "g_loss"))
+        beyond = not early and loss > OUT_OF_BOUNDS * self.early_loss > 0
+        faint = self._is_faint(row, course, gradient)
+        began = (self.last_step if self.faint_from is None else self.faint_from) if faint else None
+        frozen = began is not None and step - began >= course.patience
+        return replace(
+            self,
+            early_gradients=(total, count),
+            early_loss=max(self.early_loss, loss) if early else self.early_loss,
+            faint_from=began,
+            saturated_at=began if frozen and self.saturated_at is None else self.saturated_at,
+            diverged_at=step if beyond and self.diverged_at is None else self.diverged_at,
+        )
+
+    def _is_faint(self, row: Row, course: Course, gradient: float | None) -> bool:
+        if course.logistic:
+            probability = _number(row, "d_fake_probability")
+            return probability is not None and probability < REJECTED
+        total, count = self.early_gradients
+        return gradient is not None and count > 0 and gradient < FAINT * total / count
+
+    def step_of(self, condition: Condition) -> int | None:
+        """The step at which the run first came to be so."""
+        steps = {
+            Condition.SATURATED: self.saturated_at,
+            Condition.COLLAPSED: self.collapsed_at,
+            Condition.DIVERGED: self.diverged_at,
+        }
+        return steps.get(condition)
+
+    @property
+    def condition(self) -> Condition:
+        """The worst that has come about: diverged, then collapsed, then saturated."""
+        order = (Condition.DIVERGED, Condition.COLLAPSED, Condition.SATURATED)
+        return next((bad for bad in order if self.step_of(bad) is not None), Condition.HEALTHY)
+
+    def first_of(self, conditions: Iterable[Condition]) -> Condition | None:
+        """The one of these that has come about, the worst first; None where none has."""
+        worst = sorted(conditions, key=(Condition.DIVERGED, Condition.COLLAPSED, Condition.SATURATED).index)
+        return next((bad for bad in worst if self.step_of(bad) is not None), None)
+
+
+def _varied(row: Row, course: Course) -> bool:
+    """Whether samples differ enough from each other."""
+    modes, diversity = _number(row, "modes"), _number(row, "diversity")
+    if course.classes is not None and modes is not None:
+        return modes >= FEW_MODES * course.classes
+    return diversity is None or diversity >= ALIKE
+
+
+def _number(row: Row, name: str) -> float | None:
+    value = row.get(name)
+    return None if value is None or isinstance(value, str) else float(value)
