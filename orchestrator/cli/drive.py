@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -122,7 +123,8 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
                 stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
             stack.enter_context(terminated_as_interrupted())
             stack.enter_context(heartbeat)
-            outcome = run_sweep(plan, store, [watcher, Lines(plan, log.say, starts=True), heartbeat])
+            watchers = [watcher, Lines(plan, log.say, starts=True), heartbeat]
+            outcome = run_sweep(plan, store, watchers, partial(_say, log))
     except KeyboardInterrupt:  # before Tune was there to take it
         return heartbeat.state.failed, heartbeat.how_stopped
     return outcome.failed, heartbeat.how_stopped if outcome.interrupted else None

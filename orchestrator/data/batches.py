@@ -39,6 +39,11 @@ def to_unit(images: Tensor) -> Tensor:
     return images.add(1).div_(2).clamp_(0, 1)
 
 
+def from_bytes(images: Tensor) -> Tensor:
+    """Images of uint8, 0 black to 255 white, as float32 in [-1, 1]."""
+    return images.float().div_(127.5).sub_(1)
+
+
 def to_bytes(images: Tensor) -> Tensor:
     """Images in [-1, 1] as uint8, 0 black to 255 white; what lies outside is clamped."""
     return images.float().add(1).mul_(127.5).round_().clamp_(0, 255).byte()
@@ -80,13 +85,17 @@ class BatchStream:
 
     def next(self) -> Tensor:
         """This process's part of the next batch: (part, c, h, w) float32 in [-1, 1], channels last in memory."""
+        return self.next_numbered()[0]
+
+    def next_numbered(self) -> tuple[Tensor, Tensor]:
+        """The same, and the numbers of its images (part,)."""
         if self._position + self._batch_size > len(self._pixels):
             self._pass_generator = self._generator.get_state()
             self._order = self._shuffle()
             self._position = 0
-        chosen = self._order[self._position : self._position + self._batch_size]
+        chosen = self._order[self._position : self._position + self._batch_size][self._own]
         self._position += self._batch_size
-        return self._pixels.index_select(0, chosen[self._own]).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
+        return from_bytes(self._pixels.index_select(0, chosen).permute(0, 3, 1, 2)), chosen
 
     def state_dict(self) -> StreamState:
         """What ``load_state_dict`` needs to go on with the very same batches."""

@@ -36,6 +36,15 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def first(self, count: int) -> ImageSet:
+        """The first ``count`` images, or all where there are fewer."""
+        return ImageSet(self.pixels[:count], None if self.labels is None else self.labels[:count])
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether there are labels, of two classes at least."""
+        return self.labels is not None and len(self.labels) > 0 and bool((self.labels != self.labels[0]).any())
+
     @property
     def shape(self) -> ImageShape:
         """Shape of one image."""

@@ -72,7 +72,7 @@ class Health:
 
     Collapsed: at two measures of samples in a row FID is over WORSE times the lowest before, or fewer than FEW_MODES
     of the classes are covered, or, without classes, diversity is below ALIKE. The last two count only once there were
-    more, or from the middle of the run on: early samples are all alike.
+    more, or from the middle of the run on, and never with the lowest FID so far: early samples are all alike.
 
     Diverged: a row's mean loss is OUT_OF_BOUNDS times the greatest early one. (A loss that is not finite makes no row.)
     """
@@ -101,9 +101,9 @@ class Health:
         varied = _varied(row, course)
         fid, step = _number(row, "fid"), int(row["step"] or 0)
         worse = fid is not None and self.best_fid is not None and fid > WORSE * self.best_fid
-        due = self.had_variety or step > course.total_steps / 2
-        looks = self.bad_looks + 1 if worse or (due and not varied) else 0
         best = fid is not None and (self.best_fid is None or fid < self.best_fid)
+        due = self.had_variety or step > course.total_steps / 2
+        looks = self.bad_looks + 1 if worse or (due and not varied and not best) else 0
         return replace(
             self,
             had_variety=self.had_variety or varied,

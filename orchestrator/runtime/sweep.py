@@ -12,6 +12,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from orchestrator.plan.ledger import provenance
 from orchestrator.plan.plan import CellState, Plan
+from orchestrator.runtime.classifiers import classifiers_for
 from orchestrator.runtime.events import Reporter, Watcher
 from orchestrator.runtime.gang import GangTrial
 from orchestrator.runtime.interrupt import interrupts_deferred
@@ -19,7 +20,7 @@ from orchestrator.runtime.trainable import TrialWorker
 from orchestrator.runtime.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from orchestrator.data import Dataset
     from orchestrator.data.images import ImageSet
@@ -37,17 +38,22 @@ class Outcome:
     interrupted: bool
 
 
-def run_sweep(plan: Plan, store: Store, watchers: Sequence[Watcher]) -> Outcome:
+def run_sweep(
+    plan: Plan, store: Store, watchers: Sequence[Watcher], say: Callable[[str], None] = lambda line: None
+) -> Outcome:
     """Train every new cell of the plan to its end, or to the scheduler's or the user's.
 
     ``store`` is the job's root. Ray must be up. Every result is in storage before a watcher hears of it. The data
     sets are loaded here, once, and shared through Ray's object store. Trials of as many devices each run together,
-    those of most devices first: so no gang ever holds devices that one of another size waits for. Raises DataError,
-    StorageError.
+    those of most devices first: so no gang ever holds devices that one of another size waits for. ``say`` hears what
+    is done before the first trial. Raises DataError, StorageError.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
     reporter = Reporter(plan.job.header.name, trials, store, watchers)
-    shared = Work(plan.job.header.name, trials, load_images(trials.values()), store, provenance())
+    images = load_images(trials.values())
+    measured = {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
+    classifiers = classifiers_for({data: images[data] for data in images if data in measured}, plan, store, say)
+    shared = Work(plan.job.header.name, trials, images, classifiers, store, provenance())
     with interrupts_deferred() as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
         work = [ray.put(shared)]
         expected = 0

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from orchestrator.errors import CheckpointError, NotFoundError
+from orchestrator.store.tensors import DamagedError, pack, unpack
 
 if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 FOLDER = "checkpoints"
-_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def checkpoint_key(trial_id: str) -> str:
@@ -38,11 +34,7 @@ def save_best(store: Store, trial_id: str, state: dict[str, Any]) -> None:
 
 
 def _save(store: Store, key: str, trial_id: str, state: dict[str, Any]) -> None:
-    buffer = io.BytesIO()
-    torch.save({"trial_id": trial_id, **state}, buffer)
-    # torch.load tells few of the bits that a disk may lose, and passes over what follows its own data.
-    buffer.write(hashlib.sha256(buffer.getbuffer()).digest())
-    store.write(key, buffer.getvalue())
+    store.write(key, pack({"trial_id": trial_id, **state}))
 
 
 def load_checkpoint(store: Store, trial_id: str) -> dict[str, Any] | None:
@@ -63,15 +55,10 @@ def _load(store: Store, key: str, trial_id: str) -> dict[str, Any] | None:
         data = store.read(key)
     except NotFoundError:
         return None
-    data, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-    if hashlib.sha256(data).digest() != digest:
-        raise checkpoint_error(store, key, "damaged checkpoint")
     try:
-        # To the CPU, whence each part is copied to where it belongs: a GPU need not hold the state twice.
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # what others wrote makes torch raise nearly anything
-        problem = f"not a checkpoint of this program ({type(error).__name__})"
-        raise checkpoint_error(store, key, problem) from error
+        state: Any = unpack(data, "checkpoint")
+    except DamagedError as error:
+        raise checkpoint_error(store, key, str(error)) from error
     if not isinstance(state, dict) or state.get("trial_id") != trial_id:
         raise checkpoint_error(store, key, "checkpoint of another trial")
     return state

@@ -1,0 +1,108 @@
+"""How good and how varied generated images are, against those of the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from orchestrator.data.batches import to_device
+from orchestrator.measures.classes import class_divergence, inception_score, modes_covered
+from orchestrator.measures.diversity import mean_distance
+from orchestrator.measures.frechet import frechet_distance, moments
+from orchestrator.measures.kernel import kernel_distance
+from orchestrator.measures.neighbours import prdc
+
+if TYPE_CHECKING:
+    from orchestrator.data.images import ImageSet
+    from orchestrator.measures.classifier import Classified, Classifier
+
+MOST_REAL = 10_000
+"""Real images that samples are compared with: the first ones."""
+
+
+class Look(NamedTuple):
+    """What is quickly measured of samples. ``diversity`` is their mean distance divided by that of the data.
+
+    The others are None without a classifier.
+    """
+
+    fid: float | None
+    modes: int | None
+    class_kl: float | None
+    diversity: float
+
+
+class Quality(NamedTuple):
+    """Everything that is measured of samples; None without a classifier, but ``diversity``."""
+
+    inception_score: float | None
+    fid: float | None
+    kid: float | None
+    precision: float | None
+    recall: float | None
+    density: float | None
+    coverage: float | None
+    modes: int | None
+    class_kl: float | None
+    diversity: float
+
+
+class Referee:
+    """The data's side of every measure, computed once, on one device.
+
+    Images are (n, c, h, w) uint8, 0 black to 255 white, as they would be stored: a generator's are to be rounded first,
+    since features see differences that no picture has.
+    """
+
+    def __init__(self, images: ImageSet, classifier: Classifier | None, device: torch.device | str) -> None:
+        real = to_device(images.first(MOST_REAL), device)
+        self.classifier = None if classifier is None else classifier.to(device)
+        self._distance = mean_distance(real)
+        if self.classifier is not None:
+            assert images.labels is not None, "a classifier is of images with labels"
+            self._features = self.classifier(real).features
+            self._moments = moments(self._features)
+            counts = torch.bincount(torch.tensor(images.labels), minlength=self.classifier.classes)
+            self._shares = (counts.double() / counts.sum()).to(device)
+
+    @property
+    def classes(self) -> int | None:
+        """Classes of the data that samples are sorted into."""
+        return None if self.classifier is None else self.classifier.classes
+
+    @property
+    def digest(self) -> str | None:
+        """What tells its classifier from others."""
+        return None if self.classifier is None else self.classifier.digest
+
+    def look(self, images: Tensor) -> Look:
+        """A quick measure, for use while training; FID takes more images than there are features."""
+        diversity = mean_distance(images) / self._distance
+        if self.classifier is None:
+            return Look(None, None, None, diversity)
+        return Look(*self._of_classes(self.classifier(images)), diversity)
+
+    def judge(self, images: Tensor) -> Quality:
+        """Everything; takes more images than FID's features and PRDC's neighbours are."""
+        diversity = mean_distance(images) / self._distance
+        if self.classifier is None:
+            return Quality(None, None, None, None, None, None, None, None, None, diversity)
+        seen = self.classifier(images)
+        fid, modes, class_kl = self._of_classes(seen)
+        return Quality(
+            inception_score(seen.probabilities),
+            fid,
+            kernel_distance(self._features, seen.features),
+            # of as many images each: coverage and recall grow with the number of samples
+            *prdc(self._features[: len(images)], seen.features),
+            modes,
+            class_kl,
+            diversity,
+        )
+
+    def _of_classes(self, seen: Classified) -> tuple[float, int, float]:
+        classes = seen.probabilities.argmax(1)
+        fid = frechet_distance(self._moments, moments(seen.features))
+        return fid, modes_covered(classes, self._shares), class_divergence(classes, self._shares)
