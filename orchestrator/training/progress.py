@@ -80,7 +80,7 @@ class Progress:
         if self._window_steps:  # since the last row
             mark = self._clock(mark)
         if self.step % self.steps_per_epoch == 0 and self.rows:
-            self.gan.end_epoch(self._means())
+            self.gan.rates.end_epoch(self._means())
         self._made += steps
         self._pace_s = max(mark - began, 1e-9) / steps
 
