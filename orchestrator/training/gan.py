@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from orchestrator.data.batches import BatchStream
-from orchestrator.distributed.batch_norm import running_statistics, statistics_held
 from orchestrator.distributed.group import ALONE
 from orchestrator.judgement import Judgement
 from orchestrator.models._layers import set_generator
@@ -21,6 +20,7 @@ from orchestrator.training.networks import averaged, build
 from orchestrator.training.penalties import Penalties
 from orchestrator.training.rates import Rates, Stall
 from orchestrator.training.signals import signal_names
+from orchestrator.training.statistics import running_statistics, statistics_held
 from orchestrator.training.unrolled import look_ahead
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Gan:
             latents = self._draw()
             last = update == self.settings.d_steps - 1
             kept = last and len(latents) == 1 and not self.objective.draws_apart
-            # A network's running statistics are moved in its own updates alone.
+            # A network's running statistics and spectral norms are moved in its own updates alone.
             with torch.set_grad_enabled(kept), nullcontext() if kept else statistics_held(self.generator):
                 fakes = [self._forward(self.generator, part) for part in latents]
             fake = fakes[0] if kept else None
