@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from zipfile import BadZipFile, ZipFile
 
 from orchestrator.data.cache import cached, stamps
-from orchestrator.data.dataset import Dataset, Split
 from orchestrator.data.decoding import decode_files
 from orchestrator.data.images import ImageSet, ImageShape
+from orchestrator.data.published import PublishedDataset
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from orchestrator.data.dataset import Split
 
 PARTS: dict[str, Split | None] = {"0": "train", "1": None, "2": "test"}
 """The partition file's numbers; 1 is for validation, which nothing here is in need of."""
@@ -31,7 +33,7 @@ IMAGES = "img_align_celeba"
 PUBLISHED_TRAIN_IMAGES = 162_770
 
 
-class Celeba(Dataset):
+class Celeba(PublishedDataset):
     """Faces of celebrities in colour, 162,770 and 19,962 (Liu et al., Deep learning face attributes in the wild, 2015).
 
     Found in ``<root>/celeba``: the folder ``img_align_celeba`` or else ``img_align_celeba.zip``, and
@@ -42,16 +44,12 @@ class Celeba(Dataset):
     """
 
     name: Literal["celeba"] = "celeba"
-    root: str = "data"
-    """folder that the data set lies in"""
-    download: bool = False
-    """whether the data set may be fetched"""
     image_size: Literal[32, 64, 128] = 64
     """side of an image in pixels"""
     cache: str | None = None
     """folder for the images as decoded, to be read from there the next time; null for none"""
 
-    places: ClassVar[frozenset[str]] = frozenset({"root", "download", "cache"})
+    places: ClassVar[frozenset[str]] = PublishedDataset.places | {"cache"}
 
     @property
     def shape(self) -> ImageShape:
@@ -84,7 +82,7 @@ class Celeba(Dataset):
 
     @property
     def _folder(self) -> Path:
-        return Path(self.root).expanduser().absolute() / "celeba"
+        return self.root_folder / "celeba"
 
     def _find_images(self) -> Path:
         """The folder of the images or else the zip file."""
@@ -136,7 +134,7 @@ class Celeba(Dataset):
         from torchvision import datasets
 
         try:
-            datasets.CelebA(self._folder.parent, download=True)
+            datasets.CelebA(self.root_folder, download=True)
         except Exception as error:  # gdown, which torchvision asks for, has errors of its own
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(

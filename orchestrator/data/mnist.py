@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from orchestrator.data.dataset import Dataset, Split
 from orchestrator.data.idx import read_idx, read_shape
 from orchestrator.data.images import ImageSet, ImageShape
+from orchestrator.data.published import PublishedDataset
 from orchestrator.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.data.dataset import Split
 
 PREFIXES: dict[Split, str] = {"train": "train", "test": "t10k"}
 PUBLISHED_TRAIN_IMAGES = 60_000
@@ -18,21 +22,16 @@ CLASSES = 10
 SIDE_PX = 28
 
 
-class IdxDataset(Dataset):
+class IdxDataset(PublishedDataset):
     """28x28 grey images in 10 classes, in four IDX files, each raw or ``.gz``.
 
     The files lie in ``<root>/<folder>/raw`` and are never written to, except that ``download`` lets
     torchvision fetch them when they are not there. ``image_size`` 32 puts two black pixels around.
     """
 
-    root: str = "data"
-    """folder that the data set lies in"""
-    download: bool = False
-    """whether the data set may be fetched"""
     image_size: Literal[28, 32] = 28
     """side of an image in pixels"""
 
-    places: ClassVar[frozenset[str]] = frozenset({"root", "download"})
     folder: ClassVar[str]
 
     @property
@@ -66,7 +65,7 @@ class IdxDataset(Dataset):
 
     @property
     def _raw(self) -> Path:
-        return Path(self.root).expanduser().absolute() / self.folder / "raw"
+        return self.root_folder / self.folder / "raw"
 
     def _find(self, file: str) -> Path:
         """The raw file or else the gzipped one."""
@@ -95,7 +94,7 @@ class IdxDataset(Dataset):
         from torchvision import datasets
 
         try:
-            getattr(datasets, self.folder)(self._raw.parents[1], download=True)
+            getattr(datasets, self.folder)(self.root_folder, download=True)
         except (OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise DataError(

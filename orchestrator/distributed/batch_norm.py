@@ -1,4 +1,4 @@
-"""Batch norm with statistics over the batch of all processes, and which passes move its running statistics.
+"""Batch norm with statistics over the batch of all processes.
 
 Ioffe and Szegedy, arXiv 1502.03167, algorithm 1. Each part's variance is that of the corrected two-pass algorithm, and
 the whole batch's comes from those of its parts, both as in Chan, Golub and LeVeque, Algorithms for computing the sample
@@ -7,7 +7,6 @@ variance (1983): squares as large as those of the mean are never subtracted.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from orchestrator.distributed.group import Group
 
@@ -34,35 +33,6 @@ def synchronize(network: nn.Module, group: Group, device: torch.device) -> nn.Mo
     for name, child in network.named_children():
         network.add_module(name, synchronize(child, group, device))
     return network
-
-
-@contextmanager
-def statistics_held(*networks: nn.Module) -> Iterator[None]:
-    """Forward passes within leave the running statistics as they are; may be nested."""
-    norms = [
-        module
-        for network in networks
-        for module in network.modules()
-        if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm) and module.track_running_stats
-    ]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
-
-
-def running_statistics(network: nn.Module) -> list[Tensor]:
-    """The running means and variances of the network's batch norms."""
-    return [
-        statistic
-        for module in network.modules()
-        if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)
-        for statistic in (module.running_mean, module.running_var)
-        if statistic is not None
-    ]
 
 
 class SynchronizedBatchNorm2d(nn.BatchNorm2d):

@@ -10,30 +10,32 @@ import torch
 from numpy.random import SeedSequence
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from orchestrator.data.batches import BatchStream
-from orchestrator.distributed.batch_norm import running_statistics, statistics_held, synchronize
 from orchestrator.distributed.group import ALONE
 from orchestrator.judgement import Judgement
 from orchestrator.models._layers import set_generator
-from orchestrator.models.model import initialize
 from orchestrator.objectives.objective import Round
-from orchestrator.training.optimizers import Stall
-from orchestrator.training.penalties import between, gradient_penalty
+from orchestrator.training.networks import averaged, build
+from orchestrator.training.penalties import Penalties
+from orchestrator.training.rates import Rates, Stall
 from orchestrator.training.signals import signal_names
+from orchestrator.training.statistics import running_statistics, statistics_held
 from orchestrator.training.unrolled import look_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from orchestrator.data.images import ImageShape
     from orchestrator.distributed.group import Group
     from orchestrator.models.model import Model
-    from orchestrator.objectives.objective import Objective, Penalty
+    from orchestrator.objectives.objective import Objective
     from orchestrator.training.settings import TrainingSettings
 
     Tensors = tuple[Tensor, ...]
+
+PARTS = ("generator", "discriminator", "g_optimizer", "d_optimizer", "batches")
+"""What has a state of its own, by its name in ``Gan`` and in checkpoints."""
 
 
 class Gan:
@@ -62,18 +64,18 @@ class Gan:
             int(s) for s in SeedSequence(settings.seed).generate_state(5)
         )
         weights = torch.Generator().manual_seed(weights_seed)
-        self.generator = self._place(model.build_generator(shape), weights)
-        self.discriminator = self._place(model.build_discriminator(shape), weights)
+        self.generator, self.discriminator = build(model, shape, weights, group, self.device)
         self.g_parameters = list(self.generator.parameters())
         self.d_parameters = list(self.discriminator.parameters())
         self.g_optimizer = settings.g_optimizer.build(self.g_parameters)
         self.d_optimizer = settings.d_optimizer.build(self.d_parameters)
-        self.averaged = self._averaged()
+        self.averaged = averaged(self.generator, settings.g_ema)
         self.steps = 0
-        self.total_steps = len(images) // settings.batch_size * settings.epochs
-        self.stall = Stall()
+        rates = (self.g_optimizer, settings.g_optimizer.lr), (self.d_optimizer, settings.d_optimizer.lr)
+        self.rates = Rates(settings.schedule, rates, len(images) // settings.batch_size * settings.epochs)
         self.latents = torch.Generator(self.device).manual_seed(latents_seed)
         self.noise = torch.Generator(self.device).manual_seed(noise_seed)
+        self.penalties = Penalties(objective.penalties, settings, group, self.noise)
         self.noise_seed = noise_seed
         self.disturbances = torch.Generator(self.device)
         set_generator(self.discriminator, self.disturbances)
@@ -84,37 +86,10 @@ class Gan:
         fixed = torch.Generator().manual_seed(fixed_seed)
         self.fixed_latents = torch.randn(64, model.latent_dim, generator=fixed).to(self.device)
 
-    def _place(self, network: nn.Module, weights: torch.Generator) -> nn.Module:
-        initialize(network, weights, self.model.initialization)
-        if self.model.batch_norm == "synchronized":
-            network = synchronize(network, self.group, self.device)
-        # Channels last is the layout in which both oneDNN and cuDNN run these convolutions fastest.
-        return network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-    def _averaged(self) -> AveragedModel | None:
-        """A running mean of the generator's weights, with its batch norm's statistics as they are."""
-        if not self.settings.g_ema:
-            return None
-        return AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(self.settings.g_ema))  # type: ignore[no-untyped-call]
-
-    def _set_rates(self) -> None:
-        schedule = self.settings.schedule
-        factor = self.stall.factor * schedule.factor(min(1.0, self.steps / max(1, self.total_steps - 1)))
-        optimizers = (self.g_optimizer, self.settings.g_optimizer), (self.d_optimizer, self.settings.d_optimizer)
-        for optimizer, settings in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = factor * settings.lr
-
     def _seed_disturbances(self) -> None:
         """What is drawn for this process's images alone depends on the step, so that no state of it need be kept."""
         seeds = SeedSequence([self.noise_seed, self.group.rank, self.steps])
         self.disturbances.manual_seed(int(seeds.generate_state(1)[0]))
-
-    def end_epoch(self, means: Mapping[str, float]) -> None:
-        """Hear the means of an epoch's signals, by which the learning rates may fall."""
-        schedule = self.settings.schedule
-        if schedule.kind == "plateau":
-            self.stall = schedule.observe(self.stall, means[schedule.measure])
 
     def step(self) -> Tensor:
         """Train one step; returns ``signal_names`` as a tensor on the device, without waiting for the device.
@@ -124,14 +99,14 @@ class Gan:
         that of the whole batch. Signals are those of the last update of each network, over the whole batch of all
         processes, and the same on each.
         """
-        self._set_rates()
+        self.rates.set_for(self.steps)
         self._seed_disturbances()
         fake: Tensor | None = None
         for update in range(self.settings.d_steps):
             latents = self._draw()
             last = update == self.settings.d_steps - 1
             kept = last and len(latents) == 1 and not self.objective.draws_apart
-            # A network's running statistics are moved in its own updates alone.
+            # A network's running statistics and spectral norms are moved in its own updates alone.
             with torch.set_grad_enabled(kept), nullcontext() if kept else statistics_held(self.generator):
                 fakes = [self._forward(self.generator, part) for part in latents]
             fake = fakes[0] if kept else None
@@ -183,37 +158,11 @@ class Gan:
             return self.objective.discriminator(real, fake, self._round())
 
         self.d_optimizer.zero_grad(set_to_none=True)
-        penalty = self._penalize(reals, fakes)
+        penalty = self.penalties.add(lambda points: self.discriminator(points).scores, reals, fakes)
         loss, (d_real, _), _ = self._backward(judge, loss_of, self.d_parameters)
         self.d_optimizer.step()
         signals = {"d_loss": loss, "d_real": d_real.mean(), "d_real_probability": d_real.sigmoid().mean()}
         return signals | penalty, d_real
-
-    def _penalize(self, reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Add to the discriminator's gradients those of this process's share of the penalties; their mean."""
-        batch, found = self.settings.batch_size, []
-        for penalty in self.objective.penalties:
-            shares = self._shares(penalty)
-            parts = [self._penalty(penalty, *part) for part in zip(reals, fakes, shares, strict=True)]
-            found.append(torch.cat(parts))
-        return {"d_penalty": self.group.gather(torch.stack(found, 1), batch).sum(1).mean()} if found else {}
-
-    def _shares(self, penalty: Penalty) -> Sequence[Tensor | None]:
-        """How far between its two images each point lies, drawn for the whole batch; nothing is drawn elsewhere."""
-        parts = self.settings.accumulate
-        if penalty.at == "real":
-            return [None] * parts
-        shares = torch.rand(self.settings.batch_size, generator=self.noise, device=self.device)
-        return torch.tensor_split(self.group.own(shares), parts)
-
-    def _penalty(self, penalty: Penalty, real: Tensor, fake: Tensor, share: Tensor | None) -> Tensor:
-        """The penalty of each image of a part (n,); its share of the gradient is added up in the parameters."""
-        images = real if share is None else between(real, fake, share)
-        # Second derivatives in half the digits would be noise.
-        with torch.autocast(self.device.type, enabled=False):
-            found = gradient_penalty(lambda points: self.discriminator(points).scores, images, penalty)
-            torch.autograd.backward(found.sum() / self.settings.batch_size)
-        return found.detach()
 
     def _update_generator(
         self, latents: Sequence[Tensor], fake: Tensor | None, reals: Sequence[Tensor]
@@ -337,32 +286,25 @@ class Gan:
     def state_dict(self) -> dict[str, Any]:
         """Everything the next step depends on: plain tensors and numbers, which ``weights_only`` loading reads."""
         return {
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "g_optimizer": self.g_optimizer.state_dict(),
-            "d_optimizer": self.d_optimizer.state_dict(),
+            **{name: getattr(self, name).state_dict() for name in PARTS},
             "latents": self.latents.get_state(),
             "noise": self.noise.get_state(),
             "objective": dict(self.state),
             "steps": self.steps,
-            "stall": list(self.stall),
+            "stall": list(self.rates.stall),
             "averaged": self.averaged.state_dict() if self.averaged else {},
-            "batches": self.batches.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state_dict()``: bitwise the same numbers on the same CPU and as many processes."""
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.g_optimizer.load_state_dict(state["g_optimizer"])
-        self.d_optimizer.load_state_dict(state["d_optimizer"])
+        for name in PARTS:
+            getattr(self, name).load_state_dict(state[name])
         self.latents.set_state(state["latents"])
         self.noise.set_state(state["noise"])
-        self.steps, self.stall = state["steps"], Stall(*state["stall"])
+        self.steps, self.rates.stall = state["steps"], Stall(*state["stall"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.state = {name: state["objective"][name].to(self.device) for name in self.state}
-        self.batches.load_state_dict(state["batches"])
 
 
 def _read(rows: Tensor) -> Judgement:

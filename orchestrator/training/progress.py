@@ -107,7 +107,7 @@ class Progress:
         if self._window_steps:  # since the last row
             mark = self._clock(mark)
         if self.step % self.steps_per_epoch == 0 and self.rows:
-            self.gan.end_epoch(self._means())
+            self.gan.rates.end_epoch(self._means())
         self._made += made
         self._pace_s = max(mark - began, 1e-9) / made
 

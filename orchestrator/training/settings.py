@@ -12,7 +12,8 @@ from orchestrator.errors import DataError
 from orchestrator.models import AnyModel
 from orchestrator.objectives import AnyObjective
 from orchestrator.settings import Settings
-from orchestrator.training.optimizers import Optimizer, Schedule
+from orchestrator.training.optimizers import Optimizer
+from orchestrator.training.rates import Schedule
 from orchestrator.training.signals import signal_names
 
 if TYPE_CHECKING:

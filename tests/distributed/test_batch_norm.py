@@ -9,13 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from orchestrator.distributed.batch_norm import (
-    SynchronizedBatchNorm2d,
-    running_statistics,
-    statistics_held,
-    synchronize,
-)
+from orchestrator.distributed.batch_norm import SynchronizedBatchNorm2d, synchronize
 from orchestrator.distributed.group import ALONE, Group
+from orchestrator.training.statistics import statistics_held
 
 if TYPE_CHECKING:
     from tests.distributed.processes import Processes
@@ -231,17 +227,3 @@ def test_in_a_group_every_batch_norm_is_replaced_with_all_it_holds() -> None:
 def test_on_a_gpu_they_are_torchs_own() -> None:
     ours = synchronize(network(), Group(0, 2), torch.device("cuda"))
     assert [type(module) for module in ours.modules()].count(nn.SyncBatchNorm) == 2
-
-
-def test_statistics_are_held_within_and_move_after() -> None:
-    plain, batch = network(), torch.randn(4, 1, 8, 8)
-    start = [statistic.clone() for statistic in running_statistics(plain)]
-    assert len(start) == 4
-    with statistics_held(plain):
-        with statistics_held(plain[2], plain):
-            plain(batch)
-        plain(batch)
-    assert all(torch.equal(*pair) for pair in zip(running_statistics(plain), start, strict=True))
-    plain(batch)
-    assert not any(torch.equal(*pair) for pair in zip(running_statistics(plain), start, strict=True))
-    assert [int(value) for name, value in plain.named_buffers() if "tracked" in name] == [1, 1]

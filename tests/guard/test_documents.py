@@ -19,7 +19,8 @@ from orchestrator.models.model import Model
 from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
 from orchestrator.spec.job import Header, Resources, Search, load_job, make_job
-from orchestrator.training.optimizers import Optimizer, Schedule
+from orchestrator.training.optimizers import Optimizer
+from orchestrator.training.rates import Schedule
 from orchestrator.training.settings import TrainingSettings
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from orchestrator.store.open import open_store
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import raw_job
 from tests.ray.heads import Head, Line, running_head
+from tests.ray.nodes import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,13 +73,6 @@ def job(tmp_path: Path) -> Callable[..., Store]:
         return open_store(raw["storage"]).child(name)
 
     return write
-
-
-def wait_until(condition: Callable[[], Any], what: str, at_most_s: float = 90) -> None:
-    give_up = time.monotonic() + at_most_s
-    while not condition():
-        assert time.monotonic() < give_up, f"waited in vain for {what}"
-        time.sleep(0.2)
 
 
 def test_left_alone_then_watched_and_cancelled_from_elsewhere(

@@ -143,7 +143,7 @@ def test_a_saturated_trial_ends_within_an_epoch_at_the_same_step_however_it_is_c
             session.gan.discriminator.head.bias.fill_(-50.0)
         for group in session.gan.d_optimizer.param_groups:
             group["lr"] = 0.0
-        session.gan._set_rates = lambda: None  # type: ignore[method-assign]
+        session.gan.rates.set_for = lambda step: None  # type: ignore[method-assign]
         while not session.progress.done:
             session.advance(budget)
         ends.append((session.progress.step, session.progress.stopped, session.summary()["saturated_at"]))

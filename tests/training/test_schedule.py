@@ -10,7 +10,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, ReduceLROnPlateau
 
 from orchestrator.distributed.group import ALONE
-from orchestrator.training.optimizers import Schedule, Stall
+from orchestrator.training.rates import Schedule, Stall
 from tests.distributed.trials import make_gan, trial
 
 TOTAL = 21
@@ -61,7 +61,7 @@ def test_both_networks_rates_fall_from_their_own() -> None:
         ALONE,
         trial(epochs=2, g_optimizer={"lr": 0.01}, d_optimizer={"lr": 0.04}, schedule={"kind": "linear"}),
     )
-    assert gan.total_steps == 6  # 40 images in batches of 12
+    assert gan.rates.total_steps == 6  # 40 images in batches of 12
     seen = []
     for _ in range(6):
         gan.step()
@@ -74,11 +74,11 @@ def test_a_plateau_of_a_signal_halves_both_rates_and_is_a_part_of_the_state() ->
     schedule = {"kind": "plateau", "measure": "d_loss", "patience_epochs": 1}
     gan = make_gan(ALONE, trial(g_optimizer={"lr": 0.01}, schedule=schedule))
     for mean in (1.0, 1.0, 1.0):
-        gan.end_epoch({"d_loss": mean})
-    assert gan.stall == Stall(1.0, 0, 0.25)
+        gan.rates.end_epoch({"d_loss": mean})
+    assert gan.rates.stall == Stall(1.0, 0, 0.25)
     gan.step()
     assert gan.g_optimizer.param_groups[0]["lr"] == 0.0025
     other = make_gan(ALONE, trial(g_optimizer={"lr": 0.01}, schedule=schedule))
     other.load_state_dict(gan.state_dict())
-    assert (other.stall, other.steps) == (gan.stall, 1)
+    assert (other.rates.stall, other.steps) == (gan.rates.stall, 1)
     assert math.isfinite(other.step().sum())

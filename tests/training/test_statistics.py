@@ -1,4 +1,4 @@
-"""Batch norm in training: which passes move the running statistics, and what its kinds change."""
+"""Batch norm and spectral norm in training: which passes move what they keep, and what batch norm's kinds change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from orchestrator.distributed.group import ALONE
+from orchestrator.training.statistics import running_statistics, statistics_held
+from tests.distributed.trials import make_gan as make_one
+from tests.distributed.trials import trial
 
 if TYPE_CHECKING:
     from orchestrator.training.gan import Gan
@@ -66,3 +72,80 @@ def test_without_batch_norm_an_image_does_not_depend_on_the_others(make_gan) -> 
     together = gan.generator(latents)
     for latent, image in zip(latents, together, strict=True):
         torch.testing.assert_close(gan.generator(latent[None])[0], image, rtol=1e-4, atol=1e-6)
+
+
+def test_statistics_are_held_within_and_move_after() -> None:
+    plain = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)))
+    batch = torch.randn(4, 1, 8, 8)
+    start = [statistic.clone() for statistic in running_statistics(plain)]
+    assert len(start) == 4
+    with statistics_held(plain):
+        with statistics_held(plain[2], plain):
+            plain(batch)
+        plain(batch)
+    assert all(torch.equal(*pair) for pair in zip(running_statistics(plain), start, strict=True))
+    plain(batch)
+    assert not any(torch.equal(*pair) for pair in zip(running_statistics(plain), start, strict=True))
+    assert [int(value) for name, value in plain.named_buffers() if "tracked" in name] == [1, 1]
+
+
+def vectors(network: nn.Module) -> list[torch.Tensor]:
+    """The vectors of a network's spectral norms, as they are now."""
+    return [value.clone() for name, value in network.named_buffers() if name.endswith(("._u", "._v"))]
+
+
+def test_the_vectors_of_spectral_norm_are_held_within_and_move_after() -> None:
+    network, batch = nn.Sequential(spectral_norm(nn.Conv2d(3, 5, 3)), nn.ReLU()), torch.randn(2, 3, 8, 8)
+    start = vectors(network)
+    assert len(start) == 2
+    with statistics_held(network):
+        with statistics_held(network):
+            network(batch)
+        held = network(batch)
+    assert all(map(torch.equal, vectors(network), start))
+    assert network[0].parametrizations.weight[0].training
+    u, v = (vector.double() for vector in start)
+    kernel = network[0].parametrizations.weight.original.double()
+    sigma = u @ kernel.flatten(1) @ v
+    expected = nn.functional.conv2d(batch.double(), kernel / sigma, network[0].bias.double()).relu()
+    torch.testing.assert_close(held.double(), expected, rtol=1e-5, atol=1e-6)
+    network(batch)
+    assert not any(map(torch.equal, vectors(network), start))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(("d_steps", "g_steps"), RHYTHMS)
+@pytest.mark.parametrize("objective", ["hinge", "began"])
+def test_each_networks_own_updates_move_the_vectors_of_its_spectral_norms(
+    objective: str, d_steps: int, g_steps: int, accumulate: int
+) -> None:
+    """Passes that move them are counted; a held one is made as in evaluation."""
+    rhythm = {"d_steps": d_steps, "g_steps": g_steps, "accumulate": accumulate}
+    gan = make_one(ALONE, trial(objective, model={"spectral_norm": "both"}, **rhythm))
+    counts = {}
+    for network in (gan.generator, gan.discriminator):
+        last = [module for name, module in network.named_modules() if name.endswith("parametrizations.weight.0")][-1]
+        counts[network] = moved = []
+        last.register_forward_hook(lambda module, *_, moved=moved: moved.append(module.training))
+    for _ in range(2):
+        gan.step()
+    assert sum(counts[gan.generator]) == 2 * g_steps * accumulate
+    assert sum(counts[gan.discriminator]) == 2 * 2 * d_steps * accumulate
+
+
+def test_an_update_of_the_generator_leaves_the_discriminators_vectors_bitwise() -> None:
+    gan = make_one(ALONE, trial("hinge", model={"spectral_norm": "both"}, unrolled_steps=2))
+    update, seen = gan._update_generator, []
+
+    def watched(*args: object) -> object:
+        before = vectors(gan.discriminator)
+        signals = update(*args)
+        seen.append(all(map(torch.equal, vectors(gan.discriminator), before)))
+        return signals
+
+    gan._update_generator = watched
+    start = vectors(gan.generator), vectors(gan.discriminator)
+    gan.step()
+    assert seen == [True]
+    for network, before in zip((gan.generator, gan.discriminator), start, strict=True):
+        assert not all(map(torch.equal, vectors(network), before))

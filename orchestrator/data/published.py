@@ -1,0 +1,24 @@
+"""Data sets that others have published, which torchvision can fetch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from orchestrator.data.dataset import Dataset
+
+
+class PublishedDataset(Dataset):
+    """Found under ``root`` in torchvision's layout; fetched by torchvision where they are not there, if so told."""
+
+    root: str = "data"
+    """folder that the data set lies in"""
+    download: bool = False
+    """whether the data set may be fetched"""
+
+    places: ClassVar[frozenset[str]] = frozenset({"root", "download"})
+
+    @property
+    def root_folder(self) -> Path:
+        """Where ``root`` is, wherever this process was started."""
+        return Path(self.root).expanduser().absolute()

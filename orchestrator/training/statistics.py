@@ -1,0 +1,51 @@
+"""What networks note of the batches that pass while they train, and which passes they note.
+
+Batch norms keep running statistics, and spectral norms the vectors of a power iteration, of which every pass makes a
+step: Miyato et al., arXiv 1802.05957, section 2.1.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from torch import nn
+from torch.nn.utils.parametrizations import _SpectralNorm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+
+
+@contextmanager
+def statistics_held(*networks: nn.Module) -> Iterator[None]:
+    """Forward passes within leave running statistics and spectral norms' vectors as they are; may be nested."""
+    modules = [module for network in networks for module in network.modules()]
+    norms = [module for module in modules if isinstance(module, BATCH_NORMS) and module.track_running_stats]
+    # In evaluation a spectral norm divides by the same estimate, and does not refine it.
+    spectral = [module for module in modules if isinstance(module, _SpectralNorm) and module.training]
+    for norm in norms:
+        norm.track_running_stats = False
+    for module in spectral:
+        module.training = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+        for module in spectral:
+            module.training = True
+
+
+def running_statistics(network: nn.Module) -> list[Tensor]:
+    """The running means and variances of the network's batch norms."""
+    return [
+        statistic
+        for module in network.modules()
+        if isinstance(module, BATCH_NORMS)
+        for statistic in (module.running_mean, module.running_var)
+        if statistic is not None
+    ]
