@@ -1,0 +1,91 @@
+"""Trials whose samples are measured and whose health may end them, on a real Ray."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orchestrator.plan.ledger import Status
+from orchestrator.plan.plan import CellState
+from orchestrator.plan.status import job_status
+from orchestrator.runtime.sweep import run_sweep
+from orchestrator.store.tables import read_table
+from tests.ray.conftest import Recorder, raw_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+WATCHED = {
+    "epochs": 12,
+    "batch_size": 8,
+    "log_every": 3,
+    "samples_every": 0,
+    "measure_every": 4,
+    "measure_samples": 200,
+    "stop_when": ["saturated", "diverged"],
+}
+CASES: list[dict[str, Any]] = [
+    {"objective": {"kind": "least_squares"}},
+    {"objective": {"kind": "saturating"}, "training.d_steps": 3, "training.d_optimizer.lr": 0.02},
+    # Its first weight without a gradient is divided by an epsilon that single precision cannot hold.
+    {"training.g_optimizer": {"lr": 1.0, "betas": [0.0, 0.0], "eps": 1e-300}},
+]
+
+
+def test_each_trial_ends_as_its_health_says_and_is_not_run_again(plan_for: Callable) -> None:
+    raw = raw_job(training=WATCHED, grid={"case": CASES}, model={"kind": "dcgan", "latent_dim": 2, "width": 1})
+    plan, store = plan_for(raw)
+    recorder, said = Recorder(), []
+    outcome = run_sweep(plan, store, [recorder], said.append)
+    assert (outcome.ended, outcome.failed) == (3, 0)
+    healthy, frozen, diverged = (cell.trial.id for cell in plan.cells)
+    assert recorder.ends() == {
+        healthy: Status.FINISHED,
+        frozen: Status.SATURATED,
+        diverged: Status.DIVERGED,
+    }
+    rows = {row["trial_id"]: row for row in read_table(store, "trials").to_pylist()}
+    assert rows[healthy]["step"] == 96
+    assert 9 < rows[frozen]["step"] < 96
+    assert rows[frozen]["saturated_at"] < rows[frozen]["step"]
+    assert rows[diverged]["diverged_at"] >= 1
+    assert rows[diverged]["error"] is None
+
+    measured = [row for row in read_table(store, "metrics").to_pylist() if row["trial_id"] == healthy and row["fid"]]
+    assert [row["step"] for row in measured] == [32, 64, 96]
+    assert all(1 <= row["modes"] <= 10 for row in measured)
+    assert rows[healthy]["best_fid"] == min(row["fid"] for row in measured)
+    (classifier,) = store.sibling("_classifiers").keys()
+    assert len(rows[healthy]["classifier"]) == 16
+    assert f"checkpoints/{healthy}.best.pt" in store.keys("checkpoints")
+    assert [line.split(" of digits")[0] for line in said] == ["training a classifier", "classifier"]
+    assert said[1].endswith(classifier)
+
+    again, _ = plan_for(raw)
+    assert {cell.state for cell in again.cells} == {CellState.CACHED}
+    states = {trial.id: trial for trial in job_status(plan.job, store, None).trials}
+    assert states[frozen].state == "saturated"
+    assert states[frozen].note.startswith("saturated by step ")
+
+
+def test_the_classifier_is_made_once_for_all_jobs_of_a_storage(plan_for: Callable) -> None:
+    training = {**WATCHED, "epochs": 1, "measure_every": 1}
+    said: list[str] = []
+    for name in ("one", "two"):
+        plan, store = plan_for(raw_job(name=name, training=training))
+        run_sweep(plan, store, [], said.append)
+    assert len(said) == 2
+    digests = {
+        row["classifier"]
+        for name in ("one", "two")
+        for row in read_table(store.sibling(name), "trials", ["classifier"]).to_pylist()
+    }
+    assert len(digests) == 1
+    (key,) = store.sibling("_classifiers").keys()
+    store.sibling("_classifiers").write(key, b"damaged")
+    plan, store = plan_for(raw_job(name="three", training=training))
+    run_sweep(plan, store, [], said.append)
+    assert "is damaged and made anew" in said[2]
