@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from orchestrator.training.gan import Gan
 from orchestrator.training.progress import Progress
 from orchestrator.training.settings import TrainingSettings
 from tests.bench.rows import publish, row
+from tests.bench.turns import ratio, seconds_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,22 +117,9 @@ def main() -> None:
 
 def _ratio(first: Any, second: Any) -> tuple[float, float, float]:
     """Median seconds a step of each, and the median over rounds of their ratio."""
-    times = []
-    for function in (first, second):
-        function()
-    for _ in range(ROUNDS):
-        pair = []
-        for function in (first, second):
-            began = time.perf_counter()
-            for _ in range(STEPS):
-                function()
-            pair.append((time.perf_counter() - began) / STEPS)
-        times.append(pair)
-    return (
-        statistics.median(pair[0] for pair in times),
-        statistics.median(pair[1] for pair in times),
-        statistics.median(pair[0] / pair[1] for pair in times),
-    )
+    times = seconds_in_turn({"first": first, "second": second}, rounds=ROUNDS, repeat=STEPS)
+    one, other = times["first"], times["second"]
+    return statistics.median(one), statistics.median(other), ratio(one, other)
 
 
 if __name__ == "__main__":
