@@ -8,32 +8,44 @@ import torch
 from torch import Tensor, nn
 
 from orchestrator.judgement import Judgement
-from orchestrator.models._layers import Dropout, FromLatent
+from orchestrator.models._layers import FromLatent, layers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.models._sides import Sides
+    from orchestrator.models.model import Disturbance
 
     Norm = Callable[[int], list[nn.Module]]
 
 
 class Autoencoder(nn.Module):
-    """``encoder`` maps images to codes (n, h), ``decoder`` maps codes, less the share of ``dropout``, to images."""
+    """``encoder`` maps images to codes (n, h), ``decoder`` maps codes to images.
+
+    An image with instance noise is what is judged: its reconstruction is held against it, noise and all, as any other
+    discriminator knows nothing but what the noise has left. Held against the image before, an error would tell apart
+    what the noise is to bring together. The decoder sees codes with feature noise, less the share of dropout.
+    """
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, reconstruction: Literal["l1", "l2"], dropout: float
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        reconstruction: Literal["l1", "l2"],
+        disturbance: Disturbance,
     ) -> None:
         super().__init__()
-        self.encoder, self.dropout, self.decoder = encoder, Dropout(dropout), decoder
+        self.instance_noise, self.feature_noise, self.dropout = layers_of(disturbance)
+        self.encoder, self.decoder = encoder, decoder
         self.reconstruction = reconstruction
 
     def forward(self, images: Tensor) -> Judgement:
         """Each image's mean absolute (l1) or squared (l2) error over c, h, w, and its code; images (n, c, h, w)."""
+        images = self.instance_noise(images)
         codes = self.encoder(images)
         # In single precision at least: BEGAN compares errors that differ little.
         wide = torch.promote_types(images.dtype, torch.float32)
-        error = images.to(wide) - self.decoder(self.dropout(codes))
+        error = images.to(wide) - self.decoder(self.dropout(self.feature_noise(codes)))
         each = error.abs() if self.reconstruction == "l1" else error.square()
         return Judgement(each.flatten(1).mean(1), codes)
 

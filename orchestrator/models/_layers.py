@@ -17,6 +17,8 @@ from orchestrator.judgement import Judgement
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from orchestrator.models.model import Disturbance
+
 
 class Dropout(nn.Module):
     """Sets a share of its inputs to 0 and scales the rest up, in training: Srivastava et al., JMLR 15 (2014).
@@ -39,27 +41,63 @@ class Dropout(nn.Module):
         return inputs * kept / (1 - self.share)
 
 
+class Noise(nn.Module):
+    """Adds Gaussian noise of a standard deviation to its inputs in training, drawn anew at every pass.
+
+    ``share`` is what is left of the deviation, see ``set_noise``; ``generator`` is as for ``Dropout``.
+    """
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        self.deviation, self.share = deviation, 1.0
+        self.generator: torch.Generator | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs of any shape; in evaluation as they are."""
+        deviation = self.deviation * self.share
+        if deviation == 0 or not self.training:
+            return inputs
+        assert self.generator is not None, "noise has no generator to draw from"
+        return inputs + torch.empty_like(inputs).normal_(0.0, deviation, generator=self.generator)
+
+
 def set_generator(network: nn.Module, generator: torch.Generator) -> None:
     """What the network draws while it trains comes from ``generator``."""
     for module in network.modules():
-        if isinstance(module, Dropout):
+        if isinstance(module, Dropout | Noise):
             module.generator = generator
+
+
+def set_noise(network: nn.Module, share: float) -> None:
+    """Leave of all the network's noise a ``share`` in [0, 1] of its deviation."""
+    for module in network.modules():
+        if isinstance(module, Noise):
+            module.share = share
 
 
 class Discriminator(nn.Module):
     """A network that scores: ``body`` maps images to features, ``head`` maps features to raw scores (n,).
 
-    The head sees features of which ``dropout`` leaves out a share.
+    The body sees images with instance noise, Sonderby et al., arXiv 1610.04490, and Arjovsky and Bottou, arXiv
+    1701.04862, section 3. The head sees features with noise, less the share of dropout; those in the judgement are
+    without either.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Module, dropout: float) -> None:
+    def __init__(self, body: nn.Module, head: nn.Module, disturbance: Disturbance) -> None:
         super().__init__()
-        self.body, self.dropout, self.head = body, Dropout(dropout), head
+        self.body = body
+        self.instance_noise, self.feature_noise, self.dropout = layers_of(disturbance)
+        self.head = head
 
     def forward(self, images: Tensor) -> Judgement:
         """Scores and features of images (n, c, h, w)."""
-        features = self.body(images)
-        return Judgement(self.head(self.dropout(features)), features.flatten(1))
+        features = self.body(self.instance_noise(images))
+        return Judgement(self.head(self.dropout(self.feature_noise(features))), features.flatten(1))
+
+
+def layers_of(disturbance: Disturbance) -> tuple[Noise, Noise, Dropout]:
+    """Noise on images, noise on features, and what leaves features out."""
+    return Noise(disturbance.instance_noise), Noise(disturbance.feature_noise), Dropout(disturbance.dropout)
 
 
 class FromLatent(nn.ConvTranspose2d):

@@ -67,7 +67,7 @@ class Autoencoding(Model):
             encoder(image.channels, self.width, sides, self.code_dim, pooling=self.pooling, norm=self.d_norm),
             decoder(self.code_dim, self.width, sides, image.channels, self.d_norm),
             self.reconstruction,
-            self.dropout,
+            self.disturbance,
         )
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102

@@ -83,7 +83,7 @@ class Dcgan(Model):
                 *self.d_norm(widths[stage + 1]),
                 nn.LeakyReLU(0.2, inplace=True),
             ]
-        return Discriminator(nn.Sequential(*layers), ToScore(widths[-1], sides[-1]), self.dropout)
+        return Discriminator(nn.Sequential(*layers), ToScore(widths[-1], sides[-1]), self.disturbance)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths, sides = self._stages(image)

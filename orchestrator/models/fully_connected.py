@@ -55,7 +55,7 @@ class FullyConnected(Model):
 
         widths = (prod(image), *self.discriminator_widths)
         layers = connected(widths, self.d_norm, partial(activation_layer, self.activation), self.dropout)
-        return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.dropout)
+        return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.disturbance)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         up, down = (self.latent_dim, *self.generator_widths, prod(image)), (prod(image), *self.discriminator_widths, 1)

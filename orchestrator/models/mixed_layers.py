@@ -64,7 +64,7 @@ class MixedLayers(Model):
 
         widths = (prod(image), *_DISCRIMINATOR)
         layers = connected(widths, self.d_norm, partial(activation_layer, self.activation), self.dropout)
-        return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.dropout)
+        return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.disturbance)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         sides = halved(image, len(_MAPS))

@@ -27,6 +27,14 @@ class MultiplyAdds(NamedTuple):
     discriminator: int
 
 
+class Disturbance(NamedTuple):
+    """What the discriminator draws for its images while it trains: a share left out, and deviations of noise."""
+
+    dropout: float = 0.0
+    instance_noise: float = 0.0
+    feature_noise: float = 0.0
+
+
 class Model(Settings):
     """Settings of a generator and a discriminator, which build both networks for images of a given shape.
 
@@ -53,6 +61,10 @@ class Model(Settings):
     """first weights of convolutions and linear layers: N(0, 0.02), or orthogonal"""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """share of the discriminator's features left out before the score, and after each of its hidden linear layers"""
+    instance_noise: float = Field(0.0, ge=0.0)
+    """standard deviation of the noise on the discriminator's images, which lie in [-1, 1]"""
+    feature_noise: float = Field(0.0, ge=0.0)
+    """standard deviation of the noise on the discriminator's features before the score"""
 
     @abstractmethod
     def reject(self, image: ImageShape) -> str | None:
@@ -103,6 +115,16 @@ class Model(Settings):
     def d_normalizes(self) -> bool:
         """Whether the discriminator has batch norm."""
         return self.normalizes and self.discriminator_norm == "batch"
+
+    @property
+    def disturbance(self) -> Disturbance:
+        """What the discriminator is built with."""
+        return Disturbance(self.dropout, self.instance_noise, self.feature_noise)
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether there is noise on the discriminator's images or features."""
+        return self.instance_noise > 0 or self.feature_noise > 0
 
     @abstractmethod
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:

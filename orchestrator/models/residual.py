@@ -86,7 +86,7 @@ class Residual(Model):
             nn.ReLU(),
             Total(),
         )
-        return Discriminator(body, ToScoreOfVector(widths[-1]), self.dropout)
+        return Discriminator(body, ToScoreOfVector(widths[-1]), self.disturbance)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths, sides = self._stages(image)

@@ -14,8 +14,8 @@ from torch.func import functional_call
 from orchestrator.data.batches import BatchStream
 from orchestrator.distributed.group import ALONE
 from orchestrator.judgement import Judgement
-from orchestrator.models._layers import set_generator
 from orchestrator.objectives.objective import Round
+from orchestrator.training.disturbances import Disturbances
 from orchestrator.training.networks import averaged, build
 from orchestrator.training.penalties import Penalties
 from orchestrator.training.rates import Rates, Stall
@@ -44,8 +44,8 @@ class Gan:
     The device's kind is the only thing that tells a GPU from a CPU here. Random numbers come from four streams
     derived from the seed (weights, batches, latents, the objective's noise), so that a change to one leaves the others
     as they were. Every process of the group draws them for the whole batch and computes on its share: weights, batches
-    and latents are the same whatever their number, and so is the state. Only dropout and the noise within the
-    discriminator are each process's own.
+    and latents are the same whatever their number, and so is the state. Only the dropout and noise within
+    the discriminator are each process's own.
     """
 
     def __init__(
@@ -71,25 +71,20 @@ class Gan:
         self.d_optimizer = settings.d_optimizer.build(self.d_parameters)
         self.averaged = averaged(self.generator, settings.g_ema)
         self.steps = 0
+        steps_per_epoch = len(images) // settings.batch_size
         rates = (self.g_optimizer, settings.g_optimizer.lr), (self.d_optimizer, settings.d_optimizer.lr)
-        self.rates = Rates(settings.schedule, rates, len(images) // settings.batch_size * settings.epochs)
+        self.rates = Rates(settings.schedule, rates, steps_per_epoch * settings.epochs)
         self.latents = torch.Generator(self.device).manual_seed(latents_seed)
         self.noise = torch.Generator(self.device).manual_seed(noise_seed)
         self.penalties = Penalties(objective.penalties, settings, group, self.noise)
-        self.noise_seed = noise_seed
-        self.disturbances = torch.Generator(self.device)
-        set_generator(self.discriminator, self.disturbances)
+        noise_steps = steps_per_epoch * settings.noise_epochs
+        self.disturbances = Disturbances(self.discriminator, noise_seed, group.rank, noise_steps, self.device)
         self.signal_names = signal_names(objective)
         self.state = {name: value.to(self.device) for name, value in objective.initial_state().items()}
         stream = torch.Generator(self.device).manual_seed(batches_seed)
         self.batches = BatchStream(images, settings.batch_size, stream, group.share(settings.batch_size))
         fixed = torch.Generator().manual_seed(fixed_seed)
         self.fixed_latents = torch.randn(64, model.latent_dim, generator=fixed).to(self.device)
-
-    def _seed_disturbances(self) -> None:
-        """What is drawn for this process's images alone depends on the step, so that no state of it need be kept."""
-        seeds = SeedSequence([self.noise_seed, self.group.rank, self.steps])
-        self.disturbances.manual_seed(int(seeds.generate_state(1)[0]))
 
     def step(self) -> Tensor:
         """Train one step; returns ``signal_names`` as a tensor on the device, without waiting for the device.
@@ -100,7 +95,7 @@ class Gan:
         processes, and the same on each.
         """
         self.rates.set_for(self.steps)
-        self._seed_disturbances()
+        self.disturbances.set_for(self.steps)
         fake: Tensor | None = None
         for update in range(self.settings.d_steps):
             latents = self._draw()
@@ -241,10 +236,10 @@ class Gan:
         if len(parts) == 1:
             own = [judge(0)]
         else:  # of each part only what is said is kept, and its pass is made again for its gradient
-            before = self.disturbances.get_state()
+            before = self.disturbances.generator.get_state()
             with torch.no_grad(), statistics_held(self.generator, self.discriminator):
                 own = [judge(part) for part in parts]
-            self.disturbances.set_state(before)
+            self.disturbances.generator.set_state(before)
         said = torch.stack([torch.cat(kind) for kind in zip(*own, strict=True)], dim=1)
         together = self.group.gather(said, self.settings.batch_size)
         joined = tuple(kind.detach().requires_grad_() for kind in together.unbind(1))

@@ -41,6 +41,8 @@ class TrainingSettings(Settings):
     g_optimizer: Optimizer = Optimizer()
     d_optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+    noise_epochs: int = Field(0, ge=0, le=1_000_000)
+    """epochs over which the discriminator's instance and feature noise fall linearly to none; 0 keeps them"""
     unrolled_steps: int = Field(0, ge=0, le=100)
     """discriminator updates that the generator looks ahead, and differentiates through (unrolled GAN's K)"""
     g_ema: float = Field(0.0, ge=0.0, lt=1.0)
@@ -129,6 +131,11 @@ class TrialSettings(Settings):
             raise ValueError(
                 f"training.unrolled_steps: got {self.training.unrolled_steps}, expected 0 with a gradient penalty, "
                 "whose third derivatives it would need"
+            )
+        if self.training.noise_epochs and not self.model.is_noisy:
+            raise ValueError(
+                f"training.noise_epochs: got {self.training.noise_epochs}, expected 0 without noise that could fall "
+                "(model.instance_noise, model.feature_noise)"
             )
         if self.training.schedule.kind == "plateau" and self.training.schedule.measure not in self.measures:
             raise ValueError(

@@ -29,6 +29,8 @@ CANONICAL: dict[str, Any] = {
         "spectral_norm": "none",
         "initialization": "normal",
         "dropout": 0.0,
+        "instance_noise": 0.0,
+        "feature_noise": 0.0,
         "width": 64,
         "max_width": None,
         "depth": None,
@@ -48,6 +50,7 @@ CANONICAL: dict[str, Any] = {
         "g_optimizer": ADAM,
         "d_optimizer": {**ADAM, "lr": 1.0},
         "schedule": {"kind": "constant", "final": 0.0, "measure": "m_global", "patience_epochs": 5},
+        "noise_epochs": 0,
         "unrolled_steps": 0,
         "g_ema": 0.0,
         "seed": 0,
@@ -92,7 +95,7 @@ def test_the_id_is_the_hash_of_everything_written_out() -> None:
 
 def test_the_id_stays_what_it_was() -> None:
     """Change this value only together with SPEC_VERSION: stored results are found by it."""
-    assert id_of(SETTINGS) == "c09279ab1eaee4e0"
+    assert id_of(SETTINGS) == "f9d85af6dead3416"
 
 
 def test_the_number_of_devices_counts_only_where_each_has_statistics_of_its_own() -> None:
@@ -137,6 +140,8 @@ OTHER = {
     ("model", "spectral_norm"): "both",
     ("model", "initialization"): "orthogonal",
     ("model", "dropout"): 0.5,
+    ("model", "instance_noise"): 0.1,
+    ("model", "feature_noise"): 0.1,
     ("model", "max_width"): 128,
     ("model", "depth"): 2,
     ("training", "precision"): "fp32",
@@ -159,6 +164,8 @@ def test_every_setting_counts(path: tuple[str, ...], value: Any) -> None:
     whole = {key: section for key, section in CANONICAL.items() if key != "spec_version"}
     other = OTHER.get(path, value / 2 if isinstance(value, float) else value + 1 if isinstance(value, int) else None)
     assert other is not None
+    if path == ("training", "noise_epochs"):
+        whole = changed(whole, ("model", "instance_noise"), 0.1)
     if path == ("objective", "r1"):
         whole = changed(whole, ("model", "discriminator_norm"), "none")
     assert id_of(changed(whole, path, other)) != id_of(whole)

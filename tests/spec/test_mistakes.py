@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 MODELS = "allowed: autoencoding, dcgan, fully_connected, mixed_layers, residual, small_dcgan"
 TOP = "allowed: name, description, resources, search, storage, data, model, objective, training, grid"
 TRAINING = (
-    "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, unrolled_steps, g_ema, seed, "
-    "log_every, samples_every, checkpoint_every, measure_every, measure_samples, stop_when, accumulate, precision"
+    "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, unrolled_steps, "
+    "g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, stop_when, accumulate, "
+    "precision"
 )
 OBJECTIVES = "allowed: began, ebgan, hinge, least_squares, non_saturating, ralsgan, rasgan, rsgan, saturating, wgan_gp"
 NAMES = "expected 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
@@ -35,7 +36,7 @@ MISTAKES = {
     ),
     "model: {kind: small_dcgan, width: 8}": (
         "model.width: unknown key; allowed: kind, latent_dim, batch_norm, discriminator_norm, spectral_norm, "
-        "initialization, dropout"
+        "initialization, dropout, instance_noise, feature_noise"
     ),
     "objective: {kind: saturating, gamma: 0.5}": (
         "objective.gamma: unknown key; allowed: kind, feature_matching, r1, labels"
