@@ -32,6 +32,7 @@ SIGNALS: tuple[Column, ...] = (
     Column("d_real_probability", _FLOAT, "", "mean of sigma(score) on real images; null for an autoencoder"),
     Column("d_fake_probability", _FLOAT, "", "mean of sigma(F), which scales the saturating gradient; null likewise"),
     Column("g_score_gradient", _FLOAT, "", "mean over images of |dL_G/dF|, L_G being each image's own loss"),
+    Column("g_image_gradient", _FLOAT, "", "mean over images of the Euclidean norm of dL_G/dG(z), L_G likewise"),
     Column("g_grad_norm", _FLOAT, "", "Euclidean norm of the generator's parameter gradient, mean over the window"),
     Column("d_penalty", _FLOAT, "", "gradient penalties of an image, mean over images; null without"),
     Column("k", _FLOAT, "", "BEGAN's k; null for other objectives"),
@@ -40,11 +41,21 @@ SIGNALS: tuple[Column, ...] = (
 )
 """What a training step measures: the mean over a logging window in metrics/, over the last epoch in trials/."""
 
+LOOKS: tuple[Column, ...] = (
+    Column("fid", _FLOAT, "", "Frechet distance of samples to the data in the classifier's features; null without"),
+    Column("modes", _INT, "classes", "classes of the data that samples cover; null without a classifier"),
+    Column("class_kl", _FLOAT, "nats", "KL divergence of the samples' classes from the data's; null likewise"),
+    Column("diversity", _FLOAT, "", "mean distance between two samples, divided by that between two of the data's"),
+)
+"""What is measured of samples while a trial trains: at its step in metrics/, the last one in trials/."""
+
 METRICS: tuple[Column, ...] = (
     Column("trial_id", _STRING, "", "hash of the trial's resolved settings"),
     Column("step", _INT, "steps", "steps done; one step is d_steps discriminator and g_steps generator updates"),
     Column("epoch", _FLOAT, "epochs", "step divided by the steps of an epoch"),
     *SIGNALS,
+    *LOOKS,
+    Column("health", _STRING, "", "healthy, saturated, collapsed or diverged, by all rows up to this one"),
     Column("images_per_second", _FLOAT, "images/s", "real images the discriminator trained on, per second"),
     Column("elapsed_s", _FLOAT, "s", "training time so far, over all attempts that were kept"),
 )
@@ -52,12 +63,24 @@ METRICS: tuple[Column, ...] = (
 TRIALS: tuple[Column, ...] = (
     Column("trial_id", _STRING, "", "hash of the trial's resolved settings"),
     Column("job", _STRING, "", "name of the job file that asked for the trial first"),
-    Column("status", _STRING, "", "finished, stopped (by the search's scheduler) or failed"),
+    Column(
+        "status",
+        _STRING,
+        "",
+        "finished; saturated, collapsed or diverged (ended by stop_when); stopped (by the search's scheduler); failed",
+    ),
     Column("error", _STRING, "", "why the trial failed; null otherwise"),
     Column("error_kind", _STRING, "", "infrastructure, non_finite, out_of_memory or program; null unless failed"),
     Column("step", _INT, "steps", "steps done"),
     Column("epoch", _FLOAT, "epochs", "epochs done"),
     *SIGNALS,
+    *LOOKS,
+    Column("best_fid", _FLOAT, "", "lowest fid measured while the trial trained; null without"),
+    Column("best_step", _INT, "steps", "step of the lowest fid, of which the best checkpoint is"),
+    Column("classifier", _STRING, "", "hash of the classifier's weights: fids of two classifiers do not compare"),
+    Column("saturated_at", _INT, "steps", "first step of the first stretch that counts as saturated; null for never"),
+    Column("collapsed_at", _INT, "steps", "first step at which samples counted as collapsed; null for never"),
+    Column("diverged_at", _INT, "steps", "first step of a loss without measure or without number; null for never"),
     Column("images_per_second", _FLOAT, "images/s", "real images trained on, per second of training"),
     Column("train_s", _FLOAT, "s", "training time, over all attempts that were kept"),
     Column("resumes", _INT, "", "times the trial went on from a checkpoint"),
