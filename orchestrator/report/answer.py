@@ -7,11 +7,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.results import OBJECTIVE
-from orchestrator.report.tables import REJECTED, Agreement, GradientRow, Spread
+from orchestrator.report.saturation import REJECTED, Agreement, GradientRow
 from orchestrator.report.text import described, listing, percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from orchestrator.report.tables import Spread
 
 VANISHED = 0.01
 """A seed's gradient has vanished when its loss passes on less than this share."""
@@ -56,16 +58,24 @@ class _Pair:
 
 
 def answer(
-    rows: Sequence[GradientRow], names: dict[str, str], fit: Agreement | None, optimizers: Sequence[str]
+    rows: Sequence[GradientRow],
+    names: Mapping[str, str],
+    fit: Agreement | None,
+    optimizers: Sequence[str],
+    *,
+    quality: bool = False,
 ) -> Answer:
-    """Judge each cell in which both losses were measured; ``optimizers`` are the kinds the generators used."""
+    """Judge each cell in which both losses were measured; ``optimizers`` are the kinds the generators used.
+
+    ``quality`` tells that samples were measured too.
+    """
     pairs = _pairs(rows, names)
     if not pairs:
         return Answer("Not answered yet: no setting has a finished trial of both losses.", (), ())
     told = [_sentence(pair) for pair in pairs[:LISTED]]
     if len(pairs) > LISTED:
         told.append(f"{len(pairs) - LISTED} further settings are in the table.")
-    return Answer(_verdict(pairs), tuple(told), tuple(_notes(pairs, fit, optimizers)))
+    return Answer(_verdict(pairs), tuple(told), tuple(_notes(pairs, fit, optimizers, quality=quality)))
 
 
 def state_of(shares: Spread) -> State:
@@ -77,7 +87,7 @@ def state_of(shares: Spread) -> State:
     return State.DAMPED if shares.mean < DAMPED else State.PASSED
 
 
-def _pairs(rows: Sequence[GradientRow], names: dict[str, str]) -> list[_Pair]:
+def _pairs(rows: Sequence[GradientRow], names: Mapping[str, str]) -> list[_Pair]:
     found: dict[tuple[Any, ...], dict[str, GradientRow]] = {}
     for row in rows:
         place = {column: value for column, value in row.settings.items() if column != OBJECTIVE}
@@ -143,7 +153,7 @@ def _share(spread: Spread) -> str:
     return f"{percent(spread.mean)} ({low} to {percent(spread.high)} over {spread.count} seeds)"
 
 
-def _notes(pairs: Sequence[_Pair], fit: Agreement | None, optimizers: Sequence[str]) -> list[str]:
+def _notes(pairs: Sequence[_Pair], fit: Agreement | None, optimizers: Sequence[str], *, quality: bool) -> list[str]:
     notes = []
     if any(pair.saturating.count == 1 or pair.non_saturating.count == 1 for pair in pairs):
         notes.append("Where there is one seed, nothing is known of how much another seed would differ.")
@@ -160,8 +170,9 @@ def _notes(pairs: Sequence[_Pair], fit: Agreement | None, optimizers: Sequence[s
             "Adam divides each gradient by its own recent size, so a generator need not slow down "
             "in proportion to its factor."
         )
+    elsewhere = "see the measures of quality" if quality else "no measure of quality was taken"
     notes.append(
         "The two losses are compared in their own runs, each against its own discriminator. The factor says how "
-        "much gradient reaches the generator, not how good its images are: no measure of quality was taken."
+        f"much gradient reaches the generator, not how good its images are: {elsewhere}."
     )
     return notes

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orchestrator.report import text
-from orchestrator.report.results import Results, cells
+from orchestrator.report.health import fate
+from orchestrator.report.results import ENDED, Results, cells
 from orchestrator.report.tables import levels
 from orchestrator.store.columns import TRIALS
 
@@ -16,19 +17,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 MEASURES = {
+    "froze": "froze",
     "d_loss": "D loss",
     "g_loss": "G loss",
     "d_real_probability": "D(real)",
     "d_fake_probability": "D(fake)",
+    "d_real_error": "error on real",
+    "d_fake_error": "error on generated",
     "g_score_gradient": "|∂L_G/∂F|",
+    "g_image_gradient": "gradient in an image",
     "g_grad_norm": "G gradient norm",
+    "d_penalty": "penalty",
+    "k": "k",
+    "loss_ratio": "loss ratio",
+    "m_global": "M_global",
+    "fid": "FID",
+    "modes": "modes",
+    "class_kl": "class KL",
+    "diversity": "diversity",
     "epoch": "epochs",
     "images_per_second": "images/s",
     "train_s": "training, s",
 }
-"""Measures of the trials table in its order; everything else of a trial is in its details."""
+"""Measures of the trials table in its order, of which those that some trial has are shown; the rest is in details."""
 
-_STATUSES = ("finished", "stopped", "failed")
+STATUSES = (*ENDED, "stopped", "failed")
 _SHOWN_VALUES = 12
 _ERROR_LENGTH = 1500
 
@@ -83,7 +96,7 @@ def summary(results: Results, varying: Sequence[str], names: Mapping[str, str]) 
 def statuses(trials: pd.DataFrame) -> str:
     """``27 (26 finished, 1 failed)``."""
     counts = trials["status"].value_counts()
-    known = [status for status in _STATUSES if status in counts]
+    known = [status for status in STATUSES if status in counts]
     parts = [f"{counts[status]} {status}" for status in [*known, *sorted(set(counts.index) - set(known))]]
     return f"{len(trials)} ({', '.join(parts)})" if parts else "none has ended yet"
 
@@ -112,7 +125,7 @@ def notices(results: Results) -> list[str]:
         told.append(f"The grid has {text.plural(asked, 'cell')}; {text.plural(len(trials), 'trial')} ended so far.")
     if not results.job:
         told.append("job.yaml is missing or unreadable, so the grid and the description are unknown.")
-    if not (trials["status"] == "finished").any():
+    if not trials["status"].isin(ENDED).any():
         told.append("No trial has finished.")
     running = set(results.metrics["trial_id"]) - set(trials["trial_id"])
     if running:
@@ -124,25 +137,33 @@ def notices(results: Results) -> list[str]:
     return told
 
 
+def shown_measures(trials: pd.DataFrame) -> list[str]:
+    """The columns of MEASURES that some trial has."""
+    froze = any(fate(trial) for trial in trials.to_dict("records"))
+    return [column for column in MEASURES if (froze if column == "froze" else trials[column].notna().any())]
+
+
 def trial_rows(results: Results, varying: Sequence[str]) -> list[Row]:
     """The trials in the order of their varying settings, seed last."""
+    measures = shown_measures(results.trials)
     order = {column: levels(results.trials, column, results.job) for column in varying}
     records: list[dict[str, Any]] = [
-        {str(column): value for column, value in record.items()} for record in results.trials.to_dict("records")
+        {"froze": fate(record) or None} | {str(column): value for column, value in record.items()}
+        for record in results.trials.to_dict("records")
     ]
     records.sort(key=lambda record: [order[column].index(record[column]) for column in varying])
-    return [_row(record, varying) for record in records]
+    return [_row(record, varying, measures) for record in records]
 
 
-def heads_of(rows: Sequence[Row], varying: Sequence[str], names: Mapping[str, str]) -> list[Head]:
+def heads_of(rows: Sequence[Row], trials: pd.DataFrame, varying: Sequence[str], names: Mapping[str, str]) -> list[Head]:
     """The headings over the cells of ``rows``."""
-    titles = [*(names[column] for column in varying), *MEASURES.values()]
+    titles = [*(names[column] for column in varying), *(MEASURES[column] for column in shown_measures(trials))]
     return [Head(title, any(row.cells[place].numeric for row in rows)) for place, title in enumerate(titles)]
 
 
-def _row(record: dict[str, Any], varying: Sequence[str]) -> Row:
+def _row(record: dict[str, Any], varying: Sequence[str], measures: Sequence[str]) -> Row:
     shown = [_cell(record[column], text.setting) for column in varying]
-    shown += [_cell(record[column], text.number) for column in MEASURES]
+    shown += [_cell(record[column], text.number) for column in measures]
     fixed = [column.name for column in TRIALS if column.name not in ("trial_id", "status", "error")]
     dotted = [column for column in record if "." in column]
     details = [(column, text.number(_native(record[column]))) for column in fixed]

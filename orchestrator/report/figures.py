@@ -1,19 +1,29 @@
-"""Pictures of curves and of samples as PNG. Drawn on figures of their own: no global state is touched."""
+"""Curves over the step as small multiples, one line a cell of the grid with a band over its seeds. Returns PNG."""
 
 from __future__ import annotations
 
-import io
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from PIL import Image
 
-from orchestrator.report.text import setting
+from orchestrator.report.canvas import (
+    MUTED,
+    PALETTE,
+    TEXT,
+    TITLE,
+    across_of,
+    dress,
+    figure_of,
+    legend_of,
+    panels_of,
+    png_of,
+    size_of,
+)
+from orchestrator.report.text import assigned, setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +33,7 @@ if TYPE_CHECKING:
 
     from orchestrator.report.layout import Layout
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4D4D4D")
-"""The colours of Okabe and Ito, which readers with any colour vision can tell apart (yellow is too pale here)."""
+    Key = tuple[Any, Any, Any]
 
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 POINTS = 300
@@ -33,16 +42,18 @@ POINTS = 300
 FLOOR = 1e-10
 """Values below are drawn here on a logarithmic axis."""
 
-_DPI = 150
-_GAP = 8
-_TEXT, _MUTED, _GRID = "#1b2026", "#4a525c", "#dfe3e8"
+SIGNS = {"saturated": "v", "collapsed": "X", "diverged": "D"}
+"""Shapes of the marks at the steps where runs froze."""
+
+_TITLE_WIDTH = 40
 
 
 @dataclass(frozen=True)
 class Quantity:
     """One row of panels: a column of metrics/, its label, and the axis it is drawn on.
 
-    A ``shared`` axis is the same in all panels; losses of different objectives have no common scale.
+    A ``shared`` axis is the same in all panels; losses of different objectives have no common scale. ``markers`` show
+    where a sparse quantity was measured. ``target`` is the setting whose value the quantity should tend to.
     """
 
     column: str
@@ -50,6 +61,21 @@ class Quantity:
     log: bool = False
     limits: tuple[float, float] | None = None
     shared: bool = True
+    markers: bool = False
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The curves of a cell's seeds, what befell them as (sign, step), and targets by the setting they come from."""
+
+    seeds: Sequence[pd.DataFrame]
+    marks: Sequence[tuple[str, float]] = ()
+    targets: Mapping[str, float] | None = None
+
+    def has(self, column: str) -> bool:
+        """Whether any of the curves has a finite value of this column."""
+        return any(np.isfinite(_numbers(seed[column])).any() for seed in self.seeds)
 
 
 def band(curves: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
@@ -57,15 +83,20 @@ def band(curves: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
 
     Each curve has ``step`` and ``column``; values that are not finite are left out.
     """
-    every = pd.concat([curve[["step", column]] for curve in curves]).assign(run=_runs(curves))
-    every = every[np.isfinite(every[column].to_numpy(dtype=float, na_value=np.nan))]
+    joined = pd.concat([curve[["step", column]].astype({column: float}) for curve in curves])
+    every: pd.DataFrame = joined.assign(run=_runs(curves))
+    every = every.loc[np.isfinite(_numbers(every[column]))]
     if every["step"].nunique() > POINTS:
         last = int(every["step"].max())
         every["step"] = np.ceil(every["step"] * POINTS / last) * last / POINTS
-        every = every.groupby(["run", "step"], as_index=False)[column].mean()
+        every = every.groupby(["run", "step"])[column].mean().reset_index()
     over_seeds = every.groupby("step")[column]
     found: pd.DataFrame = over_seeds.agg(mean="mean", low="min", high="max").reset_index()
     return found
+
+
+def _numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
+    return values.to_numpy(dtype=float, na_value=np.nan)
 
 
 def _runs(curves: Sequence[pd.DataFrame]) -> NDArray[np.int64]:
@@ -73,64 +104,65 @@ def _runs(curves: Sequence[pd.DataFrame]) -> NDArray[np.int64]:
 
 
 def curves(
-    cells: Mapping[tuple[Any, Any, Any], Sequence[pd.DataFrame]],
+    cells: Mapping[Key, Cell],
     layout: Layout,
     names: Mapping[str, str],
     quantities: Sequence[Quantity],
     *,
     stacked: bool = False,
 ) -> bytes:
-    """Small multiples over the step: a row for each quantity, a column for each value of the panel's setting.
+    """Small multiples over the step: a row for each quantity, a panel for each value of the panel's setting.
 
-    ``cells`` leads from (panel, colour, style) values to the curves of its seeds: a line for their mean, a band
-    from the least to the greatest. ``stacked`` puts all panels in one column, for a narrow page. Returns a PNG.
+    ``cells`` leads from (panel, colour, style) values to curves: a line for the mean over seeds, a band from the least
+    to the greatest. ``stacked`` puts all panels in one column, for a narrow page. Returns a PNG.
     """
     panels = layout.panel.values
-    rows, columns = (len(quantities) * len(panels), 1) if stacked else (len(quantities), len(panels))
-    width = 4.2 if stacked else max(6.4, 0.9 + 3.5 * columns)
-    figure = _figure(width, (2.0 if stacked else 2.5) * rows + 0.5)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    figure = figure_of(*size_of(len(panels), len(quantities), stacked=stacked))
+    grid = panels_of(figure, len(panels), len(quantities), stacked=stacked)
     for row, quantity in enumerate(quantities):
-        drawn = []
-        for column, panel in enumerate(panels):
-            axes = grid[row * len(panels) + column][0] if stacked else grid[row][column]
-            _panel(axes, cells, layout, panel, quantity)
-            _label(axes, layout, names, quantity, row=row, column=column, stacked=stacked, rows=len(quantities))
-            drawn.append(axes)
+        for place, panel in enumerate(panels):
+            _panel(grid[row][place], cells, layout, panel, quantity)
+            _label(grid[row][place], layout, names, quantities, row=row, place=place, stacked=stacked)
         if quantity.shared:
-            _share(drawn)
-    _legend(figure, layout, names)
-    return _png(figure)
+            _share(grid[row])
+    legend_of(figure, _handles(cells, layout, names, quantities))
+    return png_of(figure)
 
 
-def _panel(
-    axes: Axes,
-    cells: Mapping[tuple[Any, Any, Any], Sequence[pd.DataFrame]],
-    layout: Layout,
-    panel: Any,
-    quantity: Quantity,
-) -> None:
+def _panel(axes: Axes, cells: Mapping[Key, Cell], layout: Layout, panel: Any, quantity: Quantity) -> None:
     empty = True
     opacity = 0.18 if len(layout.colour.values) * len(layout.style.values) <= 4 else 0.09
+    dress(axes)
     for tint, colour in zip(PALETTE, layout.colour.values, strict=False):
         for dashes, style in zip(DASHES, layout.style.values, strict=False):
-            seeds = cells.get((panel, colour, style), ())
-            if not seeds or (line := band(seeds, quantity.column)).empty:
+            cell = cells.get((panel, colour, style))
+            if cell is None or (line := band(cell.seeds, quantity.column)).empty:
                 continue
             empty = False
             mean, low, high = (_floored(line[name], quantity.log) for name in ("mean", "low", "high"))
-            if len(seeds) > 1:
+            if len(cell.seeds) > 1:
                 axes.fill_between(line["step"], low, high, color=tint, alpha=opacity, linewidth=0)
-            marker = "o" if len(line) == 1 else None
-            axes.plot(line["step"], mean, color=tint, linestyle=dashes, linewidth=1.5, marker=marker)
-    _dress(axes)
+            marker = "o" if quantity.markers or len(line) == 1 else None
+            axes.plot(line["step"], mean, color=tint, linestyle=dashes, linewidth=1.5, marker=marker, markersize=4)
+            _marks(axes, cell, tint)
+            if quantity.target and cell.targets and quantity.target in cell.targets:
+                axes.axhline(cell.targets[quantity.target], color=tint, linestyle=":", linewidth=1.3)
     if empty:
-        axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center", color=_MUTED)
+        axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center", color=MUTED)
         axes.set_yticks([])
     elif quantity.log:
         axes.set_yscale("log")
     if quantity.limits and not empty:
         axes.set_ylim(*quantity.limits)
+
+
+def _marks(axes: Axes, cell: Cell, tint: str) -> None:
+    """A tick from below at each step where a run froze, its shape telling how."""
+    for sign, step in cell.marks:
+        axes.axvline(step, ymax=0.09, color=tint, linewidth=1.2)
+        axes.plot(
+            [step], [0.09], SIGNS[sign], color=tint, markersize=5, transform=axes.get_xaxis_transform(), clip_on=False
+        )
 
 
 def _floored(values: pd.Series[float], log: bool) -> NDArray[np.float64]:
@@ -142,29 +174,25 @@ def _label(
     axes: Axes,
     layout: Layout,
     names: Mapping[str, str],
-    quantity: Quantity,
+    quantities: Sequence[Quantity],
     *,
     row: int,
-    column: int,
+    place: int,
     stacked: bool,
-    rows: int,
 ) -> None:
+    column, panels, label = layout.panel.setting, len(layout.panel.values), quantities[row].label
+    across = across_of(panels)
     panel = ""
-    if layout.panel.setting:
-        value = setting(layout.panel.values[column])
-        name = names[layout.panel.setting]
-        panel = value if name == "objective" else f"{name} = {value}"
-    if stacked:
-        axes.set_title(f"{quantity.label}   {panel}" if panel else quantity.label, **_TITLE)
-    elif row == 0 and panel:
-        axes.set_title(panel, **_TITLE)
-    if not stacked and column == 0:
-        axes.set_ylabel(quantity.label, fontsize=9.5, color=_TEXT)
-    if (stacked and column == len(layout.panel.values) - 1) or (not stacked and row == rows - 1):
-        axes.set_xlabel("step", fontsize=9, color=_MUTED)
-
-
-_TITLE: dict[str, Any] = {"loc": "left", "fontsize": 10, "fontweight": "bold", "color": _TEXT}
+    if column:
+        value = layout.panel.values[place]
+        panel = setting(value) if names[column] == "objective" else assigned(column, value, names)
+    wrapped = textwrap.fill(f"{label}   {panel}" if stacked else panel, _TITLE_WIDTH)
+    if stacked or ((row == 0 or panels > across) and panel):
+        axes.set_title(wrapped, **TITLE)
+    if not stacked and place % across == 0:
+        axes.set_ylabel(label, fontsize=9.5, color=TEXT)
+    if (stacked and place == panels - 1) or (not stacked and row == len(quantities) - 1 and place + across >= panels):
+        axes.set_xlabel("step", fontsize=9, color=MUTED)
 
 
 def _share(drawn: Sequence[Axes]) -> None:
@@ -177,76 +205,29 @@ def _share(drawn: Sequence[Axes]) -> None:
             axes.set_ylim(low, high)
 
 
-def _legend(figure: Figure, layout: Layout, names: Mapping[str, str]) -> None:
-    handles = []
-    for axis, tints, dashes in ((layout.colour, PALETTE, DASHES[:1] * 9), (layout.style, ("#4D4D4D",) * 9, DASHES)):
+def _handles(
+    cells: Mapping[Key, Cell], layout: Layout, names: Mapping[str, str], quantities: Sequence[Quantity]
+) -> list[Line2D]:
+    """Legend entries for the colours, styles, signs and targets that some cell has."""
+    grey, handles = PALETTE[-1], []
+    for part, axis in ((1, layout.colour), (2, layout.style)):
+        drawn = {key[part] for key in cells}
         if axis.setting:
-            handles += [
-                Line2D(
-                    [], [], color=tint, linestyle=dash, linewidth=2, label=f"{names[axis.setting]} = {setting(value)}"
-                )
-                for value, tint, dash in zip(axis.values, tints, dashes, strict=False)
-            ]
-    if handles:
-        longest = max(len(str(handle.get_label())) for handle in handles)
-        columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.085 * longest))))
-        # A legend fills its columns one after the other; dealt out like this it reads row by row.
-        dealt = [handle for column in range(columns) for handle in handles[column::columns]]
-        legend = figure.legend(handles=dealt, loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
-        for text in legend.get_texts():
-            text.set_color(_TEXT)
-
-
-def _dress(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color("#9aa3ad")
-    axes.tick_params(colors=_MUTED, labelsize=8.5, which="both", width=0.6)
-    axes.grid(visible=True, color=_GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.margins(x=0.01)
-
-
-def picture_matrix(
-    pictures: Sequence[Sequence[NDArray[np.uint8] | None]], row_labels: Sequence[str], column_labels: Sequence[str]
-) -> bytes:
-    """Pictures, (h, w) grey or (h, w, 3), in labelled rows and columns; None leaves a gap. Returns a PNG."""
-    shapes = [pixels.shape for cells in pictures for pixels in cells if pixels is not None]
-    height, width = max(shape[0] for shape in shapes) + _GAP, max(shape[1] for shape in shapes) + _GAP
-    rows, columns = len(row_labels), len(column_labels)
-    sheet = np.full((rows * height - _GAP, columns * width - _GAP, 3), 255, dtype=np.uint8)
-    for row, cells in enumerate(pictures):
-        for column, pixels in enumerate(cells):
-            if pixels is not None:
-                place = sheet[row * height :, column * width :][: pixels.shape[0], : pixels.shape[1]]
-                place[...] = pixels if pixels.ndim == 3 else pixels[..., None]
-    # A little over a pixel for a pixel: as sharp as the pictures are, and no larger a file than that needs.
-    margin = 0.2 + 0.085 * max(len(line) for label in row_labels for line in label.split("\n"))
-    figure = _figure(1.3 * sheet.shape[1] / _DPI + margin, 1.3 * sheet.shape[0] / _DPI + 0.4)
-    axes = figure.subplots()
-    axes.imshow(sheet)
-    axes.set_xticks([(column + 0.5) * width - _GAP / 2 for column in range(columns)], column_labels)
-    axes.set_yticks([(row + 0.5) * height - _GAP / 2 for row in range(rows)], row_labels)
-    axes.tick_params(length=0, labelsize=9, labelcolor=_TEXT, top=True, labeltop=True, bottom=False, labelbottom=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    return _png(figure)
-
-
-def _figure(width: float, height: float) -> Figure:
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)  # inches; less cuts the first letter of long labels
-    return Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor="white")
-
-
-def _png(figure: Figure) -> bytes:
-    """The figure in 256 colours, a quarter of the bytes of true colour and no difference to the eye.
-
-    Equal results give equal bytes: nothing of the time or of a library's version is written.
-    """
-    raw, buffer = io.BytesIO(), io.BytesIO()
-    figure.savefig(raw, format="rgba")
-    size = figure.canvas.get_width_height()
-    image = Image.frombytes("RGBA", size, raw.getvalue()).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    image.save(buffer, format="PNG", dpi=(_DPI, _DPI))
-    return buffer.getvalue()
+            for place, value in enumerate(axis.values):
+                look = (PALETTE[place], DASHES[0]) if part == 1 else (grey, DASHES[place])
+                words = textwrap.fill(assigned(axis.setting, value, names), _TITLE_WIDTH)
+                if value in drawn:
+                    handles.append(Line2D([], [], color=look[0], linestyle=look[1], linewidth=2, label=words))
+    signs = {sign for cell in cells.values() for sign, _ in cell.marks}
+    handles += [
+        Line2D([], [], color=grey, linestyle="none", marker=shape, markersize=5, label=f"{sign} here")
+        for sign, shape in SIGNS.items()
+        if sign in signs
+    ]
+    targets = dict.fromkeys(one.target for one in quantities if one.target)
+    handles += [
+        Line2D([], [], color=grey, linestyle=":", linewidth=1.3, label=f"{names[target]}, the target")
+        for target in targets
+        if any(target in (cell.targets or {}) for cell in cells.values())
+    ]
+    return handles

@@ -6,12 +6,11 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.report.results import OBJECTIVE, SEED
-from orchestrator.report.tables import levels
-from orchestrator.report.text import described, plural
+from orchestrator.report.tables import levels, tells_objective
+from orchestrator.report.text import SEED, described, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -41,12 +40,15 @@ class Layout:
     left_out: tuple[str, ...]
 
 
-def curve_layout(trials: pd.DataFrame, varying: Sequence[str], job: dict[str, Any], names: dict[str, str]) -> Layout:
+def curve_layout(
+    trials: pd.DataFrame, varying: Sequence[str], job: Mapping[str, Any], names: Mapping[str, str]
+) -> Layout:
     """Panels by the objective if it varies, else by the first varying setting; then colours, then line styles.
 
     Further settings give a figure for each combination that was run.
     """
-    drawn = sorted((column for column in varying if column != SEED), key=lambda column: column != OBJECTIVE)
+    drawn = [column for column in varying if column != SEED]
+    drawn.sort(key=lambda column: not tells_objective(trials, column))
     left_out: list[str] = []
     axes = []
     for position, cap in enumerate((PANELS, COLOURS, STYLES)):

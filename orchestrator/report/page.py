@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +13,19 @@ import jinja2
 
 from orchestrator.report import text
 from orchestrator.report.answer import DAMPED, VANISHED, answer
-from orchestrator.report.drawings import Curves, draw_curves, draw_samples, sample_matrix, sample_words
-from orchestrator.report.facts import Row, heads_of, notices, provenance, short_id, summary, trial_rows
-from orchestrator.report.results import SEED, Results, grid_axes, load
+from orchestrator.report.axes import grid_axes, meanings, names_of
+from orchestrator.report.canvas import DPI
+from orchestrator.report.comparisons import draw_against, draw_truncation
+from orchestrator.report.drawings import Curves, Drawing, draw_curves
+from orchestrator.report.facts import STATUSES, Row, heads_of, notices, provenance, short_id, summary, trial_rows
+from orchestrator.report.health import frozen_rows
+from orchestrator.report.quality import SEVERAL, judged, looked
+from orchestrator.report.results import ENDED, Results, load
 from orchestrator.report.samples import Gallery, gallery, strip
-from orchestrator.report.tables import (
-    FAIR_SHARE,
-    REJECTED,
-    agreement,
-    gradient_rows,
-    is_saturation_study,
-    varying_settings,
-)
+from orchestrator.report.saturation import FAIR_SHARE, REJECTED, agreement, gradient_rows, is_saturation_study
+from orchestrator.report.sheets import draw_samples, sample_matrix, sample_words
+from orchestrator.report.tables import varying_settings
+from orchestrator.report.text import SEED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 INDEX = "report/index.html"
 FIGURES = "report/figures"
 FAILURES_SHOWN = 20
+_PER_INCH = 100
 
 
 def write_report(store: Store) -> str:
@@ -43,11 +46,11 @@ def write_report(store: Store) -> str:
     """
     results = load(store)
     varying = varying_settings(results.trials, grid_axes(results.job))
-    names = text.short_names([*results.settings, SEED])
-    drawn = draw_curves(results, varying, names)
+    names = names_of([*results.settings, SEED], varying)
+    drawn = _draw(results, varying, names)
     found = gallery(store, results, [column for column in varying if column != SEED])
     page = render(results, varying, names, drawn, found)
-    figures = {f"{FIGURES}/{drawing.name}.png": drawing.wide for drawing in drawn.drawings}
+    figures = {f"{FIGURES}/{drawing.name}.png": drawing.wide for drawing in drawn.all()}
     figures |= {f"{FIGURES}/{name}.png": png for name, png in draw_samples(found.samples, names).items()}
     for key, png in figures.items():
         store.write(key, png)
@@ -58,8 +61,53 @@ def write_report(store: Store) -> str:
     return INDEX
 
 
-def render(results: Results, varying: Sequence[str], names: dict[str, str], drawn: Curves, found: Gallery) -> str:
+@dataclass(frozen=True)
+class Figures:
+    """All that was drawn: measures over the step, quality against settings, the truncation curve."""
+
+    curves: Curves
+    against: tuple[Drawing, ...]
+    truncation: Drawing | None
+
+    def all(self) -> list[Drawing]:
+        """Every figure, in the page's order."""
+        return [*self.against, *([self.truncation] if self.truncation else []), *self.curves.drawings]
+
+
+def _draw(results: Results, varying: Sequence[str], names: dict[str, str]) -> Figures:
+    return Figures(
+        draw_curves(results, varying, names),
+        tuple(draw_against(results, varying, names)),
+        draw_truncation(results, varying, names),
+    )
+
+
+def render(results: Results, varying: Sequence[str], names: dict[str, str], drawn: Figures, found: Gallery) -> str:
     """The page as HTML that loads nothing: its policy lets only its own style, script and images through."""
+    return (
+        _environment(names)
+        .get_template("page.html")
+        .render(
+            results=results,
+            title=str(results.job.get("name") or _first(results.trials["job"]) or "Report"),
+            description=str(results.job.get("description") or ""),
+            summary=summary(results, varying, names),
+            meanings=meanings(results.trials, results.job),
+            provenance=provenance(results),
+            notices=notices(results),
+            saturation=_saturation(results, varying, names),
+            drawn=drawn,
+            gallery=found,
+            matrix=sample_matrix(found.samples, names),
+            films=[(sample, strip(sample.frames)) for sample in found.samples if sample.frames],
+            style_hash=_policy_hash("page.css"),
+            script_hash=_policy_hash("page.js"),
+            **_tables(results, varying, names),
+        )
+    )
+
+
+def _environment(names: dict[str, str]) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator", "report"),
         autoescape=True,
@@ -76,41 +124,40 @@ def render(results: Results, varying: Sequence[str], names: dict[str, str], draw
         "short": short_id,
         "words": lambda sample: sample_words(sample, names),
     }
+    environment.globals |= {"size": _size, "figure_size": _figure_size}
+    return environment
+
+
+def _tables(results: Results, varying: Sequence[str], names: dict[str, str]) -> dict[str, Any]:
+    """What the tables of trials, of runs that froze and of quality show."""
     rows = trial_rows(results, varying)
-    return environment.get_template("page.html").render(
-        results=results,
-        title=str(results.job.get("name") or _first(results.trials["job"]) or "Report"),
-        description=str(results.job.get("description") or ""),
-        summary=summary(results, varying, names),
-        provenance=provenance(results),
-        notices=notices(results),
-        saturation=_saturation(results, varying, names),
-        drawn=drawn,
-        gallery=found,
-        matrix=sample_matrix(found.samples, names),
-        films=[(sample, strip(sample.frames)) for sample in found.samples if sample.frames],
-        heads=heads_of(rows, varying, names),
-        rows=rows,
-        failed=[(row, _settings(row, varying, names)) for row in rows if row.status == "failed"],
-        failures_shown=FAILURES_SHOWN,
-        style_hash=_policy_hash("page.css"),
-        script_hash=_policy_hash("page.js"),
-        size=_size,
-    )
+    return {
+        "heads": heads_of(rows, results.trials, varying, names),
+        "rows": rows,
+        "statuses": STATUSES,
+        "failed": [(row, _settings(row, varying, names)) for row in rows if row.status == "failed"],
+        "failures_shown": FAILURES_SHOWN,
+        "frozen": frozen_rows(results.trials, varying, results.job),
+        "cell_heads": [names[column] for column in varying if column != SEED],
+        "looked": looked(results, varying, names),
+        "judged": judged(results, varying, names),
+        "several": SEVERAL,
+    }
 
 
 def _saturation(results: Results, varying: Sequence[str], names: dict[str, str]) -> dict[str, Any] | None:
     """What the section on the generator's gradient shows; None when the study does not compare its losses."""
-    if not is_saturation_study(results.trials):
+    if not is_saturation_study(results.trials, varying):
         return None
     rows = gradient_rows(results.trials, results.metrics, varying, results.job)
     kinds = results.trials.get("training.g_optimizer.kind")
     fit = agreement(results.trials)
+    quality = bool(len(results.quality)) or bool(results.trials["fid"].notna().any())
     return {
-        "answer": answer(rows, names, fit, [] if kinds is None else sorted(set(map(str, kinds)))),
+        "answer": answer(rows, names, fit, [] if kinds is None else sorted(set(map(str, kinds))), quality=quality),
         "rows": rows,
         "heads": [names[column] for column in rows[0].settings] if rows else [],
-        "left_out": int((results.trials["status"] != "finished").sum()),
+        "left_out": int((~results.trials["status"].isin(ENDED)).sum()),
         "rejected": REJECTED,
         "fair_share": FAIR_SHARE,
         "vanished": VANISHED,
@@ -119,7 +166,7 @@ def _saturation(results: Results, varying: Sequence[str], names: dict[str, str])
 
 
 def _settings(row: Row, varying: Sequence[str], names: dict[str, str]) -> str:
-    return ", ".join(f"{names[column]} = {cell.shown}" for column, cell in zip(varying, row.cells, strict=False))
+    return ", ".join(text.assigned(column, cell.shown, names) for column, cell in zip(varying, row.cells, strict=False))
 
 
 def _first(values: Any) -> Any:
@@ -135,6 +182,12 @@ def _size(png: bytes) -> tuple[int, int]:
     """Width and height in pixels, from the PNG's header."""
     width, height = struct.unpack(">II", png[16:24])
     return width, height
+
+
+def _figure_size(png: bytes) -> tuple[int, int]:
+    """Width and height at which letters of all figures are equally large, unless the page is narrower."""
+    width, height = _size(png)
+    return round(width * _PER_INCH / DPI), round(height * _PER_INCH / DPI)
 
 
 def _policy_hash(name: str) -> str:

@@ -7,19 +7,40 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import yaml
 
 from orchestrator.errors import NotFoundError
+from orchestrator.report.axes import link
 from orchestrator.store.columns import METRICS, TRIALS, Column
 from orchestrator.store.tables import read_table
 
 if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
-SEED = "training.seed"
 OBJECTIVE = "objective.kind"
 D_STEPS = "training.d_steps"
+
+ENDED = ("finished", "saturated", "collapsed", "diverged")
+"""Statuses of trials that ran as they were told to, to their last epoch or to the sign that was to end them."""
+
+QUALITY = (
+    Column("trial_id", pa.string(), "", "the trial whose generator drew the samples"),
+    Column("evaluation_id", pa.string(), "", "hash of the evaluation's settings"),
+    Column("truncation", pa.float64(), "", "threshold of the latent normal; null for the plain one"),
+    Column("samples", pa.int64(), "", "how many samples were judged"),
+    Column("features", pa.string(), "", "what the measures were taken of: classifier:<digest>"),
+    *(
+        Column(name, pa.float64(), "", "see orchestrator.measures")
+        for name in (
+            "inception_score", "fid", "kid", "precision", "recall", "density", "coverage", "modes", "class_kl",
+            "diversity",
+        )
+    ),
+)  # fmt: skip
+"""What is read of evaluations/quality, beside its settings."""
 
 _SAMPLE = re.compile(r"samples/(?P<trial>[^/]+)/epoch-(?P<epoch>\d{1,9})\.png")
 
@@ -29,7 +50,10 @@ class Results:
     """A job's results.
 
     ``trials`` has one row a trial, every column of TRIALS, and the settings as dotted columns of plain Python
-    values (None where a kind has no such setting). ``metrics`` has every column of METRICS, by trial and step.
+    values (None where a kind has no such setting), with those of ``axes.link``. ``metrics`` has every column of
+    METRICS, by trial and step. Both have ``d_real_error`` and ``d_fake_error``: what ``d_real`` and ``d_fake`` are
+    where the discriminator is an autoencoder. ``quality`` has the rows of evaluations/quality, one a trial,
+    evaluation and threshold.
     ``samples`` leads from trial id and epoch to the key of a picture. ``job`` is empty when ``job.yaml`` is
     missing or no mapping; ``job_text`` is the file as it stands.
     """
@@ -39,6 +63,7 @@ class Results:
     job: dict[str, Any]
     trials: pd.DataFrame
     metrics: pd.DataFrame
+    quality: pd.DataFrame
     samples: dict[str, dict[int, str]]
 
     @property
@@ -57,18 +82,7 @@ def load(store: Store) -> Results:
     for key in store.keys("samples"):
         if match := _SAMPLE.fullmatch(key):
             samples.setdefault(match["trial"], {})[int(match["epoch"])] = key
-    return Results(store.uri, text, job, trials, metrics, samples)
-
-
-def grid_axes(job: dict[str, Any]) -> list[list[str]]:
-    """The dotted paths that each axis of the grid may set; several where its values go together."""
-    grid = job.get("grid")
-    axes = []
-    for name, values in (grid if isinstance(grid, dict) else {}).items():
-        linked = [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
-        keys = [str(key) for value in linked for key in value]
-        axes.append(list(dict.fromkeys([str(name), *keys, *(f"{name}.{key}" for key in keys)])))
-    return axes
+    return Results(store.uri, text, job, link(trials, job), metrics, _quality(store), samples)
 
 
 def cells(job: dict[str, Any]) -> int | None:
@@ -80,7 +94,7 @@ def cells(job: dict[str, Any]) -> int | None:
 
 
 def _trials(store: Store) -> pd.DataFrame:
-    trials = _frame(store, "trials", TRIALS)
+    trials = _with_errors(_frame(store, "trials", TRIALS))
     trials = trials[trials["trial_id"].notna()].sort_values("ended_at", kind="stable", na_position="first")
     trials = trials.drop_duplicates("trial_id", keep="last").reset_index(drop=True)
     for column in [name for name in trials.columns if "." in name]:
@@ -89,25 +103,48 @@ def _trials(store: Store) -> pd.DataFrame:
 
 
 def _metrics(store: Store) -> pd.DataFrame:
-    metrics = _frame(store, "metrics", METRICS)
+    metrics = _with_errors(_frame(store, "metrics", METRICS))
     metrics = metrics[metrics["trial_id"].notna() & metrics["step"].notna()]
     metrics = metrics.drop_duplicates(["trial_id", "step"], keep="last").sort_values(["trial_id", "step"])
     return metrics.reset_index(drop=True)
 
 
+def _quality(store: Store) -> pd.DataFrame:
+    rows = _frame(store, "evaluations/quality", QUALITY)
+    rows = rows[rows["trial_id"].notna()].drop_duplicates(["trial_id", "evaluation_id", "truncation"], keep="last")
+    for column in [name for name in rows.columns if "." in name]:
+        rows[column] = pd.Series([plain(value) for value in rows[column].tolist()], index=rows.index, dtype=object)
+    return rows.reset_index(drop=True)
+
+
 def _frame(store: Store, folder: str, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """The table below ``folder`` with every fixed column, of its type, in its place."""
+    """The table below ``folder`` with every fixed column; one that its files lack, or have nothing in, is null."""
     frame: pd.DataFrame = read_table(store, folder).to_pandas()
-    for column in columns:
-        if column.name not in frame:
-            frame[column.name] = pd.Series(pd.NA, index=frame.index, dtype=column.dtype.to_pandas_dtype())
-    return frame
+    lacking = [column for column in columns if column.name not in frame or frame[column.name].isna().all()]
+    return frame.assign(**{column.name: _nulls(column, frame.index) for column in lacking})
+
+
+def _nulls(column: Column, index: pd.Index[Any]) -> pd.Series[Any]:
+    if pa.types.is_timestamp(column.dtype):
+        return pd.Series(pd.NaT, index=index, dtype="datetime64[us, UTC]")
+    number = pa.types.is_integer(column.dtype) or pa.types.is_floating(column.dtype)
+    return pd.Series(np.nan, index=index, dtype=float) if number else pd.Series(None, index=index, dtype=object)
+
+
+def _with_errors(frame: pd.DataFrame) -> pd.DataFrame:
+    """An autoencoder's scores are errors, and have no probability."""
+    autoencoder = frame["d_real_probability"].isna() & frame["d_fake_probability"].isna()
+    return frame.assign(
+        d_real_error=frame["d_real"].where(autoencoder), d_fake_error=frame["d_fake"].where(autoencoder)
+    )
 
 
 def plain(value: Any) -> Any:
     """A setting as a value that can be compared and hashed: None for NaN, text for a list or mapping."""
     if isinstance(value, float) and math.isnan(value):
         return None
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 

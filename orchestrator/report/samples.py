@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from orchestrator.errors import NotFoundError
-from orchestrator.report.results import SEED
 from orchestrator.report.tables import by_setting
+from orchestrator.report.text import SEED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,9 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 NOTHING = "–"
+
+SEED = "training.seed"
+LINKED = "grid."
+"""Before the name of an axis of the grid whose levels set several settings; see ``axes.link``."""
 
 
 def number(value: object) -> str:
@@ -96,6 +100,11 @@ def _meaningful(column: str) -> list[str]:
     return parts[:-1] if len(parts) > 1 and parts[-1] == "kind" else parts
 
 
-def described(settings: dict[str, object], names: dict[str, str]) -> str:
+def described(settings: Mapping[str, object], names: Mapping[str, str]) -> str:
     """``objective = saturating, d_steps = 3``."""
-    return ", ".join(f"{names[column]} = {setting(value)}" for column, value in settings.items())
+    return ", ".join(assigned(column, value, names) for column, value in settings.items())
+
+
+def assigned(column: str, value: object, names: Mapping[str, str]) -> str:
+    """``d_steps = 3``; of an axis that links settings the level's label alone, which tells them."""
+    return setting(value) if column.startswith(LINKED) else f"{names[column]} = {setting(value)}"

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.report.answer import Answer, State, answer, state_of
-from orchestrator.report.tables import Agreement, GradientRow, Spread
+from orchestrator.report.saturation import Agreement, GradientRow
+from orchestrator.report.tables import Spread
 
 NAMES = {"objective.kind": "objective", "training.d_steps": "d_steps", "model.width": "width"}
 

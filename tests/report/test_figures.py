@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from orchestrator.report.figures import DASHES, PALETTE, POINTS, Quantity, band, curves, picture_matrix
+from orchestrator.report.canvas import PALETTE
+from orchestrator.report.figures import DASHES, POINTS, Cell, Quantity, band, curves
 from orchestrator.report.layout import COLOURS, STYLES, Axis, Layout
+from orchestrator.report.sheets import picture_matrix
 
 LOSS = Quantity("loss", "loss")
 
@@ -31,7 +33,7 @@ def holds(png: bytes, colour: str) -> bool:
 
 def drawn(seeds: list[pd.DataFrame], quantity: Quantity = LOSS, **how: Any) -> bytes:
     layout = Layout(Axis(None, (None,)), Axis("t.d", (1, 2)), Axis(None, (None,)), ({},), ())
-    return curves({(None, 2, None): seeds}, layout, {"t.d": "d"}, [quantity], **how)
+    return curves({(None, 2, None): Cell(seeds)}, layout, {"t.d": "d"}, [quantity], **how)
 
 
 def test_there_is_a_colour_and_a_style_for_each_value_that_may_be_drawn() -> None:
@@ -63,7 +65,7 @@ def test_long_curves_are_averaged_in_equal_stretches() -> None:
 
 def test_a_cell_has_the_colour_of_its_value_and_the_others_lines_are_absent() -> None:
     layout = Layout(Axis(None, (None,)), Axis(None, (None,)), Axis(None, (None,)), ({},), ())
-    only = curves({(None, None, None): [curve([1.0, 2.0])]}, layout, {}, [LOSS])
+    only = curves({(None, None, None): Cell([curve([1.0, 2.0])])}, layout, {}, [LOSS])
     assert holds(only, PALETTE[0])
     assert not holds(only, PALETTE[1])
     both = drawn([curve([1.0, 2.0])])
@@ -92,7 +94,7 @@ def test_the_same_data_give_the_same_bytes() -> None:
 
 def test_stacked_panels_are_narrow_and_high() -> None:
     layout = Layout(Axis("o.kind", ("a", "b", "c")), Axis(None, (None,)), Axis(None, (None,)), ({},), ())
-    cells = {(name, None, None): [curve([1.0, 2.0])] for name in "abc"}
+    cells = {(name, None, None): Cell([curve([1.0, 2.0])]) for name in "abc"}
     wide, narrow = (
         pixels(curves(cells, layout, {"o.kind": "objective"}, [LOSS, LOSS], stacked=stacked))
         for stacked in (False, True)
@@ -106,7 +108,7 @@ def test_stacked_panels_are_narrow_and_high() -> None:
 def test_the_largest_layout_is_drawn_without_a_warning() -> None:
     letters = tuple("abcdef")
     layout = Layout(Axis("o.kind", letters), Axis("t.d", tuple(range(7))), Axis("t.lr", (1, 2, 3, 4)), ({},), ())
-    cells = {(p, c, s): [curve([1.0, 2.0])] for p in letters for c in range(7) for s in (1, 2, 3, 4)}
+    cells = {(p, c, s): Cell([curve([1.0, 2.0])]) for p in letters for c in range(7) for s in (1, 2, 3, 4)}
     names = {"o.kind": "objective", "t.d": "d_steps", "t.lr": "lr"}
     for stacked in (False, True):
         assert curves(cells, layout, names, [LOSS, LOSS], stacked=stacked)

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator.report.results import cells, grid_axes, load
+from orchestrator.report.axes import grid_axes
+from orchestrator.report.results import cells, load
+from orchestrator.report.saturation import agreement, gradient_rows, rejected_from_step
 from orchestrator.report.tables import (
     Spread,
-    agreement,
     by_setting,
-    gradient_rows,
     levels,
-    rejected_from_step,
     varying_settings,
 )
 
@@ -66,8 +65,8 @@ def test_grid_axes_and_cells() -> None:
     }
     assert grid_axes({"grid": grid}) == [
         ["t.d"],
-        ["rates", "g.lr", "d.lr", "rates.g.lr", "rates.d.lr"],
-        ["objective", "kind", "gamma", "objective.kind", "objective.gamma"],
+        ["grid.rates", "rates", "g.lr", "d.lr"],
+        ["grid.objective", "objective", "objective.kind", "objective.gamma"],
     ]
     assert cells({"grid": grid}) == 4
     assert grid_axes({"grid": "nonsense"}) == []

@@ -1,0 +1,87 @@
+"""What all figures share: colours, axes without ornament, PNG bytes. Nothing here touches a global state."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4D4D4D")
+"""The colours of Okabe and Ito, which readers with any colour vision can tell apart (yellow is too pale here)."""
+
+DPI = 150
+TEXT, MUTED, GRID = "#1b2026", "#4a525c", "#dfe3e8"
+TITLE: dict[str, Any] = {"loc": "left", "fontsize": 10, "fontweight": "bold", "color": TEXT}
+
+
+def dress(axes: Axes) -> None:
+    """Thin axes on the left and below, a pale grid."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#9aa3ad")
+    axes.tick_params(colors=MUTED, labelsize=8.5, which="both", width=0.6)
+    axes.grid(visible=True, color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.01)
+
+
+def figure_of(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches."""
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)  # inches; less cuts the first letter of long labels
+    return Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
+
+
+def png_of(figure: Figure) -> bytes:
+    """The figure in 256 colours, a quarter of the bytes of true colour and no difference to the eye.
+
+    Equal results give equal bytes: nothing of the time or of a library's version is written.
+    """
+    raw, buffer = io.BytesIO(), io.BytesIO()
+    figure.savefig(raw, format="rgba")
+    size = figure.canvas.get_width_height()
+    image = Image.frombytes("RGBA", size, raw.getvalue()).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    image.save(buffer, format="PNG", dpi=(DPI, DPI))
+    return buffer.getvalue()
+
+
+def panels_of(figure: Figure, panels: int, rows: int, *, stacked: bool) -> list[list[Axes]]:
+    """Axes for ``rows`` times ``panels`` panels, by row: all in one column, or as many side by side as stay legible."""
+    across = 1 if stacked else across_of(panels)
+    down = -(-panels // across)
+    grid = figure.subplots(rows * down, across, squeeze=False)
+    for row in range(rows):
+        for place in range(panels, down * across):
+            grid[row * down + place // across][place % across].set_visible(False)
+    return [[grid[row * down + p // across][p % across] for p in range(panels)] for row in range(rows)]
+
+
+def across_of(panels: int) -> int:
+    """How many of so many panels stand side by side on a wide page."""
+    return panels if panels <= 4 else 3
+
+
+def size_of(panels: int, rows: int, *, stacked: bool) -> tuple[float, float]:
+    """Width and height in inches for ``panels_of``."""
+    if stacked:
+        return 4.2, 2.0 * rows * panels + 0.5
+    return max(6.4, 0.9 + 3.5 * across_of(panels)), 2.5 * rows * -(-panels // across_of(panels)) + 0.5
+
+
+def legend_of(figure: Figure, handles: list[Any]) -> None:
+    """A legend above the panels, of as many columns as there is room for."""
+    if not handles:
+        return
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.085 * longest))))
+    # A legend fills its columns one after the other; dealt out like this it reads row by row.
+    dealt = [handle for column in range(columns) for handle in handles[column::columns]]
+    legend = figure.legend(handles=dealt, loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
+    for text in legend.get_texts():
+        text.set_color(TEXT)

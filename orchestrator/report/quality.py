@@ -1,0 +1,164 @@
+"""Measures of samples: tables over seeds, and what is drawn of them. Pure functions of the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.report import text
+from orchestrator.report.figures import SIGNS
+from orchestrator.report.results import ENDED
+from orchestrator.report.tables import Spread, by_setting, levels
+from orchestrator.report.text import SEED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from orchestrator.report.results import Results
+
+LOOKS = {
+    "fid": "FID",
+    "modes": "modes covered",
+    "class_kl": "class KL, nats",
+    "diversity": "diversity",
+    "best_fid": "best FID",
+    "best_step": "of step",
+}
+"""What was measured while training, as the trials' rows have it."""
+
+JUDGED = {
+    "fid": "FID",
+    "kid": "KID",
+    "inception_score": "inception score",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "modes": "modes covered",
+    "class_kl": "class KL, nats",
+    "diversity": "diversity",
+}
+"""What an evaluation of kind ``quality`` measures."""
+
+SEVERAL = "Several classifiers measured these: FID, KID and all that rests on features do not compare between them."
+
+
+@dataclass(frozen=True)
+class QualityRow:
+    """One cell: its settings as told, how many trials are in it, samples of each, and its measures."""
+
+    settings: tuple[str, ...]
+    seeds: int
+    froze: int
+    samples: str
+    measures: tuple[Spread | None, ...]
+
+
+@dataclass(frozen=True)
+class QualityTable:
+    """Rows over the same settings and measures; ``classifiers`` are the digests of those that measured them."""
+
+    settings: tuple[str, ...]
+    measures: tuple[str, ...]
+    rows: tuple[QualityRow, ...]
+    classifiers: tuple[str, ...]
+
+
+def looked(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> QualityTable | None:
+    """What was last measured while training, over the trials that ended; None when nothing was."""
+    trials = results.trials[results.trials["status"].isin(ENDED)]
+    return _table(results, trials, LOOKS, _free(varying), names, trials["classifier"])
+
+
+def judged(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> QualityTable | None:
+    """What evaluations measured of samples from the plain normal; None when nothing was."""
+    rows = evaluated(results)
+    rows = rows[rows["truncation"].isna()]
+    own = variants(rows)
+    rows = rows.drop_duplicates(["trial_id", *own], keep="last")
+    own_names = dict(names) | {column: column.removeprefix("evaluation.") for column in own}
+    features = rows["features"].dropna().map(lambda told: str(told).removeprefix("classifier:"))
+    return _table(results, rows, JUDGED, [*_free(varying), *own], own_names, features)
+
+
+def evaluated(results: Results) -> pd.DataFrame:
+    """The rows of evaluations/quality, each with its trial's settings and status."""
+    columns = ["status", *results.settings, *(f"{sign}_at" for sign in SIGNS)]
+    own = [column for column in results.quality.columns if column not in columns]
+    return results.quality[own].merge(results.trials[["trial_id", *columns]], on="trial_id")
+
+
+def variants(rows: pd.DataFrame) -> list[str]:
+    """The evaluations' own settings in which ``rows`` differ; thresholds are told row by row."""
+    own = [column for column in rows.columns if column.startswith("evaluation.") and column != "evaluation.truncation"]
+    return [column for column in own if len(set(rows[column])) > 1]
+
+
+def final(results: Results) -> pd.DataFrame:
+    """One row a trial with its settings and last measures: of its evaluations where there are any, else of training.
+
+    Never of both: FIDs of unequal numbers of samples do not compare. Column ``froze`` tells that the run did.
+    """
+    rows = evaluated(results)
+    rows = rows[rows["truncation"].isna()]
+    own = variants(rows)
+    if len(rows) and not own:
+        found = rows.drop_duplicates("trial_id", keep="last")
+    elif len(rows):
+        first = rows[[*own]].iloc[0]
+        found = rows[(rows[own] == first).all(axis=1)].drop_duplicates("trial_id", keep="last")
+    else:
+        found = results.trials[results.trials["status"].isin(ENDED)]
+    return found.assign(froze=_froze(found))
+
+
+def numeric_axes(results: Results, varying: Sequence[str]) -> list[str]:
+    """The varying settings whose levels are all numbers."""
+    axes = []
+    for column in _free(varying):
+        values = levels(results.trials, column, results.job)
+        if len(values) > 1 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            axes.append(column)
+    return axes
+
+
+def _table(
+    results: Results,
+    rows: pd.DataFrame,
+    measures: Mapping[str, str],
+    by: Sequence[str],
+    names: Mapping[str, str],
+    classifiers: pd.Series[Any],
+) -> QualityTable | None:
+    shown = [column for column in measures if rows[column].notna().any()]
+    if not shown:
+        return None
+    rows = rows.assign(froze=_froze(rows))
+    told = [
+        QualityRow(
+            tuple(text.setting(value) for value in settings.values()),
+            cell["trial_id"].nunique(),
+            int(cell["froze"].sum()),
+            _samples(cell),
+            tuple(Spread.of(cell[column].astype(float)) for column in shown),
+        )
+        for settings, cell in by_setting(rows, by, results.job)
+        if cell[shown].notna().any(axis=None)
+    ]
+    digests = tuple(sorted({str(digest) for digest in classifiers.dropna()}))
+    return QualityTable(tuple(names[c] for c in by), tuple(measures[c] for c in shown), tuple(told), digests)
+
+
+def _froze(rows: pd.DataFrame) -> pd.Series[bool]:
+    return rows[[f"{sign}_at" for sign in SIGNS]].notna().any(axis=1)
+
+
+def _samples(cell: pd.DataFrame) -> str:
+    counts = sorted(set(cell["samples"].dropna())) if "samples" in cell else []
+    return " – ".join(text.number(int(count)) for count in dict.fromkeys([*counts[:1], *counts[-1:]]))
+
+
+def _free(varying: Sequence[str]) -> list[str]:
+    return [column for column in varying if column != SEED]

@@ -1,0 +1,129 @@
+"""How the losses of a saturation study scale the generator's gradient, measured and by theory. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orchestrator.report.results import D_STEPS, ENDED, OBJECTIVE
+from orchestrator.report.tables import Spread, by_setting
+from orchestrator.report.text import SEED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+REJECTED = 1e-3
+"""Below this mean sigma(F) the discriminator rejects every sample (the threshold of the saturation signal)."""
+
+FAIR_SHARE = 0.1
+"""Share of a run's steps that sigma(F) must stay below REJECTED, up to the end, to be called so for good."""
+
+
+@dataclass(frozen=True)
+class GradientRow:
+    """How one cell of the grid scales the generator's gradient, over the last epoch of each seed's trial.
+
+    ``fake`` is the mean of sigma(F), ``remainder`` 1 - sigma(F), ``measured`` the mean of |dL_G/dF|, ``theory``
+    what sigma(F) predicts for it (None where it predicts nothing), ``norm`` the norm of the generator's
+    parameter gradient. ``rejected_from`` has one entry a seed with curves: the step of ``rejected_from_step``.
+    """
+
+    settings: dict[str, Any]
+    seeds: int
+    fake: Spread | None
+    remainder: Spread | None
+    measured: Spread | None
+    theory: Spread | None
+    norm: Spread | None
+    rejected_from: tuple[int | None, ...]
+
+
+def rejected_from_step(steps: Sequence[int], probability: Sequence[float]) -> int | None:
+    """The first logged step from which mean sigma(F) stays below REJECTED up to the end of the run.
+
+    ``steps`` ascend. None ("never") when it is above at the end, or when the stretch is shorter than FAIR_SHARE
+    of the run; a window without a number counts as above.
+    """
+    below = np.asarray(probability, dtype=float) < REJECTED
+    above = np.flatnonzero(~below)
+    first = int(above[-1]) + 1 if len(above) else 0
+    if first >= len(below):
+        return None
+    begin = steps[first - 1] if first else 0
+    return int(steps[first]) if steps[-1] - begin >= FAIR_SHARE * steps[-1] else None
+
+
+def theory(objective: object, probability: pd.Series[float]) -> pd.Series[float] | None:
+    """What the mean of |dL_G/dF| must be, given the mean of sigma(F); None where that does not determine it.
+
+    Saturating: L_G = -softplus(F), so |dL_G/dF| = sigma(F). Non-saturating: L_G = softplus(-F), so
+    |dL_G/dF| = 1 - sigma(F). Both are linear in sigma(F), hence hold for the means over any batch.
+    """
+    if objective == "saturating":
+        return probability
+    return 1 - probability if objective == "non_saturating" else None
+
+
+def is_saturation_study(trials: pd.DataFrame, varying: Sequence[str]) -> bool:
+    """Whether the trials compare the saturating with the non-saturating generator loss, all else being equal."""
+    return OBJECTIVE in varying and {"saturating", "non_saturating"} <= set(trials[OBJECTIVE])
+
+
+def gradient_rows(
+    trials: pd.DataFrame, metrics: pd.DataFrame, varying: Sequence[str], job: dict[str, Any]
+) -> list[GradientRow]:
+    """One row for each cell of the ``trials`` that ended as they were to; seeds are averaged. Others are left out."""
+    by = [OBJECTIVE, *(column for column in varying if column not in (OBJECTIVE, SEED))]
+    if D_STEPS in trials and D_STEPS not in by:
+        by.insert(1, D_STEPS)
+    ended = trials[trials["status"].isin(ENDED)]
+    curves = dict(tuple(metrics.groupby("trial_id")))
+    rows = []
+    for settings, cell in by_setting(ended, by, job):
+        fake = cell["d_fake_probability"]
+        predicted = theory(settings[OBJECTIVE], fake)
+        logged = [curves[trial] for trial in cell["trial_id"] if trial in curves]
+        rows.append(
+            GradientRow(
+                settings=settings,
+                seeds=len(cell),
+                fake=Spread.of(fake),
+                remainder=Spread.of(1 - fake),
+                measured=Spread.of(cell["g_score_gradient"]),
+                theory=None if predicted is None else Spread.of(predicted),
+                norm=Spread.of(cell["g_grad_norm"]),
+                rejected_from=tuple(
+                    rejected_from_step(curve["step"].tolist(), curve["d_fake_probability"].tolist()) for curve in logged
+                ),
+            )
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far measured |dL_G/dF| is from theory: the greatest relative difference of ``trials`` trials."""
+
+    trials: int
+    relative: float
+
+
+def agreement(trials: pd.DataFrame) -> Agreement | None:
+    """Compare measure and theory in every ended trial whose objective has one; None when there is none.
+
+    Where theory says exactly 0 the measure itself counts as the difference.
+    """
+    differences: list[float] = []
+    ended = trials[trials["status"].isin(ENDED)]
+    for objective, cell in ended.groupby(OBJECTIVE):
+        predicted = theory(objective, cell["d_fake_probability"])
+        if predicted is None:
+            continue
+        gap = (cell["g_score_gradient"] - predicted).abs()
+        relative = gap / predicted.where(predicted > 0, 1.0)
+        differences += relative[np.isfinite(relative)].tolist()
+    return Agreement(len(differences), max(differences)) if differences else None
