@@ -183,6 +183,8 @@ def terminated_as_interrupted() -> Iterator[None]:
     """Take SIGTERM, by which schedulers and Ray Jobs end a process, for Ctrl-C. Ray must be up: it has its own way."""
 
     def interrupt(_number: int, _frame: object) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what they leave in the background
+            raise KeyboardInterrupt
         os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.signal(signal.SIGTERM, interrupt)

@@ -91,6 +91,6 @@ class Heartbeat:
                 self.log.write()
                 if not self.cancelled and asked_to_cancel(self.store, self.state):
                     self.cancelled = True
-                    signal.pthread_kill(main, signal.SIGINT)
+                    signal.pthread_kill(main, signal.SIGTERM)  # which is never ignored
             except StorageError as error:  # made up for by the next beat: no trial depends on it
                 self.log.say(f"note: {error}")

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from orchestrator.runtime.cluster import terminated_as_interrupted
 from orchestrator.runtime.interrupt import interrupts_deferred
 
 
@@ -41,3 +42,15 @@ def test_other_threads_leave_the_signal_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_driver_that_was_started_deaf_to_ctrl_c_hears_its_end_all_the_same() -> None:
+    """As a shell without job control starts what it leaves in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with terminated_as_interrupted():
+            interrupt()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -73,7 +73,7 @@ def test_a_run_with_nothing_left_is_done(store: LocalStore) -> None:
 
 def test_word_to_stop_comes_as_ctrl_c_once(store: LocalStore) -> None:
     beat = Heartbeat(store, RunLog(store), 1)
-    with beat:
+    with terminated_as_interrupted(), beat:
         ask_to_cancel(store, beat.state)
         with pytest.raises(KeyboardInterrupt):
             time.sleep(20)
