@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from orchestrator.errors import CheckpointError, NotFoundError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from orchestrator.store.location import Store
+    from orchestrator.training.settings import TrialSettings
 
 FOLDER = "checkpoints"
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -59,3 +62,34 @@ def checkpoint_error(store: Store, trial_id: str, problem: str) -> CheckpointErr
     """The error that names the trial's checkpoint, what is wrong with it, and the remedy."""
     place = f"{store.uri}/{checkpoint_key(trial_id)}"
     return CheckpointError(f"{place}: {problem}; delete it to train this trial from the start")
+
+
+def load_generator(
+    store: Store, trial_id: str, settings: TrialSettings, which: Literal["last", "best"] = "last"
+) -> nn.Module:
+    """The trial's generator, with its averaged weights where there are any: on the CPU, in eval mode, frozen.
+
+    Raises CheckpointError where there is no such checkpoint, or it is not of these settings.
+    """
+    place = f"{store.uri}/{checkpoint_key(trial_id)}"
+    if which == "best":
+        raise CheckpointError(f"{place}: no best checkpoint was kept; evaluate with checkpoint: last")
+    state = load_checkpoint(store, trial_id)
+    if state is None:
+        raise CheckpointError(f"{place}: no such checkpoint, so that its trial cannot be evaluated; was it deleted?")
+    generator = settings.model.build_generator(settings.data.shape)
+    try:
+        generator.load_state_dict(_generator_weights(state["gan"], averaged=settings.training.g_ema > 0))
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        problem = f"does not fit these settings ({type(error).__name__})"
+        raise checkpoint_error(store, trial_id, problem) from error
+    return generator.eval().requires_grad_(False)
+
+
+def _generator_weights(gan: dict[str, Any], *, averaged: bool) -> dict[str, Any]:
+    if not averaged:
+        weights: dict[str, Any] = gan["generator"]
+        return weights
+    # AveragedModel keeps the network as its ``module``, and beside it how often it was updated.
+    prefix = "module."
+    return {name.removeprefix(prefix): value for name, value in gan["averaged"].items() if name.startswith(prefix)}
