@@ -41,6 +41,8 @@ class Celeba(Dataset):
     StarGAN, arXiv 1711.09020, section 5.2). No classes.
     """
 
+    has_classes = False
+
     name: Literal["celeba"] = "celeba"
     root: str = "data"
     """folder that the data set lies in"""
