@@ -35,6 +35,8 @@ class Work:
     job: str
     trials: Mapping[str, Trial]
     images: Mapping[Dataset, ImageSet]
+    classifiers: Mapping[Dataset, bytes | None]
+    """Of each data set whose samples are measured; None for one without classes."""
     store: Store
     provenance: Mapping[str, object]
 

@@ -90,6 +90,10 @@ class LocalStore(Store):
         """See Store."""
         return LocalStore(self.path(folder))
 
+    def sibling(self, folder: str) -> LocalStore:
+        """See Store."""
+        return LocalStore(self._root.parent).child(folder)
+
     def check(self) -> None:
         """See Store."""
         probe = self._root / f"{RESERVED}check-{secrets.token_hex(8)}"

@@ -55,6 +55,10 @@ class Store(ABC):
         """The same storage with its root one or more folders down."""
 
     @abstractmethod
+    def sibling(self, folder: str) -> Store:
+        """The same storage with its root a folder beside this one: what all jobs of a storage share is kept there."""
+
+    @abstractmethod
     def check(self) -> None:
         """Raise StorageError unless the root can be written, read and listed; creates a local root."""
 

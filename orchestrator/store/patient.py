@@ -53,6 +53,10 @@ class PatientStore(Store):
         """See Store."""
         return PatientStore(self._store.child(folder), self._patience_s)
 
+    def sibling(self, folder: str) -> Store:
+        """See Store."""
+        return PatientStore(self._store.sibling(folder), self._patience_s)
+
     def check(self) -> None:
         """See Store."""
         self._insist(self._store.check)

@@ -88,6 +88,10 @@ class S3Store(Store):
         """See Store."""
         return S3Store(self._bucket, self._name(folder))
 
+    def sibling(self, folder: str) -> S3Store:
+        """See Store."""
+        return S3Store(self._bucket, self._prefix.rstrip("/").rpartition("/")[0]).child(folder)
+
     def check(self) -> None:
         """See Store. The bucket is not created: where and for whom is not ours to guess."""
         probe = f"{self._prefix}{RESERVED}check-{secrets.token_hex(8)}"
