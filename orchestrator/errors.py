@@ -7,7 +7,8 @@
     ├── StorageError              storage that is missing, refused, full or damaged
     │   ├── NotFoundError         no object under that key
     │   └── StorageUnavailable    storage that did not answer; trying again may help
-    ├── CheckpointError           a checkpoint that is damaged or of other settings
+    ├── CheckpointError           a checkpoint that is missing, damaged or of other settings
+    ├── EvaluationError           a generator that an evaluation cannot make use of
     ├── QueryError                SQL that the results cannot answer
     ├── ClusterError              a Ray cluster that does not answer, refuses, or cannot run the job
     └── NonFiniteLossError        training left the range of numbers at a step
@@ -60,7 +61,11 @@ class StorageUnavailable(StorageError):  # noqa: N818 - names a state, as in HTT
 
 
 class CheckpointError(OrchError):
-    """A checkpoint that is damaged or belongs to other settings."""
+    """A checkpoint that is missing, damaged or belongs to other settings."""
+
+
+class EvaluationError(OrchError):
+    """A generator that an evaluation cannot make use of."""
 
 
 class QueryError(OrchError):

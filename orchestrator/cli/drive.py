@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,13 @@ def machines(*, joined: bool) -> Iterator[Cluster]:
 
 def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool) -> Plan:
     """What is to be done with each trial, from what storage holds of them."""
+    from orchestrator.evaluate.evaluation import FOLDER
     from orchestrator.plan.ledger import read_ledger
     from orchestrator.plan.plan import make_plan
 
     checkpointed = {key.rpartition("/")[2].removesuffix(".pt") for key in store.keys("checkpoints")}
-    return make_plan(job, read_ledger(store), checkpointed, cluster, store.uri, retry_failed)
+    evaluated = store.keys(FOLDER) if job.header.evaluate else ()
+    return make_plan(job, read_ledger(store), checkpointed, cluster, store.uri, retry_failed, evaluated)
 
 
 def drive(job: Job, store: Store, retry_failed: bool, *, joined: bool) -> None:
@@ -69,21 +72,20 @@ def drive(job: Job, store: Store, retry_failed: bool, *, joined: bool) -> None:
 
 
 def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> None:
-    from orchestrator.cli.tables import plan_line
+    from orchestrator.cli.tables import evaluations_line, plan_line
     from orchestrator.plan.files import read_state, write_job
     from orchestrator.plan.plan import CellState
     from orchestrator.report.page import write_report
 
-    _say(log, plan_line(plan).plain)
+    for summary in (plan_line(plan), *evaluations_line(plan)):
+        _say(log, summary.plain)
     before = read_state(store)
     if before is not None and before.alive:
         seen = duration(time.time() - before.updated_at)
         _say(log, f"note: another run of this job showed life {seen} ago; two at once train the same trials twice")
     write_job(store, plan.job)
-    failed, stopped = len(plan.having(CellState.FAILED)), None
-    if plan.having(CellState.NEW):
-        failed_now, stopped = _sweep(plan, store, log, cluster, joined=joined)
-        failed += failed_now
+    ran = _sweep(plan, store, log, cluster, joined=joined) if plan.runs else _Ran()
+    failed, stopped = len(plan.having(CellState.FAILED)) + ran.failed, ran.stopped
     if stopped is not None:
         _say(log, f"{stopped}; every trial keeps its last state, go on with: {_again(plan.job, store)}")
     if stopped is not None and not store.keys("metrics"):
@@ -99,19 +101,33 @@ def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
         name = plan.job.header.name
         why = shlex.join(["orch", "status", name, "--storage", parent(store, name)])
         _say(log, f"{count(failed, 'trial')} failed; why: {why}")
+    if ran.evaluations_failed:
+        _say(log, f"{count(ran.evaluations_failed, 'evaluation')} failed, as told above; another run tries again")
+    if failed or ran.evaluations_failed:
         raise typer.Exit(1)
 
 
-def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> tuple[int, str | None]:
-    """Run the new cells; the number that failed, and the word for how the run was stopped, if it was."""
+@dataclass(frozen=True)
+class _Ran:
+    """What came of a run: what failed, and the word for how it was stopped, if it was."""
+
+    failed: int = 0
+    evaluations_failed: int = 0
+    stopped: str | None = None
+
+
+def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> _Ran:
+    """Run the new cells and what evaluations are due."""
     from orchestrator.cli.live import Lines, display
+    from orchestrator.plan.files import Tally
     from orchestrator.plan.plan import CellState
     from orchestrator.runtime.cluster import cluster_address, count_nodes, quiet_stdout, terminated_as_interrupted
     from orchestrator.runtime.heartbeat import Heartbeat
     from orchestrator.runtime.local import local_ray
     from orchestrator.runtime.sweep import run_sweep
 
-    heartbeat = Heartbeat(store, log, len(plan.having(CellState.NEW)))
+    tally = Tally(len(plan.due)) if plan.due else None
+    heartbeat = Heartbeat(store, log, len(plan.having(CellState.NEW)), tally)
     try:
         with contextlib.ExitStack() as stack:
             watcher = stack.enter_context(display(plan))
@@ -125,9 +141,10 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
             stack.enter_context(heartbeat)
             watchers = [watcher, Lines(plan, log.say, starts=True), heartbeat]
             outcome = run_sweep(plan, store, watchers, partial(_say, log))
-    except KeyboardInterrupt:  # before Tune was there to take it
-        return heartbeat.state.failed, heartbeat.how_stopped
-    return outcome.failed, heartbeat.how_stopped if outcome.interrupted else None
+    except KeyboardInterrupt:  # before Tune was there to take it, or after
+        return _Ran(heartbeat.state.failed, stopped=heartbeat.how_stopped)
+    stopped = heartbeat.how_stopped if outcome.interrupted else None
+    return _Ran(outcome.failed, outcome.evaluations.failed, stopped)
 
 
 @contextlib.contextmanager

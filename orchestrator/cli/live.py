@@ -19,6 +19,7 @@ from orchestrator.plan.status import label
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from orchestrator.plan.files import Tally
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.events import Event, Watcher
 
@@ -53,6 +54,7 @@ class _Sweep:
         self.ended: dict[str, Event] = {}
         self.began = time.monotonic()
         self.first_step: float | None = None
+        self.tally: Tally | None = None
 
     def update(self, event: Event) -> None:
         """Note where a trial stands."""
@@ -63,6 +65,10 @@ class _Sweep:
         else:
             self.running.pop(event.trial.id, None)
             self.ended[event.trial.id] = event
+
+    def evaluated(self, tally: Tally) -> None:
+        """Note where the evaluations stand."""
+        self.tally = tally
 
     def tick(self) -> None:
         """The live display draws itself."""
@@ -76,10 +82,12 @@ class _Sweep:
         return (ended + under_way) / total
 
     def summary(self) -> Text:
-        """One line: trials ended and failed, time gone and still to go."""
+        """One line: trials ended and failed, evaluations made, time gone and still to go."""
         gone = time.monotonic() - self.began
         failed = sum(event.error is not None for event in self.ended.values())
-        text = Text(f"{len(self.ended)}/{len(self.changes)} trials, {duration(gone)}")
+        counted = [f"{len(self.ended)}/{len(self.changes)} trials"] if self.changes else []
+        counted += [str(self.tally)] if self.tally is not None else []
+        text = Text(", ".join([*counted, duration(gone)]))
         if self.first_step is not None and 0.02 < self.done < 1:
             working = time.monotonic() - self.first_step
             text.append(f", {duration(working / self.done - working)} to go")
@@ -105,7 +113,10 @@ class _Sweep:
         ]
         whole = Table.grid(padding=(0, 1))
         whole.add_row(ProgressBar(total=1.0, completed=self.done, width=40), self.summary())
-        starting = [] if self.running or self.ended else [Text("starting workers", style="dim")]
+        if self.tally is not None:
+            whole.add_row(ProgressBar(total=max(1, self.tally.parts), completed=self.tally.parts_done, width=40), "")
+        begun = self.running or self.ended or self.tally is not None
+        starting = [] if begun else [Text("starting workers", style="dim")]
         return Group(table, *starting, *failures[-5:], whole)
 
 
@@ -133,10 +144,17 @@ class Lines:
         self._say(f"{name}  {event.error or figures}")
         self._say(self.sweep.summary().plain)
 
+    def evaluated(self, tally: Tally) -> None:
+        """Note where the evaluations stand; say so when the last has ended."""
+        self.sweep.evaluated(tally)
+        if tally.over and tally.total:
+            self._say(self.sweep.summary().plain)
+
     def tick(self) -> None:
         """Say where the sweep stands when nothing has been said for a while."""
         if time.monotonic() - self.last >= _LINES_EVERY_S:
-            self._say(f"{self.sweep.done:.0%} done, {self.sweep.summary().plain}")
+            share = f"{self.sweep.done:.0%} done, " if self.sweep.changes else ""
+            self._say(f"{share}{self.sweep.summary().plain}")
 
     def _say(self, text: str) -> None:
         self.last = time.monotonic()

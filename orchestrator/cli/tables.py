@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestrator.cli.console import duration
 from orchestrator.errors import one_line
+from orchestrator.plan.evaluations import describe_due
 from orchestrator.plan.plan import CellState
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ def plan_line(plan: Plan) -> Text:
     about = "" if math.isnan(plan.wall_s) else f" about {duration(plan.wall_s)},"
     time = f";{about} {plan}" if plan.having(CellState.NEW) else ""
     return Text(f"{plan.job.header.name}: {len(plan.cells)} trials: {counts}{time}")
+
+
+def evaluations_line(plan: Plan) -> list[Text]:
+    """The evaluations in one line, where the job asks for any."""
+    return [Text(f"evaluations: {describe_due(plan.evaluations)}")] if plan.evaluations else []
 
 
 def plan_table(plan: Plan) -> Group:
@@ -51,6 +57,7 @@ def plan_table(plan: Plan) -> Group:
     lines += [
         Text(),
         plan_line(plan),
+        *evaluations_line(plan),
         Text(f"devices  {_device(plan)}: {plan}"),
         Text(f"estimate {hours} device-hours, {duration(plan.wall_s)} from start to end"),
         Text(f"results  {plan.output}"),
@@ -68,6 +75,17 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "device_hours": _known(plan.device_s / 3600),
         "wall_s": _known(plan.wall_s),
         "problem": plan.problem,
+        "evaluations": [
+            {
+                "trial_id": due.trial.id,
+                "kind": due.evaluation.kind,
+                "evaluation_id": due.evaluation.id,
+                "state": str(CellState.NEW if due.missing else CellState.CACHED),
+                "shards": due.shards,
+                "missing": len(due.missing),
+            }
+            for due in plan.evaluations
+        ],
         "trials": [
             {
                 "trial_id": cell.trial.id,

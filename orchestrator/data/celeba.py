@@ -43,6 +43,8 @@ class Celeba(PublishedDataset):
     StarGAN, arXiv 1711.09020, section 5.2). No classes.
     """
 
+    has_classes = False
+
     name: Literal["celeba"] = "celeba"
     image_size: Literal[32, 64, 128] = 64
     """side of an image in pixels"""

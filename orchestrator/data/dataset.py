@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,9 @@ class Dataset(Settings):
     A kind is one file of this package: a subclass with a literal ``name`` that defines ``shape``,
     ``count_images`` and ``read``.
     """
+
+    has_classes: ClassVar[bool] = True
+    """False where no image of such a set has a label, whatever the settings and the files."""
 
     name: str
     """data set"""

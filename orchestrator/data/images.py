@@ -36,9 +36,12 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def first(self, count: int) -> ImageSet:
-        """The first ``count`` images, or all where there are fewer."""
-        return ImageSet(self.pixels[:count], None if self.labels is None else self.labels[:count])
+    def drawn(self, count: int) -> ImageSet:
+        """``count`` images in an order drawn once for all, or all where there are fewer: files may be sorted."""
+        import numpy as np
+
+        chosen = np.random.default_rng(0).permutation(len(self))[:count]
+        return ImageSet(self.pixels[chosen], None if self.labels is None else self.labels[chosen])
 
     @property
     def has_classes(self) -> bool:

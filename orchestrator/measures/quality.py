@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.measures.classifier import Classified, Classifier
 
 MOST_REAL = 10_000
-"""Real images that samples are compared with: the first ones."""
+"""Real images that samples are compared with."""
 
 
 class Look(NamedTuple):
@@ -57,7 +57,7 @@ class Referee:
     """
 
     def __init__(self, images: ImageSet, classifier: Classifier | None, device: torch.device | str) -> None:
-        real = to_device(images.first(MOST_REAL), device)
+        real = to_device(images.drawn(MOST_REAL), device)
         self.classifier = None if classifier is None else classifier.to(device)
         self._distance = mean_distance(real)
         if self.classifier is not None:

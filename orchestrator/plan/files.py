@@ -54,6 +54,31 @@ class Nodes:
     idle: int
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How the evaluations of a run are getting on; those of trials that failed are no longer counted.
+
+    ``parts`` are the shards of all of them.
+    """
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    parts: int = 0
+    parts_done: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether none is left to do."""
+        return self.done + self.failed >= self.total
+
+    def __str__(self) -> str:
+        """``3/12 evaluations (40/160 parts), 1 failed``."""
+        parts = f" ({self.parts_done}/{self.parts} parts)" if self.parts > self.total and not self.over else ""
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{self.done}/{self.total} evaluations{parts}{failed}"
+
+
 @dataclass
 class RunState:
     """How a run is getting on: written by its driver every few seconds, read by ``orch status``."""
@@ -72,6 +97,7 @@ class RunState:
     submission_id: str | None = None
     """What Ray Jobs calls the run; None where it was not handed over."""
     nodes: Nodes | None = None
+    evaluations: Tally | None = None
 
     @property
     def alive(self) -> bool:

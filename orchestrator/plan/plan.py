@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
 from orchestrator.plan.estimate import estimate_device_s
+from orchestrator.plan.evaluations import Due, find_due
 from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Cluster, Placement, place
 
@@ -44,7 +45,7 @@ class Cell:
 class Plan:
     """All trials of a job and what is to be done with each; ``placements`` are by the number of a trial's workers.
 
-    ``problem`` tells why the new cells cannot run here and now: their data is missing or too small.
+    ``problem`` tells why what is to be done cannot be done here and now: data is missing or too small.
     """
 
     job: Job
@@ -52,6 +53,18 @@ class Plan:
     placements: Mapping[int, Placement]
     output: str
     problem: str | None = None
+    evaluations: tuple[Due, ...] = ()
+    """All evaluations of the trials that are done or will be, but those that a search or a failure ended."""
+
+    @property
+    def due(self) -> list[Due]:
+        """The evaluations of which something is missing."""
+        return [due for due in self.evaluations if due.missing]
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is anything to be done."""
+        return bool(self.having(CellState.NEW) or self.due)
 
     def having(self, state: CellState) -> list[Cell]:
         """The cells in one state."""
@@ -84,8 +97,12 @@ def make_plan(
     cluster: Cluster,
     output: str,
     retry_failed: bool = False,
+    evaluated: Collection[str] = (),
 ) -> Plan:
-    """Decide on every trial from what is known of it; reads no results. Raises PlacementError."""
+    """Decide on every trial and evaluation from what is known of them; reads no results. Raises PlacementError.
+
+    ``evaluated`` are the keys of the files below evaluations/.
+    """
     placements = {
         workers: place(job.header.resources, workers, cluster)
         for workers in sorted({trial.workers for trial in job.trials}, reverse=True)
@@ -102,8 +119,16 @@ def make_plan(
         error = past.error if past and state is CellState.FAILED else None
         resumes = state is CellState.NEW and trial.id in checkpointed
         cells.append(Cell(trial, state, seconds[trial.id], resumes, error))
-    runs = any(cell.state is CellState.NEW for cell in cells)
-    return Plan(job, tuple(cells), placements, output, problem if runs else None)
+    lasting = [cell.trial for cell in cells if _lasts(cell.state, ended.get(cell.trial.id))]
+    evaluations = find_due(lasting, job.header.evaluate, evaluated)
+    plan = Plan(job, tuple(cells), placements, output, evaluations=evaluations)
+    return replace(plan, problem=problem) if plan.runs else plan
+
+
+def _lasts(state: CellState, past: Ended | None) -> bool:
+    """Whether there is, or will be, a generator to evaluate: a trial that a search stopped may go on another time."""
+    stopped = past is not None and past.status is Status.STOPPED
+    return state is CellState.NEW or (state is CellState.CACHED and not stopped)
 
 
 def decide_cell(past: Ended | None, *, searching: bool, retry_failed: bool) -> CellState:

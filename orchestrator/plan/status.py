@@ -55,7 +55,8 @@ class JobState:
         """One line: ``running; 4 finished, 2 waiting``."""
         counts = Counter(trial.state for trial in self.trials)
         states = ", ".join(f"{number} {state}" for state, number in counts.most_common())
-        return f"{'running' if self.running else 'not running'}; {states}"
+        evaluations = f"; {self.run.evaluations}" if self.run and self.run.evaluations else ""
+        return f"{'running' if self.running else 'not running'}; {states}{evaluations}"
 
     def where(self) -> str | None:
         """One line on the cluster of the last run, with its nodes while it lasts; None for a run on one machine."""
@@ -78,6 +79,7 @@ class JobState:
             "submission_id": self.run and self.run.submission_id,
             "nodes": asdict(self.run.nodes) if self.run and self.run.nodes and self.running else None,
             "counts": dict(counts),
+            "evaluations": asdict(self.run.evaluations) if self.run and self.run.evaluations else None,
             "trials": [asdict(trial) for trial in self.trials],
         }
 

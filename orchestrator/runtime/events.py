@@ -17,6 +17,7 @@ from orchestrator.runtime.work import measured
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from orchestrator.plan.files import Tally
     from orchestrator.spec.job import Trial
     from orchestrator.store.location import Store
 
@@ -38,6 +39,9 @@ class Watcher(Protocol):
 
     def update(self, event: Event) -> None:
         """A trial started, went on, ended or is tried again."""
+
+    def evaluated(self, tally: Tally) -> None:
+        """Evaluations ended, or will not be made."""
 
     def tick(self) -> None:
         """Called often, whether anything happened or not."""

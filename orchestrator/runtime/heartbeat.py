@@ -15,6 +15,7 @@ from orchestrator.plan.ledger import Status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orchestrator.plan.files import Tally
     from orchestrator.plan.log import RunLog
     from orchestrator.runtime.events import Event
     from orchestrator.store.location import Store
@@ -29,10 +30,10 @@ class Heartbeat:
     the run is to stop, with ``orch cancel``, is obeyed as Ctrl-C is: every trial keeps its last state.
     """
 
-    def __init__(self, store: Store, log: RunLog, to_run: int) -> None:
+    def __init__(self, store: Store, log: RunLog, to_run: int, to_evaluate: Tally | None = None) -> None:
         now = time.time()
         self.store, self.log = store, log
-        self.state = RunState("running", now, now, to_run)
+        self.state = RunState("running", now, now, to_run, evaluations=to_evaluate)
         self.cancelled = False
         self._count_nodes: Callable[[], Nodes | None] = lambda: None
         self._lock = threading.Lock()
@@ -58,7 +59,8 @@ class Heartbeat:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-        done = self.state.ended >= self.state.to_run
+        evaluations = self.state.evaluations
+        done = self.state.ended >= self.state.to_run and (evaluations is None or evaluations.over)
         self.state.state = "done" if done else self.how_stopped
         self.state.running, self.state.updated_at = {}, time.time()
         write_state(self.store, self.state)
@@ -74,6 +76,11 @@ class Heartbeat:
             self.state.running.pop(event.trial.id, None)
             self.state.ended += 1
             self.state.failed += event.ended is Status.FAILED
+
+    def evaluated(self, tally: Tally) -> None:
+        """Note where the evaluations stand."""
+        with self._lock:
+            self.state.evaluations = tally
 
     def tick(self) -> None:
         """The thread has a clock of its own."""

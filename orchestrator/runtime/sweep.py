@@ -13,6 +13,8 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 from orchestrator.plan.ledger import provenance
 from orchestrator.plan.plan import CellState, Plan
 from orchestrator.runtime.classifiers import classifiers_for
+from orchestrator.runtime.evaluation import Bench
+from orchestrator.runtime.evaluator import Evaluator
 from orchestrator.runtime.events import Reporter, Watcher
 from orchestrator.runtime.gang import GangTrial
 from orchestrator.runtime.interrupt import interrupts_deferred
@@ -20,10 +22,11 @@ from orchestrator.runtime.trainable import TrialWorker
 from orchestrator.runtime.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from orchestrator.data import Dataset
     from orchestrator.data.images import ImageSet
+    from orchestrator.plan.files import Tally
     from orchestrator.plan.placement import Placement
     from orchestrator.spec.job import Header, Search, Trial
     from orchestrator.store.location import Store
@@ -31,31 +34,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a sweep ended: numbers of trials, and whether it was interrupted before all had ended."""
+    """How a sweep ended: numbers of trials and evaluations, and whether it was interrupted before all had ended."""
 
     ended: int
     failed: int
     interrupted: bool
+    evaluations: Tally
 
 
 def run_sweep(
     plan: Plan, store: Store, watchers: Sequence[Watcher], say: Callable[[str], None] = lambda line: None
 ) -> Outcome:
-    """Train every new cell of the plan to its end, or to the scheduler's or the user's.
+    """Train every new cell of the plan to its end, or to the scheduler's or the user's, and evaluate what is due.
 
     ``store`` is the job's root. Ray must be up. Every result is in storage before a watcher hears of it. The data
     sets are loaded here, once, and shared through Ray's object store. Trials of as many devices each run together,
-    those of most devices first: so no gang ever holds devices that one of another size waits for. ``say`` hears what
-    is done before the first trial. Raises DataError, StorageError.
+    those of most devices first: so no gang ever holds devices that one of another size waits for. A trial is evaluated
+    once it has ended. ``say`` hears what no watcher does. Raises DataError, StorageError.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
-    reporter = Reporter(plan.job.header.name, trials, store, watchers)
-    images = load_images(trials.values())
-    measured = {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
-    classifiers = classifiers_for({data: images[data] for data in images if data in measured}, plan, store, say)
-    shared = Work(plan.job.header.name, trials, images, classifiers, store, provenance())
+    shared = _gather(plan, trials, store, say)
     with interrupts_deferred() as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
         work = [ray.put(shared)]
+        evaluator = Evaluator(plan, _bench(plan, work[0]), watchers, say)
+        reporter = Reporter(plan.job.header.name, trials, store, [*watchers, evaluator])
         expected = 0
         for placement in plan.placements.values():
             names = [trial.id for trial in trials.values() if trial.workers == placement.workers]
@@ -72,7 +74,25 @@ def run_sweep(
                 raise
             if reporter.ended < expected:
                 break  # interrupted: Tune takes Ctrl-C as the end of its run
-    return Outcome(reporter.ended, reporter.failed, interrupted=reporter.ended < len(trials))
+        else:
+            evaluator.drain(check)
+    interrupted = reporter.ended < len(trials)
+    return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.tally)
+
+
+def _gather(plan: Plan, trials: Mapping[str, Trial], store: Store, say: Callable[[str], None]) -> Work:
+    """What trials and evaluations share, with the classifiers that some of them need."""
+    images = load_images([*trials.values(), *(due.trial for due in plan.due)])
+    judged = {due.trial.settings.data for due in plan.due if due.evaluation.classifies}
+    judged |= {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
+    classifiers = classifiers_for({data: images[data] for data in images if data in judged}, plan, store, say)
+    return Work(plan.job.header.name, trials, images, classifiers, store, provenance())
+
+
+def _bench(plan: Plan, work: ray.ObjectRef) -> Bench:
+    tested = {due.trial.settings.data for due in plan.due if "test" in due.evaluation.splits}
+    held_out = {data: ray.put(data.load("test")) for data in tested}
+    return Bench(work, held_out, next(iter(plan.placements.values())))
 
 
 def _tuner(
@@ -107,7 +127,7 @@ def _tuner(
 
 
 def load_images(trials: Iterable[Trial]) -> dict[Dataset, ImageSet]:
-    """Every data set that the trials train on, decoded once. Raises DataError."""
+    """Every data set that the trials have, decoded once. Raises DataError."""
     return {data: data.load() for data in {trial.settings.data for trial in trials}}
 
 

@@ -1,7 +1,7 @@
 """The columns of trials/: the fixed ones, then every setting that any kind knows, under its dotted path.
 
 All kinds together, so that each file of trials/ has the same columns and a plain reader of the folder meets one
-schema, whatever mixture of kinds a job holds.
+schema, whatever mixture of kinds a job holds. In evaluations/ each kind has a folder, and so columns, of its own.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import pyarrow as pa
 from pydantic import BaseModel
 
-from orchestrator.store.columns import TRIALS, Column
+from orchestrator.store.columns import EVALUATIONS, TRIALS, Column
 from orchestrator.training.settings import TrialSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from orchestrator.evaluate import Evaluation
 
 _SCALARS: dict[Any, pa.DataType] = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
@@ -32,6 +34,13 @@ def trial_columns() -> tuple[Column, ...]:
             f"{column.name} is {before.dtype} in one kind and {column.dtype} in another"
         )
     return (*TRIALS, *found.values())
+
+
+@cache
+def evaluation_columns(kind: type[Evaluation], table: str = "") -> tuple[Column, ...]:
+    """All columns of a kind's folder of evaluations/, or of that of one of its further tables."""
+    found = kind.tables[table] if table else kind.columns
+    return (*EVALUATIONS, *_columns(kind, "evaluation."), *found)
 
 
 def _columns(model: type[BaseModel], prefix: str) -> Iterator[Column]:

@@ -96,19 +96,25 @@ def cells(
 
 
 def with_path(raw: dict[str, Any], path: str, value: Any, source: str) -> dict[str, Any]:
-    """``raw`` with a dotted path set in its nested mappings, which are made where they are missing.
+    """``raw`` with a dotted path set in its nested mappings and lists; mappings are made where they are missing.
 
-    Only mappings along the path are new: YAML's aliases make one object of several places, so that none may be
-    changed. Raises SettingsError where a value on the way is no mapping.
+    Only what lies along the path is new: YAML's aliases make one object of several places, so that none may be
+    changed. Raises SettingsError where a value on the way has no keys or not that entry.
     """
-    *parents, last = path.split(".")
-    changed = here = dict(raw)
-    for depth, parent in enumerate(parents, start=1):
-        below = here.get(parent, {})
-        if not isinstance(below, dict):
-            problem = f"cannot be set: {'.'.join(parents[:depth])} is {show(below)}, expected keys and values"
-            raise SettingsError(source, path, problem)
-        copied = here[parent] = dict(below)
-        here = copied
-    here[last] = value
+
+    def put(here: Any, done: int) -> Any:
+        if done == len(parts):
+            return value
+        part = parts[done]
+        if isinstance(here, dict):
+            return {**here, part: put(here.get(part, {}), done + 1)}
+        if isinstance(here, list) and part.isascii() and part.isdecimal() and int(part) < len(here):
+            return [put(entry, done + 1) if at == int(part) else entry for at, entry in enumerate(here)]
+        expected = f"an entry from 0 to {len(here) - 1}" if isinstance(here, list) and here else "keys and values"
+        raise SettingsError(
+            source, path, f"cannot be set: {'.'.join(parts[:done])} is {show(here)}, expected {expected}"
+        )
+
+    parts = path.split(".")
+    changed: dict[str, Any] = put(raw, 0)
     return changed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import SettingsError
+from orchestrator.evaluate import AnyEvaluation
 from orchestrator.settings import Settings
 from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS, Axis, cells, read_axes, with_path
 from orchestrator.spec.identity import trial_id
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from orchestrator.evaluate import Evaluation
     from orchestrator.training.settings import TrainingSettings
 
 _S = TypeVar("_S", bound=Settings)
@@ -90,6 +92,8 @@ class Header(Settings):
     description: str = Field("", max_length=2000)
     resources: Resources = Resources()
     search: Search | None = None
+    evaluate: tuple[AnyEvaluation, ...] = Field((), max_length=100, strict=False)
+    """What is computed with the generator of each trial that is done."""
     storage: str = Field("results", min_length=1, max_length=1000)
 
 
@@ -119,6 +123,8 @@ class Job:
     def resolved(self) -> dict[str, Any]:
         """The job as a mapping that, written as YAML, is again a job file and makes the same trials."""
         raw = {**self.header.model_dump(mode="json", exclude_none=True), **self.sections}
+        if not self.header.evaluate:
+            del raw["evaluate"]
         if self.axes:
             raw["grid"] = {axis.name: [_entry(axis, entry) for entry in axis.entries] for axis in self.axes}
         return raw
@@ -161,6 +167,7 @@ def _make_job(raw: dict[str, Any], source: str) -> Job:
         raise SettingsError(source, "search.grace_epochs", problem)
     if header.search:
         _reject_missing_measure(header.search, trials, source)
+    _reject_evaluations(header.evaluate, trials, source)
     return Job(source, header, sections, axes, trials)
 
 
@@ -172,6 +179,16 @@ def _reject_missing_measure(search: Search, trials: Iterable[Trial], source: str
                 f"expected one of {', '.join(settings.measures)}"
             )
             raise SettingsError(source, "search.measure", problem)
+
+
+def _reject_evaluations(evaluations: tuple[Evaluation, ...], trials: Iterable[Trial], source: str) -> None:
+    """Two evaluations that are the same, or one that a trial of the job cannot have."""
+    for index, evaluation in enumerate(evaluations):
+        first = evaluations.index(evaluation)
+        if first < index:
+            raise SettingsError(source, f"evaluate.{index}", f"is the same as evaluate.{first}; take one out")
+        if problem := next(filter(None, (evaluation.reject(trial.settings) for trial in trials)), None):
+            raise SettingsError(source, f"evaluate.{index}", problem)
 
 
 def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tuple[Trial, ...]:

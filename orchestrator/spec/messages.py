@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,9 @@ def _missing(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
 
 
 def _tags(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """The kinds of section that may stand at a location."""
+    """The kinds of section that may stand at a location, be it a section's or an entry's of a list of them."""
+    while isinstance(loc[-1], int):
+        loc = loc[:-1]
     parent = _model_at(loc[:-1], model)
     return list(_kinds(parent.model_fields[str(loc[-1])])) if parent else []
 
@@ -116,6 +118,8 @@ def _model_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseMo
     current: type[BaseModel] | None = model
     kinds: Mapping[str, type[BaseModel]] = {}
     for part in loc:
+        if isinstance(part, int):
+            continue  # an entry of a list, which are all of the kinds that its key may hold
         if part in kinds:
             current, kinds = kinds[str(part)], {}
         elif current is not None and part in current.model_fields:
@@ -127,13 +131,17 @@ def _model_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseMo
 
 
 def _kinds(field: Any) -> dict[str, type[BaseModel]]:
-    """The settings classes a field may hold, under their tags (a lone class under its name)."""
-    from typing import get_args
+    """The settings classes a field, or an entry of its list, may hold, under their tags (a lone one under its name)."""
+    from typing import get_args, get_origin
 
     from pydantic import BaseModel
 
-    tag = field.discriminator
-    members = get_args(field.annotation) or (field.annotation,)
+    tag, annotation = field.discriminator, field.annotation
+    if get_origin(annotation) is tuple:
+        annotation = get_args(annotation)[0]
+        if get_origin(annotation) is Annotated:
+            annotation, tag = get_args(annotation)[0], get_args(annotation)[1].discriminator
+    members = get_args(annotation) or (annotation,)
     classes = [m for m in members if isinstance(m, type) and issubclass(m, BaseModel)]
     if tag is None:
         return {kind.__name__: kind for kind in classes}

@@ -1,4 +1,4 @@
-"""Every column of the results: its dtype, unit and meaning. Nothing else in the project names a column's type."""
+"""Every column of the results: its dtype, unit and meaning; the kinds of evaluation name those of their own tables."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Column:
 
 _STRING, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
 _TIME = pa.timestamp("us", tz="UTC")
+STRING, INT, FLOAT = _STRING, _INT, _FLOAT
+"""Dtypes of the columns that a kind of evaluation adds to its own tables."""
 
 SIGNALS: tuple[Column, ...] = (
     Column("d_loss", _FLOAT, "", "discriminator's loss, mean over the window"),
@@ -95,6 +97,17 @@ TRIALS: tuple[Column, ...] = (
     Column("git_commit", _STRING, "", "commit of the folder the job was submitted from; null outside git"),
 )
 """The fixed columns of trials/; every setting follows as a dotted column (``spec.columns``)."""
+
+EVALUATIONS: tuple[Column, ...] = (
+    Column("trial_id", _STRING, "", "hash of the settings of the trial whose generator it is"),
+    Column("evaluation_id", _STRING, "", "hash of the evaluation's settings"),
+    Column("shard", _INT, "", "part of the evaluation that the row is of, from 0"),
+    Column("evaluated_at", _TIME, "UTC", "when the part was computed"),
+    Column("evaluated_on", _STRING, "", "kind of device it was computed on"),
+    Column("orch_version", _STRING, "", "version of this program"),
+    Column("torch_version", _STRING, "", "version of torch"),
+)
+"""The fixed columns of evaluations/; the evaluation's settings follow as dotted columns, then what it found."""
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:

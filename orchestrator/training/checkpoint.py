@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import CheckpointError, NotFoundError
 from orchestrator.store.tensors import DamagedError, pack, unpack
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from orchestrator.store.location import Store
+    from orchestrator.training.settings import TrialSettings
 
 FOLDER = "checkpoints"
 
@@ -67,3 +70,34 @@ def _load(store: Store, key: str, trial_id: str) -> dict[str, Any] | None:
 def checkpoint_error(store: Store, key: str, problem: str) -> CheckpointError:
     """The error that names a trial's checkpoint, what is wrong with it, and the remedy."""
     return CheckpointError(f"{store.uri}/{key}: {problem}; delete it to train this trial from the start")
+
+
+def load_generator(
+    store: Store, trial_id: str, settings: TrialSettings, which: Literal["last", "best"] = "last"
+) -> nn.Module:
+    """The trial's generator, with its averaged weights where there are any: on the CPU, in eval mode, frozen.
+
+    Raises CheckpointError where there is no such checkpoint, or it is not of these settings.
+    """
+    best = which == "best"
+    key = best_key(trial_id) if best else checkpoint_key(trial_id)
+    state = load_best(store, trial_id) if best else load_checkpoint(store, trial_id)
+    if state is None:
+        why = "it is kept where training.measure_every is set" if best else "was it deleted?"
+        raise CheckpointError(f"{store.uri}/{key}: no such checkpoint, so that its trial cannot be evaluated; {why}")
+    generator = settings.model.build_generator(settings.data.shape)
+    try:
+        weights = state["generator"] if best else _generator_weights(state["gan"], settings.training.g_ema > 0)
+        generator.load_state_dict(weights)
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        raise checkpoint_error(store, key, f"does not fit these settings ({type(error).__name__})") from error
+    return generator.eval().requires_grad_(False)
+
+
+def _generator_weights(gan: dict[str, Any], averaged: bool) -> dict[str, Any]:
+    if not averaged:
+        weights: dict[str, Any] = gan["generator"]
+        return weights
+    # AveragedModel keeps the network as its ``module``, and beside it how often it was updated.
+    prefix = "module."
+    return {name.removeprefix(prefix): value for name, value in gan["averaged"].items() if name.startswith(prefix)}

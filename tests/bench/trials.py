@@ -36,5 +36,8 @@ class Silent:
     def update(self, event: object) -> None:
         """Nothing."""
 
+    def evaluated(self, tally: object) -> None:
+        """Nothing."""
+
     def tick(self) -> None:
         """Nothing."""

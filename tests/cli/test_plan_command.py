@@ -78,6 +78,7 @@ def test_the_plan_as_json(orch: Callable[..., Any], folder: Path, job: Job, comm
         "device_hours": pytest.approx(2 * three / 3600),
         "wall_s": pytest.approx(three),
         "problem": None,
+        "evaluations": [],
     }
     assert done == {
         "trial_id": job.trials[0].id,

@@ -15,7 +15,7 @@ from orchestrator.training.gan import Gan
 from tests.distributed.trials import EVERY, NOT_A_MEAN, bend, doubles, make_gan, trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import nn
 
@@ -27,12 +27,16 @@ class LossOfEachProcess(Gan):
     """What is wrong: the mean over processes of the gradients of each one's own loss."""
 
     def _backward(
-        self, judge: Callable[[int], tuple[Tensor, ...]], loss_of: Any, parameters: list[nn.Parameter]
+        self,
+        judge: Callable[[int], tuple[Tensor, ...]],
+        loss_of: Any,
+        parameters: list[nn.Parameter],
+        also: Sequence[Tensor] = (),
     ) -> Any:
         said = judge(0)
         loss = loss_of(*(Judgement(rows[:, 0], rows[:, 1:]) for rows in said))
         (loss / self.group.size).backward()
-        self.group.sum_gradients(parameters)
+        self.group.sum_gradients(parameters, also)
         scores = tuple(rows[:, 0].detach() for rows in said)
         return loss.detach(), scores, scores
 

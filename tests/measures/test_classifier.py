@@ -55,12 +55,12 @@ def test_content_tells_images_apart() -> None:
     assert other.labels is not None
     other.labels[0] = (other.labels[0] + 1) % 3
     assert content_key(one) != content_key(other)
-    assert content_key(one) != content_key(one.first(49))
+    assert content_key(one) != content_key(one.drawn(49))
 
 
 @pytest.mark.parametrize("shape", [(3, 35, 80), (1, 8, 8), (3, 64, 64), (3, 90, 41)])
 def test_images_of_any_shape(shape: tuple[int, int, int]) -> None:
-    trained = train_classifier(bars(24, shape).first(24))
+    trained = train_classifier(bars(24, shape).drawn(24))
     assert trained(torch.tensor(bars(4, shape).pixels)).probabilities.shape == (4, 3)
 
 

@@ -72,7 +72,7 @@ def test_no_job(store: LocalStore) -> None:
             SettingsError,
             "data: is missing, expected name: celeba | digits | fashion_mnist | image_folder | mnist | procedural_fish",
         ),
-        (b"evaluate: []\n", SettingsError, "evaluate: unknown key; allowed: name, "),
+        (b"colour: []\n", SettingsError, "colour: unknown key; allowed: name, "),
     ],
 )
 def test_a_damaged_job_is_one_line(store: LocalStore, content: bytes, error: type[Exception], message: str) -> None:

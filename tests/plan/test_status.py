@@ -103,6 +103,7 @@ def test_before_any_run(make: Callable[..., Job], store: LocalStore) -> None:
         "submission_id": None,
         "nodes": None,
         "counts": {"waiting": 2},
+        "evaluations": None,
         "trials": [
             {
                 "id": trial.id,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from orchestrator.plan.files import Tally
     from orchestrator.runtime.events import Event
     from orchestrator.store.location import Store
 
@@ -45,12 +46,17 @@ class Recorder:
 
     def __init__(self, on_event: Callable[[Event], None] = lambda event: None) -> None:
         self.events: list[Event] = []
+        self.tallies: list[Tally] = []
         self.on_event = on_event
 
     def update(self, event: Event) -> None:
         """Keep the event."""
         self.events.append(event)
         self.on_event(event)
+
+    def evaluated(self, tally: Tally) -> None:
+        """Keep where the evaluations stand."""
+        self.tallies.append(tally)
 
     def tick(self) -> None:
         """Nothing to do between events."""
@@ -84,7 +90,8 @@ def planner(folder: Path) -> Callable[..., tuple[Plan, Store]]:
     def make(raw: dict[str, Any], **options: Any) -> tuple[Plan, Store]:
         job: Job = make_job({"storage": str(folder / "results"), **raw}, "test.yaml")
         store = open_store(job.header.storage).child(job.header.name)
-        return make_plan(job, read_ledger(store), (), HERE, store.uri, **options), store
+        evaluated = store.keys("evaluations")
+        return make_plan(job, read_ledger(store), (), HERE, store.uri, evaluated=evaluated, **options), store
 
     return make
 

@@ -87,6 +87,7 @@ def test_what_a_job_file_may_leave_out(load: Callable[..., Job]) -> None:
             "grace_epochs": 1,
             "reduction_factor": 3,
         },
+        "evaluate": (),
         "storage": "results",
     }
 
@@ -96,6 +97,9 @@ def test_a_path_is_set_in_a_copy() -> None:
     raw = {"a": {"b": inner}, "same": inner}
     assert with_path(raw, "a.b.x", 2, "s") == {"a": {"b": {"x": 2}}, "same": {"x": 1}}
     assert with_path(raw, "c.d", 3, "s") == {**raw, "c": {"d": 3}}
+    listed = {"a": [inner, inner]}
+    assert with_path(listed, "a.1.x", 2, "s") == {"a": [{"x": 1}, {"x": 2}]}
+    assert listed == {"a": [{"x": 1}, {"x": 1}]}
     assert raw == {"a": {"b": {"x": 1}}, "same": {"x": 1}}
     with pytest.raises(SettingsError, match=r"^s: a\.b\.x\.y: cannot be set: a\.b\.x is 1, expected keys and values$"):
         with_path(raw, "a.b.x.y", 2, "s")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MODELS = "allowed: autoencoding, dcgan, fully_connected, mixed_layers, residual, small_dcgan"
-TOP = "allowed: name, description, resources, search, storage, data, model, objective, training, grid"
+TOP = "allowed: name, description, resources, search, evaluate, storage, data, model, objective, training, grid"
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, unrolled_steps, "
     "g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, stop_when, accumulate, "
@@ -23,7 +23,7 @@ SEARCH = "search: {scheduler: asha, measure: d_loss, mode: min"
 MISTAKES = {
     # a key that does not exist, at every level
     "storag: here": f"storag: unknown key; did you mean 'storage'? {TOP}",
-    "evaluate: []": f"evaluate: unknown key; {TOP}",
+    "claims: []": f"claims: unknown key; {TOP}",
     "training: {epoch: 3}": f"training.epoch: unknown key; did you mean 'epochs'? {TRAINING}",
     "training: {g_optimizer: {lrr: 0.1}}": (
         "training.g_optimizer.lrr: unknown key; did you mean 'lr'? allowed: kind, lr, betas, eps, momentum"
@@ -222,6 +222,17 @@ MISTAKES = {
         "training.seed.x: cannot be set: training.seed is 0, expected keys and values"
     ),
     "grid: {training.seed: [1, 2], training.epochs: [1, 2]}\nmodel: {kind: x}": (f"model.kind: got 'x'; {MODELS}"),
+    # evaluations
+    "evaluate: {kind: quality}": 'evaluate: got {"kind": "quality"}, expected a list',
+    "evaluate: [quality]": "evaluate.0: got 'quality', expected keys and values",
+    "evaluate: [{kind: quality, samples: 0}]": "evaluate.0.samples: got 0, expected a number >= 200",
+    "evaluate: [{kind: quality, truncation: [1.0, 0.0]}]": "evaluate.0.truncation.1: got 0.0, expected a number > 0.0",
+    "evaluate: [{kind: quality, truncation: 0.5}]": "evaluate.0.truncation: got 0.5, expected a list",
+    "evaluate: [{kind: quality}, {kind: quality, seed: 0}]": "evaluate.1: is the same as evaluate.0; take one out",
+    "evaluate: [{kind: quality}]\ndata: {name: celeba}": (
+        "evaluate.0: quality needs a data set with classes, from which features are learned; celeba has none, and "
+        "Inception features are not on disk"
+    ),
     # what would break a line or a terminal
     r'training: {seed: "[red]a\nb\x1b[31m"}': r"training.seed: got '[red]a\nb\x1b[31m', expected a whole number",
     r'training: {"a\nb\e": 1}': rf"training.a\nb\x1b: unknown key; {TRAINING}",

@@ -97,6 +97,8 @@ def test_the_raw_job_stays_as_it_was() -> None:
             "training.epochs.x=5",
             "--set: training.epochs.x: cannot be set: training.epochs is 3, expected keys and values",
         ),
+        ("evaluate=[{kind: quality, samples: 5}]", "--set: evaluate.0.samples: got 5, expected a number >= 200"),
+        ("evaluate=5", "--set: evaluate: got 5, expected a list"),
         (
             "training.epochs=[5",
             "--set training.epochs: line 1, column 3: not valid YAML: expected ',' or ']', but got ",
@@ -138,3 +140,16 @@ def test_an_override_that_the_grid_would_undo(
 
 def test_a_mistake_elsewhere_is_not_laid_at_the_override(mistake: Callable[..., str]) -> None:
     assert mistake("training: {batch_size: 0}", "training.epochs=5").startswith("job.yaml: training.batch_size: got 0")
+
+
+def test_an_evaluation_is_added_and_changed(load: Callable[..., Job], mistake: Callable[..., str]) -> None:
+    text = "evaluate: [{kind: quality}, {kind: quality, seed: 1}]"
+    one, other = load(text, "evaluate.1.samples=500", "evaluate.1.truncation=[0.5, 1]").header.evaluate
+    assert one.model_dump() == {"kind": "quality", "checkpoint": "last", "seed": 0, "samples": 10_000, "truncation": ()}
+    assert other.model_dump() == {**one.model_dump(), "seed": 1, "samples": 500, "truncation": (0.5, 1.0)}
+    assert load("", "evaluate=[{kind: quality}]").header.evaluate == (one,)
+    assert mistake(text, "evaluate.2.samples=500").startswith(
+        "--set: evaluate.2.samples: cannot be set: evaluate is [{"
+    )
+    assert mistake(text, "evaluate.2.samples=500").endswith("expected an entry from 0 to 1")
+    assert mistake(text, "evaluate.1.samples=5") == "--set: evaluate.1.samples: got 5, expected a number >= 200"

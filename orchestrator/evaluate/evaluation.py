@@ -1,0 +1,140 @@
+"""What every kind of evaluation answers: on what it looks, in how many parts, and what comes of each part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from orchestrator.data import Split
+from orchestrator.settings import Settings
+from orchestrator.store.columns import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import nn
+
+    from orchestrator.data import ImageSet
+    from orchestrator.measures.classifier import Classifier
+    from orchestrator.measures.quality import Referee
+    from orchestrator.training.settings import TrialSettings
+
+FOLDER = "evaluations"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained generator, and what an evaluation may hold beside its images."""
+
+    trial_id: str
+    settings: TrialSettings
+    generator: nn.Module
+    """(n, latent_dim) to (n, c, h, w) in [-1, 1]; on ``device``, in eval mode, its parameters frozen."""
+    device: torch.device
+    splits: Mapping[Split, ImageSet]
+    """The images of the trial's data set that the evaluation's ``splits`` name."""
+    classifier: Classifier | None
+    """Trained on the same data, on ``device``; None where the images have no classes or none was asked for."""
+    call_referee: Callable[[], Referee]
+    """The referee of the data set: made at the first call, since it looks at every training image."""
+
+    @property
+    def real(self) -> ImageSet:
+        """The images that the trial trained on."""
+        return self.splits["train"]
+
+    @property
+    def held_out(self) -> ImageSet:
+        """The images that no trial trains on."""
+        return self.splits["test"]
+
+    @property
+    def referee(self) -> Referee:
+        """What compares generated images with the training images."""
+        return self.call_referee()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one part of an evaluation came to."""
+
+    rows: Sequence[Mapping[str, Any]]
+    """Rows of the kind's ``columns``, one an item."""
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """Rows of the kind's further ``tables``, by their names."""
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    """PNG files by the names that tell them apart within the evaluation of a trial."""
+
+
+class Evaluation(Settings):
+    """One entry of a job file's ``evaluate``: settings of something to compute with a trial's generator.
+
+    It is cut into shards, numbered from 0, which are computed apart from each other, in any order and on any machine.
+    A shard is the same whenever it is computed: what is drawn comes from ``seed`` and the shard's number.
+    """
+
+    version: ClassVar[int] = 1
+    """Part of the id: raise it whenever the same settings come to mean other numbers."""
+    columns: ClassVar[tuple[Column, ...]]
+    """What a row holds beside the trial's and the evaluation's ids and the evaluation's settings."""
+    tables: ClassVar[Mapping[str, tuple[Column, ...]]] = {}
+    """Columns of further tables, by name: those of ``curves`` lie in evaluations/<kind>_curves/."""
+    splits: ClassVar[tuple[Split, ...]] = ("train",)
+    """The images that it looks at."""
+    classifies: ClassVar[bool] = False
+    """Whether it needs a classifier of the trial's data set."""
+
+    kind: str
+    """what is computed"""
+    checkpoint: Literal["last", "best"] = "last"
+    """the generator of the trial's end, or that of the lowest FID measured while it trained"""
+    seed: int = Field(0, ge=0, lt=2**32)
+    """source of all that the evaluation draws"""
+
+    def reject(self, trial: TrialSettings) -> str | None:
+        """Why a trial of these settings cannot be evaluated so, or None where it can; opens no file."""
+        if self.classifies and not trial.data.has_classes:
+            return (
+                f"{self.kind} needs a data set with classes, from which features are learned; {trial.data.name} has "
+                "none, and Inception features are not on disk"
+            )
+        if self.checkpoint == "best" and not trial.training.measure_every:
+            return "checkpoint: best is that of the lowest FID measured; set training.measure_every, or evaluate the last"
+        return None
+
+    @abstractmethod
+    def shards(self, trial: TrialSettings) -> int:
+        """The number of parts, at least 1; known from settings alone."""
+
+    @abstractmethod
+    def run(self, subject: Subject, shard: int) -> Found:
+        """Compute one part. Raises OrchError where the subject does not let it."""
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the settings and the version."""
+        return _hash(self)
+
+    def rows_key(self, trial_id: str, shard: int, table: str = "") -> str:
+        """Where the rows of a shard are kept; the shard is done when those of its first table are there."""
+        folder = f"{self.kind}_{table}" if table else self.kind
+        return f"{FOLDER}/{folder}/{trial_id}-{self.id}-{shard:04d}.parquet"
+
+    def picture_key(self, trial_id: str, name: str) -> str:
+        """Where a picture is kept: beside the trial's samples."""
+        return f"samples/{trial_id}/{self.kind}-{self.id}-{name}.png"
+
+
+@cache
+def _hash(evaluation: Evaluation) -> str:
+    content = {"version": evaluation.version, **evaluation.model_dump(mode="json")}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,91 @@
+"""Quality and diversity of samples, from the whole latent distribution and from truncated ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from orchestrator.errors import DataError, EvaluationError
+from orchestrator.evaluate.evaluation import Evaluation, Found
+from orchestrator.store.columns import FLOAT, INT, STRING, Column
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orchestrator.evaluate.evaluation import Subject
+    from orchestrator.training.settings import TrialSettings
+
+Threshold = Annotated[float, Field(gt=0.0, le=10.0)]
+LEAST_SAMPLES = 200
+"""Fewer samples than this say nothing of a distribution's covariance."""
+
+
+class Quality(Evaluation):
+    """Inception Score, FID, KID, precision, recall, density, coverage and modes of samples (measures/).
+
+    One row for the standard normal distribution of latent vectors, and one for each threshold t of ``truncation``:
+    latent vectors from the standard normal truncated to [-t, t], each from the same uniform draws. A shard is a row.
+    """
+
+    classifies = True
+    columns = (
+        Column("truncation", FLOAT, "", "latent vectors lie in [-t, t]; null for the whole normal distribution"),
+        Column("samples", INT, "images", "generated images that were judged"),
+        Column("features", STRING, "", "what the features come from; compare figures of the same only"),
+        Column("inception_score", FLOAT, "", "exp of the mean KL divergence of an image's classes to all images'"),
+        Column("fid", FLOAT, "", "Frechet distance of the features to those of the training images"),
+        Column("kid", FLOAT, "", "kernel distance of the features to those of the training images, unbiased"),
+        Column("precision", FLOAT, "", "share of generated images within the training images' neighbourhoods"),
+        Column("recall", FLOAT, "", "share of training images within the generated images' neighbourhoods"),
+        Column("density", FLOAT, "", "training images' neighbourhoods around a generated image, over k"),
+        Column("coverage", FLOAT, "", "share of training images with a generated one in their neighbourhood"),
+        Column("modes", INT, "classes", "classes that have a share in the samples"),
+        Column("class_kl", FLOAT, "nats", "KL divergence of the samples' class histogram to the training images'"),
+        Column("diversity", FLOAT, "", "mean distance of two generated images, over that of two training images"),
+    )
+
+    kind: Literal["quality"] = "quality"
+    samples: int = Field(10_000, ge=LEAST_SAMPLES, le=1_000_000)
+    """generated images in each row"""
+    truncation: tuple[Threshold, ...] = Field((), max_length=100, strict=False)
+    """thresholds t of truncated normal distributions, a row each; empty for the whole one alone"""
+
+    def shards(self, trial: TrialSettings) -> int:
+        """The whole distribution, then each truncated one."""
+        return 1 + len(self.truncation)
+
+    def run(self, subject: Subject, shard: int) -> Found:
+        """The row of one distribution of latent vectors."""
+        if subject.classifier is None:
+            raise DataError(
+                f"{self.kind}: the images of {subject.settings.data.name} have no classes, from which features are "
+                "learned, and Inception features are not on disk"
+            )
+        threshold = self.truncation[shard - 1] if shard else None
+        judged = subject.referee.judge(self._draw(subject, threshold))
+        row = {
+            "truncation": threshold,
+            "samples": self.samples,
+            "features": f"classifier:{subject.classifier.digest}",
+            **judged._asdict(),
+        }
+        return Found([row])
+
+    def _draw(self, subject: Subject, threshold: float | None) -> Tensor:
+        import math
+
+        import torch
+
+        from orchestrator.data.batches import to_bytes
+        from orchestrator.evaluate._sampling import images_of, truncated_normal
+
+        source = torch.Generator().manual_seed(self.seed)
+        size = (self.samples, subject.settings.model.latent_dim)
+        latents = truncated_normal(size, math.inf if threshold is None else threshold, source)
+        parts = []
+        for images in images_of(subject.generator, latents, subject.device):
+            if not images.isfinite().all():
+                raise EvaluationError(f"the generator of trial {subject.trial_id} makes images that are not finite")
+            parts.append(to_bytes(images))
+        return torch.cat(parts)

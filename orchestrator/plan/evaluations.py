@@ -1,0 +1,46 @@
+"""Which evaluations a job still owes: those of trials that are done, or will be, whose files are not there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from orchestrator.evaluate import Evaluation
+    from orchestrator.spec.job import Trial
+
+
+@dataclass(frozen=True)
+class Due:
+    """One evaluation of one trial; ``missing`` are the shards that have no file yet, all of ``shards`` at first."""
+
+    trial: Trial
+    evaluation: Evaluation
+    shards: int
+    missing: tuple[int, ...]
+
+
+def find_due(trials: Iterable[Trial], evaluations: Iterable[Evaluation], keys: Collection[str]) -> tuple[Due, ...]:
+    """Each evaluation of each trial, whether or not any of it is missing; ``keys`` are the files of evaluations/."""
+    there, asked = set(keys), tuple(evaluations)
+    found = []
+    for trial in trials:
+        for evaluation in asked:
+            shards = evaluation.shards(trial.settings)
+            missing = [shard for shard in range(shards) if evaluation.rows_key(trial.id, shard) not in there]
+            found.append(Due(trial, evaluation, shards, tuple(missing)))
+    return tuple(found)
+
+
+def describe_due(dues: Iterable[Due]) -> str:
+    """``12 new, 24 cached``; with several kinds, of each."""
+    counts: dict[str, Counter[str]] = {}
+    for due in dues:
+        counts.setdefault(due.evaluation.kind, Counter())["new" if due.missing else "cached"] += 1
+    words = {kind: f"{count['new']} new, {count['cached']} cached" for kind, count in counts.items()}
+    if len(words) == 1:
+        return next(iter(words.values()))
+    return "; ".join(f"{kind} {word}" for kind, word in words.items())

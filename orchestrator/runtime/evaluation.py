@@ -1,0 +1,133 @@
+"""What a Ray task of an evaluation does: load the generator, compute shard after shard, store each at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from orchestrator.errors import NotFoundError, OrchError
+from orchestrator.plan.retry import classify
+from orchestrator.spec.columns import evaluation_columns
+from orchestrator.store.columns import schema_of
+from orchestrator.store.tables import write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import nn
+
+    from orchestrator.data import Dataset
+    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluate.evaluation import Found, Subject
+    from orchestrator.measures.quality import Referee
+    from orchestrator.plan.placement import Placement
+    from orchestrator.runtime.work import Work
+    from orchestrator.spec.job import Trial
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all evaluation tasks of a run share: put into Ray's object store once.
+
+    ``work`` is the sweep's, with the training images and the classifiers, so that these are there once too.
+    """
+
+    work: ray.ObjectRef
+    held_out: Mapping[Dataset, ray.ObjectRef]
+    placement: Placement
+
+
+class _Kept:
+    """What this process keeps from task to task: the last generator and the last referee."""
+
+    generator: tuple[tuple[str, ...], nn.Module] | None = None
+    referee: tuple[Any, Referee] | None = None
+
+
+def _evaluate(bench: list[ray.ObjectRef], trial: Trial, evaluation: Evaluation, shards: Sequence[int]) -> str | None:
+    """Compute those of the shards that have no file yet; why it failed, in one line, where another try cannot help.
+
+    Errors that may pass are raised: Ray then tries again, and what was stored stays.
+    """
+    shared: Bench = ray.get(bench[0])
+    work: Work = ray.get(shared.work)
+    try:
+        missing = [shard for shard in shards if not _is_there(work, evaluation.rows_key(trial.id, shard))]
+        subject = _subject(shared, work, trial, evaluation) if missing else None
+        for shard in missing:
+            assert subject is not None
+            _keep(work, subject, evaluation, shard, evaluation.run(subject, shard))
+    except Exception as error:
+        if classify(error).may_pass:
+            raise
+        text = " ".join(str(error).split())
+        return text if isinstance(error, OrchError) else f"{type(error).__name__}: {text}"[:500]
+    return None
+
+
+evaluate_task = ray.remote(_evaluate)
+
+
+def _is_there(work: Work, key: str) -> bool:
+    try:
+        work.store.read(key)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _subject(shared: Bench, work: Work, trial: Trial, evaluation: Evaluation) -> Subject:
+    import torch
+
+    from orchestrator.evaluate.evaluation import Subject
+    from orchestrator.measures.classifier import load
+
+    torch.set_num_threads(shared.placement.cpus)
+    device, data = torch.device(shared.placement.device), trial.settings.data
+    name = (work.store.uri, trial.id, evaluation.checkpoint)
+    if _Kept.generator is None or _Kept.generator[0] != name:
+        _Kept.generator = (name, _generator(work, trial, evaluation).to(device))
+    kept = work.classifiers.get(data) if evaluation.classifies else None
+    classifier = None if kept is None else load(kept).to(device)
+
+    def call_referee() -> Referee:
+        from orchestrator.measures.quality import Referee
+
+        if _Kept.referee is None or _Kept.referee[0] != (data, kept):
+            _Kept.referee = ((data, kept), Referee(work.images[data], classifier, device))
+        return _Kept.referee[1]
+
+    splits = {
+        split: work.images[data] if split == "train" else ray.get(shared.held_out[data]) for split in evaluation.splits
+    }
+    return Subject(trial.id, trial.settings, _Kept.generator[1], device, splits, classifier, call_referee)
+
+
+def _generator(work: Work, trial: Trial, evaluation: Evaluation) -> nn.Module:
+    from orchestrator.training.checkpoint import load_generator
+
+    return load_generator(work.store, trial.id, trial.settings, evaluation.checkpoint)
+
+
+def _keep(work: Work, subject: Subject, evaluation: Evaluation, shard: int, found: Found) -> None:
+    """Store what a shard came to, its rows last: with them it is done. A second writer changes nothing."""
+    fixed = {
+        "trial_id": subject.trial_id,
+        "evaluation_id": evaluation.id,
+        "shard": shard,
+        "evaluated_at": datetime.now(UTC),
+        "evaluated_on": subject.device.type,
+        **{name: work.provenance[name] for name in ("orch_version", "torch_version")},
+        **{f"evaluation.{name}": value for name, value in evaluation.model_dump().items()},
+    }
+    for name, picture in found.pictures.items():
+        work.store.write(evaluation.picture_key(subject.trial_id, name), picture)
+    for table, rows in [*found.tables.items(), ("", found.rows)]:
+        key, schema = (
+            evaluation.rows_key(subject.trial_id, shard, table),
+            schema_of(evaluation_columns(type(evaluation), table)),
+        )
+        write_rows(work.store, key, schema, [{**fixed, **row} for row in rows], replace=False)
