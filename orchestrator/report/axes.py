@@ -97,9 +97,8 @@ def meanings(trials: pd.DataFrame, job: Mapping[str, Any]) -> list[tuple[str, li
 def names_of(columns: Sequence[str], varying: Sequence[str]) -> dict[str, str]:
     """The shortest unambiguous name of each setting; an axis has its own, and the only seed that varies is the seed."""
     own = {column: column.removeprefix(LINKED) for column in columns if column.startswith(LINKED)}
-    if [column for column in varying if column.endswith(".seed")] == [SEED]:
-        own[SEED] = "seed"
-    return short_names(column for column in columns if column not in own) | own
+    names = short_names(column for column in columns if column not in own) | own
+    return names | ({SEED: "seed"} if [one for one in varying if one.endswith(".seed")] == [SEED] else {})
 
 
 def labels(levels: Sequence[_Level]) -> list[str]:

@@ -16,6 +16,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4
 """The colours of Okabe and Ito, which readers with any colour vision can tell apart (yellow is too pale here)."""
 
 DPI = 150
+_LINE = 0.2
 TEXT, MUTED, GRID = "#1b2026", "#4a525c", "#dfe3e8"
 TITLE: dict[str, Any] = {"loc": "left", "fontsize": 10, "fontweight": "bold", "color": TEXT}
 
@@ -75,11 +76,14 @@ def size_of(panels: int, rows: int, *, stacked: bool) -> tuple[float, float]:
 
 
 def legend_of(figure: Figure, handles: list[Any]) -> None:
-    """A legend above the panels, of as many columns as there is room for."""
+    """A legend above the panels, of as many columns as there is room for; the figure grows by its further lines."""
     if not handles:
         return
-    longest = max(len(str(handle.get_label())) for handle in handles)
+    labels = [str(handle.get_label()).split("\n") for handle in handles]
+    longest = max(len(line) for label in labels for line in label)
     columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.085 * longest))))
+    lines = sum(max(len(label) for label in labels[row : row + columns]) for row in range(0, len(labels), columns))
+    figure.set_figheight(figure.get_figheight() + _LINE * (lines - 1))
     # A legend fills its columns one after the other; dealt out like this it reads row by row.
     dealt = [handle for column in range(columns) for handle in handles[column::columns]]
     legend = figure.legend(handles=dealt, loc="outside upper left", ncols=columns, frameon=False, fontsize=9)

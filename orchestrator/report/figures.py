@@ -125,6 +125,10 @@ def curves(
             _label(grid[row][place], layout, names, quantities, row=row, place=place, stacked=stacked)
         if quantity.shared:
             _share(grid[row])
+    drawn = [cell for cell in cells.values() if any(cell.has(quantity.column) for quantity in quantities)]
+    furthest = max((float(seed["step"].max()) for cell in drawn for seed in cell.seeds if len(seed)), default=1.0)
+    for axes in (axes for row in grid for axes in row):
+        axes.set_xlim(-0.01 * furthest, 1.01 * furthest)
     legend_of(figure, _handles(cells, layout, names, quantities))
     return png_of(figure)
 

@@ -64,7 +64,7 @@ TOPICS = (
         "k weighs generated images in the discriminator's loss; the ratio of the losses, l(G(z)) / l(x), is what k "
         "holds near gamma; M_global falls as training converges.",
         (
-            Quantity("k", "k", limits=(-0.02, 1.02)),
+            Quantity("k", "k"),
             Quantity("loss_ratio", "ratio of the losses", target=GAMMA),
             Quantity("m_global", "M_global"),
         ),

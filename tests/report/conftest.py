@@ -86,6 +86,8 @@ class Study:
         status: str = "finished",
         error: str | None = None,
         metrics: bool = True,
+        looks: dict[int, dict[str, Any]] | None = None,
+        signals: dict[str, float | None] | None = None,
         samples: tuple[int, ...] = (1, 5, 10, 15, 20),
         side: int = 28,
         **changes: Any,
@@ -97,6 +99,9 @@ class Study:
             resolved["objective.fake_target"] = 0.0
         rng = np.random.default_rng(position)
         curves = self._curves(trial_id, resolved, rng)
+        for point in curves:
+            point |= signals or {}
+            point |= (looks or {}).get(point["step"], {})
         last = curves[-1]
         row = {
             "trial_id": trial_id,
@@ -105,6 +110,7 @@ class Study:
             "error": error,
             "error_kind": "non_finite" if status == "failed" else None,
             **{name: value for name, value in last.items() if name != "elapsed_s"},
+            **(looks[max(looks)] if looks else {}),
             "train_s": last["elapsed_s"],
             "resumes": 0,
             "device": "cpu",
@@ -127,10 +133,33 @@ class Study:
             self.store.write(f"samples/{trial_id}/epoch-{epoch:04d}.png", sample_grid(epoch, rng, side))
         return trial_id
 
+    def judge(self, trial_id: str, threshold: float | None = None, evaluation_id: str = "e1", **measures: Any) -> None:
+        """A row of evaluations/quality, in a file of its own as an evaluation would write several."""
+        row = {
+            "trial_id": trial_id,
+            "evaluation_id": evaluation_id,
+            "evaluation.checkpoint": "last",
+            "evaluation.samples": 10_000,
+            "evaluation.truncation": [0.5, 1.0],
+            "truncation": threshold,
+            "samples": 10_000,
+            "features": "classifier:0123456789abcdef",
+            **dict.fromkeys(("fid", "precision", "recall", "modes", "diversity")),
+            **measures,
+        }
+        types = {"truncation": pa.float64(), "modes": pa.int64(), "evaluation.truncation": pa.list_(pa.float64())}
+        floats = ("fid", "precision", "recall", "diversity")
+        schema = pa.schema(
+            [pa.field(name, pa.float64() if name in floats else types.get(name, DTYPES.get(type(value))))
+             for name, value in row.items()]
+        )  # fmt: skip
+        write_rows(self.store, f"evaluations/quality/{trial_id}-{evaluation_id}-{threshold}.parquet", schema, [row])
+
     def _curves(self, trial_id: str, settings: dict[str, Any], rng: np.random.Generator) -> list[dict[str, Any]]:
         """Scores that drift apart faster the more steps the discriminator gets, and what follows from them."""
         steps = np.arange(self.every, self.steps + 1, self.every)
         kind, d_steps = settings["objective.kind"], settings["training.d_steps"]
+        kind = kind if kind in ("saturating", "least_squares") else "non_saturating"
         drift = {"saturating": 3.0, "non_saturating": 1.2, "least_squares": 0.9}[kind] * d_steps
         noise = rng.normal(0, 0.25, (2, len(steps)))
         pull = 1 - np.exp(-steps / 300) + 0.1 * rng.normal()

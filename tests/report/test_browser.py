@@ -60,7 +60,11 @@ def page(
     study = study_at(tmp_path_factory.mktemp("browser"))
     study.steps = 400
     study.job({**a1_grid, "training.seed": [0]}, description="An_unbreakable_word_" * 12)
-    study.grid({**a1_grid, "training.seed": [0]}, samples=(1, 2))
+    look = {"fid": 12.5, "modes": 9, "class_kl": 0.1, "diversity": 0.9}
+    study.grid({**a1_grid, "training.seed": [0]}, samples=(1, 2), looks={200: look, 400: look}, collapsed_at=300)
+    for row in study.rows:
+        for threshold in (None, 0.5, 1.0):
+            study.judge(row["trial_id"], threshold, fid=12.5, modes=9, precision=0.8, recall=0.4)
     study.trial(
         {"training.seed": 1}, status="failed", error="/a/long/path" * 40, samples=(), metrics=False, d_loss=None
     )

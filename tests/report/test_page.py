@@ -295,7 +295,12 @@ def test_two_hundred_colour_trials_stay_small(study: Any, report: Callable[[], A
         "training.seed": [0, 1, 2, 3, 4],
     }
     study.job(grid)
-    study.grid(grid, samples=())
+    looks = {step: {"fid": 3.0 * step, "modes": 9, "class_kl": 0.1, "diversity": 0.7} for step in (50, 100, 150, 200)}
+    signals = {"g_image_gradient": 0.1, "d_penalty": 0.2}
+    study.grid(grid, samples=(), looks=looks, signals=signals, saturated_at=100, collapsed_at=150)
+    for number, row in enumerate(study.rows):
+        for threshold in (None, 0.5, 1.0, 2.0):
+            study.judge(row["trial_id"], threshold, fid=20.0 + number % 7, precision=0.8, recall=0.6, diversity=0.9)
     noise = Image.effect_noise((512, 512), 100)
     buffer = io.BytesIO()
     Image.merge("RGB", [noise, noise.rotate(90), noise.rotate(180)]).save(buffer, format="PNG")
@@ -305,4 +310,6 @@ def test_two_hundred_colour_trials_stay_small(study: Any, report: Callable[[], A
     page = report()
     assert len([name for name, _ in page.rows if name.startswith("trial-")]) == 200
     assert len(study.store.read("report/index.html")) < 15_000_000
+    assert "When runs froze" in page.text("health")
+    assert "The first 7 of 20 settings are drawn" in page.text("quality")
     assert "further settings; their grids lie under samples/" in page.text("samples")
