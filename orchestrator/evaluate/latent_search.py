@@ -56,8 +56,8 @@ class LatentSearch(Settings):
     """Gradient descent on min over z of mean over observed pixels |G(z) - x| + prior |z|^2, from several starts.
 
     A step is one evaluation of G and its gradient, whatever the optimizer. The rate's cosine course is that of
-    StyleGAN2's projector (Karras et al., arXiv 1912.04958, appendix D); restarts and the prior are those of
-    Bora et al., arXiv 1703.03208, section 6.
+    StyleGAN2's projector (Karras et al., arXiv 1912.04958); restarts and the prior are those of
+    Bora et al., arXiv 1703.03208.
     """
 
     steps: int = Field(500, ge=1, le=1_000_000)
