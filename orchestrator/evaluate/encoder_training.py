@@ -19,7 +19,7 @@ class TrainedEncoder(NamedTuple):
     encoder: nn.Module
     """Images (n, c, h, w) in [0, 1] to latent vectors (n, latent_dim); in eval mode, frozen."""
     curves: Tensor
-    """(points, 2) on the CPU: losses in latents and in images, means of ``log_every`` steps; NaN for one without weight."""
+    """(points, 2) on the CPU: losses in latents and in images, means of ``log_every`` steps; NaN without weight."""
 
 
 class EncoderTraining(Settings):
@@ -27,8 +27,7 @@ class EncoderTraining(Settings):
 
     The loss is latent_weight |E(G(z)) - z|^2 over samples plus image_weight |G(E(x)) - x|^2 over images, each a mean
     over numbers, images being in [0, 1]. The first knows the right answer, but only for images that G makes
-    (Donahue et al., arXiv 1605.09782); the second is for those that E is meant for (Zhu et al.,
-    arXiv 1609.03552).
+    (Donahue et al., arXiv 1605.09782); the second is for those that E is meant for (Zhu et al., arXiv 1609.03552).
     """
 
     steps: int = Field(2000, ge=1, le=10_000_000)
