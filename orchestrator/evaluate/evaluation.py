@@ -107,7 +107,7 @@ class Evaluation(Settings):
                 "none, and Inception features are not on disk"
             )
         if self.checkpoint == "best" and not trial.training.measure_every:
-            return "checkpoint: best is that of the lowest FID measured; set training.measure_every, or evaluate the last"
+            return "checkpoint: best is that of the lowest FID measured: set training.measure_every, or take last"
         return None
 
     @abstractmethod

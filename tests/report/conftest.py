@@ -123,15 +123,19 @@ class Study:
             **resolved,
             **changes,
         }
-        self.rows.append(row)
-        dotted = [pa.field(name, DTYPES[float if value is None else type(value)]) for name, value in resolved.items()]
-        write_rows(self.store, f"trials/{trial_id}.parquet", pa.schema([*schema_of(TRIALS), *dotted]), [row])
-        if metrics:
-            self.curves += curves
-            write_rows(self.store, f"metrics/{trial_id}.parquet", schema_of(METRICS), curves)
+        self._store(row, resolved, curves if metrics else [])
         for epoch in samples:
             self.store.write(f"samples/{trial_id}/epoch-{epoch:04d}.png", sample_grid(epoch, rng, side))
         return trial_id
+
+    def _store(self, row: dict[str, Any], resolved: dict[str, Any], curves: list[dict[str, Any]]) -> None:
+        trial_id = row["trial_id"]
+        self.rows.append(row)
+        self.curves += curves
+        dotted = [pa.field(name, DTYPES[float if value is None else type(value)]) for name, value in resolved.items()]
+        write_rows(self.store, f"trials/{trial_id}.parquet", pa.schema([*schema_of(TRIALS), *dotted]), [row])
+        if curves:
+            write_rows(self.store, f"metrics/{trial_id}.parquet", schema_of(METRICS), curves)
 
     def judge(self, trial_id: str, threshold: float | None = None, evaluation_id: str = "e1", **measures: Any) -> None:
         """A row of evaluations/quality, in a file of its own as an evaluation would write several."""

@@ -1,0 +1,82 @@
+"""How close pictures are to the ones they should be: each picture's own figures, none of the batch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+_SIDE, _SIGMA = 11, 1.5
+_C1, _C2 = 0.01**2, 0.03**2
+_LEAST_MSE = 1e-10
+
+
+def mse(images: Tensor, clean: Tensor, among: Tensor | None = None) -> Tensor:
+    """Mean squared error (n,) of images (n, c, h, w), over the pixels ``among`` (n, 1, h, w) bool, or all.
+
+    NaN for an image none of whose pixels is among them.
+    """
+    return _mean((images - clean).square(), among)
+
+
+def psnr(images: Tensor, clean: Tensor, among: Tensor | None = None) -> Tensor:
+    """Peak signal-to-noise ratio (n,) in dB of images in [0, 1]: 10 log10(1 / mse), at most 100."""
+    return -10 * mse(images, clean, among).clamp(min=_LEAST_MSE).log10()
+
+
+def ssim(images: Tensor, clean: Tensor, among: Tensor | None = None) -> Tensor:
+    """Mean structural similarity (n,) in [-1, 1] over the pixels ``among``, or all: see ``ssim_map``."""
+    return _mean(ssim_map(images, clean), among)
+
+
+def ssim_map(images: Tensor, clean: Tensor) -> Tensor:
+    """Structural similarity (n, c, h, w) around each pixel of images in [0, 1], each channel by itself.
+
+    Wang et al., Image quality assessment (2004), equation 13: Gaussian window of 11x11 and sigma 1.5, K1 = 0.01,
+    K2 = 0.03. Beyond its edges an image is mirrored, so that every pixel of images of any size has a value; the
+    authors, and scikit-image's mean, leave out the five pixels next to the edges.
+    """
+    x, y = images.double(), clean.double()
+    mean_x, mean_y, square_x, square_y, product = (_blur(part) for part in (x, y, x * x, y * y, x * y))
+    variances = (square_x - mean_x.square()) + (square_y - mean_y.square())
+    covariance = product - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + _C1) / (mean_x.square() + mean_y.square() + _C1)
+    return (luminance * (2 * covariance + _C2) / (variances + _C2)).to(images)
+
+
+def band_power(signal: Tensor, bands: int) -> Tensor:
+    """Mean square of each picture (n, c, h, w) by spatial frequency, (n, bands): the sum over bands is that of all.
+
+    Bands are rings of equal width from 0 to 1/2 cycles per pixel, of the discrete Fourier transform; the last one
+    takes the diagonal frequencies above 1/2 as well. Of an error it is the part of the mean squared error there.
+    """
+    height, width = signal.shape[-2:]
+    rows, columns = (torch.fft.fftfreq(side, dtype=torch.float64, device=signal.device) for side in (height, width))
+    radius = torch.hypot(rows[:, None], columns[None, :])
+    ring = (radius * (2 * bands)).long().clamp(max=bands - 1).flatten()
+    # Parseval: the squares of an unnormalised transform add up to (pixels) times the squares of the picture
+    power = torch.fft.fft2(signal.double()).abs().square().mean(1).flatten(1) / (height * width) ** 2
+    in_bands: Tensor = power.new_zeros(len(signal), bands).index_add_(1, ring, power)
+    return in_bands.to(signal)
+
+
+def _mean(values: Tensor, among: Tensor | None) -> Tensor:
+    """Mean (n,) over channels and over the pixels ``among``, or all."""
+    if among is None:
+        return values.flatten(1).mean(1)
+    chosen = among.expand_as(values)
+    return values.where(chosen, 0).flatten(1).sum(1) / chosen.flatten(1).sum(1)
+
+
+def _blur(images: Tensor) -> Tensor:
+    """Mean over the Gaussian window around each pixel, mirrored beyond the edges: (c b a | a b c)."""
+    reach = _SIDE // 2
+    window = [math.exp(-(offset**2) / (2 * _SIGMA**2)) for offset in range(-reach, reach + 1)]
+    weights = images.new_tensor(window) / math.fsum(window)
+    for dimension in (2, 3):
+        side = images.shape[dimension]
+        places = torch.arange(-reach, side + reach, device=images.device) % (2 * side)
+        mirrored = images.index_select(dimension, torch.minimum(places, 2 * side - 1 - places))
+        images = mirrored.unfold(dimension, _SIDE, 1) @ weights
+    return images
