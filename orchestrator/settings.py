@@ -26,7 +26,15 @@ class Settings(BaseModel):
 
 
 def union_of_kinds(package: ModuleType, base: type[Settings], tag: str) -> Any:
-    """The tagged union of all subclasses of ``base`` in the modules of ``package``.
+    """The tagged union of ``kinds_in`` the package."""
+    kinds = kinds_in(package, base, tag)
+    if len(kinds) == 1:
+        return kinds[0]
+    return Annotated[Union[tuple(kinds)], Field(discriminator=tag)]  # noqa: UP007 - built at run time
+
+
+def kinds_in(package: ModuleType, base: type[Settings], tag: str) -> list[type[Any]]:
+    """All subclasses of ``base`` in the modules of ``package``.
 
     Dropping a file into the package adds its kind: nothing else has to be edited. ``tag`` is the field whose
     literal value tells the kinds apart.
@@ -40,9 +48,7 @@ def union_of_kinds(package: ModuleType, base: type[Settings], tag: str) -> Any:
         key=lambda kind: kind.__name__,
     )
     assert kinds, f"no kinds of {base.__name__} in {package.__name__}"
-    if len(kinds) == 1:
-        return kinds[0]
-    return Annotated[Union[tuple(kinds)], Field(discriminator=tag)]  # noqa: UP007 - built at run time
+    return kinds
 
 
 def _leaves(base: type[Settings]) -> list[type[Settings]]:

@@ -40,26 +40,32 @@ def machines(*, joined: bool) -> Iterator[Cluster]:
         yield cluster_now()
 
 
-def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool) -> Plan:
-    """What is to be done with each trial, from what storage holds of them."""
+def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool, *, trains: bool = True) -> Plan:
+    """What is to be done with each trial, or with those that are done, from what storage holds of them."""
     from orchestrator.evaluate.evaluation import FOLDER
     from orchestrator.plan.ledger import read_ledger
     from orchestrator.plan.plan import make_plan
 
     checkpointed = {key.rpartition("/")[2].removesuffix(".pt") for key in store.keys("checkpoints")}
     evaluated = store.keys(FOLDER) if job.header.evaluate else ()
-    return make_plan(job, read_ledger(store), checkpointed, cluster, store.uri, retry_failed, evaluated)
+    plan = make_plan(job, read_ledger(store), checkpointed, cluster, store.uri, retry_failed, evaluated)
+    return plan if trains else plan.without_training()
 
 
-def drive(job: Job, store: Store, retry_failed: bool, *, joined: bool) -> None:
-    """Run the new cells, write the report, say what came of it; leaves with the exit code."""
+def drive(job: Job, store: Store, retry_failed: bool = False, *, joined: bool, trains: bool = True) -> None:
+    """Run the new cells and what evaluations are due, write the report, say what came of it; leaves with the exit code.
+
+    Without ``trains`` only the trials that are done are evaluated.
+    """
     from orchestrator.plan.log import RunLog
     from orchestrator.store.patient import PatientStore
 
     with machines(joined=joined) as cluster:
-        plan = plan_job(job, store, cluster, retry_failed)
+        plan = plan_job(job, store, cluster, retry_failed, trains=trains)
         if plan.problem:
             raise DataError(plan.problem)
+        if not plan.cells:
+            raise DataError(f"{store.uri}: no trial of {job.header.name} is done yet; orch submit trains them")
         store.check()
         store = PatientStore(store)  # it has answered: from here on an outage is waited for
         log = RunLog(store)

@@ -12,6 +12,8 @@ from orchestrator.cli.console import complain, err, out
 from orchestrator.errors import ClusterError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.runtime.remote import RemoteCluster
     from orchestrator.spec.job import Job
 
@@ -20,10 +22,10 @@ _RESULTS = ("results  ", "report   ")
 _ERROR = "error: "
 
 
-def hand_over(job: Job, storage: str, address: str, *, retry_failed: bool, detach: bool) -> None:
-    """Have the cluster run the job; unless the user leaves, print what the run says, and leave with its exit code."""
+def hand_over(job: Job, storage: str, address: str, command: Sequence[str], *, detach: bool) -> None:
+    """Have the cluster run a command for the job; unless the user leaves, print what it says, and leave as it did."""
     cluster = connect(address)
-    submission = cluster.submit(job, storage, ["--retry-failed"] if retry_failed else [])
+    submission = cluster.submit(job, storage, command)
     name = job.header.name
     if detach:
         out.print(submission, soft_wrap=True)
@@ -52,8 +54,8 @@ def follow(cluster: RemoteCluster, submission: str, name: str, storage: str) -> 
 def show_remote_plan(job: Job, address: str, *, retry_failed: bool, as_json: bool) -> None:
     """Print the plan that the cluster makes of the job, with its devices and what it finds in storage."""
     cluster = connect(address)
-    arguments = ["--dry-run", *(["--retry-failed"] if retry_failed else []), *(["--json"] if as_json else [])]
-    submission = cluster.submit(job, job.header.storage, arguments, runs=False)
+    command = ["submit", "--dry-run", *(["--retry-failed"] if retry_failed else []), *(["--json"] if as_json else [])]
+    submission = cluster.submit(job, job.header.storage, command, runs=False)
     lines = list(cluster.follow(submission))
     problems = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
     lines = [line for line in lines if not line.startswith(_ERROR)]

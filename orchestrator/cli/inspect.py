@@ -10,10 +10,12 @@ from rich.table import Table
 
 from orchestrator.cli.console import duration, out
 from orchestrator.cli.options import AsJson, JobName, Storage, find_job
-from orchestrator.errors import one_line
+from orchestrator.errors import QueryError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from orchestrator.store.location import Store
 
 _ROWS = 50
 
@@ -57,12 +59,17 @@ def results(
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV; - is stdout.")] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write JSON rows; - is stdout.")] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write one Parquet file.")] = None,
+    evaluation: Annotated[
+        str | None,
+        typer.Option("--evaluation", metavar="KIND", help="Rows of an evaluation, with the settings of their trials."),
+    ] = None,
     storage: Storage = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print every column: type, unit, meaning.")] = False,
 ) -> None:
-    """Print or export a job's results; without --sql, its trials.
+    """Print or export a job's results; without --sql and --evaluation, its trials.
 
     Examples: `orch results quickstart` · `orch results quickstart --csv trials.csv` ·
+    `orch results truncation --evaluation quality` ·
     `orch results quickstart --sql "select trial_id, max(step) from metrics group by all" --json -` ·
     `orch results --schema`
     """
@@ -77,7 +84,10 @@ def results(
     files = [path for path in (csv, json, parquet) if path is not None]
     if len(files) > 1:
         raise typer.BadParameter("choose one of --csv, --json and --parquet")
-    table = query(find_job(job, storage), sql or _DEFAULT_SQL)
+    if sql and evaluation:
+        raise typer.BadParameter("choose one of --sql and --evaluation")
+    store = find_job(job, storage)
+    table = query(store, sql or (_joined(store, evaluation) if evaluation else _DEFAULT_SQL))
     if files:
         export(table, "csv" if csv else "json" if json else "parquet", str(files[0]))
     else:
@@ -90,11 +100,28 @@ def results(
 _DEFAULT_SQL = "select * from trials order by all"
 
 
+def _joined(store: Store, kind: str) -> str:
+    """SQL for the rows of an evaluation with the settings of their trials. Raises QueryError."""
+    from orchestrator.evaluate.evaluation import FOLDER
+    from orchestrator.spec.columns import trial_columns
+
+    kinds = sorted({key.split("/")[1] for key in store.keys(FOLDER)})
+    if kind not in kinds:
+        there = f"has {', '.join(kinds)}" if kinds else "has no evaluations"
+        raise QueryError(f"--evaluation: got {one_line(kind)!r}, but {store.uri} {there}")
+    settings = ", ".join(f'trials."{column.name}"' for column in trial_columns() if "." in column.name)
+    rows = f'"evaluations_{kind}"'  # one of the names above
+    return f"select rows.*, {settings} from {rows} as rows join trials using (trial_id) order by all"  # noqa: S608
+
+
 def _telling(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """The columns of trials/ that a screen has room for: what differs between the trials, and what was measured."""
-    from orchestrator.store.columns import LOOKS, SIGNALS
+    """The columns that a screen has room for: settings that differ between the rows, and what was measured."""
+    from orchestrator.store.columns import EVALUATIONS, LOOKS, SIGNALS
 
     settings = [name for name in (rows[0] if rows else ()) if "." in name and len({str(row[name]) for row in rows}) > 1]
+    if rows and "evaluation_id" in rows[0]:
+        passed = {column.name for column in EVALUATIONS}
+        return ["trial_id", *settings, *(name for name in rows[0] if "." not in name and name not in passed)]
     measures = [column.name for column in (*LOOKS, *SIGNALS)]
     ends = ("saturated_at", "collapsed_at", "diverged_at")
     names = ("trial_id", "status", "error", *settings, *ends, *measures, "step", "images_per_second")
@@ -117,10 +144,17 @@ def _cell(value: Any) -> str:
 
 
 def _print_schema() -> None:
-    from orchestrator.spec.columns import trial_columns
+    from orchestrator.evaluate import KINDS
+    from orchestrator.spec.columns import evaluation_columns, trial_columns
     from orchestrator.store.columns import METRICS
 
-    for folder, columns in (("trials", trial_columns()), ("metrics", METRICS)):
+    folders = [("trials", trial_columns()), ("metrics", METRICS)]
+    folders += [
+        (f"evaluations/{name}_{rows}".removesuffix("_"), evaluation_columns(kind, rows))
+        for name, kind in KINDS.items()
+        for rows in ("", *kind.tables)
+    ]
+    for folder, columns in folders:
         table = Table(title=f"{folder}/*.parquet", title_justify="left", box=None, pad_edge=False, header_style="bold")
         for heading in ("column", "type", "unit", "meaning"):
             table.add_column(heading, overflow="fold")

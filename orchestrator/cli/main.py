@@ -7,7 +7,7 @@ import sys
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import control, doctor, inspect, run
+from orchestrator.cli import control, doctor, evaluate, inspect, run
 from orchestrator.cli.console import complain
 from orchestrator.errors import OrchError
 
@@ -36,6 +36,7 @@ for command in (
     run.plan,
     run.submit,
     run.resume,
+    evaluate.evaluate,
     inspect.status,
     control.logs,
     control.cancel,

@@ -25,7 +25,17 @@ Address = Annotated[
     str | None,
     typer.Option("--address", metavar="URL", help="A Ray cluster: its dashboard's URL, or auto on a node of it."),
 ]
+Detach = Annotated[bool, typer.Option("--detach", help="With --address: hand the job over and leave it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
+
+ON_THIS_MACHINE = (None, "auto")
+"""Addresses that name no other machine."""
+
+
+def reject_detach(detach: bool) -> None:
+    """Raise BadParameter where a job is to be left that runs here."""
+    if detach:
+        raise typer.BadParameter("--detach needs --address with the URL of a cluster, to which the job is left")
 
 
 def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:

@@ -10,13 +10,16 @@ from orchestrator.cli.console import out
 from orchestrator.cli.drive import count, drive, machines, parent, plan_job
 from orchestrator.cli.handover import hand_over, show_remote_plan
 from orchestrator.cli.options import (
+    ON_THIS_MACHINE,
     Address,
     AsJson,
+    Detach,
     JobFile,
     JobName,
     Overrides,
     Storage,
     find_job,
+    reject_detach,
     with_storage,
 )
 from orchestrator.errors import DataError
@@ -30,8 +33,6 @@ RetryFailed = Annotated[
     bool,
     typer.Option("--retry-failed", help="Run trials again that failed by their own doing (NaN, out of memory)."),
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="With --address: hand the job over and leave it.")]
-_ON_THIS_MACHINE = (None, "auto")
 
 
 def validate(job_file: JobFile, overrides: Overrides = None) -> None:
@@ -88,12 +89,12 @@ def submit(
     job = load_job(job_file, with_storage(overrides, storage))
     if dry_run:
         _plan(job, address, retry_failed, as_json)
-    elif address in _ON_THIS_MACHINE:
-        _reject_detach(detach)
+    elif address in ON_THIS_MACHINE:
+        reject_detach(detach)
         drive(job, _store(job), retry_failed, joined=address is not None)
     else:
         assert address is not None
-        hand_over(job, job.header.storage, address, retry_failed=retry_failed, detach=detach)
+        hand_over(job, job.header.storage, address, _submission(retry_failed), detach=detach)
 
 
 def resume(
@@ -112,17 +113,16 @@ def resume(
 
     store = find_job(job, storage)
     again = read_job(store)
-    if address in _ON_THIS_MACHINE:
-        _reject_detach(detach)
+    if address in ON_THIS_MACHINE:
+        reject_detach(detach)
         drive(again, store, retry_failed, joined=address is not None)
     else:
         assert address is not None
-        hand_over(again, parent(store, again.header.name), address, retry_failed=retry_failed, detach=detach)
+        hand_over(again, parent(store, again.header.name), address, _submission(retry_failed), detach=detach)
 
 
-def _reject_detach(detach: bool) -> None:
-    if detach:
-        raise typer.BadParameter("--detach needs --address with the URL of a cluster, to which the job is left")
+def _submission(retry_failed: bool) -> list[str]:
+    return ["submit", *(["--retry-failed"] if retry_failed else [])]
 
 
 def _store(job: Job) -> Store:
@@ -132,7 +132,7 @@ def _store(job: Job) -> Store:
 
 
 def _plan(job: Job, address: str | None, retry_failed: bool, as_json: bool) -> None:
-    if address not in _ON_THIS_MACHINE:
+    if address not in ON_THIS_MACHINE:
         assert address is not None
         show_remote_plan(job, address, retry_failed=retry_failed, as_json=as_json)
         return

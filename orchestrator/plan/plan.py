@@ -66,6 +66,13 @@ class Plan:
         """Whether there is anything to be done."""
         return bool(self.having(CellState.NEW) or self.due)
 
+    def without_training(self) -> Plan:
+        """What is to be done for the trials alone that are done."""
+        kept = tuple(self.having(CellState.CACHED))
+        ids = {cell.trial.id for cell in kept}
+        rest = replace(self, cells=kept, evaluations=tuple(due for due in self.evaluations if due.trial.id in ids))
+        return rest if rest.runs else replace(rest, problem=None)
+
     def having(self, state: CellState) -> list[Cell]:
         """The cells in one state."""
         return [cell for cell in self.cells if cell.state is state]

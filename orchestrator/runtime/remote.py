@@ -74,12 +74,13 @@ class RemoteCluster:
         with self._explained(), _without(_RAY_VARIABLES):
             self._client = _Client(self.address, headers=headers)
 
-    def submit(self, job: Job, storage: str, arguments: Sequence[str] = (), *, runs: bool = True) -> str:
-        """Have ``orch submit`` run on the cluster with these further arguments; the submission's id.
+    def submit(self, job: Job, storage: str, command: Sequence[str] = ("submit",), *, runs: bool = True) -> str:
+        """Have a command of ``orch`` that takes a job file run on the cluster, with its options; the submission's id.
 
         ``storage`` is where results go, as the nodes of the cluster find it. ``runs`` tells that it is no mere look
         at the plan. Raises StorageError and DataError for what cannot travel.
         """
+        verb, *options = command
         check_storage_is_shared(storage)
         name = job.header.name
         submission_id = f"orch-{name}-{secrets.token_hex(4)}"
@@ -87,7 +88,7 @@ class RemoteCluster:
             working, package = stage(job, storage, Path(folder))
             with self._explained():
                 self._client.submit_job(
-                    entrypoint=entrypoint(ray.__version__, ["submit", "job.yaml", "--address", "auto", *arguments]),
+                    entrypoint=entrypoint(ray.__version__, [verb, "job.yaml", "--address", "auto", *options]),
                     submission_id=submission_id,
                     runtime_env={
                         "working_dir": str(working),

@@ -178,7 +178,7 @@ def test_nothing_to_cancel(orch: Callable[..., Any], store: LocalStore) -> None:
     assert ": done, last sign of life " in orch("cancel", "study").mistake
 
 
-@pytest.mark.parametrize("command", ["submit", "plan", "resume", "logs", "cancel"])
+@pytest.mark.parametrize("command", ["submit", "plan", "resume", "evaluate", "logs", "cancel"])
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
@@ -194,7 +194,8 @@ def test_what_is_no_address(
 ) -> None:
     store.write("job.yaml", (folder / "job.yaml").read_bytes())
     line = f"--address: got {shown}, expected auto, or the URL of a Ray dashboard, such as http://head:8265"
-    assert orch(command, "job.yaml", "--address", address).mistake == line
+    options = ["--kind", "quality"] if command == "evaluate" else []
+    assert orch(command, "job.yaml", *options, "--address", address).mistake == line
 
 
 def test_an_address_never_holds_a_password(orch: Callable[..., Any]) -> None:

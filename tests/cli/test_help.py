@@ -18,8 +18,8 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands if 
 
 
 def test_the_commands() -> None:
-    expected = ["validate", "plan", "submit", "resume", "status", "logs", "cancel", "results", "report", "doctor"]
-    assert expected == COMMANDS
+    first = ["validate", "plan", "submit", "resume", "evaluate"]
+    assert [*first, "status", "logs", "cancel", "results", "report", "doctor"] == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 
+from orchestrator.evaluate.quality import Quality
 from orchestrator.plan.files import RunState, write_job, write_state
 from orchestrator.plan.ledger import Status, provenance, record
-from orchestrator.spec.columns import trial_columns
+from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.spec.job import Job, load_job
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.local import LocalStore
@@ -104,8 +106,10 @@ def test_status_of_damaged_files(
 def test_the_schema_names_every_column(orch: Callable[..., Any]) -> None:
     ran = orch("results", "--schema")
     assert (ran.code, ran.err) == (0, "")
-    trials, metrics = ran.out.split("metrics/*.parquet")
-    for text, columns in ((trials, trial_columns()), (metrics, METRICS)):
+    _, *parts = re.split(r"^(\S+)/\*\.parquet$", ran.out, flags=re.M)
+    tables = dict(zip(parts[::2], parts[1::2], strict=True))
+    expected = {"trials": trial_columns(), "metrics": METRICS, "evaluations/quality": evaluation_columns(Quality)}
+    for text, columns in ((tables[name], columns) for name, columns in expected.items()):
         lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
         for column in columns:
             assert column.meaning in lines[column.name]

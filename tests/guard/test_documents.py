@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from orchestrator.cli.main import app
 from orchestrator.data.dataset import Dataset
+from orchestrator.evaluate import Evaluation
 from orchestrator.models.model import Model
 from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
@@ -135,6 +136,7 @@ SECTIONS: list[type[BaseModel]] = [
     *kinds(Dataset),
     *kinds(Model),
     *kinds(Objective),
+    *kinds(Evaluation),
 ]
 
 

@@ -40,6 +40,21 @@ def test_submit_twice_then_wider(tmp_path: Path, job_file: Callable[..., Path]) 
     assert sorted(row["training.d_steps"] for row in rows) == [1, 2, 3]
 
 
+def test_evaluate_what_is_trained(tmp_path: Path, job_file: Callable[..., Path]) -> None:
+    path = job_file(data={"name": "digits", "max_images": 160}, grid={"training.d_steps": [1, 2]})
+    assert orch(tmp_path, "submit", path.name, "--set", "grid.training.d_steps=[1]").returncode == 0
+    more = ("--kind", "quality", "--set", "samples=200")
+    done = orch(tmp_path, "evaluate", path.name, *more)  # of the file's two trials one is there
+    assert done.returncode == 0, done.stderr
+    assert "evaluations: 1 new, 0 cached" in done.stderr
+    assert "1/1 evaluations" in done.stderr
+    rows = json.loads(orch(tmp_path, "results", "tiny", "--evaluation", "quality", "--json", "-").stdout)
+    assert [(row["training.d_steps"], row["evaluation.samples"]) for row in rows] == [(1, 200)]
+    assert yaml.safe_load((tmp_path / "results/tiny/job.yaml").read_text())["evaluate"][0]["samples"] == 200
+    assert "evaluations: 0 new, 1 cached" in orch(tmp_path, "evaluate", "tiny").stderr
+    assert "Quality of samples" in (tmp_path / "results/tiny/report/index.html").read_text()
+
+
 def test_failed_trial_gives_exit_code_1_and_the_report_is_written(
     tmp_path: Path, job_file: Callable[..., Path]
 ) -> None:
