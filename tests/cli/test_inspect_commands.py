@@ -106,7 +106,7 @@ def test_status_of_damaged_files(
 def test_the_schema_names_every_column(orch: Callable[..., Any]) -> None:
     ran = orch("results", "--schema")
     assert (ran.code, ran.err) == (0, "")
-    _, *parts = re.split(r"^(\S+)/\*\.parquet$", ran.out, flags=re.M)
+    _, *parts = re.split(r"^(\S+)/\*\.parquet *$", ran.out, flags=re.M)
     tables = dict(zip(parts[::2], parts[1::2], strict=True))
     expected = {"trials": trial_columns(), "metrics": METRICS, "evaluations/quality": evaluation_columns(Quality)}
     for text, columns in ((tables[name], columns) for name, columns in expected.items()):
