@@ -24,7 +24,7 @@ run is the early part that later gradients and losses are compared with."""
 OUT_OF_BOUNDS = 1000.0
 """Factor over its greatest size in the early part at which a loss has left all measure."""
 WORSE = 2.0
-"""Factor over the lowest FID at which samples have become worse; twice running, they have collapsed."""
+"""Factor over the FID once held at which samples have become worse; twice running, they have collapsed."""
 FEW_MODES = 0.5
 """Share of the data's classes below which samples cover too few; twice running, they have collapsed."""
 ALIKE = 0.25
@@ -70,9 +70,10 @@ class Health:
     are no logits, the gradient in the generated images stays below FAINT times its early mean for as long.
     ``saturated_at`` is where that stretch began.
 
-    Collapsed: at two measures of samples in a row FID is over WORSE times the lowest before, or fewer than FEW_MODES
-    of the classes are covered, or, without classes, diversity is below ALIKE. The last two count only once there were
-    more, or from the middle of the run on, and never with the lowest FID so far: early samples are all alike.
+    Collapsed: at two measures of samples in a row FID is over WORSE times the lowest held before, or fewer than
+    FEW_MODES of the classes are covered, or, without classes, diversity is below ALIKE. A FID is held when two measures
+    in a row are no higher: single ones jump. The last two count only once there were more, or from the middle of the run
+    on, and never with the lowest FID so far: early samples are all alike.
 
     Diverged: a row's mean loss is OUT_OF_BOUNDS times the greatest early one. (A loss that is not finite makes no row.)
     """
@@ -82,6 +83,9 @@ class Health:
     diverged_at: int | None = None
     best_fid: float | None = None
     best_step: int | None = None
+    last_fid: float | None = None
+    held_fid: float | None = None
+    """The lowest FID that two measures in a row did not exceed."""
     faint_from: int | None = None
     """Where the running stretch of no gradient began."""
     last_step: int = 0
@@ -100,7 +104,7 @@ class Health:
         """What a measure of samples makes of it, taken at the last row's step."""
         varied = _varied(row, course)
         fid, step = _number(row, "fid"), int(row["step"] or 0)
-        worse = fid is not None and self.best_fid is not None and fid > WORSE * self.best_fid
+        worse = fid is not None and self.held_fid is not None and fid > WORSE * self.held_fid
         best = fid is not None and (self.best_fid is None or fid < self.best_fid)
         due = self.had_variety or step > course.total_steps / 2
         looks = self.bad_looks + 1 if worse or (due and not varied and not best) else 0
@@ -111,7 +115,13 @@ class Health:
             collapsed_at=step if self.collapsed_at is None and looks >= 2 else self.collapsed_at,
             best_fid=fid if best else self.best_fid,
             best_step=step if best else self.best_step,
+            last_fid=fid,
+            held_fid=self._held(fid),
         )
+
+    def _held(self, fid: float | None) -> float | None:
+        pair = None if fid is None or self.last_fid is None else max(fid, self.last_fid)
+        return min((one for one in (pair, self.held_fid) if one is not None), default=None)
 
     def _after_signals(self, row: Row, course: Course) -> Health:
         step, early = int(row["step"] or 0), int(row["step"] or 0) <= course.early

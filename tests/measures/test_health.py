@@ -80,14 +80,22 @@ def test_scores_that_are_no_logits_saturate_by_the_gradient_in_images() -> None:
     assert health([*early, *weak], CRITIC).saturated_at is None
 
 
-def test_a_fid_twice_the_best_counts_when_it_is_seen_twice_running() -> None:
-    good = [look(100, 80.0), look(200, 40.0)]
-    once = [*good, look(300, 81.0), look(400, 60.0), look(500, 90.0), look(600, 45.0)]
+def test_a_fid_twice_the_one_held_counts_when_it_is_seen_twice_running() -> None:
+    good = [look(100, 80.0), look(200, 40.0), look(300, 35.0)]
+    once = [*good, look(400, 81.0), look(500, 60.0), look(600, 90.0), look(700, 45.0)]
     assert health(once).collapsed_at is None
-    twice = health([*once, look(700, 81.0), look(800, 300.0)])
-    assert twice.collapsed_at == 800
-    assert (twice.best_fid, twice.best_step) == (40.0, 200)
+    twice = health([*once, look(800, 81.0), look(900, 300.0)])
+    assert twice.collapsed_at == 900
+    assert (twice.best_fid, twice.best_step) == (35.0, 300)
     assert twice.condition is Condition.COLLAPSED
+
+
+def test_a_single_low_fid_is_no_level_to_fall_from() -> None:
+    """Of a healthy RaLSGAN on small fish: FIDs of few samples jump, none of them is a collapse."""
+    fids = [147, 65, 66, 149, 51, 85, 83, 169, 78, 76, 90, 99, 81, 76, 76, 135, 113]
+    assert health([look(100 * number, float(fid)) for number, fid in enumerate(fids, 1)]).collapsed_at is None
+    lost = [102, 245, 177, 435, 249, 704, 176, 1696, 1674]  # ten times the rate
+    assert health([look(100 * number, float(fid)) for number, fid in enumerate(lost, 1)]).collapsed_at == 900
 
 
 def test_few_modes_count_once_there_were_more_or_from_the_middle_on() -> None:

@@ -114,7 +114,7 @@ def test_the_averaged_generator_is_the_one_kept(start, store: LocalStore) -> Non
 
 
 def test_a_collapse_ends_the_trial_that_asks_for_it(start, store: LocalStore) -> None:
-    looks = [(80.0, 9), (30.0, 10), (90.0, 10), (95.0, 10)]
+    looks = [(40.0, 9), (30.0, 10), (90.0, 10), (95.0, 10)]
     session = finish(start(Told(looks), measure_every=1, stop_when=["collapsed"]))
     assert session.progress.stopped is Condition.COLLAPSED
     summary = session.summary()
@@ -127,10 +127,10 @@ def test_a_collapse_ends_the_trial_that_asks_for_it(start, store: LocalStore) ->
 
 
 def test_a_trial_that_does_not_ask_goes_on_and_says_so(start) -> None:
-    looks = [(30.0, 10), *[(90.0, 10)] * 4]
+    looks = [(30.0, 10), (30.0, 10), *[(90.0, 10)] * 3]
     session = finish(start(Told(looks), measure_every=1, epochs=5, stop_when=["saturated"]))
     assert (session.progress.step, session.progress.stopped) == (25, None)
-    assert session.summary()["collapsed_at"] == 15
+    assert session.summary()["collapsed_at"] == 20
     assert [row["health"] for row in session.progress.rows][-1] == "collapsed"
 
 
@@ -152,7 +152,7 @@ def test_a_saturated_trial_ends_within_an_epoch_at_the_same_step_however_it_is_c
 
 
 def test_an_interrupted_trial_ends_where_it_would_have(start) -> None:
-    looks = [(80.0, 9), (30.0, 10), (90.0, 10), (95.0, 10)]
+    looks = [(40.0, 9), (30.0, 10), (90.0, 10), (95.0, 10)]
     settings = {"measure_every": 1, "stop_when": ["collapsed"]}
     session = start(Told(looks), **settings)
     while session.progress.step < 15:
