@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     Row = Mapping[str, float | int | str | None]
 
 REJECTED = 1e-3
-"""Mean sigma(F) below which the discriminator rejects every sample."""
+"""Mean sigma(F) below which the discriminator rejects every sample, and mean |dL_G/dF| below which a logistic loss
+passes no gradient on: under the saturating loss these are one number."""
 FAINT = 1e-3
 """Share of its early size below which the gradient in generated images has vanished."""
 PATIENCE_STEPS, SHARE = 1000, 0.1
-"""A run is saturated after so many steps in a row, or this share of its steps where that is fewer; the same share of a
-run is the early part that later gradients and losses are compared with."""
+"""A run is saturated after so many steps in a row; where no gradient is left, after this share of its steps if that is
+fewer. The same share of a run is the early part that later gradients and losses are compared with."""
 OUT_OF_BOUNDS = 1000.0
 """Factor over its greatest size in the early part at which a loss has left all measure."""
 WORSE = 2.0
@@ -52,7 +53,7 @@ class Course(NamedTuple):
 
     @property
     def patience(self) -> int:
-        """Steps in a row after which a run counts as saturated."""
+        """Steps in a row without a gradient after which a run counts as saturated."""
         return max(1, min(PATIENCE_STEPS, round(SHARE * self.total_steps)))
 
     @property
@@ -65,10 +66,11 @@ class Course(NamedTuple):
 class Health:
     """What the rows up to now say: steps at which a run was first saturated, collapsed or diverged; None for never.
 
-    Saturated (Goodfellow et al., arXiv 1406.2661, section 3, on the minimax loss): the discriminator rejects all
-    samples (mean sigma(F) < REJECTED) throughout ``Course.patience`` steps; or, under an objective whose scores
-    are no logits, the gradient in the generated images stays below FAINT times its early mean for as long.
-    ``saturated_at`` is where that stretch began.
+    Saturated (Goodfellow et al., arXiv 1406.2661, section 3, on the minimax loss): throughout ``Course.patience`` steps
+    no gradient is left, which is to say mean |dL_G/dF| < REJECTED or, under an objective whose scores are no logits, a
+    gradient in the generated images of less than FAINT times its early mean; or throughout PATIENCE_STEPS the
+    discriminator rejects all samples, mean sigma(F) < REJECTED, from which the non-saturating loss may recover.
+    ``saturated_at`` is where the stretch began.
 
     Collapsed: at two measures of samples in a row FID is over WORSE times the lowest held before, or fewer than
     FEW_MODES of the classes are covered, or, without classes, diversity is below ALIKE. A FID is held when two measures
@@ -88,6 +90,8 @@ class Health:
     """The lowest FID that two measures in a row did not exceed."""
     faint_from: int | None = None
     """Where the running stretch of no gradient began."""
+    rejected_from: int | None = None
+    """Where the running stretch of rejected samples began."""
     last_step: int = 0
     early_gradients: tuple[float, int] = (0.0, 0)
     """Sum and number of the early rows' gradients in images."""
@@ -130,22 +134,27 @@ class Health:
             total, count = total + gradient, count + 1
         loss = max(abs(_number(row, name) or 0.0) for name in ("d_loss", "g_loss"))
         beyond = not early and loss > OUT_OF_BOUNDS * self.early_loss > 0
-        faint = self._is_faint(row, course, gradient)
-        began = (self.last_step if self.faint_from is None else self.faint_from) if faint else None
-        frozen = began is not None and step - began >= course.patience
+        faint_from = self._from(self.faint_from, self._is_faint(row, course, gradient))
+        rejected_from = self._from(self.rejected_from, course.logistic and _below(row, "d_fake_probability"))
+        stretches = ((faint_from, course.patience), (rejected_from, PATIENCE_STEPS))
+        frozen = [began for began, patience in stretches if began is not None and step - began >= patience]
         return replace(
             self,
             early_gradients=(total, count),
             early_loss=max(self.early_loss, loss) if early else self.early_loss,
-            faint_from=began,
-            saturated_at=began if frozen and self.saturated_at is None else self.saturated_at,
+            faint_from=faint_from,
+            rejected_from=rejected_from,
+            saturated_at=min(frozen) if frozen and self.saturated_at is None else self.saturated_at,
             diverged_at=step if beyond and self.diverged_at is None else self.diverged_at,
         )
 
+    def _from(self, began: int | None, goes_on: bool) -> int | None:
+        """Where a stretch began that may go on with one more row: at the row before its first."""
+        return (self.last_step if began is None else began) if goes_on else None
+
     def _is_faint(self, row: Row, course: Course, gradient: float | None) -> bool:
         if course.logistic:
-            probability = _number(row, "d_fake_probability")
-            return probability is not None and probability < REJECTED
+            return _below(row, "g_score_gradient")
         total, count = self.early_gradients
         return gradient is not None and count > 0 and gradient < FAINT * total / count
 
@@ -176,6 +185,11 @@ def _varied(row: Row, course: Course) -> bool:
     if course.classes is not None and modes is not None:
         return modes >= FEW_MODES * course.classes
     return diversity is None or diversity >= ALIKE
+
+
+def _below(row: Row, name: str) -> bool:
+    value = _number(row, name)
+    return value is not None and value < REJECTED
 
 
 def _number(row: Row, name: str) -> float | None:

@@ -22,8 +22,9 @@ UNLABELLED = Course(total_steps=1000, logistic=True, classes=None)
 
 
 def row(step: int, sigma: float = 0.3, **more: Any) -> dict[str, Any]:
-    signals = {"d_fake_probability": sigma, "g_image_gradient": 1.0, "d_loss": 1.0, "g_loss": -1.0}
-    return {"step": step, **signals, **more}
+    """Of the saturating loss, whose gradient in F is sigma(F)."""
+    signals = {"d_fake_probability": sigma, "g_score_gradient": sigma, "g_image_gradient": 1.0}
+    return {"step": step, **signals, "d_loss": 1.0, "g_loss": -1.0, **more}
 
 
 def look(step: int, fid: float | None = 50.0, modes: int | None = 10, diversity: float = 1.0) -> dict[str, Any]:
@@ -62,6 +63,16 @@ def test_the_stretch_must_not_be_broken() -> None:
 def test_the_first_stretch_counts_and_recovery_does_not_undo_it() -> None:
     known = health(every_ten({range(110, 250): 0.0, range(500, 900): 0.0}))
     assert known.saturated_at == 100
+
+
+def test_a_loss_that_keeps_its_gradient_is_given_a_thousand_steps_to_recover() -> None:
+    """As the non-saturating one does, whose gradient in F is 1 - sigma(F)."""
+    course = Course(3000, logistic=True, classes=None)
+    rejected = [row(step, 1e-4, g_score_gradient=1 - 1e-4) for step in range(110, 1101, 10)]
+    assert health([row(100), *rejected[:-1]], course).saturated_at is None
+    assert health([row(100), *rejected], course).saturated_at == 100
+    broken = [*rejected[:50], row(605), *rejected[50:]]
+    assert health([row(100), *broken], course).saturated_at is None
 
 
 def test_long_runs_are_given_a_thousand_steps() -> None:

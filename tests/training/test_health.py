@@ -138,7 +138,7 @@ def test_a_saturated_trial_ends_within_an_epoch_at_the_same_step_however_it_is_c
     """D's scores are pushed far down: sigma(F) is nothing, from the first step on."""
     ends = []
     for budget in (0.0, LONG):
-        session = start(epochs=20, stop_when=["saturated"], log_every=4)
+        session = start(objective="saturating", epochs=20, stop_when=["saturated"], log_every=4)
         with torch.no_grad():
             session.gan.discriminator.head.bias.fill_(-50.0)
         for group in session.gan.d_optimizer.param_groups:
