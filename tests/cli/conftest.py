@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.cli.main import main
+from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path / "here")
     (tmp_path / "here" / "job.yaml").write_text(JOB)
     return tmp_path / "here"
+
+
+@pytest.fixture
+def store(folder: Path) -> LocalStore:
+    """The root of the job's results, in which nothing is yet."""
+    return LocalStore(folder / "results" / "study")
 
 
 @pytest.fixture

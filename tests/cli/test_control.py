@@ -11,16 +11,12 @@ import pytest
 from orchestrator.cli import control
 from orchestrator.plan.files import STALE_S, RunState, asked_to_cancel, forget_cancel, write_state
 from orchestrator.plan.log import RunLog
-from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-
-@pytest.fixture
-def store(folder: Path) -> LocalStore:
-    return LocalStore(folder / "results" / "study")
+    from orchestrator.store.local import LocalStore
 
 
 @pytest.fixture(autouse=True)

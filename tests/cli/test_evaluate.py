@@ -15,17 +15,13 @@ from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.spec.job import Job, load_job, make_job
 from orchestrator.store.columns import schema_of
-from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-
-@pytest.fixture
-def store(folder: Path) -> LocalStore:
-    return LocalStore(folder / "results" / "study")
+    from orchestrator.store.local import LocalStore
 
 
 @pytest.fixture
