@@ -12,7 +12,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("step", "objectives", "fish", "processes", "overhead", "gang", "scale", "query", "inversion")
+BENCHMARKS = ("step", "objectives", "fish", "processes", "overhead", "gang", "scale", "query", "quality", "inversion")
 
 
 def main() -> int:
