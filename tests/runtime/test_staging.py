@@ -138,7 +138,7 @@ def test_nothing_of_this_machine_s_environment_travels(monkeypatch: pytest.Monke
 
 def test_the_packages_that_are_asked_for_are_those_that_are_needed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    imports = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}
+    imports = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn", "scikit-image": "skimage"}
     asked = {Requirement(text).name.lower() for text in project["dependencies"]}
     assert {imports.get(name, name) for name in asked} == set(preflight.NEEDED)
     assert project["requires-python"] == ">=" + ".".join(map(str, preflight.OLDEST))
