@@ -48,7 +48,7 @@ class Encoder(nn.Module):
 def train_encoder(
     settings: EncoderTraining, generator: nn.Module, latent_dim: int, images: Tensor, source: torch.Generator
 ) -> TrainedEncoder:
-    """``EncoderTraining.run``."""
+    """``EncoderTraining.train``."""
     assert not any(module.training for module in generator.modules()), "the generator must be in eval mode"
     encoder = Encoder(ImageShape(*images.shape[1:]), latent_dim, settings.width)
     initialize(encoder, source)

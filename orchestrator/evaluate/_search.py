@@ -39,7 +39,7 @@ def draw_starts(targets: Targets, restarts: int, latent_dim: int, seed: int) -> 
 
 
 def search(settings: LatentSearch, generator: nn.Module, targets: Targets, starts: Tensor, norm: Norm) -> Inversions:
-    """``LatentSearch.run``: as many whole images at once as ``batch`` lets in flight."""
+    """``LatentSearch.seek``: as many whole images at once as ``batch`` lets in flight."""
     assert starts.shape[:2] == (len(targets.images), settings.restarts), starts.shape
     assert not any(module.training for module in generator.modules()), "the generator must be in eval mode"
     _check(targets)

@@ -51,7 +51,7 @@ class EncoderTraining(Settings):
             raise ValueError("latent_weight and image_weight are both 0; raise one of them")
         return self
 
-    def run(self, generator: nn.Module, latent_dim: int, images: Tensor, source: torch.Generator) -> TrainedEncoder:
+    def train(self, generator: nn.Module, latent_dim: int, images: Tensor, source: torch.Generator) -> TrainedEncoder:
         """Train on images (n, c, h, w) uint8, 0 black to 255 white, on the generator's device.
 
         The generator is in eval mode and maps (n, latent_dim) to images in [-1, 1]; ``source`` is on the CPU. Raises

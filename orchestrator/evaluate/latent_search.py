@@ -129,7 +129,7 @@ class LatentSearch(Settings):
 
         return draw_starts(targets, self.restarts, latent_dim, seed)
 
-    def run(self, generator: nn.Module, targets: Targets, starts: Tensor, norm: Norm = "l2") -> Inversions:
+    def seek(self, generator: nn.Module, targets: Targets, starts: Tensor, norm: Norm = "l2") -> Inversions:
         """Search from ``starts`` (n, restarts, latent_dim) with a generator in eval mode, images in [-1, 1].
 
         An image's path depends on its own pixels and starts alone. Raises DataError naming an image that is not

@@ -105,7 +105,7 @@ def _timed(
     times: list[float], settings: LatentSearch, generator: nn.Module, targets: Targets, starts: Tensor
 ) -> Inversions:
     began = time.perf_counter()
-    found = settings.run(generator, targets, starts)
+    found = settings.seek(generator, targets, starts)
     found.losses.sum().item()
     times.append(time.perf_counter() - began)
     return found

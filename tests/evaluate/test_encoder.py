@@ -29,7 +29,7 @@ def to_bytes(images: Tensor) -> Tensor:
 def train(seed: int = 0, images: Tensor | None = None, **options: Any) -> TrainedEncoder:
     settings = EncoderTraining(**{"steps": 300, "batch_size": 64, "width": 8, "log_every": 50, **options})
     given = to_bytes(targets(40, masked=False).images) if images is None else images
-    return settings.run(generator(), LATENTS, given, torch.Generator().manual_seed(seed))
+    return settings.train(generator(), LATENTS, given, torch.Generator().manual_seed(seed))
 
 
 def test_samples_teach_it_the_latent_vectors_they_came_from() -> None:
@@ -61,8 +61,8 @@ def test_it_is_a_better_start_than_a_random_one() -> None:
     wanted = targets(20, masked=False)
     encoder = train(images=to_bytes(targets(40, masked=False, first=100).images)).encoder
     settings = LatentSearch(steps=5, restarts=1, log_every=1)
-    encoded = settings.run(generator(), wanted, encode(encoder, wanted.images)[:, None])
-    drawn = settings.run(generator(), wanted, settings.draw_starts(wanted, LATENTS, seed=0))
+    encoded = settings.seek(generator(), wanted, encode(encoder, wanted.images)[:, None])
+    drawn = settings.seek(generator(), wanted, settings.draw_starts(wanted, LATENTS, seed=0))
     assert encoded.curves[:, 0, 0].mean() < 0.8 * drawn.curves[:, 0, 0].mean()
 
 
@@ -82,7 +82,7 @@ def test_the_generator_is_left_as_it_was() -> None:
     network = generator()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     images = to_bytes(targets(4).images)
-    encoder, _ = EncoderTraining(steps=2, batch_size=4).run(network, LATENTS, images, torch.Generator())
+    encoder, _ = EncoderTraining(steps=2, batch_size=4).train(network, LATENTS, images, torch.Generator())
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert not encoder.training
@@ -102,7 +102,7 @@ def test_a_loss_that_is_not_finite_ends_the_training() -> None:
 
     images = to_bytes(targets(4).images)
     with pytest.raises(NonFiniteLossError) as raised:
-        EncoderTraining(steps=20, batch_size=4, log_every=5).run(Broken().float(), LATENTS, images, torch.Generator())
+        EncoderTraining(steps=20, batch_size=4, log_every=5).train(Broken().float(), LATENTS, images, torch.Generator())
     assert raised.value.step == 5
 
 

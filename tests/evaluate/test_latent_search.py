@@ -29,7 +29,7 @@ def run(
 ) -> Inversions:
     if starts is None:
         starts = settings.draw_starts(wanted, LATENTS, seed=0).to(wanted.images.dtype)
-    return settings.run(generator, wanted, starts, norm)
+    return settings.seek(generator, wanted, starts, norm)
 
 
 def part(wanted: Targets, place: int) -> Targets:

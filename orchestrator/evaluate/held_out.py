@@ -1,0 +1,64 @@
+"""What all evaluations share that look at images which no trial has trained on: which ones, and in which parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from pydantic import Field
+
+from orchestrator.errors import DataError
+from orchestrator.evaluate.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from orchestrator.evaluate.evaluation import Subject
+    from orchestrator.training.settings import TrialSettings
+
+SHARD_IMAGES = 64
+"""Images of one part: what bounds its memory, and what is computed again when a node is lost."""
+
+
+class Chosen(NamedTuple):
+    """Held-out images of one part."""
+
+    numbers: tuple[int, ...]
+    """Their places in the held-out set."""
+    labels: tuple[int | None, ...]
+    """Their classes; None where the set has none."""
+    images: Tensor
+    """(n, c, h, w) float32 in [0, 1], on the subject's device."""
+
+
+class HeldOutEvaluation(Evaluation):
+    """An evaluation of ``images`` held-out images: the first ones in an order that is drawn once for all.
+
+    So a larger number begins with the images of the smaller one, and every kind looks at the same. A shard is
+    SHARD_IMAGES of them.
+    """
+
+    splits: ClassVar = ("test",)
+
+    images: int = Field(256, ge=1, le=1_000_000)
+    """held-out images that it looks at"""
+
+    def shards(self, trial: TrialSettings) -> int:
+        """As many as the images fill."""
+        return -(-self.images // SHARD_IMAGES)
+
+    def choose(self, subject: Subject, shard: int) -> Chosen:
+        """The images of one shard. Raises DataError where the set holds fewer than ``images``."""
+        import numpy as np
+        import torch
+
+        held_out = subject.held_out
+        if self.images > len(held_out):
+            raise DataError(
+                f"{self.kind}: images: got {self.images}, but the held-out images of {subject.settings.data.name} are "
+                f"{len(held_out)}; lower it"
+            )
+        order = np.random.default_rng(0).permutation(len(held_out))[: self.images]
+        numbers = order[shard * SHARD_IMAGES : (shard + 1) * SHARD_IMAGES]
+        pixels = torch.from_numpy(held_out.pixels[numbers]).to(subject.device)
+        labels = [None] * len(numbers) if held_out.labels is None else held_out.labels[numbers].tolist()
+        return Chosen(tuple(numbers.tolist()), tuple(labels), pixels.float() / 255)
