@@ -17,17 +17,28 @@ _OPERATIONS_PER_SECOND = {"cpu": 60e9, "cuda": 4e12}
 one data-centre GPU: orders of magnitude, used until a trial of the job has been measured."""
 
 
+_AHEAD, _PENALTY = 17, 6
+"""Forward passes of the discriminator that an update ahead (two passes, their gradients, and the way back through
+both), and a gradient penalty (a pass, its gradient in the image, and the way back through both), come to."""
+
+
 def operations(settings: TrialSettings) -> float:
     """Floating point operations of the whole trial.
 
     A backward pass costs twice its forward pass; the generator's step skips the discriminator's weight gradients,
-    and the last discriminator step's images serve the first generator step too.
+    and the last discriminator step's images serve the first generator step too where they may. With ``accumulate``
+    each pass is made once more, for what it says.
     """
-    training = settings.training
+    training, objective = settings.training, settings.objective
     generator, discriminator = settings.model.multiply_adds(settings.data.shape)
-    d_update = generator + 2 * 3 * discriminator
-    g_update = 3 * generator + 2 * discriminator
-    step = training.d_steps * d_update + training.g_steps * g_update - generator
+    again = int(training.accumulate > 1)
+    judged = 1 + again
+    d_update = generator + (6 + 2 * again + _PENALTY * len(objective.penalties)) * discriminator
+    g_update = (3 + again) * generator + (1 + judged + _AHEAD * training.unrolled_steps) * discriminator
+    if objective.sees_real:
+        g_update += judged * discriminator
+    saved = 0 if again or objective.draws_apart else generator
+    step = training.d_steps * d_update + training.g_steps * g_update - saved
     return 2.0 * step * training.batch_size * settings.total_steps
 
 

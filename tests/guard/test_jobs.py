@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,21 @@ def test_every_job_file_is_valid_and_named_after_its_job(path: Path) -> None:
     assert len(job.trials) > 1
 
 
+def submits(path: Path) -> list[list[str]]:
+    """The words of each ``orch submit`` among a job file's remarks, which may go on over lines that end in a backslash."""
+    remarks = "\n".join(line.removeprefix("#").strip() for line in path.read_text().splitlines() if line[:1] == "#")
+    lines = re.sub(r"\s*\\\n\s*", " ", remarks).splitlines()
+    return [shlex.split(line, comments=True)[2:] for line in lines if line.startswith("orch submit ")]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_commands_in_its_remarks_work(path: Path) -> None:
-    commands = re.findall(r"^# +orch submit (\S+)(?: +--set (\S+))?", path.read_text(), flags=re.M)
-    assert {name for name, _ in commands} == {f"jobs/{path.name}"}
-    for _, override in commands:
-        assert load_job(path, [override] if override else []).trials
+    commands = submits(path)
+    assert commands
+    for name, *rest in commands:
+        assert name == f"jobs/{path.name}"
+        assert set(rest[::2]) <= {"--set"}
+        assert load_job(path, rest[1::2]).trials
 
 
 def test_the_quickstart_needs_nothing_and_compares_three_objectives_at_two_step_ratios() -> None:

@@ -49,9 +49,16 @@ def test_operations_are_those_of_each_pass(make: Callable[..., Job], training: d
     assert operations(trial.settings) == count(trial.settings)
 
 
-@pytest.mark.parametrize("training", STEPS, ids=str)
-def test_operations_are_close_to_what_torch_counts(make: Callable[..., Job], training: dict[str, Any]) -> None:
-    job = make(training={**training, "epochs": 1, "batch_size": 750}, model={"width": 16, "latent_dim": 32})
+DYNAMICS = [*STEPS, {"unrolled_steps": 1}, {"unrolled_steps": 3, "g_steps": 2}, {"accumulate": 2, "d_steps": 2}]
+
+
+@pytest.mark.parametrize("objective", ["saturating", "ralsgan"])
+@pytest.mark.parametrize("training", DYNAMICS, ids=str)
+def test_operations_are_close_to_what_torch_counts(
+    make: Callable[..., Job], training: dict[str, Any], objective: str
+) -> None:
+    sections: dict[str, Any] = {"objective": {"kind": objective}, "model": {"width": 16, "latent_dim": 32}}
+    job = make(training={**training, "epochs": 1, "batch_size": 750}, **sections)
     settings = job.trials[0].settings
     images = torch.zeros(750, *settings.data.shape, dtype=torch.uint8)
     gan = Gan(
