@@ -36,7 +36,7 @@ def test_every_job_file_is_valid_and_named_after_its_job(path: Path) -> None:
 
 
 def submits(path: Path) -> list[list[str]]:
-    """The words of each ``orch submit`` among a job file's remarks; one goes on after a line that ends in a backslash."""
+    """The words of each ``orch submit`` in a job file's remarks; one goes on after a line that ends in a backslash."""
     remarks = "\n".join(line.removeprefix("#").strip() for line in path.read_text().splitlines() if line[:1] == "#")
     lines = re.sub(r"\s*\\\n\s*", " ", remarks).splitlines()
     return [shlex.split(line, comments=True)[2:] for line in lines if line.startswith("orch submit ")]
