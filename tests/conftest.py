@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -13,6 +14,8 @@ from tests.s3 import Proxy, simulated_s3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: more threads only wait
 
 SECRET = "wJalr-hush-hush-9f31"
 
