@@ -110,6 +110,10 @@ class Evaluation(Settings):
             return "checkpoint: best is that of the lowest FID measured: set training.measure_every, or take last"
         return None
 
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """What the rows of this evaluation have in a column, as far as its settings tell; None where they do not."""
+        return None
+
     @abstractmethod
     def shards(self, trial: TrialSettings) -> int:
         """The number of parts, at least 1; known from settings alone."""
