@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orchestrator.errors import SettingsError
 from orchestrator.evaluate.evaluation import FOLDER
+from orchestrator.plan.files import read_job
 from orchestrator.report import text
 from orchestrator.report.results import ENDED
 from orchestrator.report.verdicts import Judgement, Word, judge
@@ -95,6 +97,25 @@ def verdicts(store: Store, job: Job) -> list[Verdict]:
     return [
         _verdict(claim, measure, job, values_of) for claim, measure in zip(job.header.claims, measures, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a report says of a job's claims, and what its reader has to know of them."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def judge_claims(store: Store, raw: Mapping[str, Any]) -> Claims:
+    """The claims of the ``raw`` job in storage; a job that cannot be read as one is a notice. Raises StorageError."""
+    if not raw.get("claims"):
+        return Claims()
+    try:
+        job = read_job(store)
+    except SettingsError as error:
+        return Claims(notices=(f"The claims cannot be judged: {error}.",))
+    return Claims(tuple(verdicts(store, job)))
 
 
 def _measure_of(claim: Claim) -> Measure:

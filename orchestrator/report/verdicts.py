@@ -76,7 +76,7 @@ def judge(
     the bound; undecided otherwise, and wherever a side has fewer than two seeds. Seeds that both sides have are paired.
     """
     sign = 1.0 if better == "higher" else -1.0
-    bound = sign * by if factor is None else factor**sign
+    bound = sign * by + 0.0 if factor is None else factor**sign  # 0, not -0
     counts = sorted((len(group), len(than)))
     if counts[0] < LEAST_SEEDS:
         why = "nothing was measured" if counts[0] == 0 else "one seed says nothing of another"
