@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from inspect import isabstract
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -44,7 +45,11 @@ def kinds_in(package: ModuleType, base: type[Settings], tag: str) -> list[type[A
             continue  # holds no kind, and may import torch, which settings must not
         importlib.import_module(f"{package.__name__}.{module.name}")
     kinds = sorted(
-        (kind for kind in _leaves(base) if tag in kind.model_fields and kind.__module__.startswith(package.__name__)),
+        (
+            kind
+            for kind in _leaves(base)
+            if tag in kind.model_fields and kind.__module__.startswith(package.__name__) and not isabstract(kind)
+        ),
         key=lambda kind: kind.__name__,
     )
     assert kinds, f"no kinds of {base.__name__} in {package.__name__}"
