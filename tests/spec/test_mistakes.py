@@ -253,6 +253,11 @@ MISTAKES = {
     "evaluate: [{kind: restoration, corruptions: [{kind: holes, size: 40}]}]": (
         "evaluate.0: corruptions: holes: 40x40 pixels do not fit into images of 28x28; lower size to 28 or less"
     ),
+    "evaluate: [{kind: interpolation, pairs: 0}]": "evaluate.0.pairs: got 0, expected a number >= 1",
+    "evaluate: [{kind: interpolation}]\ndata: {name: celeba}": (
+        "evaluate.0: interpolation needs a data set with classes, from which features are learned; celeba has none, "
+        "and Inception features are not on disk"
+    ),
     # what would break a line or a terminal
     r'training: {seed: "[red]a\nb\x1b[31m"}': r"training.seed: got '[red]a\nb\x1b[31m', expected a whole number",
     r'training: {"a\nb\e": 1}': rf"training.a\nb\x1b: unknown key; {TRAINING}",
