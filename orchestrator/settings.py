@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_origin
+from inspect import isabstract
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,16 +45,15 @@ def kinds_in(package: ModuleType, base: type[Settings], tag: str) -> list[type[A
             continue  # holds no kind, and may import torch, which settings must not
         importlib.import_module(f"{package.__name__}.{module.name}")
     kinds = sorted(
-        (kind for kind in _leaves(base) if _is_tagged(kind, tag) and kind.__module__.startswith(package.__name__)),
+        (
+            kind
+            for kind in _leaves(base)
+            if tag in kind.model_fields and kind.__module__.startswith(package.__name__) and not isabstract(kind)
+        ),
         key=lambda kind: kind.__name__,
     )
     assert kinds, f"no kinds of {base.__name__} in {package.__name__}"
     return kinds
-
-
-def _is_tagged(kind: type[Settings], tag: str) -> bool:
-    """Whether a class is a kind, and not what kinds to come will share."""
-    return tag in kind.model_fields and get_origin(kind.model_fields[tag].annotation) is Literal
 
 
 def _leaves(base: type[Settings]) -> list[type[Settings]]:
