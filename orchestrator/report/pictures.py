@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from orchestrator.errors import NotFoundError
+from orchestrator.store.location import is_key
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +52,8 @@ class Album:
         """Put in the picture below ``key``, if it fits and can be shown."""
         if len(self.pictures) >= SHOWN or sum(len(picture.png) for picture in self.pictures) > BUDGET:
             self.left_out += 1
+        elif not is_key(key):  # of rows that a stranger wrote
+            self.problems.append(f"{key[:80]!r}: not the name of a picture")
         elif image := read_picture(self.store, key, self.problems):
             png = encode(Image.fromarray(shrink(image, SIDE)))
             self.pictures.append(Picture(trial_id, title, alt, png))
