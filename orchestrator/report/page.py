@@ -21,7 +21,9 @@ from orchestrator.report.drawings import Curves, Drawing, draw_curves
 from orchestrator.report.facts import STATUSES, Row, heads_of, notices, provenance, short_id, summary, trial_rows
 from orchestrator.report.forest import draw_claims
 from orchestrator.report.health import frozen_rows
+from orchestrator.report.interpolation import strips, walked
 from orchestrator.report.quality import SEVERAL, judged, looked
+from orchestrator.report.restoration import panels, restored
 from orchestrator.report.results import ENDED, Results, load
 from orchestrator.report.samples import Gallery, gallery, strip
 from orchestrator.report.saturation import FAIR_SHARE, REJECTED, agreement, gradient_rows, is_saturation_study
@@ -154,6 +156,10 @@ def _tables(results: Results, varying: Sequence[str], names: dict[str, str]) -> 
         "looked": looked(results, varying, names),
         "judged": judged(results, varying, names),
         "several": SEVERAL,
+        "restored": restored(results, varying, names),
+        "panels": panels(results, varying, names),
+        "walked": walked(results, varying, names),
+        "strips": strips(results, varying, names),
     }
 
 
