@@ -10,6 +10,8 @@ from orchestrator.errors import DataError
 from orchestrator.evaluate.evaluation import Evaluation
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from orchestrator.evaluate.evaluation import Subject
@@ -48,17 +50,28 @@ class HeldOutEvaluation(Evaluation):
 
     def choose(self, subject: Subject, shard: int) -> Chosen:
         """The images of one shard. Raises DataError where the set holds fewer than ``images``."""
-        import numpy as np
-        import torch
-
         held_out = subject.held_out
         if self.images > len(held_out):
             raise DataError(
                 f"{self.kind}: images: got {self.images}, but the held-out images of {subject.settings.data.name} are "
                 f"{len(held_out)}; lower it"
             )
-        order = np.random.default_rng(0).permutation(len(held_out))[: self.images]
-        numbers = order[shard * SHARD_IMAGES : (shard + 1) * SHARD_IMAGES]
-        pixels = torch.from_numpy(held_out.pixels[numbers]).to(subject.device)
-        labels = [None] * len(numbers) if held_out.labels is None else held_out.labels[numbers].tolist()
-        return Chosen(tuple(numbers.tolist()), tuple(labels), pixels.float() / 255)
+        order = order_of(len(held_out))[: self.images]
+        return take(subject, order[shard * SHARD_IMAGES : (shard + 1) * SHARD_IMAGES])
+
+
+def order_of(count: int) -> NDArray[np.int64]:
+    """The places of ``count`` held-out images in the order in which evaluations take them."""
+    import numpy as np
+
+    return np.random.default_rng(0).permutation(count)
+
+
+def take(subject: Subject, numbers: NDArray[np.int64]) -> Chosen:
+    """The held-out images at these places."""
+    import torch
+
+    held_out = subject.held_out
+    pixels = torch.from_numpy(held_out.pixels[numbers]).to(subject.device)
+    labels = [None] * len(numbers) if held_out.labels is None else held_out.labels[numbers].tolist()
+    return Chosen(tuple(numbers.tolist()), tuple(labels), pixels.float() / 255)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -50,6 +50,10 @@ class Quality(Evaluation):
     """generated images in each row"""
     truncation: tuple[Threshold, ...] = Field((), max_length=100, strict=False)
     """thresholds t of truncated normal distributions, a row each; empty for the whole one alone"""
+
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """The thresholds, None among them for the whole distribution."""
+        return (None, *self.truncation) if column == "truncation" else None
 
     def shards(self, trial: TrialSettings) -> int:
         """The whole distribution, then each truncated one."""

@@ -14,11 +14,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from orchestrator.cli.main import app
+from orchestrator.data.corruptions import Corruption
 from orchestrator.data.dataset import Dataset
 from orchestrator.evaluate import Evaluation
 from orchestrator.models.model import Model
 from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
+from orchestrator.spec.claims import Claim
 from orchestrator.spec.job import Header, Resources, Search, load_job, make_job
 from orchestrator.training.optimizers import Optimizer
 from orchestrator.training.rates import Schedule
@@ -126,6 +128,7 @@ def kinds(base: type[BaseModel]) -> list[type[BaseModel]]:
 
 
 SECTIONS: list[type[BaseModel]] = [
+    Claim,
     Header,
     Resources,
     Search,
@@ -137,6 +140,7 @@ SECTIONS: list[type[BaseModel]] = [
     *kinds(Model),
     *kinds(Objective),
     *kinds(Evaluation),
+    *kinds(Corruption),
 ]
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MODELS = "allowed: autoencoding, dcgan, fully_connected, mixed_layers, residual, small_dcgan"
-TOP = "allowed: name, description, resources, search, evaluate, storage, data, model, objective, training, grid"
+TOP = "allowed: name, description, resources, search, evaluate, claims, storage, data, model, objective, training, grid"
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, unrolled_steps, "
     "g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, stop_when, accumulate, "
@@ -23,7 +23,7 @@ SEARCH = "search: {scheduler: asha, measure: d_loss, mode: min"
 MISTAKES = {
     # a key that does not exist, at every level
     "storag: here": f"storag: unknown key; did you mean 'storage'? {TOP}",
-    "claims: []": f"claims: unknown key; {TOP}",
+    "notes: []": f"notes: unknown key; {TOP}",
     "training: {epoch: 3}": f"training.epoch: unknown key; did you mean 'epochs'? {TRAINING}",
     "training: {g_optimizer: {lrr: 0.1}}": (
         "training.g_optimizer.lrr: unknown key; did you mean 'lr'? allowed: kind, lr, betas, eps, momentum"
@@ -232,6 +232,31 @@ MISTAKES = {
     "evaluate: [{kind: quality}]\ndata: {name: celeba}": (
         "evaluate.0: quality needs a data set with classes, from which features are learned; celeba has none, and "
         "Inception features are not on disk"
+    ),
+    "evaluate: [{kind: restoration, corruptions: []}]": (
+        "evaluate.0.corruptions: got [], expected a list of 1 value or more"
+    ),
+    "evaluate: [{kind: restoration, norms: [l1, l2, l1]}]": "evaluate.0.norms: got l1 twice; take one out",
+    "evaluate: [{kind: restoration, norms: [l3]}]": "evaluate.0.norms.0: got 'l3', expected 'l1', 'l2' or 'huber'",
+    "evaluate: [{kind: restoration, masks: []}]": "evaluate.0.masks: got [], expected a list of 1 value or more",
+    "evaluate: [{kind: restoration, restarts: 0}]": "evaluate.0.restarts: got 0, expected a number >= 1",
+    "evaluate: [{kind: restoration, corruptions: [{kind: hole}]}]": (
+        "evaluate.0.corruptions.0.kind: got 'hole'; did you mean 'holes'? allowed: gaussian_noise, holes, square, "
+        "pepper, crosswalk"
+    ),
+    "evaluate: [{kind: restoration, corruptions: [{kind: holes, sise: 3}]}]": (
+        "evaluate.0.corruptions.0.sise: unknown key; did you mean 'size'? allowed: kind, number, size, fill"
+    ),
+    "evaluate: [{kind: restoration, corruptions: [{kind: holes}, {kind: holes, number: 3}]}]": (
+        "evaluate.0.corruptions: got holes_grey twice; take one out"
+    ),
+    "evaluate: [{kind: restoration, corruptions: [{kind: holes, size: 40}]}]": (
+        "evaluate.0: corruptions: holes: 40x40 pixels do not fit into images of 28x28; lower size to 28 or less"
+    ),
+    "evaluate: [{kind: interpolation, pairs: 0}]": "evaluate.0.pairs: got 0, expected a number >= 1",
+    "evaluate: [{kind: interpolation}]\ndata: {name: celeba}": (
+        "evaluate.0: interpolation needs a data set with classes, from which features are learned; celeba has none, "
+        "and Inception features are not on disk"
     ),
     # what would break a line or a terminal
     r'training: {seed: "[red]a\nb\x1b[31m"}': r"training.seed: got '[red]a\nb\x1b[31m', expected a whole number",
