@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -60,6 +60,10 @@ class Interpolation(Evaluation, LatentSearch):
     kind: Literal["interpolation"] = "interpolation"
     pairs: int = Field(32, ge=1, le=100_000)
     """pairs of held-out images"""
+
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """The two ways."""
+        return ("linear", "spherical") if column == "way" else None
 
     def shards(self, trial: TrialSettings) -> int:
         """As many as the pairs fill."""

@@ -24,7 +24,9 @@ PREAMBLE, *QUESTIONS = PYTHON
 LINES = [line for line in TEXT.splitlines() if line.startswith("orch results ") and "--sql" in line]
 JOBS = sorted(path.stem for path in (Path(__file__).parents[2] / "jobs").glob("*.yaml"))
 TABLES = {"trials": trial_columns(), "metrics": METRICS} | {
-    f"evaluations/{kind}": evaluation_columns(KINDS[kind]) for kind in KINDS
+    f"evaluations/{name}_{table}".removesuffix("_"): evaluation_columns(kind, table)
+    for name, kind in KINDS.items()
+    for table in ("", *kind.tables)
 }
 
 
@@ -51,7 +53,7 @@ def test_there_is_a_question_for_every_study_with_claims() -> None:
     assert len(QUESTIONS) >= 10
     assert {line.split()[2] for line in LINES} <= set(JOBS)
     heads = " ".join(re.findall(r"^## (.*?):", TEXT, flags=re.M))
-    assert {"A1", "A3", "A4", "A7", "B8", "B9", "C5", "D7"} <= set(re.findall(r"[A-E]\d+", heads))
+    assert {"A1", "A3", "A4", "A7", "B8", "B9", "C5", "D4", "D5", "D6", "D7"} <= set(re.findall(r"[A-E]\d+", heads))
 
 
 @pytest.mark.parametrize("line", LINES, ids=[line[13:70] for line in LINES])
@@ -68,6 +70,10 @@ def test_its_python_runs(results: Path, code: str, monkeypatch: pytest.MonkeyPat
         assert job in JOBS
     anything = re.sub(r'read\("\w+"', 'read("any"', code)
     space: dict[str, Any] = {}
-    exec(compile(PREAMBLE + anything, "questions.md", "exec"), space)  # noqa: S102
+    before = (
+        QUESTIONS[QUESTIONS.index(code) - 1].splitlines()[0] if "read(" not in code else ""
+    )  # it goes on from there
+    said = re.sub(r'read\("\w+"', 'read("any"', before)
+    exec(compile(f"{PREAMBLE}\n{said}\n{anything}", "questions.md", "exec"), space)  # noqa: S102
     *_, last = anything.strip().splitlines()
     assert eval(last, space) is not None  # noqa: S307
