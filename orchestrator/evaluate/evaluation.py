@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from orchestrator.data import ImageSet
+    from orchestrator.data import Dataset, ImageSet
     from orchestrator.measures.classifier import Classifier
     from orchestrator.measures.quality import Referee
     from orchestrator.training.settings import TrialSettings
@@ -112,6 +112,10 @@ class Evaluation(Settings):
 
     def values_of(self, column: str) -> tuple[Any, ...] | None:
         """What the rows of this evaluation have in a column, as far as its settings tell; None where they do not."""
+        return None
+
+    def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
+        """Why it cannot be computed with the images of its ``splits``, or None where it can."""
         return None
 
     @abstractmethod

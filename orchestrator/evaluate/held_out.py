@@ -10,10 +10,13 @@ from orchestrator.errors import DataError
 from orchestrator.evaluate.evaluation import Evaluation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from orchestrator.data import Dataset, ImageSet, Split
     from orchestrator.evaluate.evaluation import Subject
     from orchestrator.training.settings import TrialSettings
 
@@ -39,7 +42,7 @@ class HeldOutEvaluation(Evaluation):
     SHARD_IMAGES of them.
     """
 
-    splits: ClassVar = ("test",)
+    splits: ClassVar[tuple[Split, ...]] = ("test",)
 
     images: int = Field(256, ge=1, le=1_000_000)
     """held-out images that it looks at"""
@@ -48,15 +51,19 @@ class HeldOutEvaluation(Evaluation):
         """As many as the images fill."""
         return -(-self.images // SHARD_IMAGES)
 
+    def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
+        """Also where there are fewer held-out images than it looks at."""
+        there = len(images["test"])
+        if self.images > there:
+            are = f"the held-out images of {data.name} are {there}" if there else f"{data.name} has no held-out images"
+            return f"images: got {self.images}, but {are}; {'lower it' if there else 'take it out'}"
+        return super().reject_images(data, images)
+
     def choose(self, subject: Subject, shard: int) -> Chosen:
         """The images of one shard. Raises DataError where the set holds fewer than ``images``."""
-        held_out = subject.held_out
-        if self.images > len(held_out):
-            raise DataError(
-                f"{self.kind}: images: got {self.images}, but the held-out images of {subject.settings.data.name} are "
-                f"{len(held_out)}; lower it"
-            )
-        order = order_of(len(held_out))[: self.images]
+        if problem := self.reject_images(subject.settings.data, subject.splits):
+            raise DataError(f"{self.kind}: {problem}")
+        order = order_of(len(subject.held_out))[: self.images]
         return take(subject, order[shard * SHARD_IMAGES : (shard + 1) * SHARD_IMAGES])
 
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.data.digits import Digits
+from orchestrator.errors import DataError
 from orchestrator.evaluate.interpolation import SHARD_PAIRS
 from orchestrator.measures.classifier import content_key, dump, train_classifier
 from orchestrator.runtime.sweep import run_sweep
@@ -99,3 +100,51 @@ def test_interpolation(plan_for: Callable, tmp_path: Path) -> None:
     again, _ = plan_for(job({"kind": "interpolation", "pairs": pairs, "steps": 2, "restarts": 2}))
     assert not again.runs
     assert {key: store.read(key) for key in before} == before
+
+
+def test_inversion(plan_for: Callable, tmp_path: Path) -> None:
+    inversion = {"kind": "inversion", **SEARCH, "restarts": 3, "halving": True, "log_every": 1, "bands": 4}
+    plan, store = plan_for(job(inversion))
+    outcome = run_sweep(plan, store, [])
+    assert (outcome.ended, outcome.failed) == (2, 0)
+    assert (outcome.evaluations.parts_done, outcome.evaluations.parts) == (4, 4)
+    folder = tmp_path / "results" / "tiny" / "evaluations"
+    rows, curves, bands = (
+        pd.read_parquet(folder / name) for name in ("inversion", "inversion_curves", "inversion_bands")
+    )
+    trials = {trial.id for trial in plan.job.trials}
+    assert Counter(rows["trial_id"]) == dict.fromkeys(trials, 3 * IMAGES)
+    assert not rows.duplicated(["trial_id", "image_id", "restart"]).any()
+    assert (rows.groupby(["trial_id", "image_id"])["chosen"].sum() == 1).all()
+    # after step 1 one restart of three goes on, which alone has losses of steps 1 and 2
+    assert Counter(rows["dropped_at"].fillna(0)) == {0: 2 * IMAGES, 1: 4 * IMAGES}
+    assert Counter(curves["step"]) == {0: 6 * IMAGES, 1: 2 * IMAGES, 2: 2 * IMAGES}
+    assert len(bands) == 2 * IMAGES * 4
+    for trial in trials:
+        names = {key for key in store.keys(f"samples/{trial}") if "inversion" in key}
+        (evaluation,) = plan.job.header.evaluate
+        assert names == {evaluation.picture_key(trial, f"gallery-000{part}") for part in range(2)}
+    before = {key: store.read(key) for key in store.keys("")}
+    again, _ = plan_for(job(inversion))
+    assert not again.runs
+    assert {key: store.read(key) for key in before} == before
+
+
+def test_encoder_inversion(plan_for: Callable, tmp_path: Path) -> None:
+    encoder = {"steps": 3, "batch_size": 8, "width": 2, "log_every": 2}
+    plan, store = plan_for(job({"kind": "encoder_inversion", "images": IMAGES, "steps": 2, "encoder": encoder}))
+    outcome = run_sweep(plan, store, [])
+    assert (outcome.ended, outcome.evaluations.parts_done, outcome.evaluations.parts) == (2, 2, 2)
+    folder = tmp_path / "results" / "tiny" / "evaluations"
+    rows = pd.read_parquet(folder / "encoder_inversion")
+    assert Counter(rows["method"]) == dict.fromkeys(("encoder", "refined", "random"), 2 * IMAGES)
+    assert set(rows["evaluation.encoder.width"]) == {2}
+    assert len(pd.read_parquet(folder / "encoder_inversion_curves")) == 2 * IMAGES * 2 * 2
+    assert sorted(pd.read_parquet(folder / "encoder_inversion_training")["step"]) == [2, 2, 3, 3]
+
+
+def test_more_images_than_there_are_held_out_is_told_before_anything_runs(plan_for: Callable) -> None:
+    plan, store = plan_for(job({"kind": "inversion", "images": 100_000}))
+    with pytest.raises(DataError, match="inversion: images: got 100000, but the held-out images of digits are"):
+        run_sweep(plan, store, [])
+    assert not store.keys("")
