@@ -72,7 +72,7 @@ MISTAKES = {
         "claims.0.measure: got 'fidd'; did you mean 'fid'? allowed: saturated, collapsed, diverged, d_loss, g_loss, "
         "d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_image_gradient, g_grad_norm, "
         "d_penalty, k, m_global, loss_ratio, fid, modes, class_kl, diversity, best_fid, images_per_second, train_s, "
-        "quality.<column>"
+        "encoder_inversion.<column>, interpolation.<column>, inversion.<column>, quality.<column>, restoration.<column>"
     ),
     f"[{claim('quality.coverag')}]": (
         f"claims.0.measure: got 'quality.coverag'; did you mean 'quality.coverage'? {QUALITY}"
