@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -60,6 +60,10 @@ class EncoderInversion(HeldOutEvaluation, LatentSearch):
     """random starts of the search without an encoder; the best is kept"""
     encoder: EncoderTraining = EncoderTraining()
     """how the encoder is trained"""
+
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """The methods."""
+        return METHODS if column == "method" else None
 
     def shards(self, trial: TrialSettings) -> int:
         """One: the encoder is trained in it."""

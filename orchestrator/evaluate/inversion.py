@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -57,6 +57,10 @@ class Inversion(HeldOutEvaluation, LatentSearch):
     kind: Literal["inversion"] = "inversion"
     bands: int = Field(8, ge=1, le=64)
     """rings of equal width from 0 to 1/2 cycles per pixel by which the error is told"""
+
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """The numbers of the restarts, and whether one is chosen."""
+        return {"restart": tuple(range(self.restarts)), "chosen": (False, True)}.get(column)
 
     def run(self, subject: Subject, shard: int) -> Found:
         """The restarts of one part of the images, their curves, and the error of the chosen ones by frequency."""

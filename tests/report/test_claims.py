@@ -64,7 +64,9 @@ class Stored:
         row = {"trial_id": trial.id, "evaluation_id": evaluation.id, "shard": 0, **found}
         count = len(self.store.keys("evaluations"))
         schema = schema_of(evaluation_columns(type(evaluation)))
-        write_rows(self.store, f"evaluations/quality/{trial.id}-{evaluation.id}-{count:04d}.parquet", schema, [row])
+        write_rows(
+            self.store, f"evaluations/{evaluation.kind}/{trial.id}-{evaluation.id}-{count:04d}.parquet", schema, [row]
+        )
 
     def found(self) -> list[Verdict]:
         return verdicts(self.store, self.job)
@@ -181,6 +183,24 @@ class TestEvaluations:
         assert first.group.known == pytest.approx({0: 3.95, 1: 13.85, 2: 23.75})
         assert second.than.known == pytest.approx({0: 3.5, 1: 13.5, 2: 23.5})
         assert str(first.judgement.word) == "supported"  # pairs, for the spread between seeds is ten times the effect
+
+    def test_the_best_start_is_compared_with_a_single_one_within_each_trial(
+        self, stored: Callable[..., Stored]
+    ) -> None:
+        """Rows of both sides may be the same ones: here the first start is the best of the first image."""
+        ours = claim("D1", "inversion.mse", factor=2, group={"chosen": True}, than={"restart": 0})
+        study_at = stored(study(ours, evaluate=[{"kind": "inversion", "restarts": 2}]))
+        for trial in study_at.job.trials:
+            scale = 10.0**trial.settings.training.seed * (1.1 if trial.settings.objective.kind == "saturating" else 1.0)
+            for image, errors in enumerate(((1.0, 4.0), (9.0, 1.0 + trial.settings.training.seed / 10))):
+                for restart, mse in enumerate(errors):
+                    best = mse == min(errors)
+                    study_at.judge(trial, image_id=image, restart=restart, chosen=best, mse=scale * mse)
+        (one,) = study_at.found()
+        ratios = [(1.0 + 1.0 + seed / 10) / 10.0 for seed in range(3)]
+        assert one.judgement.effect is not None
+        assert one.judgement.effect.estimate == pytest.approx(stats.gmean(ratios))
+        assert str(one.judgement.word) == "supported"
 
     def test_rows_of_other_evaluations_do_not_count(self, stored: Callable[..., Stored]) -> None:
         study_at = stored(study(claim("A", "quality.fid"), evaluate=[self.JOB["evaluate"][0]]))

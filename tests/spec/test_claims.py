@@ -125,6 +125,12 @@ MISTAKES = {
     f"[{claim('quality.fid', group='{truncation: 0.25}', than='{truncation: null}')}]": (
         "claims.0.group.truncation: got 0.25, expected one of null, 0.5"
     ),
+    f"[{claim('inversion.mse', group='{chosen: true}', than='{restart: 5}')}]\nevaluate: [{{kind: inversion}}]": (
+        "claims.0.than.restart: got 5, expected one of 0, 1, 2, 3, 4"
+    ),
+    f"[{claim('inversion.mse', group='{chosen: 1}', than='{restart: 0}')}]\nevaluate: [{{kind: inversion}}]": (
+        "claims.0.group.chosen: got 1, expected true or false"
+    ),
     f"[{claim('quality.fid', group='{evaluation.samples: 500}', than='{}')}]": (
         'claims.0.group: got {"evaluation.samples": 500}, which is no quality under evaluate'
     ),
