@@ -39,6 +39,7 @@ CELLS = 3
 """Cells whose losses are drawn."""
 EXAMPLES = 3
 """Images all of whose restarts are drawn."""
+EVERY = "all images"
 BEST, SINGLE = "best of all restarts", "first restart alone"
 SEARCHES = {"random": "from a random start", "refined": "from the encoder's answer"}
 _TICKS = 8
@@ -88,7 +89,7 @@ def draw_searches(results: Results, runs: Runs) -> Drawing | None:
         bands = {told: joined[joined["method"] == method] for method, told in SEARCHES.items()}
         bands = {told: rows for told, rows in bands.items() if rows["loss"].notna().any()}
         if bands:
-            panels.append(LossPanel(cell.words, bands))
+            panels.append(LossPanel(cell.words or EVERY, bands))
     if not panels:
         return None
     return _losses(
@@ -114,13 +115,13 @@ def draw_bands(results: Results, runs: Runs) -> Drawing | None:
         ]
         points = [row for part in sums for row in part.itertuples(index=False, name=None)]
         error.append(Line(place, tuple(Point(x, max(wrong, FLOOR)) for x, wrong, _ in points)))
-        share.append(Line(place, tuple(Point(x, wrong / power) for x, wrong, power in points if power > 0)))
+        share.append(Line(place, tuple(Point(x, max(wrong / power, FLOOR)) for x, wrong, power in points if power > 0)))
     error, share = ([line for line in lines if line.points] for lines in (error, share))
     if not error:
         return None
     across = "upper edge of the band, cycles per pixel"
     panels = [
-        Panel("error / power of the image", across, tuple(share)),
+        Panel("error / power of the image", across, tuple(share), log=True),
         Panel("error (part of MSE)", across, tuple(error), log=True),
     ]
     values = sorted({point.x for line in error for point in line.points})
@@ -132,8 +133,9 @@ def draw_bands(results: Results, runs: Runs) -> Drawing | None:
         "Error by spatial frequency",
         "Error of the chosen restarts by spatial frequency, relative to the images' own power and as it is, in bands "
         f"up to {text.listing(label for _, label in ticks)} cycles per pixel{_colours(labels)}.",
-        "0: all of a band was found; 1: the error is as large as what there was. Line: mean over seeds; band: from the "
-        f"least seed to the greatest. The last band also holds the diagonal frequencies above it.{more}",
+        "The smaller the share, the more of a band was found; at 1 the error is as large as what there was. "
+        "Line: mean over seeds; band: from the least seed to the greatest. The last band also holds the diagonal "
+        f"frequencies above it.{more}",
         plot(panels, labels, ticks, points=False),
         plot(panels, labels, ticks, points=False, stacked=True),
     )
@@ -184,7 +186,7 @@ def _of_restarts(results: Results, cell: RunCell) -> list[LossPanel]:
                 own = curves[curves["image_id"] == image].groupby("restart")
                 examples.lines[f"image {image}"] = [(curve, restart == best.get(image)) for restart, curve in own]
     bands = {name: joined for name, parts in found.items() if parts and len(joined := pd.concat(parts))}
-    return [LossPanel(cell.words, bands), examples] if examples.lines else []
+    return [LossPanel(cell.words or EVERY, bands), examples] if examples.lines else []
 
 
 def _read(results: Results, kind: str, table: str, trial_id: str, evaluation_id: str) -> pd.DataFrame:
@@ -193,7 +195,7 @@ def _read(results: Results, kind: str, table: str, trial_id: str, evaluation_id:
 
 
 def _losses(name: str, title: str, grid: Sequence[Sequence[LossPanel]], alt: str, caption: str) -> Drawing:
-    cells = [panel.title for row in grid for panel in row if panel.bands and panel.title]
+    cells = [panel.title for row in grid for panel in row if panel.bands and panel.title != EVERY]
     where = f"; panels for {'; '.join(cells)}" if cells else ""
     return Drawing(name, title, f"{alt}{where}.", caption, _draw(grid, stacked=False), _draw(grid, stacked=True))
 
