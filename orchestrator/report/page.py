@@ -22,11 +22,22 @@ from orchestrator.report.facts import STATUSES, Row, heads_of, notices, provenan
 from orchestrator.report.forest import draw_claims
 from orchestrator.report.health import frozen_rows
 from orchestrator.report.interpolation import strips, walked
+from orchestrator.report.inversion import (
+    ENCODER_KIND,
+    KIND,
+    by_class,
+    encoded,
+    encoder_galleries,
+    galleries,
+    inverted,
+)
 from orchestrator.report.quality import SEVERAL, judged, looked
 from orchestrator.report.restoration import panels, restored
 from orchestrator.report.results import ENDED, Results, load
+from orchestrator.report.runs import runs_of
 from orchestrator.report.samples import Gallery, gallery, strip
 from orchestrator.report.saturation import FAIR_SHARE, REJECTED, agreement, gradient_rows, is_saturation_study
+from orchestrator.report.searches import draw_bands, draw_restarts, draw_searches, draw_training
 from orchestrator.report.sheets import draw_samples, sample_matrix, sample_words
 from orchestrator.report.tables import varying_settings
 from orchestrator.report.text import SEED
@@ -68,25 +79,32 @@ def write_report(store: Store) -> str:
 
 @dataclass(frozen=True)
 class Figures:
-    """All that was drawn: the claims, measures over the step, quality against settings, the truncation curve."""
+    """All that was drawn: claims, measures over the step, quality against settings, truncation, latent searches."""
 
     claims: Drawing | None
     curves: Curves
     against: tuple[Drawing, ...]
     truncation: Drawing | None
+    inversion: tuple[Drawing, ...]
+    encoder: tuple[Drawing, ...]
 
     def all(self) -> list[Drawing]:
         """Every figure, in the page's order."""
         single = [self.claims, *self.against, self.truncation]
-        return [*(one for one in single if one is not None), *self.curves.drawings]
+        return [*(one for one in single if one is not None), *self.inversion, *self.encoder, *self.curves.drawings]
 
 
 def _draw(results: Results, varying: Sequence[str], names: dict[str, str], claims: Claims) -> Figures:
+    inversions, encoders = (runs_of(results, kind, varying, names) for kind in (KIND, ENCODER_KIND))
+    of_inversion = draw_restarts(results, inversions), draw_bands(results, inversions)
+    of_encoder = draw_searches(results, encoders), draw_training(results, encoders)
     return Figures(
         draw_claims(claims.verdicts),
         draw_curves(results, varying, names),
         tuple(draw_against(results, varying, names)),
         draw_truncation(results, varying, names),
+        tuple(drawing for drawing in of_inversion if drawing),
+        tuple(drawing for drawing in of_encoder if drawing),
     )
 
 
@@ -160,6 +178,21 @@ def _tables(results: Results, varying: Sequence[str], names: dict[str, str]) -> 
         "panels": panels(results, varying, names),
         "walked": walked(results, varying, names),
         "strips": strips(results, varying, names),
+        **_inversions(results, varying, names),
+    }
+
+
+def _inversions(results: Results, varying: Sequence[str], names: dict[str, str]) -> dict[str, Any]:
+    """What the sections on inversion show beside their figures."""
+    inversions, encoders = (runs_of(results, kind, varying, names) for kind in (KIND, ENCODER_KIND))
+    return {
+        "inversion_heads": inversions.heads,
+        "inverted": inverted(inversions),
+        "classes": by_class(inversions),
+        "galleries": galleries(results, inversions),
+        "encoder_heads": encoders.heads,
+        "encoded": encoded(encoders),
+        "encoder_galleries": encoder_galleries(results, encoders),
     }
 
 

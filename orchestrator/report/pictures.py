@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 SHOWN = 36
-"""So many pictures are in an album at most."""
+"""So many pictures are in an album at most, unless it is told otherwise."""
 
-BUDGET = 2_000_000
+BUDGET = 1_000_000
 """Bytes of PNG after which no further picture is put into an album."""
 
 SIDE = 720
@@ -41,16 +41,20 @@ class Picture:
 
 @dataclass
 class Album:
-    """The pictures of a section, as many as fit; ``left_out`` are there, ``problems`` could not be shown."""
+    """The pictures of a section, at most ``most`` and as many as fit.
+
+    ``left_out`` are there, ``problems`` could not be shown.
+    """
 
     store: Store
+    most: int = SHOWN
     pictures: list[Picture] = field(default_factory=list)
     left_out: int = 0
     problems: list[str] = field(default_factory=list)
 
     def add(self, key: str, trial_id: str, title: str, alt: str) -> None:
         """Put in the picture below ``key``, if it fits and can be shown."""
-        if len(self.pictures) >= SHOWN or sum(len(picture.png) for picture in self.pictures) > BUDGET:
+        if len(self.pictures) >= self.most or sum(len(picture.png) for picture in self.pictures) > BUDGET:
             self.left_out += 1
         elif not is_key(key):  # of rows that a stranger wrote
             self.problems.append(f"{key[:80]!r}: not the name of a picture")

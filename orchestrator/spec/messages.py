@@ -41,13 +41,14 @@ def explain(error: ValidationError, raw: Any, model: type[BaseModel]) -> tuple[s
     """The dotted key and the problem of the first error, for the raw value that was validated as ``model``."""
     # An unknown key says more than the missing one that it was meant to be.
     details = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")[0]
-    path = _path(details["loc"], raw)
+    # What is wrong with a section as a whole has its tag at the end; what is missing has its name there.
+    path = _path(details["loc"], raw, whole=details["type"] == "value_error")
     if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path = (*path, details["ctx"]["discriminator"].strip("'"))
     return ".".join(str(part) for part in path), _problem(details, path, raw, model)
 
 
-def _path(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
+def _path(loc: tuple[int | str, ...], raw: Any, *, whole: bool) -> tuple[int | str, ...]:
     """The location without the union tags that pydantic puts between a section and its keys."""
     path: list[int | str] = []
     for index, part in enumerate(loc):
@@ -55,7 +56,7 @@ def _path(loc: tuple[int | str, ...], raw: Any) -> tuple[int | str, ...]:
             raw = raw[part]
         elif isinstance(raw, list) and isinstance(part, int) and part < len(raw):
             raw = raw[part]
-        elif index < len(loc) - 1:
+        elif whole or index < len(loc) - 1:
             continue
         path.append(part)
     return tuple(path)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from orchestrator.data.images import ImageShape
+from orchestrator.data.images import ImageSet, ImageShape
+from orchestrator.evaluate.evaluation import Subject
 from orchestrator.evaluate.latent_search import Targets
 from orchestrator.models.dcgan import Dcgan
 from orchestrator.models.model import initialize
+from orchestrator.training.settings import TrialSettings
 
 LATENTS = 6
 SHAPE = ImageShape(1, 8, 8)
@@ -66,3 +71,23 @@ def targets(n: int, *, dtype: torch.dtype = torch.float32, masked: bool = True, 
         images.append(torch.rand(*SHAPE, generator=random, dtype=torch.float64).to(dtype))
         observed.append(torch.rand(1, *SHAPE[1:], generator=random) < (0.6 if masked else 2.0))
     return Targets(torch.stack(images), torch.stack(observed), range(first, first + n))
+
+
+def images_of(count: int, seed: int = 0, *, labelled: bool = True) -> ImageSet:
+    """Noise; the class of an image is the last digit of its number."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, *SHAPE), np.uint8)
+    return ImageSet(pixels, np.arange(count) % 10 if labelled else None)
+
+
+def subject_of(generator: nn.Module, held_out: ImageSet, train: ImageSet | None = None) -> Subject:
+    """The generator as an evaluation gets it, on the CPU, without a judge."""
+
+    def nobody() -> Any:
+        raise AssertionError("nobody is asked to judge")
+
+    model = {"kind": "dcgan", "latent_dim": LATENTS, "width": 2}
+    settings = TrialSettings.model_validate(
+        {"data": {"name": "digits"}, "model": model, "objective": {"kind": "saturating"}}
+    )
+    splits: Any = {"test": held_out} | ({"train": train} if train else {})
+    return Subject("abc", settings, generator, torch.device("cpu"), splits, None, nobody)

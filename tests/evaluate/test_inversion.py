@@ -12,51 +12,20 @@ import torch
 from PIL import Image
 from skimage import metrics
 
-from orchestrator.data.images import ImageSet
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluate._inversion import bands_of, curves_of, invert, rows_of, targets_of
-from orchestrator.evaluate.evaluation import Subject
 from orchestrator.evaluate.held_out import Chosen
 from orchestrator.evaluate.inversion import Inversion
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows
-from orchestrator.training.settings import TrialSettings
-from tests.evaluate.generators import LATENTS, SHAPE, Affine, convolutional
+from tests.evaluate.generators import LATENTS, SHAPE, Affine, convolutional, images_of, subject_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
-
     from orchestrator.evaluate.evaluation import Found
-
-HERE = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def settings() -> TrialSettings:
-    return TrialSettings.model_validate(
-        {
-            "data": {"name": "digits"},
-            "model": {"kind": "dcgan", "latent_dim": LATENTS, "width": 2},
-            "objective": {"kind": "saturating"},
-        }
-    )
-
-
-def held_out(count: int, *, labelled: bool = True) -> ImageSet:
-    random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (count, *SHAPE), np.uint8)
-    return ImageSet(pixels, np.arange(count) % 10 if labelled else None)
-
-
-def subject_of(settings: TrialSettings, generator: nn.Module, images: ImageSet) -> Subject:
-    def nobody() -> Any:
-        raise AssertionError("nobody is asked to judge")
-
-    return Subject("abc", settings, generator, HERE, {"test": images}, None, nobody)
 
 
 def of(found: Found, image: int, table: str = "") -> list[dict[str, Any]]:
@@ -64,13 +33,13 @@ def of(found: Found, image: int, table: str = "") -> list[dict[str, Any]]:
     return [dict(row) for row in rows if row["image_id"] == image]
 
 
-def test_rows_are_the_least_squares(settings: TrialSettings) -> None:
+def test_rows_are_the_least_squares() -> None:
     generator = Affine()
     clean = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     chosen = Chosen((7, 2, 9, 4), (1, 2, 3, None), clean)
     search = Inversion(images=4, restarts=2, steps=40, optimizer="lbfgs", prior=0.01)
     starts = search.draw_starts(targets_of(chosen), LATENTS, seed=0)
-    inverted = invert(search, subject_of(settings, generator, held_out(4)), chosen, starts)
+    inverted = invert(search, subject_of(generator, images_of(4)), chosen, starts)
     best = generator.least_squares(clean, torch.ones(4, *SHAPE, dtype=torch.bool), prior=0.01)
     images = ((generator(best) + 1) / 2).detach()
     rows = rows_of(chosen, inverted)
@@ -85,9 +54,9 @@ def test_rows_are_the_least_squares(settings: TrialSettings) -> None:
         assert row["dropped_at"] is None
 
 
-def test_the_chosen_restart_is_the_one_of_the_lowest_loss(settings: TrialSettings) -> None:
+def test_the_chosen_restart_is_the_one_of_the_lowest_loss() -> None:
     evaluation = Inversion(images=6, restarts=4, steps=5, prior=0.1)
-    found = evaluation.run(subject_of(settings, convolutional(), held_out(8)), 0)
+    found = evaluation.run(subject_of(convolutional(), images_of(8)), 0)
     assert len(found.rows) == 6 * 4
     for image in {row["image_id"] for row in found.rows}:
         rows = of(found, image)
@@ -98,10 +67,10 @@ def test_the_chosen_restart_is_the_one_of_the_lowest_loss(settings: TrialSetting
     assert not all(row["chosen"] == (row["restart"] == 0) for row in found.rows)
 
 
-def test_an_image_alone_is_what_it_is_among_64(settings: TrialSettings) -> None:
-    whole = Inversion(images=64, restarts=2, steps=6).run(subject_of(settings, convolutional(), held_out(70)), 0)
+def test_an_image_alone_is_what_it_is_among_64() -> None:
+    whole = Inversion(images=64, restarts=2, steps=6).run(subject_of(convolutional(), images_of(70)), 0)
     (image,) = {row["image_id"] for row in whole.rows[:2]}
-    alone = Inversion(images=1, restarts=2, steps=6).run(subject_of(settings, convolutional(), held_out(70)), 0)
+    alone = Inversion(images=1, restarts=2, steps=6).run(subject_of(convolutional(), images_of(70)), 0)
     for table in ("", "curves", "bands"):
         one, among = of(alone, image, table), of(whole, image, table)
         assert len(one) == len(among) == {"": 2, "curves": 4, "bands": 8}[table]
@@ -110,10 +79,10 @@ def test_an_image_alone_is_what_it_is_among_64(settings: TrialSettings) -> None:
             assert row == pytest.approx(other, rel=1e-4)
 
 
-def test_shards_hold_each_image_once(settings: TrialSettings) -> None:
+def test_shards_hold_each_image_once() -> None:
     evaluation = Inversion(images=66, restarts=1, steps=1)
-    subject = subject_of(settings, Affine().float(), held_out(66, labelled=False))
-    assert evaluation.shards(settings) == 2
+    subject = subject_of(Affine().float(), images_of(66, labelled=False))
+    assert evaluation.shards(subject.settings) == 2
     found = [evaluation.run(subject, shard) for shard in range(2)]
     assert [len(one.rows) for one in found] == [64, 2]
     assert sorted(row["image_id"] for one in found for row in one.rows) == list(range(66))
@@ -122,11 +91,9 @@ def test_shards_hold_each_image_once(settings: TrialSettings) -> None:
 
 
 @pytest.mark.parametrize("halving", [False, True])
-def test_curves_are_those_of_the_search_and_end_where_a_restart_is_dropped(
-    settings: TrialSettings, halving: bool
-) -> None:
+def test_curves_are_those_of_the_search_and_end_where_a_restart_is_dropped(halving: bool) -> None:
     evaluation = Inversion(images=3, restarts=5, steps=20, halving=halving, log_every=3)
-    subject = subject_of(settings, convolutional(), held_out(3))
+    subject = subject_of(convolutional(), images_of(3))
     chosen = evaluation.choose(subject, 0)
     inverted = invert(evaluation, subject, chosen, evaluation.draw_starts(targets_of(chosen), LATENTS, 0))
     curves = curves_of(evaluation, chosen, inverted.found)
@@ -149,9 +116,9 @@ def test_curves_are_those_of_the_search_and_end_where_a_restart_is_dropped(
         assert not (row["chosen"] and row["dropped_at"])
 
 
-def test_bands_of_an_image_add_up_to_its_error_and_power(settings: TrialSettings) -> None:
+def test_bands_of_an_image_add_up_to_its_error_and_power() -> None:
     evaluation = Inversion(images=5, restarts=2, steps=3, bands=4)
-    subject = subject_of(settings, convolutional(), held_out(5))
+    subject = subject_of(convolutional(), images_of(5))
     found, chosen = evaluation.run(subject, 0), evaluation.choose(subject, 0)
     for image, pixels in zip(chosen.numbers, chosen.images, strict=True):
         bands = of(found, image, "bands")
@@ -169,9 +136,9 @@ def test_a_wave_lies_in_the_band_of_its_frequency() -> None:
     assert errors == pytest.approx([0, 0, 0, 0.25**2 / 2])
 
 
-def test_the_picture_shows_images_and_what_was_made_of_them(settings: TrialSettings) -> None:
+def test_the_picture_shows_images_and_what_was_made_of_them() -> None:
     evaluation = Inversion(images=10, restarts=7, steps=2)
-    subject = subject_of(settings, convolutional(), held_out(10))
+    subject = subject_of(convolutional(), images_of(10))
     (png,) = evaluation.run(subject, 0).pictures.values()
     pixels = np.asarray(Image.open(io.BytesIO(png)))
     assert pixels.shape == (8 * 10 - 2, 7 * 10 - 2)  # eight images; itself, the best, five of seven restarts
@@ -185,10 +152,10 @@ def test_the_picture_shows_images_and_what_was_made_of_them(settings: TrialSetti
             assert np.abs(row[:, 10 * place : 10 * place + 8] - expected).max() <= 1
 
 
-def test_rows_and_settings_fit_their_columns(settings: TrialSettings, tmp_path: Path) -> None:
+def test_rows_and_settings_fit_their_columns(tmp_path: Path) -> None:
     evaluation = Inversion(images=3, restarts=2, steps=2)
     told = evaluation_settings(evaluation)
-    found = evaluation.run(subject_of(settings, Affine().float(), held_out(3)), 0)
+    found = evaluation.run(subject_of(Affine().float(), images_of(3)), 0)
     for table, rows in {"": found.rows, **found.tables}.items():
         columns = evaluation_columns(Inversion, table)
         assert len({column.name for column in columns}) == len(columns)
@@ -198,13 +165,13 @@ def test_rows_and_settings_fit_their_columns(settings: TrialSettings, tmp_path: 
         assert all(set(row) == own for row in rows)
 
 
-def test_what_cannot_be_inverted_is_told_in_one_line(settings: TrialSettings) -> None:
+def test_what_cannot_be_inverted_is_told_in_one_line() -> None:
     generator = Affine().float()
     with pytest.raises(DataError, match="inversion: images: got 11, but the held-out images of digits are 10; lower"):
-        Inversion(images=11).run(subject_of(settings, generator, held_out(10)), 0)
-    empty = subject_of(settings, generator, held_out(0))
+        Inversion(images=11).run(subject_of(generator, images_of(10)), 0)
+    empty = subject_of(generator, images_of(0))
     with pytest.raises(DataError, match="inversion: images: got 1, but digits has no held-out images; take it out"):
         Inversion(images=1).run(empty, 0)
     torch.nn.init.constant_(generator.bias, torch.nan)
     with pytest.raises(EvaluationError, match="trial abc makes images that are not finite"):
-        Inversion(images=1, steps=1).run(subject_of(settings, generator, held_out(1)), 0)
+        Inversion(images=1, steps=1).run(subject_of(generator, images_of(1)), 0)

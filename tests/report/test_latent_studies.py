@@ -207,12 +207,11 @@ class TestInterpolation:
 class TestAlbum:
     def test_it_is_full_when_it_says_so(self, study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         study.store.write("samples/a.png", png())
-        monkeypatch.setattr(pictures, "SHOWN", 2)
-        album = Album(study.store)
+        album = Album(study.store, most=2)
         for _ in range(5):
             album.add("samples/a.png", "t", "title", "alt")
         assert (len(album.pictures), album.left_out) == (2, 3)
-        monkeypatch.setattr(pictures, "SHOWN", 100)
+        album.most = 100
         monkeypatch.setattr(pictures, "BUDGET", len(album.pictures[0].png))
         album.add("samples/a.png", "t", "title", "alt")
         assert (len(album.pictures), album.left_out) == (2, 4)

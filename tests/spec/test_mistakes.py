@@ -253,6 +253,14 @@ MISTAKES = {
     "evaluate: [{kind: restoration, corruptions: [{kind: holes, size: 40}]}]": (
         "evaluate.0: corruptions: holes: 40x40 pixels do not fit into images of 28x28; lower size to 28 or less"
     ),
+    "evaluate: [{kind: inversion, restarts: 0}]": "evaluate.0.restarts: got 0, expected a number >= 1",
+    "evaluate: [{kind: inversion, images: 0}]": "evaluate.0.images: got 0, expected a number >= 1",
+    "evaluate: [{kind: inversion, optimizer: lbfgs, lr: 0.1}]": (
+        "evaluate.0: lr: lbfgs finds its own step length; take it out, or choose another optimizer"
+    ),
+    "evaluate: [{kind: encoder_inversion, encoder: {latent_weight: 0.0, image_weight: 0.0}}]": (
+        "evaluate.0.encoder: latent_weight and image_weight are both 0; raise one of them"
+    ),
     "evaluate: [{kind: interpolation, pairs: 0}]": "evaluate.0.pairs: got 0, expected a number >= 1",
     "evaluate: [{kind: interpolation}]\ndata: {name: celeba}": (
         "evaluate.0: interpolation needs a data set with classes, from which features are learned; celeba has none, "
