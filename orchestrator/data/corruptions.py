@@ -37,6 +37,20 @@ class Corruption(Settings):
     kind: str
     """what happens to an image"""
 
+    @property
+    def name(self) -> str:
+        """Unlike that of any other: the kind, what it fills with, and numbers other than the default ones.
+
+        Such as ``pepper``, ``holes_grey`` or ``holes_black_size_4``.
+        """
+        words, numbers = [self.kind], []
+        for field, value in self:
+            if isinstance(value, str):
+                words += [value] if field != "kind" else []
+            elif value != type(self).model_fields[field].default:
+                numbers += [field, repr(value)]
+        return "_".join([*words, *numbers])
+
     def reject(self, image: ImageShape) -> str | None:
         """Why images of this shape cannot be corrupted this way, or None where they can."""
         return None

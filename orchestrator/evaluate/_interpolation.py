@@ -48,6 +48,11 @@ def path_length(features: Tensor) -> Tensor:
     return _length(features.diff(dim=1)).sum(1)
 
 
+def largest_step(features: Tensor) -> Tensor:
+    """The largest of those distances, (n,)."""
+    return _length(features.diff(dim=1)).amax(1)
+
+
 def detour(features: Tensor) -> Tensor:
     """``path_length`` over the distance of its ends, at least 1, (n,): 1 for a straight path; NaN where ends agree."""
     straight = _length(features[:, -1] - features[:, 0])

@@ -98,6 +98,7 @@ class _Search:
         self.latents = starts.detach().clone()
         self.alive = torch.arange(starts.shape[1], device=starts.device).expand(starts.shape[:2])
         self.losses = starts.new_full(starts.shape[:2], math.inf)
+        self.dropped = torch.zeros_like(self.alive)
         self.best = self.latents.clone()
         self.curves: list[Tensor] = []
         self.descent: Descent = _build(settings.optimizer, self.latents)
@@ -110,12 +111,12 @@ class _Search:
             if step in points:
                 self._log(losses)
             if step + 1 in drops:
-                self._drop(drops[step + 1])
+                self._drop(drops[step + 1], step + 1)
         with torch.no_grad():
             last = self._loss(self.latents)
             self._see(last)
         self._log(last)
-        return Inversions(self.best, self.losses, self.losses.argmin(1), torch.stack(self.curves, 2))
+        return Inversions(self.best, self.losses, self.losses.argmin(1), torch.stack(self.curves, 2), self.dropped)
 
     def _loss(self, latents: Tensor) -> Tensor:
         loss = self.error(latents)
@@ -144,10 +145,11 @@ class _Search:
     def _log(self, losses: Tensor) -> None:
         self.curves.append(torch.full_like(self.losses, math.nan).scatter(1, self.alive, losses))
 
-    def _drop(self, kept: int) -> None:
+    def _drop(self, kept: int, done: int) -> None:
         """Go on with the ``kept`` restarts of each image whose best loss is lowest, in their old order."""
         order = self.losses.gather(1, self.alive).argsort(dim=1, stable=True)
         places = order[:, :kept].sort(1).values
+        self.dropped = self.dropped.scatter(1, self.alive.gather(1, order[:, kept:]), done)
         self.alive, self.latents = self.alive.gather(1, places), pick(self.latents, places)
         self.descent.keep(places)
 

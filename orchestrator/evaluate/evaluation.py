@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from orchestrator.data import ImageSet
+    from orchestrator.data import Dataset, ImageSet
     from orchestrator.measures.classifier import Classifier
     from orchestrator.measures.quality import Referee
     from orchestrator.training.settings import TrialSettings
@@ -108,6 +108,10 @@ class Evaluation(Settings):
             )
         if self.checkpoint == "best" and not trial.training.measure_every:
             return "checkpoint: best is that of the lowest FID measured: set training.measure_every, or take last"
+        return None
+
+    def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
+        """Why it cannot be computed with the images of its ``splits``, or None where it can."""
         return None
 
     @abstractmethod

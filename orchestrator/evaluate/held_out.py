@@ -10,8 +10,13 @@ from orchestrator.errors import DataError
 from orchestrator.evaluate.evaluation import Evaluation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from orchestrator.data import Dataset, ImageSet, Split
     from orchestrator.evaluate.evaluation import Subject
     from orchestrator.training.settings import TrialSettings
 
@@ -46,19 +51,34 @@ class HeldOutEvaluation(Evaluation):
         """As many as the images fill."""
         return -(-self.images // SHARD_IMAGES)
 
+    def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
+        """Also where there are fewer held-out images than it looks at."""
+        there = len(images["test"])
+        if self.images > there:
+            are = f"the held-out images of {data.name} are {there}" if there else f"{data.name} has no held-out images"
+            return f"images: got {self.images}, but {are}; {'lower it' if there else 'take it out'}"
+        return super().reject_images(data, images)
+
     def choose(self, subject: Subject, shard: int) -> Chosen:
         """The images of one shard. Raises DataError where the set holds fewer than ``images``."""
-        import numpy as np
-        import torch
+        if problem := self.reject_images(subject.settings.data, subject.splits):
+            raise DataError(f"{self.kind}: {problem}")
+        order = order_of(len(subject.held_out))[: self.images]
+        return take(subject, order[shard * SHARD_IMAGES : (shard + 1) * SHARD_IMAGES])
 
-        held_out = subject.held_out
-        if self.images > len(held_out):
-            raise DataError(
-                f"{self.kind}: images: got {self.images}, but the held-out images of {subject.settings.data.name} are "
-                f"{len(held_out)}; lower it"
-            )
-        order = np.random.default_rng(0).permutation(len(held_out))[: self.images]
-        numbers = order[shard * SHARD_IMAGES : (shard + 1) * SHARD_IMAGES]
-        pixels = torch.from_numpy(held_out.pixels[numbers]).to(subject.device)
-        labels = [None] * len(numbers) if held_out.labels is None else held_out.labels[numbers].tolist()
-        return Chosen(tuple(numbers.tolist()), tuple(labels), pixels.float() / 255)
+
+def order_of(count: int) -> NDArray[np.int64]:
+    """The places of ``count`` held-out images in the order in which evaluations take them."""
+    import numpy as np
+
+    return np.random.default_rng(0).permutation(count)
+
+
+def take(subject: Subject, numbers: NDArray[np.int64]) -> Chosen:
+    """The held-out images at these places."""
+    import torch
+
+    held_out = subject.held_out
+    pixels = torch.from_numpy(held_out.pixels[numbers]).to(subject.device)
+    labels = [None] * len(numbers) if held_out.labels is None else held_out.labels[numbers].tolist()
+    return Chosen(tuple(numbers.tolist()), tuple(labels), pixels.float() / 255)

@@ -45,6 +45,8 @@ class Inversions(NamedTuple):
     """(n,): the restart whose loss is best."""
     curves: Tensor
     """(n, r, points): the loss after as many steps as ``LatentSearch.points`` says; NaN once a restart is dropped."""
+    dropped: Tensor
+    """(n, r) int64: after how many steps a restart was dropped; 0 where it never was."""
 
     @property
     def chosen(self) -> Tensor:

@@ -10,8 +10,8 @@ from orchestrator.report import text
 from orchestrator.report.canvas import PALETTE
 from orchestrator.report.drawings import Drawing
 from orchestrator.report.plots import Line, Panel, Point, plot
-from orchestrator.report.quality import evaluated, final, numeric_axes, variants
-from orchestrator.report.tables import by_setting, levels
+from orchestrator.report.quality import TOLD, final, numeric_axes
+from orchestrator.report.tables import by_setting, levels, variants
 from orchestrator.report.text import SEED
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def draw_against(results: Results, varying: Sequence[str], names: Mapping[str, s
 
 def draw_truncation(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> Drawing | None:
     """Quality and diversity against the threshold to which the latent normal was truncated; None without any."""
-    rows = evaluated(results)
+    rows = results.evaluated("quality")
     rows = rows[rows["trial_id"].isin(set(rows["trial_id"][rows["truncation"].notna()]))]
     thresholds = sorted(set(rows["truncation"].dropna()))
     shown = _measured(rows, TRUNCATED)
@@ -70,7 +70,7 @@ def draw_truncation(results: Results, varying: Sequence[str], names: Mapping[str
     # The plain normal is the limit of large thresholds: it stands to their right.
     step = float(np.median(np.diff(thresholds))) if len(thresholds) > 1 else max(0.5, thresholds[0])
     plain = thresholds[-1] + step
-    own = variants(rows)
+    own = variants(rows, TOLD)
     rows = rows.drop_duplicates(["trial_id", "truncation", *own], keep="last")
     rows = rows.assign(place=rows["truncation"].fillna(plain).astype(float), froze=False)
     told = dict(names) | {column: column.removeprefix("evaluation.") for column in own}
@@ -119,6 +119,6 @@ def _colours(labels: Sequence[str]) -> str:
 
 
 def _source(results: Results) -> str:
-    if len(results.quality):
+    if len(results.evaluations["quality"]):
         return "Measured by the evaluations, of the plain normal."
     return "Measured while training; the last value of each trial."

@@ -152,7 +152,7 @@ def _saturation(results: Results, varying: Sequence[str], names: dict[str, str])
     rows = gradient_rows(results.trials, results.metrics, varying, results.job)
     kinds = results.trials.get("training.g_optimizer.kind")
     fit = agreement(results.trials)
-    quality = bool(len(results.quality)) or bool(results.trials["fid"].notna().any())
+    quality = bool(len(results.evaluations["quality"])) or bool(results.trials["fid"].notna().any())
     return {
         "answer": answer(rows, names, fit, [] if kinds is None else sorted(set(map(str, kinds))), quality=quality),
         "rows": rows,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.report import text
 from orchestrator.report.figures import SIGNS
 from orchestrator.report.results import ENDED
-from orchestrator.report.tables import Spread, by_setting, levels
+from orchestrator.report.tables import Spread, by_setting, levels, variants
 from orchestrator.report.text import SEED
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ JUDGED = {
 }
 """What an evaluation of kind ``quality`` measures."""
 
+TOLD = ("evaluation.truncation",)
+"""Settings of an evaluation that its rows tell one by one."""
+
 SEVERAL = "Several classifiers measured these: FID, KID and all that rests on features do not compare between them."
 
 
@@ -74,26 +77,13 @@ def looked(results: Results, varying: Sequence[str], names: Mapping[str, str]) -
 
 def judged(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> QualityTable | None:
     """What evaluations measured of samples from the plain normal; None when nothing was."""
-    rows = evaluated(results)
+    rows = results.evaluated("quality")
     rows = rows[rows["truncation"].isna()]
-    own = variants(rows)
+    own = variants(rows, TOLD)
     rows = rows.drop_duplicates(["trial_id", *own], keep="last")
     own_names = dict(names) | {column: column.removeprefix("evaluation.") for column in own}
     features = rows["features"].dropna().map(lambda told: str(told).removeprefix("classifier:"))
     return _table(results, rows, JUDGED, [*_free(varying), *own], own_names, features)
-
-
-def evaluated(results: Results) -> pd.DataFrame:
-    """The rows of evaluations/quality, each with its trial's settings and status."""
-    columns = ["status", *results.settings, *(f"{sign}_at" for sign in SIGNS)]
-    own = [column for column in results.quality.columns if column not in columns]
-    return results.quality[own].merge(results.trials[["trial_id", *columns]], on="trial_id")
-
-
-def variants(rows: pd.DataFrame) -> list[str]:
-    """The evaluations' own settings in which ``rows`` differ; thresholds are told row by row."""
-    own = [column for column in rows.columns if column.startswith("evaluation.") and column != "evaluation.truncation"]
-    return [column for column in own if len(set(rows[column])) > 1]
 
 
 def final(results: Results) -> pd.DataFrame:
@@ -101,9 +91,9 @@ def final(results: Results) -> pd.DataFrame:
 
     Never of both: FIDs of unequal numbers of samples do not compare. Column ``froze`` tells that the run did.
     """
-    rows = evaluated(results)
+    rows = results.evaluated("quality")
     rows = rows[rows["truncation"].isna()]
-    own = variants(rows)
+    own = variants(rows, TOLD)
     if len(rows) and not own:
         found = rows.drop_duplicates("trial_id", keep="last")
     elif len(rows):

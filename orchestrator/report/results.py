@@ -13,11 +13,17 @@ import pyarrow as pa
 import yaml
 
 from orchestrator.errors import NotFoundError
+from orchestrator.evaluate import KINDS
+from orchestrator.evaluate.evaluation import FOLDER
 from orchestrator.report.axes import link
+from orchestrator.spec.columns import evaluation_columns
 from orchestrator.store.columns import METRICS, TRIALS, Column
-from orchestrator.store.tables import read_table
+from orchestrator.store.tables import parquet_keys, read_files, read_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.evaluate import Evaluation
     from orchestrator.store.location import Store
 
 OBJECTIVE = "objective.kind"
@@ -25,22 +31,6 @@ D_STEPS = "training.d_steps"
 
 ENDED = ("finished", "saturated", "collapsed", "diverged")
 """Statuses of trials that ran as they were told to, to their last epoch or to the sign that was to end them."""
-
-QUALITY = (
-    Column("trial_id", pa.string(), "", "the trial whose generator drew the samples"),
-    Column("evaluation_id", pa.string(), "", "hash of the evaluation's settings"),
-    Column("truncation", pa.float64(), "", "threshold of the latent normal; null for the plain one"),
-    Column("samples", pa.int64(), "", "how many samples were judged"),
-    Column("features", pa.string(), "", "what the measures were taken of: classifier:<digest>"),
-    *(
-        Column(name, pa.float64(), "", "see orchestrator.measures")
-        for name in (
-            "inception_score", "fid", "kid", "precision", "recall", "density", "coverage", "modes", "class_kl",
-            "diversity",
-        )
-    ),
-)  # fmt: skip
-"""What is read of evaluations/quality, beside its settings."""
 
 _SAMPLE = re.compile(r"samples/(?P<trial>[^/]+)/epoch-(?P<epoch>\d{1,9})\.png")
 
@@ -52,24 +42,42 @@ class Results:
     ``trials`` has one row a trial, every column of TRIALS, and the settings as dotted columns of plain Python
     values (None where a kind has no such setting), with those of ``axes.link``. ``metrics`` has every column of
     METRICS, by trial and step. Both have ``d_real_error`` and ``d_fake_error``: what ``d_real`` and ``d_fake`` are
-    where the discriminator is an autoencoder. ``quality`` has the rows of evaluations/quality, one a trial,
-    evaluation and threshold.
+    where the discriminator is an autoencoder. ``evaluations`` leads from every kind to the rows of its first table,
+    with every column of the kind, ids and settings of the evaluation as in ``trials``; empty without any. ``tables``
+    leads from the folder of a kind's further table and a trial id to the files that ``further`` reads.
     ``samples`` leads from trial id and epoch to the key of a picture. ``job`` is empty when ``job.yaml`` is
     missing or no mapping; ``job_text`` is the file as it stands.
     """
 
-    uri: str
+    store: Store
     job_text: str
     job: dict[str, Any]
     trials: pd.DataFrame
     metrics: pd.DataFrame
-    quality: pd.DataFrame
+    evaluations: dict[str, pd.DataFrame]
+    tables: dict[str, dict[str, list[str]]]
     samples: dict[str, dict[int, str]]
 
     @property
     def settings(self) -> list[str]:
         """Names of the dotted columns."""
         return [column for column in self.trials.columns if "." in column]
+
+    def evaluated(self, kind: str) -> pd.DataFrame:
+        """The rows of a kind of evaluation, each with its trial's settings, status and steps at which it froze."""
+        columns = ["status", *self.settings, *(f"{sign}_at" for sign in ENDED[1:])]
+        rows = self.evaluations[kind]
+        own = [column for column in rows.columns if column not in columns]
+        return rows[own].merge(self.trials[["trial_id", *columns]], on="trial_id")
+
+    def further(self, kind: str, table: str, trial_id: str) -> pd.DataFrame:
+        """The rows of one trial in a further table of a kind, with its columns and ids but no settings.
+
+        Of one trial, and read when asked for: those of a whole study may be many millions.
+        """
+        own = [column for column in evaluation_columns(KINDS[kind], table) if "." not in column.name]
+        keys = self.tables.get(f"{kind}_{table}", {}).get(trial_id, [])
+        return _whole(read_files(self.store, keys, [column.name for column in own]).to_pandas(), own)
 
 
 def load(store: Store) -> Results:
@@ -82,7 +90,8 @@ def load(store: Store) -> Results:
     for key in store.keys("samples"):
         if match := _SAMPLE.fullmatch(key):
             samples.setdefault(match["trial"], {})[int(match["epoch"])] = key
-    return Results(store.uri, text, job, link(trials, job), metrics, _quality(store), samples)
+    evaluations = {name: _evaluated(store, kind) for name, kind in KINDS.items()}
+    return Results(store, text, job, link(trials, job), metrics, evaluations, _tables(store), samples)
 
 
 def cells(job: dict[str, Any]) -> int | None:
@@ -109,17 +118,35 @@ def _metrics(store: Store) -> pd.DataFrame:
     return metrics.reset_index(drop=True)
 
 
-def _quality(store: Store) -> pd.DataFrame:
-    rows = _frame(store, "evaluations/quality", QUALITY)
-    rows = rows[rows["trial_id"].notna()].drop_duplicates(["trial_id", "evaluation_id", "truncation"], keep="last")
+def _evaluated(store: Store, kind: type[Evaluation]) -> pd.DataFrame:
+    fixed = [column for column in evaluation_columns(kind) if "." not in column.name]
+    rows = _frame(store, f"{FOLDER}/{kind.model_fields['kind'].default}", fixed)
+    rows = rows[rows["trial_id"].notna() & rows["evaluation_id"].notna()].reset_index(drop=True)
+    first = rows.drop_duplicates("evaluation_id")
     for column in [name for name in rows.columns if "." in name]:
-        rows[column] = pd.Series([plain(value) for value in rows[column].tolist()], index=rows.index, dtype=object)
-    return rows.reset_index(drop=True)
+        told = dict(zip(first["evaluation_id"], map(plain, first[column].tolist()), strict=True))
+        rows[column] = pd.Series([told[own] for own in rows["evaluation_id"]], dtype=object)
+    return rows
 
 
-def _frame(store: Store, folder: str, columns: tuple[Column, ...]) -> pd.DataFrame:
-    """The table below ``folder`` with every fixed column; one that its files lack, or have nothing in, is null."""
-    frame: pd.DataFrame = read_table(store, folder).to_pandas()
+def _tables(store: Store) -> dict[str, dict[str, list[str]]]:
+    """Files of the further tables of every kind, by folder and trial."""
+    folders = {f"{name}_{table}" for name, kind in KINDS.items() for table in kind.tables}
+    found: dict[str, dict[str, list[str]]] = {}
+    for key in parquet_keys(store, FOLDER):
+        _, folder, *_, name = key.split("/")
+        if folder in folders:
+            found.setdefault(folder, {}).setdefault(name.split("-")[0], []).append(key)
+    return found
+
+
+def _frame(store: Store, folder: str, columns: Sequence[Column]) -> pd.DataFrame:
+    """The table below ``folder`` with every one of ``columns``."""
+    return _whole(read_table(store, folder).to_pandas(), columns)
+
+
+def _whole(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """``frame`` with every one of ``columns``; one that its files lack, or have nothing in, is null."""
     lacking = [column for column in columns if column.name not in frame or frame[column.name].isna().all()]
     return frame.assign(**{column.name: _nulls(column, frame.index) for column in lacking})
 

@@ -94,3 +94,9 @@ def by_setting(
         return [({}, trials)] if len(trials) else []
     product = itertools.product(*(levels(trials, column, job) for column in columns))
     return [(dict(zip(columns, key, strict=True)), trials.iloc[rows[key]]) for key in product if key in rows]
+
+
+def variants(rows: pd.DataFrame, told: Sequence[str] = ()) -> list[str]:
+    """The settings of evaluations in which ``rows`` differ, without those that are ``told`` in other ways."""
+    own = [column for column in rows.columns if column.startswith("evaluation.") and column not in told]
+    return [column for column in own if len(set(rows[column])) > 1]

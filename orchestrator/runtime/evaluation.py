@@ -10,7 +10,7 @@ import ray
 
 from orchestrator.errors import NotFoundError, OrchError
 from orchestrator.plan.retry import classify
-from orchestrator.spec.columns import evaluation_columns
+from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
 from orchestrator.store.tables import write_rows
 
@@ -121,7 +121,7 @@ def _keep(work: Work, subject: Subject, evaluation: Evaluation, shard: int, foun
         "evaluated_at": datetime.now(UTC),
         "evaluated_on": subject.device.type,
         **{name: work.provenance[name] for name in ("orch_version", "torch_version")},
-        **{f"evaluation.{name}": value for name, value in evaluation.model_dump().items()},
+        **evaluation_settings(evaluation),
     }
     for name, picture in found.pictures.items():
         work.store.write(evaluation.picture_key(subject.trial_id, name), picture)

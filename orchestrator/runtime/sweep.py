@@ -10,6 +10,7 @@ import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
+from orchestrator.errors import DataError
 from orchestrator.plan.ledger import provenance
 from orchestrator.plan.plan import CellState, Plan
 from orchestrator.runtime.classifiers import classifiers_for
@@ -53,10 +54,14 @@ def run_sweep(
     once it has ended. ``say`` hears what no watcher does. Raises DataError, StorageError.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
-    shared = _gather(plan, trials, store, say)
+    images = load_images([*trials.values(), *(due.trial for due in plan.due)])
+    held_out = _load_held_out(plan, images)
+    shared = _gather(plan, trials, images, store, say)
     with interrupts_deferred() as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
         work = [ray.put(shared)]
-        evaluator = Evaluator(plan, _bench(plan, work[0]), watchers, say)
+        placement = next(iter(plan.placements.values()))
+        bench = Bench(work[0], {data: ray.put(some) for data, some in held_out.items()}, placement)
+        evaluator = Evaluator(plan, bench, watchers, say)
         reporter = Reporter(plan.job.header.name, trials, store, [*watchers, evaluator])
         expected = 0
         for placement in plan.placements.values():
@@ -80,19 +85,30 @@ def run_sweep(
     return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.tally)
 
 
-def _gather(plan: Plan, trials: Mapping[str, Trial], store: Store, say: Callable[[str], None]) -> Work:
+def _gather(
+    plan: Plan,
+    trials: Mapping[str, Trial],
+    images: Mapping[Dataset, ImageSet],
+    store: Store,
+    say: Callable[[str], None],
+) -> Work:
     """What trials and evaluations share, with the classifiers that some of them need."""
-    images = load_images([*trials.values(), *(due.trial for due in plan.due)])
     judged = {due.trial.settings.data for due in plan.due if due.evaluation.classifies}
     judged |= {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
     classifiers = classifiers_for({data: images[data] for data in images if data in judged}, plan, store, say)
     return Work(plan.job.header.name, trials, images, classifiers, store, provenance())
 
 
-def _bench(plan: Plan, work: ray.ObjectRef) -> Bench:
+def _load_held_out(plan: Plan, images: Mapping[Dataset, ImageSet]) -> dict[Dataset, ImageSet]:
+    """The images that evaluations look at and no trial does. Raises DataError, also where they will not do for one."""
     tested = {due.trial.settings.data for due in plan.due if "test" in due.evaluation.splits}
-    held_out = {data: ray.put(data.load("test")) for data in tested}
-    return Bench(work, held_out, next(iter(plan.placements.values())))
+    held_out = {data: data.load("test") for data in tested}
+    for due in plan.due:
+        data = due.trial.settings.data
+        splits = {split: images[data] if split == "train" else held_out[data] for split in due.evaluation.splits}
+        if problem := due.evaluation.reject_images(data, splits):
+            raise DataError(f"{due.evaluation.kind}: {problem}")
+    return held_out
 
 
 def _tuner(

@@ -6,6 +6,7 @@ schema, whatever mixture of kinds a job holds. In evaluations/ each kind has a f
 
 from __future__ import annotations
 
+import json
 import types
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import pyarrow as pa
 from pydantic import BaseModel
 
+from orchestrator.spec.identity import flatten
 from orchestrator.store.columns import EVALUATIONS, TRIALS, Column
 from orchestrator.training.settings import TrialSettings
 
@@ -41,6 +43,16 @@ def evaluation_columns(kind: type[Evaluation], table: str = "") -> tuple[Column,
     """All columns of a kind's folder of evaluations/, or of that of one of its further tables."""
     found = kind.tables[table] if table else kind.columns
     return (*EVALUATIONS, *_columns(kind, "evaluation."), *found)
+
+
+def evaluation_settings(evaluation: Evaluation) -> dict[str, Any]:
+    """The settings of an evaluation by the names of their columns; a section within a list is JSON."""
+    return {
+        name: [json.dumps(entry) if isinstance(entry, dict) else entry for entry in value]
+        if isinstance(value, list)
+        else value
+        for name, value in flatten(evaluation.model_dump(mode="json"), "evaluation.").items()
+    }
 
 
 def _columns(model: type[BaseModel], prefix: str) -> Iterator[Column]:
@@ -81,4 +93,6 @@ def _dtype_of(annotation: Any) -> pa.DataType:
         return pa.list_(_dtype_of(get_args(annotation)[0]))
     if hasattr(annotation, "__metadata__"):
         return _dtype_of(annotation.__origin__)
+    if all(isinstance(member, type) and issubclass(member, BaseModel) for member in _members(annotation)):
+        return pa.string()
     return _SCALARS[annotation]

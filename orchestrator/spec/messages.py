@@ -22,6 +22,7 @@ _EXPECTED = {
     "string_too_short": "at least {min_length} character",
     "string_too_long": "at most {max_length} characters",
     "tuple_type": "a list",
+    "too_short": "a list of {min_length} value or more",
     "too_long": "a list of {max_length} values",
     "bool_type": "true or false",
     "list_type": "a list",

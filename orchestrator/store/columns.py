@@ -23,7 +23,7 @@ class Column:
 
 _STRING, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
 _TIME = pa.timestamp("us", tz="UTC")
-STRING, INT, FLOAT = _STRING, _INT, _FLOAT
+STRING, INT, FLOAT, BOOL = _STRING, _INT, _FLOAT, pa.bool_()
 """Dtypes of the columns that a kind of evaluation adds to its own tables."""
 
 SIGNALS: tuple[Column, ...] = (

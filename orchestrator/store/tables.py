@@ -64,7 +64,11 @@ def read_table(store: Store, where: str, columns: Sequence[str] | None = None) -
     floats where another file has floats. Raises StorageError for a damaged file and NotFoundError for a missing
     one; a missing folder has no rows.
     """
-    keys = [where] if where.endswith(_ENDING) else parquet_keys(store, where)
+    return read_files(store, [where] if where.endswith(_ENDING) else parquet_keys(store, where), columns)
+
+
+def read_files(store: Store, keys: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of the Parquet files ``keys`` in their order, as ``read_table`` gives them."""
     tables = _parallel(store, partial(_read, store, columns=columns), keys)
     schema = _union(keys, (table.schema for table in tables), store)
     table = pa.concat_tables([schema.empty_table(), *tables], promote_options="permissive")

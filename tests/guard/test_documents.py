@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from orchestrator.cli.main import app
+from orchestrator.data.corruptions import Corruption
 from orchestrator.data.dataset import Dataset
 from orchestrator.evaluate import Evaluation
 from orchestrator.models.model import Model
@@ -137,6 +138,7 @@ SECTIONS: list[type[BaseModel]] = [
     *kinds(Model),
     *kinds(Objective),
     *kinds(Evaluation),
+    *kinds(Corruption),
 ]
 
 

@@ -233,6 +233,31 @@ MISTAKES = {
         "evaluate.0: quality needs a data set with classes, from which features are learned; celeba has none, and "
         "Inception features are not on disk"
     ),
+    "evaluate: [{kind: restoration, corruptions: []}]": (
+        "evaluate.0.corruptions: got [], expected a list of 1 value or more"
+    ),
+    "evaluate: [{kind: restoration, norms: [l1, l2, l1]}]": "evaluate.0.norms: got l1 twice; take one out",
+    "evaluate: [{kind: restoration, norms: [l3]}]": "evaluate.0.norms.0: got 'l3', expected 'l1', 'l2' or 'huber'",
+    "evaluate: [{kind: restoration, masks: []}]": "evaluate.0.masks: got [], expected a list of 1 value or more",
+    "evaluate: [{kind: restoration, restarts: 0}]": "evaluate.0.restarts: got 0, expected a number >= 1",
+    "evaluate: [{kind: restoration, corruptions: [{kind: hole}]}]": (
+        "evaluate.0.corruptions.0.kind: got 'hole'; did you mean 'holes'? allowed: gaussian_noise, holes, square, "
+        "pepper, crosswalk"
+    ),
+    "evaluate: [{kind: restoration, corruptions: [{kind: holes, sise: 3}]}]": (
+        "evaluate.0.corruptions.0.sise: unknown key; did you mean 'size'? allowed: kind, number, size, fill"
+    ),
+    "evaluate: [{kind: restoration, corruptions: [{kind: holes}, {kind: holes, number: 3}]}]": (
+        "evaluate.0.corruptions: got holes_grey twice; take one out"
+    ),
+    "evaluate: [{kind: restoration, corruptions: [{kind: holes, size: 40}]}]": (
+        "evaluate.0: corruptions: holes: 40x40 pixels do not fit into images of 28x28; lower size to 28 or less"
+    ),
+    "evaluate: [{kind: interpolation, pairs: 0}]": "evaluate.0.pairs: got 0, expected a number >= 1",
+    "evaluate: [{kind: interpolation}]\ndata: {name: celeba}": (
+        "evaluate.0: interpolation needs a data set with classes, from which features are learned; celeba has none, "
+        "and Inception features are not on disk"
+    ),
     # what would break a line or a terminal
     r'training: {seed: "[red]a\nb\x1b[31m"}': r"training.seed: got '[red]a\nb\x1b[31m', expected a whole number",
     r'training: {"a\nb\e": 1}': rf"training.a\nb\x1b: unknown key; {TRAINING}",

@@ -1,0 +1,85 @@
+"""Ways through the latent space between inverted images, and what is met on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from orchestrator.errors import DataError
+from orchestrator.evaluate.evaluation import Evaluation, Found
+from orchestrator.evaluate.held_out import SHARD_IMAGES
+from orchestrator.evaluate.latent_search import LatentSearch
+from orchestrator.store.columns import FLOAT, INT, STRING, Column
+
+if TYPE_CHECKING:
+    from orchestrator.evaluate.evaluation import Subject
+    from orchestrator.training.settings import TrialSettings
+
+SHARD_PAIRS = SHARD_IMAGES // 2
+"""Pairs of one part."""
+SHOWN = 8
+"""Pairs in the picture of a way."""
+
+
+class Interpolation(Evaluation, LatentSearch):
+    """G(a z1 + (1 - a) z2) for a = 0, 1/8 ... 1 between pairs of held-out images, inverted first by the L2 norm.
+
+    Straight and along the great circle (White, arXiv 1609.04468). Every second pair is of one class, beginning with
+    the first, the others are of two; no image is in two pairs, and more pairs begin with the fewer. How smooth a way
+    is, is told by its length in the classifier's features. A shard is SHARD_PAIRS pairs.
+    """
+
+    splits: ClassVar = ("test",)
+    classifies = True
+    columns = (
+        Column("pair", INT, "", "number of the pair"),
+        Column("first_id", INT, "", "the place in the held-out set of the image at a = 1"),
+        Column("second_id", INT, "", "the place in the held-out set of the image at a = 0"),
+        Column("first_label", INT, "", "the class of the image at a = 1"),
+        Column("second_label", INT, "", "the class of the image at a = 0"),
+        Column("way", STRING, "", "linear or spherical"),
+        Column("features", STRING, "", "what the features come from; compare figures of the same only"),
+        Column("path_length", FLOAT, "", "sum of the distances between the features of successive points"),
+        Column("detour", FLOAT, "", "path_length over the distance of the ends, 1 or more; null where they agree"),
+        Column("largest_step", FLOAT, "", "largest distance between the features of successive points"),
+        Column("classes", STRING, "", "classes met from a = 0 to a = 1, such as 4-9-7"),
+        Column("third_classes", INT, "classes", "classes met that neither end of the way has"),
+        Column("ends_mse", FLOAT, "", "mean squared error of the two inverted images, in [0, 1]"),
+    )
+    tables: ClassVar = {
+        "points": (
+            Column("pair", INT, "", "number of the pair"),
+            Column("way", STRING, "", "linear or spherical"),
+            Column("share", FLOAT, "", "a: 0 at the second image, 1 at the first"),
+            Column("class", INT, "", "the class that the classifier sees"),
+            Column("confidence", FLOAT, "", "the classifier's probability of it"),
+        )
+    }
+
+    kind: Literal["interpolation"] = "interpolation"
+    pairs: int = Field(32, ge=1, le=100_000)
+    """pairs of held-out images"""
+
+    def shards(self, trial: TrialSettings) -> int:
+        """As many as the pairs fill."""
+        return -(-self.pairs // SHARD_PAIRS)
+
+    def run(self, subject: Subject, shard: int) -> Found:
+        """The ways between the pairs of one part; of the first part a picture of each way too."""
+        from orchestrator.evaluate._pictures import tiled
+        from orchestrator.evaluate._ways import pair_up, points_of, rows_of, strips, walk
+
+        name = subject.settings.data.name
+        if subject.classifier is None or subject.held_out.labels is None:
+            raise DataError(f"{self.kind}: the images of {name} have no classes, from which features are learned")
+        pairs = pair_up(subject.held_out.labels, self.pairs)
+        if len(pairs) < self.pairs:
+            raise DataError(
+                f"{self.kind}: pairs: got {self.pairs}, but the held-out images of {name} make only {len(pairs)} of "
+                "which every second is of one class; lower it"
+            )
+        first = shard * SHARD_PAIRS
+        walked = walk(self, subject, subject.classifier, pairs[first : first + SHARD_PAIRS])
+        pictures = {} if shard else {way: tiled(strips(walked, way, SHOWN)) for way in walked.ways}
+        return Found(rows_of(walked, first), {"points": points_of(walked, first)}, pictures)
