@@ -134,7 +134,12 @@ class Evaluation(Settings):
 
     def picture_key(self, trial_id: str, name: str) -> str:
         """Where a picture is kept: beside the trial's samples."""
-        return f"samples/{trial_id}/{self.kind}-{self.id}-{name}.png"
+        return self.picture_of(self.id, trial_id, name)
+
+    @classmethod
+    def picture_of(cls, evaluation_id: str, trial_id: str, name: str) -> str:
+        """The same, for an evaluation of this kind that is known by its id alone."""
+        return f"samples/{trial_id}/{cls.model_fields['kind'].default}-{evaluation_id}-{name}.png"
 
 
 @cache

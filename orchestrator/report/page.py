@@ -19,7 +19,9 @@ from orchestrator.report.comparisons import draw_against, draw_truncation
 from orchestrator.report.drawings import Curves, Drawing, draw_curves
 from orchestrator.report.facts import STATUSES, Row, heads_of, notices, provenance, short_id, summary, trial_rows
 from orchestrator.report.health import frozen_rows
+from orchestrator.report.interpolation import strips, walked
 from orchestrator.report.quality import SEVERAL, judged, looked
+from orchestrator.report.restoration import panels, restored
 from orchestrator.report.results import ENDED, Results, load
 from orchestrator.report.samples import Gallery, gallery, strip
 from orchestrator.report.saturation import FAIR_SHARE, REJECTED, agreement, gradient_rows, is_saturation_study
@@ -142,6 +144,10 @@ def _tables(results: Results, varying: Sequence[str], names: dict[str, str]) -> 
         "looked": looked(results, varying, names),
         "judged": judged(results, varying, names),
         "several": SEVERAL,
+        "restored": restored(results, varying, names),
+        "panels": panels(results, varying, names),
+        "walked": walked(results, varying, names),
+        "strips": strips(results, varying, names),
     }
 
 

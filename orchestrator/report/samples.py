@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from orchestrator.errors import NotFoundError
+from orchestrator.report.pictures import encode, read_picture, shrink
 from orchestrator.report.tables import by_setting
 from orchestrator.report.text import SEED
 
@@ -31,8 +30,6 @@ GRID_SIDE, FRAME_SIDE = 320, 128
 
 BUDGET = 5_000_000
 """Bytes of PNG after which no further grid is shown."""
-
-_MOST_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -98,23 +95,23 @@ def _sample(
     film: bool,
 ) -> Sample | None:
     for epoch in sorted(keys, reverse=True):
-        grid = _read(store, keys[epoch], problems)
+        grid = read_picture(store, keys[epoch], problems)
         if grid is not None:
             break
     else:
         return None
-    pixels = _small(grid, GRID_SIDE)
+    pixels = shrink(grid, GRID_SIDE)
     frame_epochs, frames = [], []
     for shown in _spread([e for e in sorted(keys) if e <= epoch]) if film else []:
-        earlier = grid if shown == epoch else _read(store, keys[shown], problems)
+        earlier = grid if shown == epoch else read_picture(store, keys[shown], problems)
         if earlier is not None:
             quarter = earlier.crop((0, 0, max(1, earlier.width // 2), max(1, earlier.height // 2)))
             frame_epochs.append(shown)
-            frames.append(_small(quarter, FRAME_SIDE))
+            frames.append(shrink(quarter, FRAME_SIDE))
     if len(frames) < 2:
         frame_epochs, frames = [], []
     return Sample(
-        trial, settings, seed, epoch, pixels, _png(Image.fromarray(pixels)), tuple(frame_epochs), tuple(frames)
+        trial, settings, seed, epoch, pixels, encode(Image.fromarray(pixels)), tuple(frame_epochs), tuple(frames)
     )
 
 
@@ -125,36 +122,6 @@ def _spread(epochs: Sequence[int]) -> list[int]:
     return [epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, FRAMES)]
 
 
-def _read(store: Store, key: str, problems: list[str]) -> Image.Image | None:
-    """The picture below ``key`` as grey or RGB; None, and a line in ``problems``, when it cannot be shown."""
-    try:
-        with Image.open(io.BytesIO(store.read(key)), formats=["PNG"]) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                problems.append(f"{key}: {image.width} x {image.height} pixels are too many to show")
-                return None
-            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip, not scale
-                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-            return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
-    except NotFoundError:
-        problems.append(f"{key}: gone since the folder was listed")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        problems.append(f"{key}: not a readable PNG")
-    return None
-
-
-def _small(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    if max(image.size) > side:
-        image = image.copy()
-        image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return np.asarray(image, dtype=np.uint8)
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
-
-
 def strip(frames: Sequence[NDArray[np.uint8]]) -> bytes:
     """The frames side by side, 4 white pixels apart, as one PNG; each is (h, w) or (h, w, 3)."""
     height = max(frame.shape[0] for frame in frames)
@@ -163,4 +130,4 @@ def strip(frames: Sequence[NDArray[np.uint8]]) -> bytes:
     image = Image.new(mode, (len(frames) * (width + 4) - 4, height), color="white")
     for place, frame in enumerate(frames):
         image.paste(Image.fromarray(frame).convert(mode), (place * (width + 4), 0))
-    return _png(image)
+    return encode(image)

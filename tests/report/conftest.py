@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 
 from orchestrator.report import write_report
+from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import METRICS, TRIALS, schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows
@@ -23,6 +24,9 @@ from orchestrator.store.tables import write_rows
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluate.evaluation import Found
 
 DTYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 DEFAULTS: dict[str, Any] = {
@@ -158,6 +162,21 @@ class Study:
              for name, value in row.items()]
         )  # fmt: skip
         write_rows(self.store, f"evaluations/quality/{trial_id}-{evaluation_id}-{threshold}.parquet", schema, [row])
+
+    def evaluated(self, trial_id: str, evaluation: Evaluation, found: Found, shard: int = 0) -> None:
+        """Store what a shard came to as a task would."""
+        fixed = {
+            "trial_id": trial_id,
+            "evaluation_id": evaluation.id,
+            "shard": shard,
+            **evaluation_settings(evaluation),
+        }
+        for table, rows in [*found.tables.items(), ("", found.rows)]:
+            schema = schema_of(evaluation_columns(type(evaluation), table))
+            key = evaluation.rows_key(trial_id, shard, table)
+            write_rows(self.store, key, schema, [{**fixed, **row} for row in rows])
+        for name, png in found.pictures.items():
+            self.store.write(evaluation.picture_key(trial_id, name), png)
 
     def _curves(self, trial_id: str, settings: dict[str, Any], rng: np.random.Generator) -> list[dict[str, Any]]:
         """Scores that drift apart faster the more steps the discriminator gets, and what follows from them."""

@@ -1,0 +1,91 @@
+"""Pictures that trials and evaluations left in storage, read with care and small enough for a page."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from orchestrator.errors import NotFoundError
+from orchestrator.store.location import is_key
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchestrator.store.location import Store
+
+SHOWN = 36
+"""So many pictures are in an album at most."""
+
+BUDGET = 2_000_000
+"""Bytes of PNG after which no further picture is put into an album."""
+
+SIDE = 720
+"""Longer sides of its pictures are scaled down to this many pixels."""
+
+_MOST_PIXELS = 64_000_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of an evaluation: whose it is, what it is of, and what it shows to those who cannot see it."""
+
+    trial_id: str
+    title: str
+    alt: str
+    png: bytes
+
+
+@dataclass
+class Album:
+    """The pictures of a section, as many as fit; ``left_out`` are there, ``problems`` could not be shown."""
+
+    store: Store
+    pictures: list[Picture] = field(default_factory=list)
+    left_out: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, key: str, trial_id: str, title: str, alt: str) -> None:
+        """Put in the picture below ``key``, if it fits and can be shown."""
+        if len(self.pictures) >= SHOWN or sum(len(picture.png) for picture in self.pictures) > BUDGET:
+            self.left_out += 1
+        elif not is_key(key):  # of rows that a stranger wrote
+            self.problems.append(f"{key[:80]!r}: not the name of a picture")
+        elif image := read_picture(self.store, key, self.problems):
+            png = encode(Image.fromarray(shrink(image, SIDE)))
+            self.pictures.append(Picture(trial_id, title, alt, png))
+
+
+def read_picture(store: Store, key: str, problems: list[str]) -> Image.Image | None:
+    """The picture below ``key`` as grey or RGB; None, and a line in ``problems``, when it cannot be shown."""
+    try:
+        with Image.open(io.BytesIO(store.read(key)), formats=["PNG"]) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                problems.append(f"{key}: {image.width} x {image.height} pixels are too many to show")
+                return None
+            if image.mode.startswith("I"):  # 16 bits, which Pillow would clip, not scale
+                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+    except NotFoundError:
+        problems.append(f"{key}: not there, or no longer")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        problems.append(f"{key}: not a readable PNG")
+    return None
+
+
+def shrink(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """Its pixels, scaled down until no side has more than ``side``."""
+    if max(image.size) > side:
+        image = image.copy()
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(image, dtype=np.uint8)
+
+
+def encode(image: Image.Image) -> bytes:
+    """The picture as PNG."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,248 @@
+"""Pages of studies of the latent space: what was restored, and which ways were walked."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from orchestrator.data.corruptions import GaussianNoise, Holes
+from orchestrator.evaluate.evaluation import Found
+from orchestrator.evaluate.interpolation import Interpolation
+from orchestrator.evaluate.restoration import Restoration
+from orchestrator.report import pictures
+from orchestrator.report.axes import grid_axes, names_of
+from orchestrator.report.interpolation import strips, walked
+from orchestrator.report.pictures import Album
+from orchestrator.report.restoration import panels, restored
+from orchestrator.report.results import load
+from orchestrator.report.tables import Spread, varying_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GRID = {"model.width": [16, 64], "training.seed": [0, 1]}
+RESTORATION = Restoration(images=3, norms=("l1", "l2"), corruptions=(GaussianNoise(), Holes()))
+INTERPOLATION = Interpolation(pairs=4)
+
+
+def png(height: int = 20, width: int = 30, shade: int = 99) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((height, width), shade, np.uint8)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def of_restoration(trial: int, evaluation: Restoration = RESTORATION) -> list[Found]:
+    """A shard a corruption; L2 is best for noise and L1 for holes, more so in later trials."""
+    shards = []
+    for corruption in evaluation.corruptions:
+        noise = corruption.kind == "gaussian_noise"
+        masks = evaluation.masks[:1] if noise else evaluation.masks
+        searches = [("search", norm, mask) for mask in masks for norm in evaluation.norms]
+        rows = []
+        for image in range(3):
+            for method, norm, mask in [
+                ("corrupted", None, None), *searches, ("total_variation" if noise else "biharmonic", None, None)
+            ]:  # fmt: skip
+                worse = {"corrupted": 4, "search": 1 if (norm == "l2") == noise else 2}.get(method, 3)
+                mse = 0.01 * worse / (1 + trial) + 0.001 * image
+                rows.append(
+                    {"image_id": image, "corruption": corruption.name, "method": method, "norm": norm, "mask": mask,
+                     "mse": mse, "psnr": -10 * np.log10(mse), "ssim": 0.5, "mse_touched": 2 * mse,
+                     "mse_edge": None if noise else 3 * mse}
+                )  # fmt: skip
+        shards.append(Found(rows, pictures={corruption.name: png()}))
+    return shards
+
+
+def of_interpolation(trial: int) -> Found:
+    rows = [
+        {
+            "pair": pair,
+            "first_id": pair,
+            "second_id": 9 - pair,
+            "first_label": 4,
+            "second_label": 9 if pair % 2 else 4,
+            "way": way,
+            "features": "classifier:0123456789abcdef",
+            "path_length": 10.0 + trial + pair,
+            "detour": 1.5,
+            "largest_step": 3.0,
+            "classes": "9-7-4" if pair % 2 else "4",
+            "third_classes": pair % 2,
+            "ends_mse": 0.01,
+        }
+        for way in ("linear", "spherical")
+        for pair in range(4)
+    ]
+    return Found(rows, {"points": []}, {"linear": png(), "spherical": png()})
+
+
+@pytest.fixture
+def latent(study: Any) -> Any:
+    study.steps = 100
+    study.job(GRID)
+    ids = study.grid(GRID, samples=())
+    for place, trial in enumerate(ids):
+        for shard, found in enumerate(of_restoration(place)):
+            study.evaluated(trial, RESTORATION, found, shard)
+        study.evaluated(trial, INTERPOLATION, of_interpolation(place))
+    return study
+
+
+def parts(study: Any) -> tuple[Any, list[str], dict[str, str]]:
+    results = load(study.store)
+    varying = varying_settings(results.trials, grid_axes(results.job))
+    return results, varying, names_of([*results.settings, "training.seed"], varying)
+
+
+class TestRestoration:
+    def test_cells_equal_pandas_and_the_best_of_a_row_is_marked(self, latent: Any) -> None:
+        tables = restored(*parts(latent))
+        assert tables is not None
+        assert tables.settings == ("width",)
+        assert tables.methods == ("as corrupted", "classical", "l1", "l2")
+        assert [(row.settings, row.corruption) for row in tables.overall] == [
+            (("16",), "gaussian_noise"), (("16",), "holes_grey"), (("64",), "gaussian_noise"), (("64",), "holes_grey"),
+        ]  # fmt: skip
+        assert [[cell.best for cell in row.cells].index(True) for row in tables.overall] == [3, 2, 3, 2]
+        rows = pd.read_parquet(latent.store.path("evaluations/restoration"))
+        rows = rows.merge(pd.read_parquet(latent.store.path("trials"))[["trial_id", "model.width"]], on="trial_id")
+        own = rows[(rows["model.width"] == 64) & (rows["corruption"] == "holes_grey") & (rows["norm"] == "l1")]
+        want = own.groupby("trial_id")["psnr"].mean()
+        cell = tables.overall[3].cells[2]
+        assert cell.spread == Spread(
+            pytest.approx(want.mean()), pytest.approx(want.min()), pytest.approx(want.max()), 2
+        )
+        assert cell.more == f"MSE {own.groupby('trial_id')['mse'].mean().mean():#.4g}, SSIM 0.5000"
+        assert (tables.overall[3].trials, tables.overall[3].images) == (2, "3")
+
+    def test_parts_of_images_that_are_not_there_have_no_row(self, latent: Any) -> None:
+        tables = restored(*parts(latent))
+        assert tables is not None
+        assert [(row.corruption, row.where) for row in tables.parts if row.settings == ("16",)] == [
+            ("gaussian_noise", "all pixels"),
+            ("gaussian_noise", "corrupted pixels"),
+            ("holes_grey", "all pixels"),
+            ("holes_grey", "corrupted pixels"),
+            ("holes_grey", "edges"),
+        ]
+        whole, _, edges = tables.parts[2:5]
+        for all_pixels, at_edges in zip(whole.cells, edges.cells, strict=True):
+            assert all_pixels.spread is not None
+            assert at_edges.spread is not None
+            assert at_edges.spread.mean == pytest.approx(3 * all_pixels.spread.mean)
+
+    def test_masks_are_columns_and_other_settings_rows(self, latent: Any) -> None:
+        both = RESTORATION.model_copy(update={"masks": ("known", "unknown")})
+        longer = RESTORATION.model_copy(update={"steps": 900})
+        for evaluation in (both, longer):
+            for shard, found in enumerate(of_restoration(0, evaluation)):
+                latent.evaluated(latent.rows[0]["trial_id"], evaluation, found, shard)
+        tables = restored(*parts(latent))
+        assert tables is not None
+        assert tables.settings == ("width", "steps")
+        assert tables.methods[2:] == (
+            "l1 (mask known)", "l2 (mask known)", "l1 (mask unknown)", "l2 (mask unknown)",
+        )  # fmt: skip
+        assert [row.settings for row in tables.overall[::2]] == [("16", "500"), ("16", "900"), ("64", "500")]
+        noise, holes = tables.overall[:2]
+        assert [cell.spread is None for cell in noise.cells[4:]] == [True, True]
+        assert [cell.spread is None for cell in holes.cells[4:]] == [False, False]
+        # the same was computed twice for the first trial: it counts once
+        assert noise.trials == 2
+        assert noise.cells[2].spread is not None
+        assert noise.cells[2].spread.count == 2
+
+    def test_a_panel_is_of_the_first_seed_and_says_what_its_rows_are(self, latent: Any) -> None:
+        album = panels(*parts(latent))
+        assert (album.left_out, album.problems) == (0, [])
+        assert [picture.trial_id for picture in album.pictures] == [
+            latent.rows[place]["trial_id"] for place in (0, 0, 2, 2)
+        ]
+        assert album.pictures[0].alt == (
+            "gaussian_noise, width = 16: 3 held-out images; rows from above: clean, corrupted, l1 (mask known), l2 "
+            "(mask known) and total variation."
+        )
+
+    def test_nothing_restored_is_no_table(self, study: Any) -> None:
+        study.trial({}, samples=(), metrics=False)
+        assert restored(*parts(study)) is None
+        assert panels(*parts(study)).pictures == []
+
+
+class TestInterpolation:
+    def test_likes_and_unlikes_are_rows_of_each_way(self, latent: Any) -> None:
+        table = walked(*parts(latent))
+        assert table is not None
+        assert table.measures == ("path length", "detour", "largest step", "MSE of the ends")
+        assert table.classifiers == ("0123456789abcdef",)
+        assert [(row.settings, row.way, row.ends, row.trials, row.pairs) for row in table.rows[:4]] == [
+            (("16",), "linear", "of one class", 2, 2),
+            (("16",), "linear", "of two classes", 2, 2),
+            (("16",), "spherical", "of one class", 2, 2),
+            (("16",), "spherical", "of two classes", 2, 2),
+        ]
+        # pairs 1 and 3 of trials 0 and 1: means 12 and 13
+        assert table.rows[1].measures[0] == Spread(12.5, 12.0, 13.0, 2)
+        assert [row.third for row in table.rows[:2]] == [Spread(0.0, 0.0, 0.0, 2), Spread(1.0, 1.0, 1.0, 2)]
+
+    def test_strips_tell_the_classes_met(self, latent: Any) -> None:
+        album = strips(*parts(latent))
+        assert [picture.title for picture in album.pictures] == [
+            f"{way}, width = {width}" for width in (16, 64) for way in ("linear", "spherical")
+        ]
+        assert album.pictures[0].alt == "linear, width = 16: 4 pairs; classes met from above: 4, 9-7-4, 4, 9-7-4."
+
+    def test_nothing_walked_is_no_table(self, study: Any) -> None:
+        study.trial({}, samples=(), metrics=False)
+        assert walked(*parts(study)) is None
+        assert strips(*parts(study)).pictures == []
+
+
+class TestAlbum:
+    def test_it_is_full_when_it_says_so(self, study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        study.store.write("samples/a.png", png())
+        monkeypatch.setattr(pictures, "SHOWN", 2)
+        album = Album(study.store)
+        for _ in range(5):
+            album.add("samples/a.png", "t", "title", "alt")
+        assert (len(album.pictures), album.left_out) == (2, 3)
+        monkeypatch.setattr(pictures, "SHOWN", 100)
+        monkeypatch.setattr(pictures, "BUDGET", len(album.pictures[0].png))
+        album.add("samples/a.png", "t", "title", "alt")
+        assert (len(album.pictures), album.left_out) == (2, 4)
+
+    def test_large_pictures_are_scaled_and_bad_ones_told(self, study: Any) -> None:
+        study.store.write("samples/large.png", png(2000, 500))
+        study.store.write("samples/bad.png", b"\x89PNG")
+        album = Album(study.store)
+        for key in ("samples/large.png", "samples/bad.png", "samples/none.png", "samples/../none.png"):
+            album.add(key, "t", "title", "alt")
+        (large,) = album.pictures
+        assert Image.open(io.BytesIO(large.png)).size == (180, 720)
+        assert album.problems == [
+            "samples/bad.png: not a readable PNG",
+            "samples/none.png: not there, or no longer",
+            "'samples/../none.png': not the name of a picture",
+        ]
+
+
+@pytest.mark.slow
+def test_page_of_a_latent_study(latent: Any, report: Callable[[], Any]) -> None:
+    latent.store.delete(RESTORATION.picture_key(latent.rows[0]["trial_id"], "holes_grey"))
+    page = report()
+    assert {"restoration", "interpolation"} <= set(page.ids)
+    linked = [found["href"] for found in page.all("a")]
+    assert {"#restoration", "#interpolation"} <= set(linked)
+    assert all(link.removeprefix("#") in page.ids for link in linked)
+    shown = [found["alt"] for found in page.all("img")]
+    assert sum("held-out images; rows from above" in alt for alt in shown) == 3
+    assert sum("classes met from above" in alt for alt in shown) == 4
+    assert "not there, or no longer" in page.text("restoration")
+    assert "classifier 0123456789abcdef" in page.text("interpolation")
+    assert "100\N{NO-BREAK SPACE}%" in page.text_of["interpolation"]
