@@ -42,7 +42,7 @@ class HeldOutEvaluation(Evaluation):
     SHARD_IMAGES of them.
     """
 
-    splits: ClassVar = ("test",)
+    splits: ClassVar[tuple[Split, ...]] = ("test",)
 
     images: int = Field(256, ge=1, le=1_000_000)
     """held-out images that it looks at"""

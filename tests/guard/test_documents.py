@@ -17,6 +17,7 @@ from orchestrator.cli.main import app
 from orchestrator.data.corruptions import Corruption
 from orchestrator.data.dataset import Dataset
 from orchestrator.evaluate import Evaluation
+from orchestrator.evaluate.encoder_training import EncoderTraining
 from orchestrator.models.model import Model
 from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
@@ -139,6 +140,7 @@ SECTIONS: list[type[BaseModel]] = [
     *kinds(Objective),
     *kinds(Evaluation),
     *kinds(Corruption),
+    EncoderTraining,
 ]
 
 

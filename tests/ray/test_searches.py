@@ -130,6 +130,19 @@ def test_inversion(plan_for: Callable, tmp_path: Path) -> None:
     assert {key: store.read(key) for key in before} == before
 
 
+def test_encoder_inversion(plan_for: Callable, tmp_path: Path) -> None:
+    encoder = {"steps": 3, "batch_size": 8, "width": 2, "log_every": 2}
+    plan, store = plan_for(job({"kind": "encoder_inversion", "images": IMAGES, "steps": 2, "encoder": encoder}))
+    outcome = run_sweep(plan, store, [])
+    assert (outcome.ended, outcome.evaluations.parts_done, outcome.evaluations.parts) == (2, 2, 2)
+    folder = tmp_path / "results" / "tiny" / "evaluations"
+    rows = pd.read_parquet(folder / "encoder_inversion")
+    assert Counter(rows["method"]) == dict.fromkeys(("encoder", "refined", "random"), 2 * IMAGES)
+    assert set(rows["evaluation.encoder.width"]) == {2}
+    assert len(pd.read_parquet(folder / "encoder_inversion_curves")) == 2 * IMAGES * 2 * 2
+    assert sorted(pd.read_parquet(folder / "encoder_inversion_training")["step"]) == [2, 2, 3, 3]
+
+
 def test_more_images_than_there_are_held_out_is_told_before_anything_runs(plan_for: Callable) -> None:
     plan, store = plan_for(job({"kind": "inversion", "images": 100_000}))
     with pytest.raises(DataError, match="inversion: images: got 100000, but the held-out images of digits are"):
