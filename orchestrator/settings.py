@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
+from inspect import isabstract
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,7 +35,7 @@ def union_of_kinds(package: ModuleType, base: type[Settings], tag: str) -> Any:
 
 
 def kinds_in(package: ModuleType, base: type[Settings], tag: str) -> list[type[Any]]:
-    """All subclasses of ``base`` in the modules of ``package`` that compute something.
+    """All subclasses of ``base`` in the modules of ``package``.
 
     Dropping a file into the package adds its kind: nothing else has to be edited. ``tag`` is the field whose
     literal value tells the kinds apart.
@@ -44,8 +44,14 @@ def kinds_in(package: ModuleType, base: type[Settings], tag: str) -> list[type[A
         if module.name.startswith("_"):
             continue  # holds no kind, and may import torch, which settings must not
         importlib.import_module(f"{package.__name__}.{module.name}")
-    there = (kind for kind in _leaves(base) if kind.__module__.startswith(package.__name__))
-    kinds = sorted((kind for kind in there if not inspect.isabstract(kind)), key=lambda kind: kind.__name__)
+    kinds = sorted(
+        (
+            kind
+            for kind in _leaves(base)
+            if tag in kind.model_fields and kind.__module__.startswith(package.__name__) and not isabstract(kind)
+        ),
+        key=lambda kind: kind.__name__,
+    )
     assert kinds, f"no kinds of {base.__name__} in {package.__name__}"
     return kinds
 

@@ -78,12 +78,12 @@ def drive(job: Job, store: Store, retry_failed: bool = False, *, joined: bool, t
 
 
 def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> None:
-    from orchestrator.cli.tables import evaluations_line, plan_line
+    from orchestrator.cli.tables import evaluations_line, left_out_lines, plan_line
     from orchestrator.plan.files import read_state, write_job
     from orchestrator.plan.plan import CellState
     from orchestrator.report.page import write_report
 
-    for summary in (plan_line(plan), *evaluations_line(plan)):
+    for summary in (plan_line(plan), *evaluations_line(plan), *left_out_lines(plan.job)):
         _say(log, summary.plain)
     before = read_state(store)
     if before is not None and before.alive:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,9 +16,9 @@ from orchestrator.cli.options import (
     Detach,
     JobName,
     Storage,
+    asked_job,
     find_job,
     reject_detach,
-    with_storage,
 )
 from orchestrator.errors import SettingsError
 
@@ -52,7 +51,7 @@ def evaluate(
     if settings and kind is None:
         raise typer.BadParameter("--set needs --kind: it is a setting of the evaluation that is added")
     store = find_job(job, storage)
-    asked = _job(job, store, storage)
+    asked = asked_job(job, store, storage)
     if kind is not None:
         asked = _with_evaluation(asked, kind, settings or [])
     if not asked.header.evaluate:
@@ -68,15 +67,6 @@ def evaluate(
         hand_over(asked, parent(store, asked.header.name), address, command, detach=detach)
 
 
-def _job(job: str, store: Store, storage: str | None) -> Job:
-    from orchestrator.plan.files import read_job
-    from orchestrator.spec.job import load_job
-
-    if Path(job).suffix in (".yaml", ".yml"):
-        return load_job(Path(job), with_storage(None, storage))
-    return read_job(store)
-
-
 def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:
     """The job with one more evaluation, unless it has that one."""
     from orchestrator.evaluate import KINDS
@@ -85,7 +75,7 @@ def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:
 
     if kind not in KINDS:
         raise SettingsError("--kind", "", f"got {show(kind)}; {did_you_mean(kind, list(KINDS))}")
-    raw = {**job.resolved(), "evaluate": [{"kind": kind}]}
+    raw = {**job.resolved(), "evaluate": [{"kind": kind}], "claims": []}  # which may be of the job's own evaluations
     alone = make_job(raw, "--kind", [f"evaluate.0.{setting}" for setting in settings])
     (added,) = alone.header.evaluate
     known = job.header.evaluate

@@ -9,11 +9,13 @@ import typer
 from rich.table import Table
 
 from orchestrator.cli.console import duration, out
-from orchestrator.cli.options import AsJson, JobName, Storage, find_job
-from orchestrator.errors import QueryError, one_line
+from orchestrator.cli.options import AsJson, JobName, Storage, asked_job, find_job
+from orchestrator.errors import QueryError, SettingsError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pyarrow as pa
 
     from orchestrator.store.location import Store
 
@@ -63,18 +65,20 @@ def results(
         str | None,
         typer.Option("--evaluation", metavar="KIND", help="Rows of an evaluation, with the settings of their trials."),
     ] = None,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="The verdict on each claim, of the job in storage or of the job file.")
+    ] = False,
     storage: Storage = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print every column: type, unit, meaning.")] = False,
 ) -> None:
-    """Print or export a job's results; without --sql and --evaluation, its trials.
+    """Print or export a job's results; without --sql, --evaluation and --claims, its trials.
 
     Examples: `orch results quickstart` · `orch results quickstart --csv trials.csv` ·
     `orch results truncation --evaluation quality` ·
     `orch results quickstart --sql "select trial_id, max(step) from metrics group by all" --json -` ·
-    `orch results --schema`
+    `orch results saturation_sweep --claims` · `orch results --schema`
     """
     from orchestrator.store.export import export
-    from orchestrator.store.query import query
 
     if schema:
         _print_schema()
@@ -84,17 +88,42 @@ def results(
     files = [path for path in (csv, json, parquet) if path is not None]
     if len(files) > 1:
         raise typer.BadParameter("choose one of --csv, --json and --parquet")
-    if sql and evaluation:
-        raise typer.BadParameter("choose one of --sql and --evaluation")
+    if sum(map(bool, (sql, evaluation, claims))) > 1:
+        raise typer.BadParameter("choose one of --sql, --evaluation and --claims")
     store = find_job(job, storage)
-    table = query(store, sql or (_joined(store, evaluation) if evaluation else _DEFAULT_SQL))
+    table = _verdicts(job, store, storage) if claims else _rows(store, sql, evaluation)
     if files:
         export(table, "csv" if csv else "json" if json else "parquet", str(files[0]))
+    elif claims:
+        _print_claims(table)
     else:
         rows = table.slice(0, _ROWS).to_pylist()
         _print_rows(table.column_names if sql else _telling(rows), rows, table.num_rows)
         if not sql:
             out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
+
+
+def _rows(store: Store, sql: str | None, evaluation: str | None) -> pa.Table:
+    from orchestrator.store.query import query
+
+    return query(store, sql or (_joined(store, evaluation) if evaluation else _DEFAULT_SQL))
+
+
+def _verdicts(job: str, store: Store, storage: str | None) -> pa.Table:
+    """The table of claims. Raises SettingsError where the job has none."""
+    from orchestrator.report.claims import claims_table, verdicts
+
+    asked = asked_job(job, store, storage)
+    if not asked.header.claims:
+        raise SettingsError(asked.source, "claims", "is missing; see docs/job-file.md")
+    return claims_table(verdicts(store, asked))
+
+
+def _print_claims(table: pa.Table) -> None:
+    """What a screen has room for of each claim; the rest is in the exports."""
+    rows = [{**row, "claimed": f"{row['claimed']} {_cell(row['bound'])}"} for row in table.to_pylist()]
+    names = ("claim", "verdict", "measure", "group_mean", "than_mean", "effect", "estimate", "low", "high", "claimed")
+    _print_rows((*names, "why"), rows[:_ROWS], len(rows))
 
 
 _DEFAULT_SQL = "select * from trials order by all"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job file.", show_default=False)]
@@ -60,3 +61,13 @@ def find_job(job: str, storage: str | None) -> Store:
     except ValidationError as error:
         raise SettingsError("JOB", "", f"got {job!r}, expected a job's name or its job file") from error
     return open_store(storage or "results").child(job)
+
+
+def asked_job(job: str, store: Store, storage: str | None) -> Job:
+    """What a job's name stands for in its storage, or what its job file says. Raises OrchError."""
+    from orchestrator.plan.files import read_job
+    from orchestrator.spec.job import load_job
+
+    if Path(job).suffix in (".yaml", ".yml"):
+        return load_job(Path(job), with_storage(None, storage))
+    return read_job(store)

@@ -40,10 +40,13 @@ def validate(job_file: JobFile, overrides: Overrides = None) -> None:
 
     Examples: `orch validate jobs/quickstart.yaml` · `orch validate my.yaml --set training.epochs=5`
     """
+    from orchestrator.cli.tables import left_out_lines
     from orchestrator.spec.job import load_job
 
     job = load_job(job_file, overrides or [])
     out.print(f"{job_file}: {job.header.name} is valid and makes {count(len(job.trials), 'trial')}", soft_wrap=True)
+    for line in left_out_lines(job):
+        out.print(line, soft_wrap=True)
 
 
 def plan(

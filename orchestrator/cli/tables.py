@@ -17,6 +17,7 @@ from orchestrator.plan.plan import CellState
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Cell, Plan
+    from orchestrator.spec.job import Job
 
 _SHOWN = 60
 _STYLE = {CellState.NEW: "green", CellState.CACHED: "dim", CellState.FAILED: "bold red"}
@@ -33,6 +34,11 @@ def plan_line(plan: Plan) -> Text:
 def evaluations_line(plan: Plan) -> list[Text]:
     """The evaluations in one line, where the job asks for any."""
     return [Text(f"evaluations: {describe_due(plan.evaluations)}")] if plan.evaluations else []
+
+
+def left_out_lines(job: Job) -> list[Text]:
+    """A line for each claim that overrides have taken the trials of."""
+    return [Text(one_line(told)) for told in job.left_out]
 
 
 def plan_table(plan: Plan) -> Group:
@@ -58,6 +64,7 @@ def plan_table(plan: Plan) -> Group:
         Text(),
         plan_line(plan),
         *evaluations_line(plan),
+        *left_out_lines(plan.job),
         Text(f"devices  {_device(plan)}: {plan}"),
         Text(f"estimate {hours} device-hours, {duration(plan.wall_s)} from start to end"),
         Text(f"results  {plan.output}"),

@@ -106,6 +106,10 @@ class Evaluation(Settings):
             return "checkpoint: best is that of the lowest FID measured: set training.measure_every, or take last"
         return None
 
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """What the rows of this evaluation have in a column, as far as its settings tell; None where they do not."""
+        return None
+
     def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
         """Why it cannot be computed with the images of its ``splits``, or None where it can."""
         return None

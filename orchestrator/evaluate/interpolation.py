@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -64,6 +64,10 @@ class Interpolation(Evaluation, LatentSearch):
     def sees(self) -> Literal["classifier"]:
         """In whose features the length of a way is."""
         return "classifier"
+
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """The two ways."""
+        return ("linear", "spherical") if column == "way" else None
 
     def shards(self, trial: TrialSettings) -> int:
         """As many as the pairs fill."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -70,6 +70,10 @@ class Quality(Evaluation):
         from orchestrator.measures.inception_weights import lacking
 
         return lacking() if self.features == "inception" else None
+
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """The thresholds, None among them for the whole distribution."""
+        return (None, *self.truncation) if column == "truncation" else None
 
     def shards(self, trial: TrialSettings) -> int:
         """The whole distribution, then each truncated one."""

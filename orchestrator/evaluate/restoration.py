@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -74,6 +74,15 @@ class Restoration(HeldOutEvaluation, LatentSearch):
         """Also where a corruption does not fit the images."""
         problems = (corruption.reject(trial.data.shape) for corruption in self.corruptions)
         return super().reject(trial) or next((f"corruptions: {problem}" for problem in problems if problem), None)
+
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """Corruptions by their names; norms and masks, which methods other than the search have none of."""
+        known = {
+            "corruption": tuple(corruption.name for corruption in self.corruptions),
+            "norm": (*self.norms, None),
+            "mask": (*self.masks, None),
+        }
+        return known.get(column)
 
     def shards(self, trial: TrialSettings) -> int:
         """As many parts of the images for each corruption."""

@@ -15,9 +15,11 @@ from orchestrator.report import text
 from orchestrator.report.answer import DAMPED, VANISHED, answer
 from orchestrator.report.axes import grid_axes, meanings, names_of
 from orchestrator.report.canvas import DPI
+from orchestrator.report.claims import Claims, counted, direction, judge_claims
 from orchestrator.report.comparisons import draw_against, draw_truncation
 from orchestrator.report.drawings import Curves, Drawing, draw_curves
 from orchestrator.report.facts import STATUSES, Row, heads_of, notices, provenance, short_id, summary, trial_rows
+from orchestrator.report.forest import draw_claims
 from orchestrator.report.health import frozen_rows
 from orchestrator.report.interpolation import strips, walked
 from orchestrator.report.quality import SEVERAL, judged, looked
@@ -49,9 +51,10 @@ def write_report(store: Store) -> str:
     results = load(store)
     varying = varying_settings(results.trials, grid_axes(results.job))
     names = names_of([*results.settings, SEED], varying)
-    drawn = _draw(results, varying, names)
+    claims = judge_claims(store, results.job)
+    drawn = _draw(results, varying, names, claims)
     found = gallery(store, results, [column for column in varying if column != SEED])
-    page = render(results, varying, names, drawn, found)
+    page = render(results, varying, names, drawn, found, claims)
     figures = {f"{FIGURES}/{drawing.name}.png": drawing.wide for drawing in drawn.all()}
     figures |= {f"{FIGURES}/{name}.png": png for name, png in draw_samples(found.samples, names).items()}
     for key, png in figures.items():
@@ -65,26 +68,31 @@ def write_report(store: Store) -> str:
 
 @dataclass(frozen=True)
 class Figures:
-    """All that was drawn: measures over the step, quality against settings, the truncation curve."""
+    """All that was drawn: the claims, measures over the step, quality against settings, the truncation curve."""
 
+    claims: Drawing | None
     curves: Curves
     against: tuple[Drawing, ...]
     truncation: Drawing | None
 
     def all(self) -> list[Drawing]:
         """Every figure, in the page's order."""
-        return [*self.against, *([self.truncation] if self.truncation else []), *self.curves.drawings]
+        single = [self.claims, *self.against, self.truncation]
+        return [*(one for one in single if one is not None), *self.curves.drawings]
 
 
-def _draw(results: Results, varying: Sequence[str], names: dict[str, str]) -> Figures:
+def _draw(results: Results, varying: Sequence[str], names: dict[str, str], claims: Claims) -> Figures:
     return Figures(
+        draw_claims(claims.verdicts),
         draw_curves(results, varying, names),
         tuple(draw_against(results, varying, names)),
         draw_truncation(results, varying, names),
     )
 
 
-def render(results: Results, varying: Sequence[str], names: dict[str, str], drawn: Figures, found: Gallery) -> str:
+def render(
+    results: Results, varying: Sequence[str], names: dict[str, str], drawn: Figures, found: Gallery, claims: Claims
+) -> str:
     """The page as HTML that loads nothing: its policy lets only its own style, script and images through."""
     return (
         _environment(names)
@@ -96,7 +104,10 @@ def render(results: Results, varying: Sequence[str], names: dict[str, str], draw
             summary=summary(results, varying, names),
             meanings=meanings(results.trials, results.job),
             provenance=provenance(results),
-            notices=notices(results),
+            notices=[*notices(results), *claims.notices],
+            claims=claims.verdicts,
+            counted_claims=counted(claims.verdicts),
+            linked=set(results.trials["trial_id"]),
             saturation=_saturation(results, varying, names),
             drawn=drawn,
             gallery=found,
@@ -120,6 +131,7 @@ def _environment(names: dict[str, str]) -> jinja2.Environment:
     )
     environment.filters |= {
         "data_uri": _data_uri,
+        "direction": direction,
         "number": text.number,
         "percent": text.percent,
         "setting": text.setting,

@@ -108,7 +108,7 @@ def _trials(store: Store) -> pd.DataFrame:
     trials = trials.drop_duplicates("trial_id", keep="last").reset_index(drop=True)
     for column in [name for name in trials.columns if "." in name]:
         trials[column] = pd.Series([plain(value) for value in trials[column].tolist()], dtype=object)
-    return trials
+    return trials.copy()  # in one piece: a frame of so many pieces is slow, and pandas says so each time
 
 
 def _metrics(store: Store) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import importlib.util
 import sys
 
 NEEDED = ("boto3", "duckdb", "jinja2", "matplotlib", "numpy", "pandas", "PIL", "pyarrow", "pydantic", "yaml", "ray",
-          "rich", "skimage", "sklearn", "torch", "torchvision", "typer")  # fmt: skip
+          "rich", "scipy", "skimage", "sklearn", "torch", "torchvision", "typer")  # fmt: skip
 """Modules of the packages that pyproject.toml asks for."""
 OLDEST = (3, 11)
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from orchestrator.errors import SettingsError
 from orchestrator.evaluate import AnyEvaluation
 from orchestrator.settings import Settings
+from orchestrator.spec.claims import Claim, malformed, unanswered
 from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS, Axis, cells, read_axes, with_path
 from orchestrator.spec.identity import trial_id
 from orchestrator.spec.messages import did_you_mean, explain, show
@@ -94,6 +95,8 @@ class Header(Settings):
     search: Search | None = None
     evaluate: tuple[AnyEvaluation, ...] = Field((), max_length=100, strict=False)
     """What is computed with the generator of each trial that is done."""
+    claims: tuple[Claim, ...] = Field((), max_length=100, strict=False)
+    """What the report is to call supported, refuted or undecided."""
     storage: str = Field("results", min_length=1, max_length=1000)
 
 
@@ -112,19 +115,24 @@ class Trial:
 
 @dataclass(frozen=True)
 class Job:
-    """A validated job: its header, its base sections and axes as written, and every distinct trial of its grid."""
+    """A validated job: its header, its base sections and axes as written, and every distinct trial of its grid.
+
+    ``left_out`` tells of the claims that overrides have left without an answer.
+    """
 
     source: str
     header: Header
     sections: dict[str, Any]
     axes: tuple[Axis, ...]
     trials: tuple[Trial, ...]
+    left_out: tuple[str, ...] = ()
 
     def resolved(self) -> dict[str, Any]:
         """The job as a mapping that, written as YAML, is again a job file and makes the same trials."""
         raw = {**self.header.model_dump(mode="json", exclude_none=True), **self.sections}
-        if not self.header.evaluate:
-            del raw["evaluate"]
+        for key in ("evaluate", "claims"):
+            if not raw[key]:
+                del raw[key]
         if self.axes:
             raw["grid"] = {axis.name: [_entry(axis, entry) for entry in axis.entries] for axis in self.axes}
         return raw
@@ -146,14 +154,15 @@ def make_job(raw: Mapping[str, Any], source: str, overrides: Iterable[str] = ())
         path, raw = _override(raw, text)
         overridden.append(path)
     try:
-        return _make_job(raw, source)
+        narrowed = any(path.split(".")[0] in (*VARIED_SECTIONS, "grid", "evaluate") for path in overridden)
+        return _make_job(raw, source, narrowed=narrowed)
     except SettingsError as error:
         if any(error.key == path or error.key.startswith((f"{path}.", f"{path}:")) for path in overridden):
             raise SettingsError("--set", error.key, error.problem) from error
         raise
 
 
-def _make_job(raw: dict[str, Any], source: str) -> Job:
+def _make_job(raw: dict[str, Any], source: str, *, narrowed: bool) -> Job:
     for key in raw:
         if key not in _KEYS:
             raise SettingsError(source, key, f"unknown key; {did_you_mean(key, _KEYS)}")
@@ -168,7 +177,14 @@ def _make_job(raw: dict[str, Any], source: str) -> Job:
     if header.search:
         _reject_missing_measure(header.search, trials, source)
     _reject_evaluations(header.evaluate, trials, source)
-    return Job(source, header, sections, axes, trials)
+    _reject_claims(header.claims, source)
+    problems = _unanswered(header, trials, source)
+    if problems and not narrowed:
+        raise next(iter(problems.values()))
+    kept = tuple(claim for claim in header.claims if claim.id not in problems)
+    header = header.model_copy(update={"claims": kept})
+    told = tuple(f"claim {name} is left out: {error.problem}" for name, error in problems.items())
+    return Job(source, header, sections, axes, trials, told)
 
 
 def _reject_missing_measure(search: Search, trials: Iterable[Trial], source: str) -> None:
@@ -189,6 +205,27 @@ def _reject_evaluations(evaluations: tuple[Evaluation, ...], trials: Iterable[Tr
             raise SettingsError(source, f"evaluate.{index}", f"is the same as evaluate.{first}; take one out")
         if problem := next(filter(None, (evaluation.reject(trial.settings) for trial in trials)), None):
             raise SettingsError(source, f"evaluate.{index}", problem)
+
+
+def _reject_claims(claims: tuple[Claim, ...], source: str) -> None:
+    """Two claims of one name, or one that no job could decide."""
+    names = [claim.id for claim in claims]
+    for index, claim in enumerate(claims):
+        if (first := names.index(claim.id)) < index:
+            raise SettingsError(source, f"claims.{index}.id", f"got {show(claim.id)}, which claims.{first} has")
+        if found := malformed(claim):
+            key, problem = found
+            raise SettingsError(source, f"claims.{index}.{key}", problem)
+
+
+def _unanswered(header: Header, trials: Iterable[Trial], source: str) -> dict[str, SettingsError]:
+    """By the claims' names what keeps this job from deciding them. An override may have taken their trials away."""
+    settings = [trial.settings for trial in trials]
+    found = {}
+    for index, claim in enumerate(header.claims):
+        if problem := unanswered(claim, settings, header.evaluate):
+            found[claim.id] = SettingsError(source, f"claims.{index}.{problem[0]}", problem[1])
+    return found
 
 
 def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tuple[Trial, ...]:

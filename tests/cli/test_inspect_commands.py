@@ -18,13 +18,12 @@ from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.spec.job import Job, load_job
 from orchestrator.store.columns import METRICS, schema_of
+from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from orchestrator.store.local import LocalStore
 
 
 @pytest.fixture
@@ -138,6 +137,43 @@ def test_sql_over_trials_and_metrics(orch: Callable[..., Any], job: Job) -> None
     assert total == "2 rows"
 
 
+CLAIMS = """\
+claims:
+  - {id: A, says: More steps are better., measure: d_loss, better: lower, group: {training.d_steps: 3}, than: {training.d_steps: 1}}
+"""  # noqa: E501
+
+
+def test_claims_of_a_job_in_storage_and_of_a_job_file(orch: Callable[..., Any], folder: Path, job: Job) -> None:
+    assert orch("results", "study", "--claims").mistake.endswith("/job.yaml: claims: is missing; see docs/job-file.md")
+    (folder / "job.yaml").write_text((folder / "job.yaml").read_text() + CLAIMS)
+    ran = orch("results", "job.yaml", "--claims")
+    heading, row, total = ran.out.splitlines()
+    assert heading.split()[:4] == ["claim", "verdict", "measure", "group_mean"]
+    assert row.split()[:3] == ["A", "undecided", "d_loss"]
+    assert row.rstrip().endswith("below 0  nothing was measured")
+    assert total == "1 rows"
+    claimed = load_job(folder / "job.yaml")
+    store = LocalStore(folder / "results" / "study")
+    write_job(store, claimed)
+    for trial in claimed.trials:
+        loss = {1: 2.0, 3: 1.0}[trial.settings.training.d_steps] + trial.settings.training.seed / 100
+        record(store, "study", trial, Status.FINISHED, {"step": 30, "d_loss": loss}, provenance())
+    (verdict,) = json.loads(orch("results", "study", "--claims", "--json", "-").out)
+    mean = (0.123456789 + 2.01) / 2  # of a trial that had ended before, which keeps its row, and of a new one
+    assert (verdict["claim"], verdict["group_seeds"], verdict["than_mean"]) == ("A", 2, pytest.approx(mean))
+    assert orch("results", "study", "--claims", "--csv", "verdicts.csv").code == 0
+    assert pd.read_csv(folder / "verdicts.csv")["claim"].tolist() == ["A"]
+    assert job.trials[0].id == claimed.trials[0].id
+
+
+def test_validate_tells_of_claims_that_are_left_out(orch: Callable[..., Any], folder: Path) -> None:
+    (folder / "job.yaml").write_text((folder / "job.yaml").read_text() + CLAIMS)
+    line = 'claim A is left out: got {"training.d_steps": 1}, which is no trial of this job'
+    assert orch("validate", "job.yaml", "--set", "grid.training.d_steps=[3]").out.splitlines()[1:] == [line]
+    assert line in orch("plan", "job.yaml", "--set", "grid.training.d_steps=[3]").out.splitlines()
+    assert line not in orch("plan", "job.yaml", "--storage", "elsewhere").out
+
+
 @pytest.mark.usefixtures("job")
 def test_only_a_screenful_of_rows_is_printed(orch: Callable[..., Any]) -> None:
     lines = orch("results", "study", "--sql", "select unnest(range(60)) as n from trials limit 60").out.splitlines()
@@ -171,6 +207,7 @@ def test_what_results_refuses(orch: Callable[..., Any], folder: Path) -> None:
     for arguments, line in (
         ((), "name a job, or ask for --schema"),
         (("study", "--csv", "a", "--json", "b"), "choose one of --csv, --json and --parquet"),
+        (("study", "--sql", "select 1", "--claims"), "choose one of --sql, --evaluation and --claims"),
     ):
         ran = orch("results", *arguments)
         assert (ran.code, ran.out) == (2, "")

@@ -21,6 +21,7 @@ from orchestrator.evaluate.encoder_training import EncoderTraining
 from orchestrator.models.model import Model
 from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
+from orchestrator.spec.claims import Claim
 from orchestrator.spec.job import Header, Resources, Search, load_job, make_job
 from orchestrator.training.optimizers import Optimizer
 from orchestrator.training.rates import Schedule
@@ -128,6 +129,7 @@ def kinds(base: type[BaseModel]) -> list[type[BaseModel]]:
 
 
 SECTIONS: list[type[BaseModel]] = [
+    Claim,
     Header,
     Resources,
     Search,

@@ -88,6 +88,7 @@ def test_what_a_job_file_may_leave_out(load: Callable[..., Job]) -> None:
             "reduction_factor": 3,
         },
         "evaluate": (),
+        "claims": (),
         "storage": "results",
     }
 

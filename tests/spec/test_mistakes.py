@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MODELS = "allowed: autoencoding, dcgan, fully_connected, mixed_layers, residual, small_dcgan"
-TOP = "allowed: name, description, resources, search, evaluate, storage, data, model, objective, training, grid"
+TOP = "allowed: name, description, resources, search, evaluate, claims, storage, data, model, objective, training, grid"
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, unrolled_steps, "
     "g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, stop_when, accumulate, "
@@ -23,7 +23,7 @@ SEARCH = "search: {scheduler: asha, measure: d_loss, mode: min"
 MISTAKES = {
     # a key that does not exist, at every level
     "storag: here": f"storag: unknown key; did you mean 'storage'? {TOP}",
-    "claims: []": f"claims: unknown key; {TOP}",
+    "notes: []": f"notes: unknown key; {TOP}",
     "training: {epoch: 3}": f"training.epoch: unknown key; did you mean 'epochs'? {TRAINING}",
     "training: {g_optimizer: {lrr: 0.1}}": (
         "training.g_optimizer.lrr: unknown key; did you mean 'lr'? allowed: kind, lr, betas, eps, momentum"

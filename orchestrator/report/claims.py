@@ -1,0 +1,264 @@
+"""The claims of a job with what its results say of each."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.errors import SettingsError
+from orchestrator.evaluate.evaluation import FOLDER
+from orchestrator.plan.files import read_job
+from orchestrator.report import text
+from orchestrator.report.results import ENDED
+from orchestrator.report.verdicts import Judgement, Word, judge
+from orchestrator.spec.claims import ENDS, Claim, Measure, chosen, columns_of, find_measure, selects
+from orchestrator.store.columns import Column
+from orchestrator.store.tables import read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orchestrator.evaluate import Evaluation
+    from orchestrator.spec.job import Job, Trial
+    from orchestrator.store.location import Store
+
+_Values = dict[str, float]
+"""Finite values by trial id."""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One seed of a group: its trials, and the mean of their values; None unless each of them has one."""
+
+    seed: int
+    trials: tuple[str, ...]
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Side:
+    """One group of a claim: what it is told by, and its seeds in ascending order."""
+
+    words: str
+    seeds: tuple[Seed, ...]
+
+    @property
+    def known(self) -> dict[int, float]:
+        """Values by seed, as far as there are any."""
+        return {one.seed: one.value for one in self.seeds if one.value is not None}
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over seeds."""
+        values = self.known.values()
+        return math.fsum(values) / len(values) if values else None
+
+    @property
+    def missing(self) -> int:
+        """Seeds without a value: a trial that has not ended, failed, or has no finite measure."""
+        return len(self.seeds) - len(self.known)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim, its two groups, and the judgement."""
+
+    claim: Claim
+    measure: Measure
+    group: Side
+    than: Side
+    judgement: Judgement
+
+    @property
+    def ratio(self) -> bool:
+        """Whether the claim is of a ratio."""
+        return self.claim.factor is not None
+
+
+def verdicts(store: Store, job: Job) -> list[Verdict]:
+    """What the results below ``store`` say of each claim; only trials of this job count. Raises StorageError."""
+    measures = [_measure_of(claim) for claim in job.header.claims]
+    own = sorted({_column(measure) for measure in measures if not measure.kind})
+    trials = read_table(store, "trials", ["trial_id", "status", *own]) if own else None
+    kinds = {measure.kind for measure in measures if measure.kind}
+    rows = {kind: read_table(store, f"{FOLDER}/{kind}") for kind in sorted(kinds)}
+
+    def values_of(measure: Measure, where: Mapping[str, Any]) -> _Values:
+        if measure.kind:
+            return _evaluated(rows[measure.kind], measure, where, job.header.evaluate)
+        assert trials is not None
+        return _trained(trials, measure)
+
+    return [
+        _verdict(claim, measure, job, values_of) for claim, measure in zip(job.header.claims, measures, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a report says of a job's claims, and what its reader has to know of them."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def judge_claims(store: Store, raw: Mapping[str, Any]) -> Claims:
+    """The claims of the ``raw`` job in storage; a job that cannot be read as one is a notice. Raises StorageError."""
+    if not raw.get("claims"):
+        return Claims()
+    try:
+        job = read_job(store)
+    except SettingsError as error:
+        return Claims(notices=(f"The claims cannot be judged: {error}.",))
+    return Claims(tuple(verdicts(store, job)))
+
+
+def _measure_of(claim: Claim) -> Measure:
+    measure = find_measure(claim.measure)
+    assert measure is not None, claim.measure
+    return measure
+
+
+def _verdict(
+    claim: Claim, measure: Measure, job: Job, values_of: Callable[[Measure, Mapping[str, Any]], _Values]
+) -> Verdict:
+    names = text.short_names(dict.fromkeys([*claim.group, *claim.than]))
+    sides = [
+        Side(_words(where, names), _seeds(where, job.trials, values_of(measure, where)))
+        for where in (claim.group, claim.than)
+    ]
+    group, than = sides
+    judgement = judge(group.known, than.known, measure.scale, claim.better, by=claim.by or 0.0, factor=claim.factor)
+    return Verdict(claim, measure, group, than, judgement)
+
+
+def _words(where: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """``objective = saturating, d_steps = 2 or 3``."""
+    told = []
+    for path, allowed in where.items():
+        values = [text.setting(value) for value in (allowed if isinstance(allowed, list) else [allowed])]
+        told.append(f"{names[path]} = {' or '.join(values)}")
+    return ", ".join(told) or "all"
+
+
+def _seeds(where: Mapping[str, Any], trials: Sequence[Trial], values: _Values) -> tuple[Seed, ...]:
+    by_seed: dict[int, list[str]] = {}
+    for trial in trials:
+        if selects(where, trial.settings):
+            by_seed.setdefault(trial.settings.training.seed, []).append(trial.id)
+    return tuple(
+        Seed(seed, tuple(ids), _mean([values.get(one) for one in ids])) for seed, ids in sorted(by_seed.items())
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(values) else None
+
+
+def _column(measure: Measure) -> str:
+    return f"{measure.column}_at" if measure.column in ENDS else measure.column
+
+
+def _trained(trials: pa.Table, measure: Measure) -> _Values:
+    """The measure of each trial that ended as it was told to; yes or no as 1 or 0."""
+    found = {}
+    for row in trials.to_pylist():
+        value = row[_column(measure)]
+        if row["status"] not in ENDED:
+            continue
+        if measure.column in ENDS:
+            found[row["trial_id"]] = float(value is not None)
+        elif value is not None and math.isfinite(value):
+            found[row["trial_id"]] = float(value)
+    return found
+
+
+def _evaluated(
+    rows: pa.Table, measure: Measure, where: Mapping[str, Any], evaluations: Sequence[Evaluation]
+) -> _Values:
+    """The mean of each trial's rows that ``where`` allows, of evaluations of the job; rows without a value are none."""
+    assert measure.kind is not None
+    ids = [one.id for one in chosen(where, measure.kind, evaluations)]
+    conditions = {"evaluation_id": ids, **columns_of(where)}
+    for name, allowed in conditions.items():
+        if name not in rows.column_names:
+            return {}
+        column = rows[name]
+        known = pa.array(allowed if isinstance(allowed, list) else [allowed], column.type)
+        rows = rows.filter(pc.is_in(column, known))
+    if measure.column not in rows.column_names:
+        return {}
+    means = rows.group_by("trial_id").aggregate([(measure.column, "mean")]).to_pylist()
+    told = {row["trial_id"]: row[f"{measure.column}_mean"] for row in means}
+    return {trial: float(mean) for trial, mean in told.items() if mean is not None and math.isfinite(mean)}
+
+
+_STRING, _FLOAT = pa.string(), pa.float64()
+COLUMNS = (
+    Column("claim", _STRING, "", "the claim's id in the job file"),
+    Column("verdict", _STRING, "", "supported, refuted or undecided"),
+    Column("why", _STRING, "", "what the verdict rests on"),
+    Column("says", _STRING, "", "the claim as a sentence"),
+    Column("measure", _STRING, "", "what is compared"),
+    Column("effect", _STRING, "", "difference (group - than) or ratio (group / than)"),
+    Column("estimate", _FLOAT, "", "the effect"),
+    Column("low", _FLOAT, "", "lower end of its 95 % interval"),
+    Column("high", _FLOAT, "", "upper end of it"),
+    Column("claimed", _STRING, "", "below or above, as the claim has it"),
+    Column("bound", _FLOAT, "", "what the effect is claimed to be below or above"),
+    Column("method", _STRING, "", "how the interval was found"),
+    Column("group", _STRING, "", "what is claimed to be better, as JSON"),
+    Column("group_mean", _FLOAT, "", "mean of the measure over seeds"),
+    Column("group_seeds", pa.int64(), "", "seeds with a value"),
+    Column("than", _STRING, "", "what it is compared with, as JSON"),
+    Column("than_mean", _FLOAT, "", "mean of the measure over seeds"),
+    Column("than_seeds", pa.int64(), "", "seeds with a value"),
+)
+"""The columns of ``claims_table``."""
+
+
+def claims_table(found: Sequence[Verdict]) -> pa.Table:
+    """One row a claim, for scripts."""
+    schema = pa.schema([pa.field(column.name, column.dtype) for column in COLUMNS])
+    return pa.Table.from_pylist([_row(verdict) for verdict in found], schema)
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    claim, judgement, effect = verdict.claim, verdict.judgement, verdict.judgement.effect
+    return {
+        "claim": claim.id,
+        "verdict": str(judgement.word),
+        "why": judgement.why,
+        "says": claim.says,
+        "measure": claim.measure,
+        "effect": "ratio" if verdict.ratio else "difference",
+        "estimate": effect and effect.estimate,
+        "low": effect and effect.low,
+        "high": effect and effect.high,
+        "claimed": direction(claim),
+        "bound": judgement.bound,
+        "method": effect and effect.method,
+        "group": json.dumps(claim.group),
+        "group_mean": verdict.group.mean,
+        "group_seeds": len(verdict.group.known),
+        "than": json.dumps(claim.than),
+        "than_mean": verdict.than.mean,
+        "than_seeds": len(verdict.than.known),
+    }
+
+
+def direction(claim: Claim) -> str:
+    """On which side of the bound the claim puts its effect."""
+    return "above" if claim.better == "higher" else "below"
+
+
+def counted(found: Sequence[Verdict]) -> str:
+    """``2 supported, 1 undecided``."""
+    words = [verdict.judgement.word for verdict in found]
+    return ", ".join(f"{words.count(word)} {word}" for word in Word if word in words)

@@ -1,0 +1,277 @@
+"""Claims judged from what lies in storage, with values that a test knows, and told on the page."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from scipy import stats
+
+from orchestrator.plan.files import write_job
+from orchestrator.plan.ledger import Status, provenance, record
+from orchestrator.report.claims import claims_table, judge_claims, verdicts
+from orchestrator.spec.columns import evaluation_columns
+from orchestrator.spec.job import Job, make_job
+from orchestrator.store.columns import schema_of
+from orchestrator.store.local import LocalStore
+from orchestrator.store.tables import write_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orchestrator.report.claims import Verdict
+    from orchestrator.spec.job import Trial
+
+FID = {"saturating": [90.0, 95.0, 93.0], "non_saturating": [10.0, 12.0, 14.0]}
+
+
+def claim(name: str, measure: str = "fid", better: str = "lower", **more: Any) -> dict[str, Any]:
+    sides = {"group": {"objective.kind": "non_saturating"}, "than": {"objective.kind": "saturating"}}
+    return {"id": name, "says": f"{name} holds.", "measure": measure, "better": better, **sides, **more}
+
+
+def study(*claims: dict[str, Any], seeds: int = 3, **more: Any) -> Job:
+    raw = {
+        "name": "study",
+        "data": {"name": "digits"},
+        "model": {"kind": "dcgan", "latent_dim": 4, "width": 4},
+        "training": {"measure_every": 1},
+        "grid": {"objective.kind": list(FID), "training.seed": list(range(seeds))},
+        "claims": list(claims),
+    }
+    return make_job({**raw, **more}, "job.yaml")
+
+
+class Stored:
+    """A job in a folder, and what a test puts beside it."""
+
+    def __init__(self, folder: Path, job: Job) -> None:
+        self.store, self.job = LocalStore(folder / "study"), job
+        write_job(self.store, job)
+
+    def end(self, trial: Trial, status: Status = Status.FINISHED, **measured: Any) -> None:
+        record(self.store, "study", trial, status, {"step": 10, "epoch": 20.0, **measured}, provenance())
+
+    def end_all(self) -> None:
+        for trial in self.job.trials:
+            kind, seed = trial.settings.objective.kind, trial.settings.training.seed
+            self.end(trial, fid=FID[kind][seed], saturated_at=9 if kind == "saturating" else None)
+
+    def judge(self, trial: Trial, number: int = 0, **found: Any) -> None:
+        evaluation = self.job.header.evaluate[number]
+        row = {"trial_id": trial.id, "evaluation_id": evaluation.id, "shard": 0, **found}
+        count = len(self.store.keys("evaluations"))
+        schema = schema_of(evaluation_columns(type(evaluation)))
+        write_rows(self.store, f"evaluations/quality/{trial.id}-{evaluation.id}-{count:04d}.parquet", schema, [row])
+
+    def found(self) -> list[Verdict]:
+        return verdicts(self.store, self.job)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[..., Stored]:
+    return lambda job: Stored(tmp_path, job)
+
+
+def told(one: Verdict) -> tuple[str, str]:
+    return str(one.judgement.word), one.judgement.why
+
+
+def test_a_measure_of_trials_is_compared_seed_by_seed(stored: Callable[..., Stored]) -> None:
+    study_at = stored(study(claim("A"), claim("B", by=100), claim("C", "saturated"), claim("D", factor=4)))
+    study_at.end_all()
+    first, second, third, fourth = study_at.found()
+    expected = stats.ttest_rel(FID["non_saturating"], FID["saturating"]).confidence_interval()
+    assert first.judgement.effect is not None
+    assert (first.judgement.effect.low, first.judgement.effect.high) == pytest.approx((expected.low, expected.high))
+    assert [str(one.judgement.word) for one in (first, second, third, fourth)] == [
+        "supported", "refuted", "supported", "supported",
+    ]  # fmt: skip
+    assert (first.group.mean, first.than.mean) == pytest.approx((12.0, 278 / 3))
+    assert first.group.words == "objective = non_saturating"
+    assert third.than.mean == 1.0
+
+
+def test_one_seed_supports_nothing(stored: Callable[..., Stored]) -> None:
+    study_at = stored(study(claim("A"), claim("B", "saturated"), seeds=1))
+    study_at.end_all()
+    assert [told(one) for one in study_at.found()] == [("undecided", "one seed says nothing of another")] * 2
+
+
+def test_nothing_is_claimed_of_nothing(stored: Callable[..., Stored]) -> None:
+    study_at = stored(study(claim("A"), claim("B", "quality.fid"), evaluate=[{"kind": "quality"}]))
+    assert [told(one) for one in study_at.found()] == [("undecided", "nothing was measured")] * 2
+    assert [one.group.missing for one in study_at.found()] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("status", "measured"),
+    [
+        (Status.FAILED, {"error": "boom", "error_kind": "program", "fid": 1.0}),
+        (Status.STOPPED, {"fid": 1.0}),
+        (Status.FINISHED, {"fid": None}),
+        (Status.FINISHED, {"fid": float("nan")}),
+        (Status.FINISHED, {"fid": float("inf")}),
+    ],
+)
+def test_a_seed_without_its_value_is_none(
+    stored: Callable[..., Stored], status: Status, measured: dict[str, Any]
+) -> None:
+    study_at = stored(study(claim("A")))
+    odd, *rest = [trial for trial in study_at.job.trials if trial.settings.objective.kind == "saturating"]
+    study_at.end(odd, status, **measured)
+    for trial in study_at.job.trials:
+        if trial is not odd:
+            study_at.end(trial, fid=FID[trial.settings.objective.kind][trial.settings.training.seed])
+    (one,) = study_at.found()
+    assert one.than.known == {trial.settings.training.seed: FID["saturating"][i] for i, trial in enumerate(rest, 1)}
+    assert one.than.missing == 1
+    assert one.judgement.effect is not None
+    assert one.judgement.effect.method.startswith("paired over 2 seeds")
+
+
+def test_trials_of_a_seed_are_averaged_and_all_needed(stored: Callable[..., Stored]) -> None:
+    grid = {"objective.kind": list(FID), "training.d_steps": [1, 2], "training.seed": [0, 1, 2]}
+    study_at = stored(study(claim("A"), grid=grid))
+    for trial in study_at.job.trials:
+        settings = trial.settings
+        if settings.training.d_steps == 1 or settings.training.seed:
+            study_at.end(trial, fid=FID[settings.objective.kind][settings.training.seed] * settings.training.d_steps)
+    (one,) = study_at.found()
+    assert one.group.known == pytest.approx({1: 18.0, 2: 21.0})
+    assert [len(seed.trials) for seed in one.group.seeds] == [2, 2, 2]
+
+
+def test_trials_of_other_submissions_do_not_count(stored: Callable[..., Stored]) -> None:
+    study_at = stored(study(claim("A")))
+    study_at.end_all()
+    before = study_at.found()
+    for trial in study(model={"kind": "dcgan", "latent_dim": 4, "width": 8}).trials:
+        study_at.end(trial, fid=1000.0)
+    assert study_at.found() == before
+
+
+class TestEvaluations:
+    """Rows of evaluations/: averaged within their trial, one trial on both sides where rows tell them apart."""
+
+    JOB: dict[str, Any] = {  # noqa: RUF012
+        "evaluate": [
+            {"kind": "quality", "samples": 1000, "truncation": [0.5]},
+            {"kind": "quality", "samples": 2000, "truncation": [0.5]},
+        ]
+    }
+
+    def test_rows_are_chosen_and_averaged_within_a_trial(self, stored: Callable[..., Stored]) -> None:
+        only = claim("A", "quality.fid", group={"truncation": 0.5}, than={"truncation": None})
+        for side in ("group", "than"):
+            only[side] |= {"evaluation.samples": 1000, "objective.kind": "saturating"}
+        both = claim("B", "quality.fid", group={"truncation": 0.5}, than={"truncation": None})
+        study_at = stored(study(only, both, **self.JOB))
+        for trial in study_at.job.trials:
+            value = 10.0 * trial.settings.training.seed + (
+                5.0 if trial.settings.objective.kind == "saturating" else 0.0
+            )
+            for number, shift in ((0, 0.0), (1, 2.0)):
+                study_at.judge(trial, number, truncation=None, fid=value + shift, samples=1000)
+                study_at.judge(trial, number, truncation=0.5, fid=value + shift - 1 - value / 100, samples=1000)
+        first, second = study_at.found()
+        assert first.than.known == pytest.approx({0: 5.0, 1: 15.0, 2: 25.0})
+        assert first.group.known == pytest.approx({0: 3.95, 1: 13.85, 2: 23.75})
+        assert second.than.known == pytest.approx({0: 3.5, 1: 13.5, 2: 23.5})
+        assert str(first.judgement.word) == "supported"  # pairs, for the spread between seeds is ten times the effect
+
+    def test_rows_of_other_evaluations_do_not_count(self, stored: Callable[..., Stored]) -> None:
+        study_at = stored(study(claim("A", "quality.fid"), evaluate=[self.JOB["evaluate"][0]]))
+        for trial in study_at.job.trials:
+            study_at.judge(trial, truncation=None, fid=1.0 + trial.settings.training.seed)
+        before = study_at.found()
+        study_at.job = study(claim("A", "quality.fid"), **self.JOB)
+        for trial in study_at.job.trials:
+            study_at.judge(trial, 1, truncation=None, fid=500.0)
+        study_at.job = study(claim("A", "quality.fid"), evaluate=[self.JOB["evaluate"][0]])
+        assert study_at.found() == before
+
+    def test_rows_without_a_value_are_passed_over(self, stored: Callable[..., Stored]) -> None:
+        study_at = stored(study(claim("A", "quality.fid"), **self.JOB))
+        for trial in study_at.job.trials:
+            study_at.judge(trial, truncation=None, fid=3.0)
+            study_at.judge(trial, truncation=0.5, fid=None)
+        (one,) = study_at.found()
+        assert one.group.known == {0: 3.0, 1: 3.0, 2: 3.0}
+
+
+def test_the_table_has_what_a_script_needs(stored: Callable[..., Stored]) -> None:
+    study_at = stored(study(claim("A", factor=4), claim("B", "collapsed")))
+    study_at.end_all()
+    first, second = claims_table(study_at.found()).to_pylist()
+    assert (first["claim"], first["verdict"], first["effect"], first["claimed"], first["bound"]) == (
+        "A", "supported", "ratio", "below", 0.25,
+    )  # fmt: skip
+    assert first["low"] < first["estimate"] < first["high"] < 0.25
+    assert json.loads(first["group"]) == {"objective.kind": "non_saturating"}
+    assert (first["group_seeds"], first["than_seeds"], second["than_mean"]) == (3, 3, 0.0)
+
+
+def test_a_job_of_another_version_is_a_notice(stored: Callable[..., Stored]) -> None:
+    study_at = stored(study())
+    assert judge_claims(study_at.store, {}).verdicts == ()
+    study_at.store.write("job.yaml", b"name: study\nclaims: [{id: A}]\nepochs: 3\n")
+    found = judge_claims(study_at.store, {"claims": [{"id": "A"}]})
+    assert found.verdicts == ()
+    (notice,) = found.notices
+    assert notice.startswith("The claims cannot be judged: ")
+    assert "epochs: unknown key" in notice
+
+
+@pytest.mark.slow
+class TestPage:
+    """Three claims on top of a report, a verdict each."""
+
+    @pytest.fixture
+    def page(self, stored: Callable[..., Stored], report_of: Callable[[Any], Any]) -> Any:
+        script = claim("evil", says="Is <script>alert(1)</script> escaped?", by=100)
+        study_at = stored(study(claim("first"), script, claim("third", "diversity", "higher")))
+        study_at.end_all()
+        return report_of(study_at)
+
+    def test_verdicts_come_first_in_words(self, page: Any) -> None:
+        assert page.ids.index("claims") < page.ids.index("run")
+        words = page.text("claims")
+        assert "1 supported, 1 refuted, 1 undecided." in words
+        for word in (
+            "supported first", "refuted evil", "undecided third", "Is <script>alert(1)</script> escaped?",
+            "mean 12, 3 of 3 seeds", "claimed: below 0", "claimed: below -100", "nothing was measured",
+            "the whole interval is below the bound, as claimed", "paired over 3 seeds",
+        ):  # fmt: skip
+            assert word in words
+        assert "no value, 0 of 3 seeds" in words
+
+    def test_each_value_leads_to_its_trials(self, page: Any) -> None:
+        anchors = [found["href"] for found in page.all("a") if found["href"].startswith("#trial-")]
+        assert len(anchors) == 3 * 6
+        assert {anchor.removeprefix("#") for anchor in anchors} <= set(page.ids)
+        assert page.all("a")[0]["href"] == "#claims"
+
+    def test_it_is_accessible(self, page: Any) -> None:
+        assert len(page.ids) == len(set(page.ids))
+        picture = next(image for image in page.all("img") if "first supported" in image["alt"])
+        assert "evil refuted" in picture["alt"]
+        assert "figure-claims" in page.ids
+
+    def test_there_is_no_section_without_claims(self, stored: Callable[..., Stored], report_of: Any) -> None:
+        study_at = stored(study())
+        study_at.end_all()
+        assert "claims" not in report_of(study_at).ids
+
+
+@pytest.mark.slow
+def test_a_report_without_any_value_has_no_figure(
+    stored: Callable[..., Stored], report_of: Callable[[Any], Any]
+) -> None:
+    study_at = stored(study(claim("A", "diversity")))
+    study_at.end_all()
+    page = report_of(study_at)
+    assert "1 undecided." in page.text("claims")
+    assert "figure-claims" not in page.ids

@@ -1,0 +1,223 @@
+"""Claims of a job file: each mistake is one line, what fits the job is kept as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orchestrator.evaluate.quality import Quality
+from orchestrator.spec.claims import Scale, allows, find_measure, selects
+from orchestrator.spec.job import Job, make_job
+from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STUDY = """\
+training: {measure_every: 1}
+objective: {kind: saturating}
+grid: {objective.kind: [saturating, non_saturating], training.d_steps: [1, 2], training.seed: [0, 1]}
+evaluate: [{kind: quality, samples: 1000, truncation: [0.5]}]
+"""
+GROUP, THAN = "{objective.kind: saturating}", "{objective.kind: non_saturating}"
+
+
+def claim(measure: str = "fid", group: str = GROUP, than: str = THAN, more: str = "", better: str = "lower") -> str:
+    return f"{{id: A, says: x, measure: {measure}, better: {better}, group: {group}, than: {than}{more}}}"
+
+
+PATHS = "expected a dotted path, as in trials/ ('orch results --schema' has all)"
+QUALITY = (
+    "allowed: quality.truncation, quality.samples, quality.inception_score, quality.fid, quality.kid, "
+    "quality.precision, quality.recall, quality.density, quality.coverage, quality.modes, quality.class_kl, "
+    "quality.diversity"
+)
+ROWS = (
+    "or of the rows of quality: evaluation.kind, evaluation.checkpoint, evaluation.seed, evaluation.samples, "
+    "evaluation.truncation, truncation, samples, features, inception_score, fid, kid, precision, recall, density, "
+    "coverage, modes, class_kl, diversity"
+)
+MISTAKES = {
+    # its form
+    "{id: A}": 'claims: got {"id": "A"}, expected a list',
+    "[fid]": "claims.0: got 'fid', expected keys and values",
+    "[{id: A}]": "claims.0.says: is missing",
+    f"[{claim(more=', byy: 1')}]": (
+        "claims.0.byy: unknown key; did you mean 'by'? allowed: id, says, measure, better, group, than, by, factor"
+    ),
+    f"[{claim(more=', by: -1')}]": "claims.0.by: got -1, expected a number >= 0.0",
+    f"[{claim(more=', factor: 0.5')}]": "claims.0.factor: got 0.5, expected a number >= 1.0",
+    f"[{claim(more=', by: 1, factor: 2')}]": (
+        "claims.0: factor: stands beside by; a claim is of a difference or of a ratio, take one out"
+    ),
+    f"[{claim('saturated', more=', factor: 2')}]": (
+        "claims.0: factor: saturated is yes or no; take by, a difference of shares of the seeds"
+    ),
+    f"[{claim(better='larger')}]": "claims.0.better: got 'larger', expected 'lower' or 'higher'",
+    f"[{claim().replace('id: A', 'id: a b')}]": (
+        "claims.0.id: got 'a b', expected 1 to 40 letters, digits, _, . and -, the first a letter or digit"
+    ),
+    f"[{claim()}, {claim()}]": "claims.1.id: got 'A', which claims.0 has",
+    f"[{claim(group='[1]')}]": "claims.0.group: got [1], expected settings with their values",
+    f"[{claim(group='{training.seed: []}')}]": (
+        "claims.0.group: training.seed: got [], expected a value or a list with at least one"
+    ),
+    f"[{claim(group='{training.seed: {a: 1}}')}]": (
+        'claims.0.group: training.seed: got {"a": 1}, expected text, a finite number, true, false or null'
+    ),
+    # measures
+    f"[{claim('fidd')}]": (
+        "claims.0.measure: got 'fidd'; did you mean 'fid'? allowed: saturated, collapsed, diverged, d_loss, g_loss, "
+        "d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_image_gradient, g_grad_norm, "
+        "d_penalty, k, m_global, loss_ratio, fid, modes, class_kl, diversity, best_fid, images_per_second, train_s, "
+        "encoder_inversion.<column>, interpolation.<column>, inversion.<column>, quality.<column>, restoration.<column>"
+    ),
+    f"[{claim('quality.coverag')}]": (
+        f"claims.0.measure: got 'quality.coverag'; did you mean 'quality.coverage'? {QUALITY}"
+    ),
+    f"[{claim('quality.features')}]": (
+        f"claims.0.measure: got 'quality.features'; did you mean 'quality.samples'? {QUALITY}"
+    ),
+    f"[{claim('m_global')}]": "claims.0.measure: got 'm_global', which a trial under saturating does not have",
+    f"[{claim()}]\ntraining: {{measure_every: 0}}": (
+        "claims.0.measure: got 'fid', which is measured of samples: set training.measure_every"
+    ),
+    f"[{claim('collapsed')}]\ntraining: {{measure_every: 0}}": (
+        "claims.0.measure: got 'collapsed', which is measured of samples: set training.measure_every"
+    ),
+    f"[{claim('modes')}]\ndata: {{name: celeba}}\nevaluate: []": (
+        "claims.0.measure: got 'modes', which needs a data set with classes; celeba has none"
+    ),
+    f"[{claim('quality.fid')}]\nevaluate: []": (
+        "claims.0.group: needs an evaluation of kind quality, which evaluate does not have"
+    ),
+    # groups
+    f"[{claim(group='{training.sed: 1}')}]": (
+        f"claims.0.group.training.sed: unknown setting; did you mean 'training.seed'? {PATHS}"
+    ),
+    f"[{claim(group='{truncation: 0.5}')}]": f"claims.0.group.truncation: unknown setting; {PATHS}",
+    f"[{claim('quality.fid', than='{truncatio: 0.5}')}]": (
+        f"claims.0.than.truncatio: unknown setting; did you mean 'truncation'? {PATHS}, {ROWS}"
+    ),
+    f"[{claim(group='{training.g_optimizer.betas: 0.5}')}]": (
+        "claims.0.group.training.g_optimizer.betas: is a list, by which trials cannot be told apart; "
+        "name another setting"
+    ),
+    f"[{claim(group='{training.seed: one}')}]": "claims.0.group.training.seed: got 'one', expected a whole number",
+    f"[{claim(group='{training.seed: true}')}]": "claims.0.group.training.seed: got true, expected a whole number",
+    f"[{claim(group='{training.seed: [0, 1.5]}')}]": "claims.0.group.training.seed: got 1.5, expected a whole number",
+    f"[{claim(group='{objective.kind: 3}')}]": "claims.0.group.objective.kind: got 3, expected text",
+    f"[{claim(group='{objective.kind: wgan_gp}')}]": (
+        'claims.0.group: got {"objective.kind": "wgan_gp"}, which is no trial of this job'
+    ),
+    f"[{claim(than='{training.seed: [0, 9], training.d_steps: 7}')}]": (
+        'claims.0.than: got {"training.seed": [0, 9], "training.d_steps": 7}, which is no trial of this job'
+    ),
+    f"[{claim(than='{objective.kind: [saturating, non_saturating], training.seed: 1}')}]": (
+        'claims.0.than: got {"objective.kind": ["saturating", "non_saturating"], "tra..., but 2 trials are in both '
+        "groups; name what tells them apart"
+    ),
+    f"[{claim(group='{}', than='{}')}]": (
+        "claims.0.than: got {}, but 8 trials are in both groups; name what tells them apart"
+    ),
+    f"[{claim('quality.fid', group='{truncation: 0.25}', than='{truncation: null}')}]": (
+        "claims.0.group.truncation: got 0.25, expected one of null, 0.5"
+    ),
+    f"[{claim('quality.fid', group='{evaluation.samples: 500}', than='{}')}]": (
+        'claims.0.group: got {"evaluation.samples": 500}, which is no quality under evaluate'
+    ),
+    f"[{claim('quality.fid', group='{truncation: [null, 0.5]}', than='{truncation: 0.5}')}]": (
+        'claims.0.than: got {"truncation": 0.5}, but 8 trials are in both groups; name what tells them apart'
+    ),
+    f"[{claim('quality.fid', group='{truncation: 0.5}', than='{}')}]": (
+        "claims.0.than: got {}, but 8 trials are in both groups; name what tells them apart"
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), MISTAKES.items(), ids=[text[:60] for text in MISTAKES])
+def test_a_mistake_is_one_line(mistake: Callable[..., str], text: str, message: str) -> None:
+    assert mistake(f"{STUDY}claims: {text}") == f"job.yaml: {message}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        claim(),
+        claim("saturated"),
+        claim("g_score_gradient", better="higher", more=", factor: 10"),
+        claim(group="{training.d_steps: [1, 2], objective.kind: saturating}", more=", by: 1"),
+        claim("quality.recall", group="{truncation: null}", than="{truncation: 0.5}", better="higher"),
+        claim("quality.fid", group="{truncation: 0.5}", than="{samples: 1000}"),  # as with the best start and the first
+        claim("quality.fid", group="{evaluation.samples: 1000, training.seed: 0}", than="{training.seed: 1}"),
+        claim(group="{model.batch_norm: synchronized, training.d_steps: 1}", than="{training.d_steps: 2}"),
+    ],
+)
+def test_it_is_kept_as_it_stands(load: Callable[..., Job], text: str) -> None:
+    job = load(f"{STUDY}claims: [{text}]")
+    raw = parse_yaml(dump_yaml(job.resolved()), "job.yaml")
+    assert isinstance(raw, dict)
+    again = make_job(raw, job.source)
+    assert again.header.claims == job.header.claims
+    (found,) = raw["claims"]
+    told = parse_yaml(text, "claim")
+    assert isinstance(told, dict)
+    assert found == told
+
+
+def test_it_is_no_part_of_a_trial_s_id(load: Callable[..., Job]) -> None:
+    ids = [[trial.id for trial in load(text).trials] for text in (STUDY, f"{STUDY}claims: [{claim()}]")]
+    assert ids[0] == ids[1]
+
+
+def test_an_override_leaves_out_claims_that_it_takes_the_trials_of(load: Callable[..., Job]) -> None:
+    second = claim(group="{training.d_steps: 2}", than="{training.d_steps: 1}").replace("id: A", "id: B")
+    text = f"{STUDY}claims: [{claim()}, {second}]"
+    job = load(text, "grid.training.d_steps=[2]")
+    assert [one.id for one in job.header.claims] == ["A"]
+    assert job.left_out == ('claim B is left out: got {"training.d_steps": 1}, which is no trial of this job',)
+    assert make_job(job.resolved(), "job.yaml").header == job.header
+    assert load(text, "training.measure_every=0").header.claims == ()
+    assert load(text).left_out == ()
+
+
+def test_an_override_of_a_claim_is_checked(mistake: Callable[..., str]) -> None:
+    text = f"{STUDY}claims: [{claim()}]"
+    assert mistake(text, "claims.0.measure=fidd").startswith("--set: claims.0.measure: got 'fidd'; did you mean 'fid'?")
+
+
+def test_measures_know_their_scale() -> None:
+    scales = {"fid": Scale.NUMBER, "modes": Scale.WHOLE, "collapsed": Scale.YES_NO, "quality.modes": Scale.WHOLE}
+    assert {name: measure.scale for name in scales if (measure := find_measure(name))} == scales
+    assert [find_measure(name) for name in ("status", "quality", "quality.", ".fid", "trials.fid", "")] == [None] * 6
+
+
+def test_values_are_compared_as_yaml_has_them(load: Callable[..., Job]) -> None:
+    assert allows(2, 2.0)
+    assert allows([None, 1], None)
+    assert not allows(1, True)
+    assert not allows(True, 1)
+    assert not allows([1, 2], 3)
+    settings = load("model: {kind: dcgan, width: 8}").trials[0].settings
+    assert selects({"model.width": [4, 8], "objective.gamma": None, "truncation": 0.5}, settings)
+    assert not selects({"model.width": 4}, settings)
+    assert not selects({"objective.gamma": 0.5}, settings)
+
+
+def test_evaluations_know_what_their_rows_can_have() -> None:
+    evaluation = Quality(truncation=(0.5, 1.0))
+    assert evaluation.values_of("truncation") == (None, 0.5, 1.0)
+    assert evaluation.values_of("fid") is None
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "jobs").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_claims_of_job_files_are_decided_by_several_seeds(path: Path) -> None:
+    job = make_job(parse_yaml(path.read_text(), path.name), path.name)  # type: ignore[arg-type]
+    for one in job.header.claims:
+        for where in (one.group, one.than):
+            seeds = {trial.settings.training.seed for trial in job.trials if selects(where, trial.settings)}
+            assert len(seeds) >= 3, one.id
