@@ -20,7 +20,6 @@ from orchestrator.evaluate._ways import pair_up
 from orchestrator.evaluate.evaluation import Subject
 from orchestrator.evaluate.held_out import order_of
 from orchestrator.evaluate.interpolation import Interpolation
-from orchestrator.measures.classifier import Classifier
 from orchestrator.measures.judge import Seen
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.training.settings import TrialSettings
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
+
+    from orchestrator.measures.classifier import Classifier
 
 
 def trial(data: str = "digits") -> TrialSettings:
