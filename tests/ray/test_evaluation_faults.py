@@ -20,7 +20,7 @@ pytestmark = pytest.mark.faults
 
 NODES, TRIALS, RESTARTS, SHARDS = 3, 2, 2, 5
 IMAGES = 64 * (SHARDS - 1) + 1
-INVERSION = {"kind": "inversion", "images": IMAGES, "restarts": RESTARTS, "steps": 400, "log_every": 400}
+INVERSION = {"kind": "inversion", "images": IMAGES, "restarts": RESTARTS, "steps": 60, "log_every": 60}
 
 
 @pytest.mark.timeout(400)
