@@ -89,8 +89,6 @@ class Evaluation(Settings):
     """Columns of further tables, by name: those of ``curves`` lie in evaluations/<kind>_curves/."""
     splits: ClassVar[tuple[Split, ...]] = ("train",)
     """The images that it looks at."""
-    classifies: ClassVar[bool] = False
-    """Whether it needs a classifier of the trial's data set."""
 
     kind: str
     """what is computed"""
@@ -101,11 +99,9 @@ class Evaluation(Settings):
 
     def reject(self, trial: TrialSettings) -> str | None:
         """Why a trial of these settings cannot be evaluated so, or None where it can; opens no file."""
-        if self.classifies and not trial.data.has_classes:
-            return (
-                f"{self.kind} needs a data set with classes, from which features are learned; {trial.data.name} has "
-                "none, and Inception features are not on disk"
-            )
+        if self.sees == "classifier" and not trial.data.has_classes:
+            name = trial.data.name
+            return f"{self.kind} needs a data set with classes, from which features are learned; {name} has none"
         if self.checkpoint == "best" and not trial.training.measure_every:
             return "checkpoint: best is that of the lowest FID measured: set training.measure_every, or take last"
         return None
@@ -118,6 +114,10 @@ class Evaluation(Settings):
         """Why it cannot be computed with the images of its ``splits``, or None where it can."""
         return None
 
+    def lacks(self) -> str | None:
+        """What is not on this machine, which drives a run, of what it needs beside data, with the remedy; or None."""
+        return None
+
     @abstractmethod
     def shards(self, trial: TrialSettings) -> int:
         """The number of parts, at least 1; known from settings alone."""
@@ -125,6 +125,11 @@ class Evaluation(Settings):
     @abstractmethod
     def run(self, subject: Subject, shard: int) -> Found:
         """Compute one part. Raises OrchError where the subject does not let it."""
+
+    @property
+    def sees(self) -> Literal["classifier", "inception"] | None:
+        """What it sees images with: a classifier of the trial's data set, Inception, or nothing of the kind."""
+        return None
 
     @property
     def id(self) -> str:

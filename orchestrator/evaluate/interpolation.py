@@ -31,7 +31,6 @@ class Interpolation(Evaluation, LatentSearch):
     """
 
     splits: ClassVar = ("test",)
-    classifies = True
     columns = (
         Column("pair", INT, "", "number of the pair"),
         Column("first_id", INT, "", "the place in the held-out set of the image at a = 1"),
@@ -60,6 +59,11 @@ class Interpolation(Evaluation, LatentSearch):
     kind: Literal["interpolation"] = "interpolation"
     pairs: int = Field(32, ge=1, le=100_000)
     """pairs of held-out images"""
+
+    @property
+    def sees(self) -> Literal["classifier"]:
+        """In whose features the length of a way is."""
+        return "classifier"
 
     def values_of(self, column: str) -> tuple[Any, ...] | None:
         """The two ways."""

@@ -28,7 +28,6 @@ class Quality(Evaluation):
     latent vectors from the standard normal truncated to [-t, t], each from the same uniform draws. A shard is a row.
     """
 
-    classifies = True
     columns = (
         Column("truncation", FLOAT, "", "latent vectors lie in [-t, t]; null for the whole normal distribution"),
         Column("samples", INT, "images", "generated images that were judged"),
@@ -40,16 +39,37 @@ class Quality(Evaluation):
         Column("recall", FLOAT, "", "share of training images within the generated images' neighbourhoods"),
         Column("density", FLOAT, "", "training images' neighbourhoods around a generated image, over k"),
         Column("coverage", FLOAT, "", "share of training images with a generated one in their neighbourhood"),
-        Column("modes", INT, "classes", "classes that have a share in the samples"),
-        Column("class_kl", FLOAT, "nats", "KL divergence of the samples' class histogram to the training images'"),
+        Column("modes", INT, "classes", "classes that have a share in the samples; null of Inception"),
+        Column(
+            "class_kl", FLOAT, "nats", "KL divergence of the samples' class histogram to the training images'; likewise"
+        ),
         Column("diversity", FLOAT, "", "mean distance of two generated images, over that of two training images"),
     )
 
     kind: Literal["quality"] = "quality"
     samples: int = Field(10_000, ge=LEAST_SAMPLES, le=1_000_000)
     """generated images in each row"""
+    features: Literal["classifier", "inception"] = "classifier"
+    """what sees the images: a classifier learned from the same data, or torch-fidelity's Inception"""
     truncation: tuple[Threshold, ...] = Field((), max_length=100, strict=False)
     """thresholds t of truncated normal distributions, a row each; empty for the whole one alone"""
+
+    @property
+    def sees(self) -> Literal["classifier", "inception"]:
+        """As set."""
+        return self.features
+
+    def reject(self, trial: TrialSettings) -> str | None:
+        """As every kind, with what can be done for data without classes."""
+        problem = super().reject(trial)
+        learns = self.features == "classifier" and not trial.data.has_classes
+        return f"{problem}; set features: inception" if learns else problem
+
+    def lacks(self) -> str | None:
+        """Inception's weights, or the package that reads them."""
+        from orchestrator.measures.inception_weights import lacking
+
+        return lacking() if self.features == "inception" else None
 
     def values_of(self, column: str) -> tuple[Any, ...] | None:
         """The thresholds, None among them for the whole distribution."""
@@ -61,17 +81,18 @@ class Quality(Evaluation):
 
     def run(self, subject: Subject, shard: int) -> Found:
         """The row of one distribution of latent vectors."""
-        if subject.classifier is None:
+        features = subject.referee.features
+        if features is None:
             raise DataError(
                 f"{self.kind}: the images of {subject.settings.data.name} have no classes, from which features are "
-                "learned, and Inception features are not on disk"
+                "learned; set features: inception"
             )
         threshold = self.truncation[shard - 1] if shard else None
         judged = subject.referee.judge(self._draw(subject, threshold))
         row = {
             "truncation": threshold,
             "samples": self.samples,
-            "features": f"classifier:{subject.classifier.digest}",
+            "features": features,
             **judged._asdict(),
         }
         return Found([row])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch.nn import functional
 from orchestrator.data.batches import BatchStream, from_bytes, to_device
 from orchestrator.data.images import ImageShape
 from orchestrator.errors import DataError
+from orchestrator.measures.judge import Seen, digest_of
 from orchestrator.store.tensors import DamagedError, pack, unpack
 
 if TYPE_CHECKING:
@@ -37,13 +38,6 @@ _RATE, _DECAY, _SHIFT_PX = 4e-3, 1e-2, 2
 _AT_ONCE = 500
 
 
-class Classified(NamedTuple):
-    """Of n images: ``features`` (n, FEATURES), not negative, and ``probabilities`` (n, classes)."""
-
-    features: Tensor
-    probabilities: Tensor
-
-
 class Classifier:
     """The network with what tells it from others.
 
@@ -51,16 +45,18 @@ class Classifier:
     not trained on, None where there were none.
     """
 
+    kind = "classifier"
+
     def __init__(self, network: nn.Module, shape: ImageShape, classes: int, accuracy: float | None) -> None:
         self.network = network.to(memory_format=torch.channels_last).eval()
         self.shape, self.classes, self.accuracy = shape, classes, accuracy
-        self.digest = _digest(network)
+        self.digest = digest_of(network)
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Classified:
+    def __call__(self, images: Tensor) -> Seen:
         """Of images (n, c, h, w) uint8, 0 black to 255 white, on the classifier's device; some hundred at a time."""
         parts = [self._classify(part) for part in torch.split(images, _AT_ONCE)]
-        return Classified(*(torch.cat(kind) for kind in zip(*parts, strict=True)))
+        return Seen(*(torch.cat(kind) for kind in zip(*parts, strict=True)))
 
     def _classify(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features, logits = self.network(from_bytes(images))
@@ -192,11 +188,3 @@ def load(data: bytes) -> Classifier:
         problem = str(error) if isinstance(error, DamagedError) else type(error).__name__
         raise DataError(f"classifier: {problem}; delete it, and it is trained anew") from error
     return Classifier(network, shape, classes, state["accuracy"])
-
-
-def _digest(network: nn.Module) -> str:
-    hashed = hashlib.sha256()
-    for name, value in network.state_dict().items():
-        hashed.update(name.encode())
-        hashed.update(value.detach().cpu().contiguous().numpy())
-    return hashed.hexdigest()[:16]

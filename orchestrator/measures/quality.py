@@ -16,7 +16,7 @@ from orchestrator.measures.neighbours import prdc
 
 if TYPE_CHECKING:
     from orchestrator.data.images import ImageSet
-    from orchestrator.measures.classifier import Classified, Classifier
+    from orchestrator.measures.judge import Judge, Seen
 
 MOST_REAL = 10_000
 """Real images that samples are compared with."""
@@ -25,7 +25,7 @@ MOST_REAL = 10_000
 class Look(NamedTuple):
     """What is quickly measured of samples. ``diversity`` is their mean distance divided by that of the data.
 
-    The others are None without a classifier.
+    The others are None where nothing sees features; those of classes where these are not the data's.
     """
 
     fid: float | None
@@ -35,7 +35,7 @@ class Look(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """Everything that is measured of samples; None without a classifier, but ``diversity``."""
+    """Everything that is measured of samples; what is None is so for the reasons of ``Look``."""
 
     inception_score: float | None
     fid: float | None
@@ -56,44 +56,52 @@ class Referee:
     since features see differences that no picture has.
     """
 
-    def __init__(self, images: ImageSet, classifier: Classifier | None, device: torch.device | str) -> None:
+    def __init__(self, images: ImageSet, sees: Judge | None, device: torch.device | str) -> None:
         real = to_device(images.drawn(MOST_REAL), device)
-        self.classifier = None if classifier is None else classifier.to(device)
+        self._sees = None if sees is None else sees.to(device)
         self._distance = mean_distance(real)
-        if self.classifier is not None:
-            assert images.labels is not None, "a classifier is of images with labels"
-            self._features = self.classifier(real).features
+        if self._sees is not None:
+            self._features = self._sees(real).features
             self._moments = moments(self._features)
-            counts = torch.bincount(torch.tensor(images.labels), minlength=self.classifier.classes)
+        if self.classes is not None:
+            assert images.labels is not None, "a classifier is of images with labels"
+            counts = torch.bincount(torch.tensor(images.labels), minlength=self.classes)
             self._shares = (counts.double() / counts.sum()).to(device)
 
     @property
     def classes(self) -> int | None:
         """Classes of the data that samples are sorted into."""
-        return None if self.classifier is None else self.classifier.classes
+        return None if self._sees is None else self._sees.classes
 
     @property
     def digest(self) -> str | None:
-        """What tells its classifier from others."""
-        return None if self.classifier is None else self.classifier.digest
+        """What tells the network that sees the images from others of its kind."""
+        return None if self._sees is None else self._sees.digest
+
+    @property
+    def features(self) -> str | None:
+        """What the features are: the kind of that network with its digest."""
+        return None if self._sees is None else f"{self._sees.kind}:{self._sees.digest}"
 
     def look(self, images: Tensor) -> Look:
         """A quick measure, for use while training; FID takes more images than there are features."""
         diversity = mean_distance(images) / self._distance
-        if self.classifier is None:
+        if self._sees is None:
             return Look(None, None, None, diversity)
-        return Look(*self._of_classes(self.classifier(images)), diversity)
+        seen = self._sees(images)
+        modes, class_kl = self._of_classes(seen)
+        return Look(frechet_distance(self._moments, moments(seen.features)), modes, class_kl, diversity)
 
     def judge(self, images: Tensor) -> Quality:
         """Everything; takes more images than FID's features and PRDC's neighbours are."""
         diversity = mean_distance(images) / self._distance
-        if self.classifier is None:
+        if self._sees is None:
             return Quality(None, None, None, None, None, None, None, None, None, diversity)
-        seen = self.classifier(images)
-        fid, modes, class_kl = self._of_classes(seen)
+        seen = self._sees(images)
+        modes, class_kl = self._of_classes(seen)
         return Quality(
             inception_score(seen.probabilities),
-            fid,
+            frechet_distance(self._moments, moments(seen.features)),
             kernel_distance(self._features, seen.features),
             # of as many images each: coverage and recall grow with the number of samples
             *prdc(self._features[: len(images)], seen.features),
@@ -102,7 +110,8 @@ class Referee:
             diversity,
         )
 
-    def _of_classes(self, seen: Classified) -> tuple[float, int, float]:
+    def _of_classes(self, seen: Seen) -> tuple[int, float] | tuple[None, None]:
+        if self.classes is None:
+            return None, None
         classes = seen.probabilities.argmax(1)
-        fid = frechet_distance(self._moments, moments(seen.features))
-        return fid, modes_covered(classes, self._shares), class_divergence(classes, self._shares)
+        return modes_covered(classes, self._shares), class_divergence(classes, self._shares)

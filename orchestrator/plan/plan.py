@@ -45,7 +45,8 @@ class Cell:
 class Plan:
     """All trials of a job and what is to be done with each; ``placements`` are by the number of a trial's workers.
 
-    ``problem`` tells why what is to be done cannot be done here and now: data is missing or too small.
+    ``problem`` tells why what is to be done cannot be done here and now: data is missing or too small, or
+    Inception's weights are not there.
     """
 
     job: Job
@@ -128,6 +129,7 @@ def make_plan(
         cells.append(Cell(trial, state, seconds[trial.id], resumes, error))
     lasting = [cell.trial for cell in cells if _lasts(cell.state, ended.get(cell.trial.id))]
     evaluations = find_due(lasting, job.header.evaluate, evaluated)
+    problem = problem or next(filter(None, (due.evaluation.lacks() for due in evaluations if due.missing)), None)
     plan = Plan(job, tuple(cells), placements, output, evaluations=evaluations)
     return replace(plan, problem=problem) if plan.runs else plan
 

@@ -37,6 +37,8 @@ class Bench:
 
     work: ray.ObjectRef
     held_out: Mapping[Dataset, ray.ObjectRef]
+    inception: ray.ObjectRef | None
+    """Inception's weights as their file has them, where an evaluation sees with it."""
     placement: Placement
 
 
@@ -90,14 +92,17 @@ def _subject(shared: Bench, work: Work, trial: Trial, evaluation: Evaluation) ->
     name = (work.store.uri, trial.id, evaluation.checkpoint)
     if _Kept.generator is None or _Kept.generator[0] != name:
         _Kept.generator = (name, _generator(work, trial, evaluation).to(device))
-    kept = work.classifiers.get(data) if evaluation.classifies else None
+    kept = work.classifiers.get(data) if evaluation.sees == "classifier" else None
     classifier = None if kept is None else load(kept).to(device)
 
     def call_referee() -> Referee:
+        from orchestrator.measures.inception import load_inception
         from orchestrator.measures.quality import Referee
 
-        if _Kept.referee is None or _Kept.referee[0] != (data, kept):
-            _Kept.referee = ((data, kept), Referee(work.images[data], classifier, device))
+        name = (data, evaluation.sees, kept)
+        if _Kept.referee is None or _Kept.referee[0] != name:
+            sees = load_inception(ray.get(shared.inception)) if evaluation.sees == "inception" else classifier
+            _Kept.referee = (name, Referee(work.images[data], sees, device))
         return _Kept.referee[1]
 
     splits = {

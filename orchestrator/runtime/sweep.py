@@ -54,13 +54,15 @@ def run_sweep(
     once it has ended. ``say`` hears what no watcher does. Raises DataError, StorageError.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
+    inception = _inception(plan)
     images = load_images([*trials.values(), *(due.trial for due in plan.due)])
     held_out = _load_held_out(plan, images)
     shared = _gather(plan, trials, images, store, say)
     with interrupts_deferred() as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
         work = [ray.put(shared)]
         placement = next(iter(plan.placements.values()))
-        bench = Bench(work[0], {data: ray.put(some) for data, some in held_out.items()}, placement)
+        tested = {data: ray.put(some) for data, some in held_out.items()}
+        bench = Bench(work[0], tested, None if inception is None else ray.put(inception), placement)
         evaluator = Evaluator(plan, bench, watchers, say)
         reporter = Reporter(plan.job.header.name, trials, store, [*watchers, evaluator])
         expected = 0
@@ -93,10 +95,22 @@ def _gather(
     say: Callable[[str], None],
 ) -> Work:
     """What trials and evaluations share, with the classifiers that some of them need."""
-    judged = {due.trial.settings.data for due in plan.due if due.evaluation.classifies}
+    judged = {due.trial.settings.data for due in plan.due if due.evaluation.sees == "classifier"}
     judged |= {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
     classifiers = classifiers_for({data: images[data] for data in images if data in judged}, plan, store, say)
     return Work(plan.job.header.name, trials, images, classifiers, store, provenance())
+
+
+def _inception(plan: Plan) -> bytes | None:
+    """Inception's weights, where an evaluation sees with them. Raises DataError where they are lost or damaged."""
+    if not any(due.evaluation.sees == "inception" for due in plan.due):
+        return None
+    from orchestrator.measures.inception import load_inception
+    from orchestrator.measures.inception_weights import read_weights
+
+    weights = read_weights()
+    load_inception(weights)
+    return weights
 
 
 def _load_held_out(plan: Plan, images: Mapping[Dataset, ImageSet]) -> dict[Dataset, ImageSet]:

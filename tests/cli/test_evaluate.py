@@ -63,6 +63,16 @@ def test_mistakes(orch: Callable[..., Any], arguments: tuple[str, ...], line: st
     assert line in orch("evaluate", *arguments).mistake
 
 
+def test_inception_without_its_weights_is_refused_before_anything_is_written(
+    orch: Callable[..., Any], job: Job, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nowhere"))
+    before = store.read("job.yaml")
+    ran = orch("evaluate", job.header.name, "--kind", "quality", "--set", "features=inception")
+    assert ran.mistake.startswith(f"{tmp_path}/nowhere/hub/checkpoints/weights-inception-2015-12-05-6726825d.pth: no ")
+    assert store.read("job.yaml") == before
+
+
 def test_a_setting_needs_a_kind(orch: Callable[..., Any]) -> None:
     ran = orch("evaluate", "study", "--set", "samples=300")
     assert ran.code == 2

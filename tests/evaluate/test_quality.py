@@ -64,9 +64,10 @@ class Recall(nn.Module):
 
 @pytest.fixture
 def subject(settings: TrialSettings, real: ImageSet, classifier: Classifier) -> Callable[..., Subject]:
-    referee = Referee(real, classifier, "cpu")
+    referees = {judge: Referee(real, judge, "cpu") for judge in (classifier, None)}
 
     def make(generator: nn.Module, judge: Classifier | None = classifier) -> Subject:
+        referee = referees[judge]
         return Subject("abc", settings, generator, torch.device("cpu"), {"train": real}, judge, lambda: referee)
 
     return make
@@ -130,6 +131,15 @@ def test_what_cannot_be_judged_is_refused(
     assert evaluation.reject(settings) is None
 
 
+def test_inception_takes_data_without_classes(settings: TrialSettings) -> None:
+    raw = settings.model_dump()
+    plain = TrialSettings.model_validate({**raw, "data": {"name": "celeba"}})
+    assert str(Quality().reject(plain)).endswith("celeba has none; set features: inception")
+    inception = Quality(features="inception")
+    assert inception.reject(plain) is None
+    assert (inception.sees, Quality().sees, Quality().lacks()) == ("inception", "classifier", None)
+
+
 def test_the_id_is_that_of_the_settings() -> None:
     ids = {
         evaluation.id
@@ -141,9 +151,10 @@ def test_the_id_is_that_of_the_settings() -> None:
             Quality(truncation=(1.0, 2.0)),
             Quality(seed=1),
             Quality(checkpoint="best"),
+            Quality(features="inception"),
         )
     }
-    assert len(ids) == 6
+    assert len(ids) == 7
     assert all(len(identity) == 16 for identity in ids)
     assert Quality().rows_key("t", 3) == f"evaluations/quality/t-{Quality().id}-0003.parquet"
 

@@ -20,7 +20,7 @@ from orchestrator.evaluate._ways import pair_up
 from orchestrator.evaluate.evaluation import Subject
 from orchestrator.evaluate.held_out import order_of
 from orchestrator.evaluate.interpolation import Interpolation
-from orchestrator.measures.classifier import Classified, Classifier
+from orchestrator.measures.judge import Seen
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.training.settings import TrialSettings
 from tests.evaluate.generators import LATENTS, SHAPE, Affine, convolutional
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
+
+    from orchestrator.measures.classifier import Classifier
 
 
 def trial(data: str = "digits") -> TrialSettings:
@@ -47,11 +49,11 @@ class Brightness:
 
     digest: str = "fade"
 
-    def __call__(self, images: Tensor) -> Classified:
+    def __call__(self, images: Tensor) -> Seen:
         assert images.dtype == torch.uint8
         bright = images.float().flatten(1).mean(1) / 255
         classes = (bright * 10).long().clamp(max=9)
-        return Classified(bright[:, None], 0.9 * torch.nn.functional.one_hot(classes, 10).float())
+        return Seen(bright[:, None], 0.9 * torch.nn.functional.one_hot(classes, 10).float())
 
 
 @pytest.fixture

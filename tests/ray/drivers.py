@@ -49,15 +49,16 @@ class Run:
 
     def at_work(self) -> tuple[Any, int]:
         """Wait until a process has begun to train and a checkpoint has come since; that process, and its node."""
-        found = self._soon(self.nodes.training, "a process that trains")
+        found = self.soon(self.nodes.training, "a process that trains")
         before = self._checkpoints()
-        self._soon(lambda: self._checkpoints() != before, "a checkpoint")
+        self.soon(lambda: self._checkpoints() != before, "a checkpoint")
         return found[-1]
 
     def _checkpoints(self) -> list[bytes]:
         return [self.store.read(key) for key in self.store.keys("checkpoints")]
 
-    def _soon(self, true: Callable[[], Any], what: str) -> Any:
+    def soon(self, true: Callable[[], Any], what: str) -> Any:
+        """The first true answer, which must come before the driver ends."""
         answer = wait_until(lambda: true() or self.driver.poll() is not None, what)
         assert self.driver.poll() is None, self.driver.stderr.read() if self.driver.stderr else ""
         return answer

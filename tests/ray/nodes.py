@@ -13,10 +13,12 @@ import psutil
 from ray.cluster_utils import Cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 WORKERS = ("RayTrainWorker", "TrialWorker", "ResourceTrainable")
 """What Ray calls the processes that train: those of a gang, and Tune's own."""
+EVALUATORS = ("ray::_evaluate",)
+"""What it calls those that evaluate, for as long as they do."""
 
 
 class Nodes:
@@ -40,7 +42,11 @@ class Nodes:
 
     def training(self) -> list[tuple[Any, int]]:
         """Each node that trains, with the process that does."""
-        return [(node, pid) for node in self.nodes for pid in training_processes(node)]
+        return [(node, pid) for node in self.nodes for pid in processes_of(node, WORKERS)]
+
+    def evaluating(self) -> list[tuple[Any, int]]:
+        """Each node that evaluates, with the process that does."""
+        return [(node, pid) for node in self.nodes for pid in processes_of(node, EVALUATORS)]
 
     def kill(self, node: Any) -> None:
         """Take a node away without a word."""
@@ -55,10 +61,10 @@ class Nodes:
         subprocess.run([*command, "--deadline-remaining-seconds", str(deadline_s)], check=True, capture_output=True)
 
 
-def training_processes(node: Any) -> list[int]:
-    """Process ids of the workers that train on a node."""
+def processes_of(node: Any, names: Sequence[str]) -> list[int]:
+    """Process ids of a node's workers that Ray calls by one of the names."""
     (raylet,) = (info.process.pid for info in node.all_processes["raylet"])
-    return [child.pid for child in _children(raylet) if any(name in _command(child) for name in WORKERS)]
+    return [child.pid for child in _children(raylet) if any(name in _command(child) for name in names)]
 
 
 def _children(pid: int) -> Iterator[psutil.Process]:

@@ -230,8 +230,8 @@ MISTAKES = {
     "evaluate: [{kind: quality, truncation: 0.5}]": "evaluate.0.truncation: got 0.5, expected a list",
     "evaluate: [{kind: quality}, {kind: quality, seed: 0}]": "evaluate.1: is the same as evaluate.0; take one out",
     "evaluate: [{kind: quality}]\ndata: {name: celeba}": (
-        "evaluate.0: quality needs a data set with classes, from which features are learned; celeba has none, and "
-        "Inception features are not on disk"
+        "evaluate.0: quality needs a data set with classes, from which features are learned; celeba has none; "
+        "set features: inception"
     ),
     "evaluate: [{kind: restoration, corruptions: []}]": (
         "evaluate.0.corruptions: got [], expected a list of 1 value or more"
@@ -263,8 +263,7 @@ MISTAKES = {
     ),
     "evaluate: [{kind: interpolation, pairs: 0}]": "evaluate.0.pairs: got 0, expected a number >= 1",
     "evaluate: [{kind: interpolation}]\ndata: {name: celeba}": (
-        "evaluate.0: interpolation needs a data set with classes, from which features are learned; celeba has none, "
-        "and Inception features are not on disk"
+        "evaluate.0: interpolation needs a data set with classes, from which features are learned; celeba has none"
     ),
     # what would break a line or a terminal
     r'training: {seed: "[red]a\nb\x1b[31m"}': r"training.seed: got '[red]a\nb\x1b[31m', expected a whole number",

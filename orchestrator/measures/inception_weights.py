@@ -1,0 +1,43 @@
+"""Where Inception's weights are looked for; they are never downloaded, and torch is not needed to know of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+from orchestrator.errors import DataError
+
+NAME = "weights-inception-2015-12-05-6726825d.pth"
+"""The file that torch-fidelity publishes: TensorFlow's Inception of 2015, by which FID is defined."""
+_EXTRA = "inception"
+
+
+def weights_file() -> Path:
+    """Where torch-fidelity, through torch.hub, keeps the file; TORCH_HOME and XDG_CACHE_HOME move it."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser()
+    return home / "hub" / "checkpoints" / NAME
+
+
+def lacking() -> str | None:
+    """What this machine lacks for Inception features, and the remedy, in one line; None where all is there."""
+    if importlib.util.find_spec("torch_fidelity") is None:
+        return f"Inception features need torch-fidelity: pip install 'orch[{_EXTRA}]'"
+    file = weights_file()
+    if not file.is_file():
+        return (
+            f"{file}: no such file; Inception features need these weights, which are never downloaded: put there the "
+            "file of that name from torch-fidelity's releases, or take features: classifier"
+        )
+    return None
+
+
+def read_weights() -> bytes:
+    """The file as it is. Raises DataError where ``lacking`` says something, or it cannot be read."""
+    if problem := lacking():
+        raise DataError(problem)
+    try:
+        return weights_file().read_bytes()
+    except OSError as error:
+        raise DataError(f"{weights_file()}: cannot be read ({error.strerror})") from error
