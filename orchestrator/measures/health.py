@@ -75,7 +75,8 @@ class Health:
     Collapsed: at two measures of samples in a row FID is over WORSE times the lowest held before, or fewer than
     FEW_MODES of the classes are covered, or, without classes, diversity is below ALIKE. A FID is held when two measures
     in a row are no higher: single ones jump. The last two count only once there were more, or from the middle of the
-    run on, and never with the lowest FID so far: early samples are all alike.
+    run on unless diversity is the greatest so far, and never with the lowest FID so far: early samples are all alike, and
+    a run whose variety still grows is slow, not collapsed.
 
     Diverged: a row's mean loss is OUT_OF_BOUNDS times the greatest early one. (A loss that is not finite makes no row.)
     """
@@ -97,6 +98,8 @@ class Health:
     """Sum and number of the early rows' gradients in images."""
     early_loss: float = 0.0
     had_variety: bool = False
+    most_diverse: float = 0.0
+    """The greatest diversity measured."""
     bad_looks: int = 0
 
     def after(self, row: Row, course: Course) -> Health:
@@ -110,11 +113,13 @@ class Health:
         fid, step = _number(row, "fid"), int(row["step"] or 0)
         worse = fid is not None and self.held_fid is not None and fid > WORSE * self.held_fid
         best = fid is not None and (self.best_fid is None or fid < self.best_fid)
-        due = self.had_variety or step > course.total_steps / 2
+        diversity = _number(row, "diversity") or 0.0
+        due = self.had_variety or (step > course.total_steps / 2 and diversity <= self.most_diverse)
         looks = self.bad_looks + 1 if worse or (due and not varied and not best) else 0
         return replace(
             self,
             had_variety=self.had_variety or varied,
+            most_diverse=max(self.most_diverse, diversity),
             bad_looks=looks,
             collapsed_at=step if self.collapsed_at is None and looks >= 2 else self.collapsed_at,
             best_fid=fid if best else self.best_fid,

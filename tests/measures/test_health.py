@@ -117,6 +117,16 @@ def test_few_modes_count_once_there_were_more_or_from_the_middle_on() -> None:
     assert health([look(step, modes=5) for step in range(100, 1001, 100)]).collapsed_at is None
 
 
+def test_a_slow_run_whose_variety_still_grows_is_no_collapse() -> None:
+    """Of a non-saturating run with two discriminator updates, which covered all ten classes in the end."""
+    fids = [2746, 2831, 1574, 1261, 1028, 916, 817, 733, 735, 793, 739, 818, 814, 655, 506, 378, 383, 393, 363, 320]
+    modes = [1, 1, 1, 2, 2, 2, 2, 3, 3, 2, 4, 3, 2, 5, 6, 7, 7, 8, 10, 10]
+    varied = [11, 20, 30, 30, 28, 28, 31, 35, 39, 43, 48, 50, 55, 56, 60, 76, 79, 83, 87, 86]
+    rows = zip(fids, modes, varied, strict=True)
+    looks = [look(50 * at, float(fid), many, share / 100) for at, (fid, many, share) in enumerate(rows, 1)]
+    assert health(looks).condition is Condition.HEALTHY
+
+
 def test_without_classes_samples_that_are_all_alike_count() -> None:
     varied = [look(100, None, None, 0.9)]
     alike = [look(step, None, None, ALIKE * 0.9) for step in (200, 300)]
