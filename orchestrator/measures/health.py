@@ -75,8 +75,8 @@ class Health:
     Collapsed: at two measures of samples in a row FID is over WORSE times the lowest held before, or fewer than
     FEW_MODES of the classes are covered, or, without classes, diversity is below ALIKE. A FID is held when two measures
     in a row are no higher: single ones jump. The last two count only once there were more, or from the middle of the
-    run on unless diversity is the greatest so far, and never with the lowest FID so far: early samples are all alike, and
-    a run whose variety still grows is slow, not collapsed.
+    run on unless diversity is the greatest so far, and never with the lowest FID so far: early samples are all alike,
+    and a run whose variety still grows is slow, not collapsed.
 
     Diverged: a row's mean loss is OUT_OF_BOUNDS times the greatest early one. (A loss that is not finite makes no row.)
     """
