@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from orchestrator.data._tiles import tiled
 from orchestrator.errors import EvaluationError
-from orchestrator.evaluate._pictures import tiled
 from orchestrator.evaluate._search import images_in_unit
 from orchestrator.evaluate.latent_search import Inversions, LatentSearch, Targets
 from orchestrator.measures.pictures import band_power, mse, psnr, ssim

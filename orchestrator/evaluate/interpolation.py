@@ -75,7 +75,7 @@ class Interpolation(Evaluation, LatentSearch):
 
     def run(self, subject: Subject, shard: int) -> Found:
         """The ways between the pairs of one part; of the first part a picture of each way too."""
-        from orchestrator.evaluate._pictures import tiled
+        from orchestrator.data._tiles import tiled
         from orchestrator.evaluate._ways import pair_up, points_of, rows_of, strips, walk
 
         name = subject.settings.data.name

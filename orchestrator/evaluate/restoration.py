@@ -90,7 +90,7 @@ class Restoration(HeldOutEvaluation, LatentSearch):
 
     def run(self, subject: Subject, shard: int) -> Found:
         """The rows of one part of the images under one corruption; of the first part a picture too."""
-        from orchestrator.evaluate._pictures import tiled
+        from orchestrator.data._tiles import tiled
         from orchestrator.evaluate._restoration import restore, rows_of, shown
 
         which, part = divmod(shard, super().shards(subject.settings))

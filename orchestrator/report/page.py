@@ -35,7 +35,7 @@ from orchestrator.report.quality import SEVERAL, judged, looked
 from orchestrator.report.restoration import panels, restored
 from orchestrator.report.results import ENDED, Results, load
 from orchestrator.report.runs import runs_of
-from orchestrator.report.samples import Gallery, gallery, strip
+from orchestrator.report.samples import Gallery, gallery, reconstructions, strip
 from orchestrator.report.saturation import FAIR_SHARE, REJECTED, agreement, gradient_rows, is_saturation_study
 from orchestrator.report.searches import draw_bands, draw_restarts, draw_searches, draw_training
 from orchestrator.report.sheets import draw_samples, sample_matrix, sample_words
@@ -130,6 +130,7 @@ def render(
             drawn=drawn,
             gallery=found,
             matrix=sample_matrix(found.samples, names),
+            autoencoders=reconstructions(results, found.samples, names),
             films=[(sample, strip(sample.frames)) for sample in found.samples if sample.frames],
             style_hash=_policy_hash("page.css"),
             script_hash=_policy_hash("page.js"),

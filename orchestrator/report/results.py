@@ -32,7 +32,7 @@ D_STEPS = "training.d_steps"
 ENDED = ("finished", "saturated", "collapsed", "diverged")
 """Statuses of trials that ran as they were told to, to their last epoch or to the sign that was to end them."""
 
-_SAMPLE = re.compile(r"samples/(?P<trial>[^/]+)/epoch-(?P<epoch>\d{1,9})\.png")
+_SAMPLE = re.compile(r"samples/(?P<trial>[^/]+)/(?P<kind>epoch|autoencoder)-(?P<epoch>\d{1,9})\.png")
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,9 @@ class Results:
     where the discriminator is an autoencoder. ``evaluations`` leads from every kind to the rows of its first table,
     with every column of the kind, ids and settings of the evaluation as in ``trials``; empty without any. ``tables``
     leads from the folder of a kind's further table and a trial id to the files that ``further`` reads.
-    ``samples`` leads from trial id and epoch to the key of a picture. ``job`` is empty when ``job.yaml`` is
-    missing or no mapping; ``job_text`` is the file as it stands.
+    ``samples`` leads from trial id and epoch to the key of a picture, ``autoencoders`` to that of images before and
+    after the autoencoder that judges them. ``job`` is empty when ``job.yaml`` is missing or no mapping; ``job_text`` is
+    the file as it stands.
     """
 
     store: Store
@@ -57,6 +58,7 @@ class Results:
     evaluations: dict[str, pd.DataFrame]
     tables: dict[str, dict[str, list[str]]]
     samples: dict[str, dict[int, str]]
+    autoencoders: dict[str, dict[int, str]]
 
     @property
     def settings(self) -> list[str]:
@@ -86,12 +88,13 @@ def load(store: Store) -> Results:
     if trials.empty and metrics.empty:
         raise NotFoundError(f"{store.uri}: no results yet, so there is nothing to report; run 'orch submit' first")
     text, job = _job(store)
-    samples: dict[str, dict[int, str]] = {}
+    pictures: dict[str, dict[str, dict[int, str]]] = {"epoch": {}, "autoencoder": {}}
     for key in store.keys("samples"):
         if match := _SAMPLE.fullmatch(key):
-            samples.setdefault(match["trial"], {})[int(match["epoch"])] = key
+            pictures[match["kind"]].setdefault(match["trial"], {})[int(match["epoch"])] = key
     evaluations = {name: _evaluated(store, kind) for name, kind in KINDS.items()}
-    return Results(store, text, job, link(trials, job), metrics, evaluations, _tables(store), samples)
+    linked = link(trials, job)
+    return Results(store, text, job, linked, metrics, evaluations, _tables(store), *pictures.values())
 
 
 def cells(job: dict[str, Any]) -> int | None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from orchestrator.report.pictures import encode, read_picture, shrink
+from orchestrator.report.pictures import Album, encode, read_picture, shrink
 from orchestrator.report.tables import by_setting
-from orchestrator.report.text import SEED
+from orchestrator.report.text import SEED, described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,6 +75,18 @@ def gallery(store: Store, results: Results, by: Sequence[str]) -> Gallery:
                 size += len(found.png)
                 break
     return Gallery(tuple(samples), left_out, tuple(problems))
+
+
+def reconstructions(results: Results, shown: Sequence[Sample], names: Mapping[str, str]) -> Album:
+    """Of each sample shown, whose judge is an autoencoder, images before and after it, at its first and last epoch."""
+    album = Album(results.store)
+    for sample in shown:
+        keys = results.autoencoders.get(sample.trial_id, {})
+        for epoch in sorted({min(keys), max(keys)} if keys else ()):
+            title = ", ".join(filter(None, (described(sample.settings, names), f"epoch {epoch}")))
+            alt = f"{title}: training images, these after the autoencoder, generated images, and these after it."
+            album.add(keys[epoch], sample.trial_id, title, alt)
+    return album
 
 
 def _by_seed(cell: pd.DataFrame) -> list[tuple[str, Any]]:

@@ -265,6 +265,15 @@ class Gan:
         network.train()
         return images
 
+    @torch.no_grad()
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """What a discriminator that is an autoencoder makes of images (n, c, h, w) in [-1, 1], each by itself."""
+        network = self.discriminator
+        network.eval()
+        images = network.reconstruct(images)  # type: ignore[operator]
+        network.train()
+        return images
+
     @property
     def drawing(self) -> nn.Module:
         """The generator that samples are drawn with: of the averaged weights where there are any."""

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torchvision.utils import make_grid
 
-from orchestrator.data.batches import to_bytes, to_unit
+from orchestrator.data._tiles import tiled
+from orchestrator.data.batches import from_bytes, to_bytes, to_unit
 from orchestrator.distributed.group import ALONE
 from orchestrator.errors import CheckpointError, StorageUnavailable
 from orchestrator.store.columns import METRICS, schema_of
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.training.settings import TrialSettings
 
 _SAMPLED_AT_ONCE = 250
+_ACROSS = 8
 
 
 class Session:
@@ -58,6 +60,7 @@ class Session:
         assert referee is not None or not settings.training.measure_every, "measuring samples takes a referee"
         self.trial_id, self.settings, self.store, self.group = trial_id, settings, store, group
         self.referee = referee
+        self._real = images[:_ACROSS]
         self.gan = Gan(settings.model, settings.objective, settings.training, images, settings.data.shape, group)
         classes = None if referee is None else referee.classes
         self.progress = Progress(self.gan, len(images) // settings.training.batch_size, classes)
@@ -157,6 +160,8 @@ class Session:
         self.gan.join_statistics()
         if self.group.leads:
             self.store.write(f"samples/{self.trial_id}/epoch-{epoch:04d}.png", self._sample_grid())
+            if self.settings.model.judges == "reconstruction":
+                self.store.write(f"samples/{self.trial_id}/autoencoder-{epoch:04d}.png", self._reconstructions())
 
     def _sample_grid(self) -> bytes:
         """PNG of 8x8 images from latents that are the same at every epoch."""
@@ -167,6 +172,13 @@ class Session:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, format="png", optimize=True)
         return buffer.getvalue()
+
+    def _reconstructions(self) -> bytes:
+        """PNG of four rows: training images, what the discriminator makes of them, generated ones, and of these."""
+        rows = []
+        for images in (from_bytes(self._real), self.gan.sample(self.gan.fixed_latents[:_ACROSS])):
+            rows += [images[: len(self._real)], self.gan.reconstruct(images[: len(self._real)])]
+        return tiled(torch.stack([to_unit(row) for row in rows]))
 
     def summary(self) -> dict[str, object]:
         """The trial's own columns of trials/: where it stands, its last epoch's means, its times and device."""

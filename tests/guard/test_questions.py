@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -76,6 +77,7 @@ def test_its_python_runs(results: Path, code: str, monkeypatch: pytest.MonkeyPat
         QUESTIONS[QUESTIONS.index(code) - 1].splitlines()[0] if "read(" not in code else ""
     )  # it goes on from there
     said = re.sub(r'read\("\w+"', 'read("any"', before)
-    exec(compile(f"{PREAMBLE}\n{said}\n{anything}", "questions.md", "exec"), space)  # noqa: S102
-    *_, last = anything.strip().splitlines()
-    assert eval(last, space) is not None  # noqa: S307
+    *statements, last = ast.parse(f"{PREAMBLE}\n{said}\n{anything}").body
+    assert isinstance(last, ast.Expr)
+    exec(compile(ast.Module(statements, []), "questions.md", "exec"), space)  # noqa: S102
+    assert eval(compile(ast.Expression(last.value), "questions.md", "eval"), space) is not None  # noqa: S307

@@ -133,3 +133,26 @@ def test_strip_puts_frames_side_by_side() -> None:
     assert (image[:, 9:] == 20).all()
     colour = [*frames, np.zeros((5, 5, 3), np.uint8)]
     assert np.asarray(Image.open(io.BytesIO(strip(colour)))).shape == (5, 23, 3)
+
+
+def test_first_and_last_panel_of_the_autoencoder_of_each_sample(study: Any) -> None:
+    first, second = study.grid({"objective.gamma": [0.3, 0.7]}, samples=(1,))
+    for epoch in (1, 5, 12):
+        study.store.write(f"samples/{first}/autoencoder-{epoch:04d}.png", png(np.full((8, 8), epoch, np.uint8)))
+    study.store.write(f"samples/{second}/autoencoder-0003.png", b"no picture")
+    found = samples.reconstructions(
+        load(study.store), shown(study, ["objective.gamma"]).samples, {"objective.gamma": "gamma"}
+    )
+    assert [(one.trial_id, one.title) for one in found.pictures] == [
+        (first, "gamma = 0.3, epoch 1"),
+        (first, "gamma = 0.3, epoch 12"),
+    ]
+    assert all(one.alt.startswith(f"{one.title}: training images") for one in found.pictures)
+    assert found.problems == [f"samples/{second}/autoencoder-0003.png: not a readable PNG"]
+
+
+def test_the_page_shows_them_only_where_there_are_any(study: Any, report: Any) -> None:
+    trial = study.trial({}, samples=(1,))
+    assert "Before and after" not in report().text("samples")
+    study.store.write(f"samples/{trial}/autoencoder-0001.png", png(np.zeros((8, 8), np.uint8)))
+    assert "Before and after" in report().text("samples")

@@ -36,8 +36,8 @@ QUALITY = (
 )
 ROWS = (
     "or of the rows of quality: evaluation.kind, evaluation.checkpoint, evaluation.seed, evaluation.samples, "
-    "evaluation.truncation, truncation, samples, features, inception_score, fid, kid, precision, recall, density, "
-    "coverage, modes, class_kl, diversity"
+    "evaluation.features, evaluation.truncation, truncation, samples, features, inception_score, fid, kid, "
+    "precision, recall, density, coverage, modes, class_kl, diversity"
 )
 MISTAKES = {
     # its form

@@ -145,7 +145,14 @@ def test_a_mistake_elsewhere_is_not_laid_at_the_override(mistake: Callable[..., 
 def test_an_evaluation_is_added_and_changed(load: Callable[..., Job], mistake: Callable[..., str]) -> None:
     text = "evaluate: [{kind: quality}, {kind: quality, seed: 1}]"
     one, other = load(text, "evaluate.1.samples=500", "evaluate.1.truncation=[0.5, 1]").header.evaluate
-    assert one.model_dump() == {"kind": "quality", "checkpoint": "last", "seed": 0, "samples": 10_000, "truncation": ()}
+    assert one.model_dump() == {
+        "kind": "quality",
+        "checkpoint": "last",
+        "seed": 0,
+        "samples": 10_000,
+        "features": "classifier",
+        "truncation": (),
+    }
     assert other.model_dump() == {**one.model_dump(), "seed": 1, "samples": 500, "truncation": (0.5, 1.0)}
     assert load("", "evaluate=[{kind: quality}]").header.evaluate == (one,)
     assert mistake(text, "evaluate.2.samples=500").startswith(

@@ -13,12 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
+from orchestrator.data.batches import from_bytes, to_bytes
 from orchestrator.data.images import ImageShape
 from orchestrator.errors import NonFiniteLossError, StorageError
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
 from orchestrator.store.columns import METRICS, TRIALS
 from orchestrator.store.local import LocalStore
 from orchestrator.training.session import Session
+from orchestrator.training.settings import TrialSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +69,30 @@ def test_a_finished_trial_leaves_these_and_no_others(make_session, folder: Path)
         f"samples/{ID}/epoch-0002.png",
         f"samples/{ID}/epoch-0003.png",
     ]
+
+
+def test_a_judging_autoencoder_is_shown_before_and_after(images, folder: Path) -> None:
+    trial = TrialSettings.model_validate(
+        {
+            "data": {"name": "digits"},
+            "model": {"kind": "autoencoding", "latent_dim": 3, "width": 2, "code_dim": 5, "depth": 2},
+            "objective": {"kind": "began", "gamma": 0.5},
+            "training": {"batch_size": 4, "epochs": 1},
+        }
+    )
+    session = Session(ID, trial, images, LocalStore(folder))
+    finish(session)
+    panel = np.asarray(Image.open(folder / "samples" / ID / "autoencoder-0001.png"))
+    assert panel.shape == (4 * 28 + 3 * 2, 8 * 28 + 7 * 2)
+    rows = [torch.from_numpy(panel[top : top + 28].copy()) for top in range(0, 4 * 30, 30)]
+    row_of = [torch.stack([row[:, left : left + 28] for left in range(0, 8 * 30, 30)])[:, None] for row in rows]
+    assert torch.equal(row_of[0], images[:8])
+    generated = session.gan.sample(session.gan.fixed_latents[:8])
+    network = session.gan.discriminator.eval()
+    with torch.no_grad():
+        wanted = [network.reconstruct(from_bytes(images[:8])), generated, network.reconstruct(generated)]
+    for row, want in zip(row_of[1:], wanted, strict=True):
+        assert (row.int() - to_bytes(want).int()).abs().max() <= 1
 
 
 def test_nothing_is_written_within_an_epoch(make_session, folder: Path) -> None:
