@@ -12,7 +12,19 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("step", "objectives", "fish", "processes", "overhead", "gang", "scale", "query", "quality", "inversion")
+BENCHMARKS = (
+    "step",
+    "objectives",
+    "fish",
+    "processes",
+    "overhead",
+    "gang",
+    "scale",
+    "query",
+    "quality",
+    "inversion",
+    "evaluation",
+)
 
 
 def main() -> int:
