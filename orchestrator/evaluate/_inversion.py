@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from orchestrator.evaluate.evaluation import Subject
     from orchestrator.evaluate.held_out import Chosen
 
+_MEASURED_AT_ONCE = 64
+
 
 class Inverted(NamedTuple):
     """A search from r starts of each of n images, and the images that its latent vectors make."""
@@ -54,8 +56,12 @@ def made(subject: Subject, latents: Tensor) -> Tensor:
 
 
 def measured(images: Tensor, clean: Tensor) -> dict[str, list[float]]:
-    """mse, psnr and ssim of each of images (n, c, h, w)."""
-    return {measure.__name__: measure(images, clean).tolist() for measure in (mse, psnr, ssim)}
+    """mse, psnr and ssim of each of images (n, c, h, w), some at a time: SSIM takes copies in double precision."""
+    parts = list(zip(torch.split(images, _MEASURED_AT_ONCE), torch.split(clean, _MEASURED_AT_ONCE), strict=True))
+    return {
+        measure.__name__: [value for part in parts for value in measure(*part).tolist()]
+        for measure in (mse, psnr, ssim)
+    }
 
 
 def rows_of(chosen: Chosen, inverted: Inverted) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Threshold = Annotated[float, Field(gt=0.0, le=10.0)]
 LEAST_SAMPLES = 200
 """Fewer samples than this say nothing of a distribution's covariance."""
+INCEPTION_FEATURES = 2048
 
 
 class Quality(Evaluation):
@@ -28,12 +29,14 @@ class Quality(Evaluation):
     latent vectors from the standard normal truncated to [-t, t], each from the same uniform draws. A shard is a row.
     """
 
+    version = 2
     columns = (
         Column("truncation", FLOAT, "", "latent vectors lie in [-t, t]; null for the whole normal distribution"),
         Column("samples", INT, "images", "generated images that were judged"),
+        Column("real", INT, "images", "training images that they were compared with"),
         Column("features", STRING, "", "what the features come from; compare figures of the same only"),
         Column("inception_score", FLOAT, "", "exp of the mean KL divergence of an image's classes to all images'"),
-        Column("fid", FLOAT, "", "Frechet distance of the features to those of the training images"),
+        Column("fid", FLOAT, "", "Frechet distance of the features to the training images'; null of too few images"),
         Column("kid", FLOAT, "", "kernel distance of the features to those of the training images, unbiased"),
         Column("precision", FLOAT, "", "share of generated images within the training images' neighbourhoods"),
         Column("recall", FLOAT, "", "share of training images within the generated images' neighbourhoods"),
@@ -61,6 +64,8 @@ class Quality(Evaluation):
 
     def reject(self, trial: TrialSettings) -> str | None:
         """As every kind, with what can be done for data without classes."""
+        if self.features == "inception" and self.samples <= INCEPTION_FEATURES:
+            return f"samples: got {self.samples}, expected more than Inception's {INCEPTION_FEATURES} features, for FID"
         problem = super().reject(trial)
         learns = self.features == "classifier" and not trial.data.has_classes
         return f"{problem}; set features: inception" if learns else problem

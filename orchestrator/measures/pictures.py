@@ -73,10 +73,13 @@ def _blur(images: Tensor) -> Tensor:
     """Mean over the Gaussian window around each pixel, mirrored beyond the edges: (c b a | a b c)."""
     reach = _SIDE // 2
     window = [math.exp(-(offset**2) / (2 * _SIGMA**2)) for offset in range(-reach, reach + 1)]
-    weights = images.new_tensor(window) / math.fsum(window)
+    weights = [weight / math.fsum(window) for weight in window]
     for dimension in (2, 3):
         side = images.shape[dimension]
         places = torch.arange(-reach, side + reach, device=images.device) % (2 * side)
         mirrored = images.index_select(dimension, torch.minimum(places, 2 * side - 1 - places))
-        images = mirrored.unfold(dimension, _SIDE, 1) @ weights
+        # added up one by one, since a window of views would be copied out once for each of its pixels
+        images = torch.zeros_like(images)
+        for offset, weight in enumerate(weights):
+            images.add_(mirrored.narrow(dimension, offset, side), alpha=weight)
     return images

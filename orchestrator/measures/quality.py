@@ -35,7 +35,13 @@ class Look(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """Everything that is measured of samples; what is None is so for the reasons of ``Look``."""
+    """Everything that is measured of samples; what is None is so for the reasons of ``Look``.
+
+    ``real`` is the number of training images that they are compared with; ``fid`` is None too where these, or the
+    samples, are no more than there are features, of whose covariance they then say too little.
+    """
+
+    real: int
 
     inception_score: float | None
     fid: float | None
@@ -59,7 +65,7 @@ class Referee:
     def __init__(self, images: ImageSet, sees: Judge | None, device: torch.device | str) -> None:
         real = to_device(images.drawn(MOST_REAL), device)
         self._sees = None if sees is None else sees.to(device)
-        self._distance = mean_distance(real)
+        self._count, self._distance = len(real), mean_distance(real)
         if self._sees is not None:
             self._features = self._sees(real).features
             self._moments = moments(self._features)
@@ -93,18 +99,21 @@ class Referee:
         return Look(frechet_distance(self._moments, moments(seen.features)), modes, class_kl, diversity)
 
     def judge(self, images: Tensor) -> Quality:
-        """Everything; takes more images than FID's features and PRDC's neighbours are."""
+        """Everything; takes more images than PRDC's neighbours are."""
         diversity = mean_distance(images) / self._distance
         if self._sees is None:
-            return Quality(None, None, None, None, None, None, None, None, None, diversity)
+            return Quality(self._count, None, None, None, None, None, None, None, None, None, diversity)
         seen = self._sees(images)
         modes, class_kl = self._of_classes(seen)
+        as_many = min(self._count, len(images))
+        enough = as_many > seen.features.shape[1]
         return Quality(
+            self._count,
             inception_score(seen.probabilities),
-            frechet_distance(self._moments, moments(seen.features)),
+            frechet_distance(self._moments, moments(seen.features)) if enough else None,
             kernel_distance(self._features, seen.features),
             # of as many images each: coverage and recall grow with the number of samples
-            *prdc(self._features[: len(images)], seen.features),
+            *prdc(self._features[:as_many], seen.features[:as_many]),
             modes,
             class_kl,
             diversity,

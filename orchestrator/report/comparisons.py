@@ -26,6 +26,7 @@ TRUNCATED = {
     "fid": "FID",
     "precision": "precision (quality)",
     "recall": "recall (variety)",
+    "modes": "modes covered",
     "diversity": "diversity",
 }
 

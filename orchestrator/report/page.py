@@ -31,7 +31,7 @@ from orchestrator.report.inversion import (
     galleries,
     inverted,
 )
-from orchestrator.report.quality import SEVERAL, judged, looked
+from orchestrator.report.quality import SEVERAL, judged, looked, truncated
 from orchestrator.report.restoration import panels, restored
 from orchestrator.report.results import ENDED, Results, load
 from orchestrator.report.runs import runs_of
@@ -174,6 +174,7 @@ def _tables(results: Results, varying: Sequence[str], names: dict[str, str]) -> 
         "cell_heads": [names[column] for column in varying if column != SEED],
         "looked": looked(results, varying, names),
         "judged": judged(results, varying, names),
+        "truncated": truncated(results, varying, names),
         "several": SEVERAL,
         "restored": restored(results, varying, names),
         "panels": panels(results, varying, names),

@@ -45,7 +45,7 @@ JUDGED = {
 TOLD = ("evaluation.truncation",)
 """Settings of an evaluation that its rows tell one by one."""
 
-SEVERAL = "Several classifiers measured these: FID, KID and all that rests on features do not compare between them."
+SEVERAL = "Several networks saw these: FID, KID and all that rests on features do not compare between them."
 
 
 @dataclass(frozen=True)
@@ -61,29 +61,41 @@ class QualityRow:
 
 @dataclass(frozen=True)
 class QualityTable:
-    """Rows over the same settings and measures; ``classifiers`` are the digests of those that measured them."""
+    """Rows over the same settings and measures; ``features`` tells which networks saw the images."""
 
     settings: tuple[str, ...]
     measures: tuple[str, ...]
     rows: tuple[QualityRow, ...]
-    classifiers: tuple[str, ...]
+    features: tuple[str, ...]
 
 
 def looked(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> QualityTable | None:
     """What was last measured while training, over the trials that ended; None when nothing was."""
     trials = results.trials[results.trials["status"].isin(ENDED)]
-    return _table(results, trials, LOOKS, _free(varying), names, trials["classifier"])
+    return _table(results, trials, LOOKS, _free(varying), names, "classifier:" + trials["classifier"])
 
 
 def judged(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> QualityTable | None:
     """What evaluations measured of samples from the plain normal; None when nothing was."""
     rows = results.evaluated("quality")
-    rows = rows[rows["truncation"].isna()]
+    return _judged(results, rows[rows["truncation"].isna()], varying, names, ())
+
+
+def truncated(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> QualityTable | None:
+    """What they measured by the threshold to which the latent normal was truncated; None when it never was."""
+    rows = results.evaluated("quality")
+    rows = rows[rows["trial_id"].isin(set(rows["trial_id"][rows["truncation"].notna()]))]
+    rows = rows.assign(truncation=rows["truncation"].astype(object).where(rows["truncation"].notna(), None))
+    return _judged(results, rows, varying, {**names, "truncation": "truncation"}, ("truncation",))
+
+
+def _judged(
+    results: Results, rows: pd.DataFrame, varying: Sequence[str], names: Mapping[str, str], further: tuple[str, ...]
+) -> QualityTable | None:
     own = variants(rows, TOLD)
-    rows = rows.drop_duplicates(["trial_id", *own], keep="last")
+    rows = rows.drop_duplicates(["trial_id", *further, *own], keep="last")
     own_names = dict(names) | {column: column.removeprefix("evaluation.") for column in own}
-    features = rows["features"].dropna().map(lambda told: str(told).removeprefix("classifier:"))
-    return _table(results, rows, JUDGED, [*_free(varying), *own], own_names, features)
+    return _table(results, rows, JUDGED, [*_free(varying), *own, *further], own_names, rows["features"])
 
 
 def final(results: Results) -> pd.DataFrame:
@@ -120,7 +132,7 @@ def _table(
     measures: Mapping[str, str],
     by: Sequence[str],
     names: Mapping[str, str],
-    classifiers: pd.Series[Any],
+    features: pd.Series[Any],
 ) -> QualityTable | None:
     shown = [column for column in measures if rows[column].notna().any()]
     if not shown:
@@ -137,8 +149,8 @@ def _table(
         for settings, cell in by_setting(rows, by, results.job)
         if cell[shown].notna().any(axis=None)
     ]
-    digests = tuple(sorted({str(digest) for digest in classifiers.dropna()}))
-    return QualityTable(tuple(names[c] for c in by), tuple(measures[c] for c in shown), tuple(told), digests)
+    saw = tuple(sorted({str(one) for one in features.dropna()}))
+    return QualityTable(tuple(names[c] for c in by), tuple(measures[c] for c in shown), tuple(told), saw)
 
 
 def _froze(rows: pd.DataFrame) -> pd.Series[bool]:

@@ -86,7 +86,7 @@ def test_training_images_are_of_high_quality_and_one_image_is_a_collapse(
     bad = row_of(evaluation, subject(Recall(real, 1)))
     columns = {column.name for column in Quality.columns}
     assert set(good) == set(bad) == columns
-    assert (good["samples"], good["truncation"]) == (SAMPLES, None)
+    assert (good["samples"], good["real"], good["truncation"]) == (SAMPLES, len(real), None)
     assert good["features"] == f"classifier:{classifier.digest}"
     assert good["modes"] == 10
     assert bad["modes"] == 1
@@ -137,6 +137,8 @@ def test_inception_takes_data_without_classes(settings: TrialSettings) -> None:
     assert str(Quality().reject(plain)).endswith("celeba has none; set features: inception")
     inception = Quality(features="inception")
     assert inception.reject(plain) is None
+    few = Quality(features="inception", samples=2048).reject(plain)
+    assert few == "samples: got 2048, expected more than Inception's 2048 features, for FID"
     assert (inception.sees, Quality().sees, Quality().lacks()) == ("inception", "classifier", None)
 
 
@@ -161,7 +163,7 @@ def test_the_id_is_that_of_the_settings() -> None:
 
 def test_another_version_is_another_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     before = Quality(seed=7).id
-    monkeypatch.setattr(Quality, "version", 2)
+    monkeypatch.setattr(Quality, "version", Quality.version + 1)
     _hash.cache_clear()
     assert Quality(seed=7).id != before
     _hash.cache_clear()

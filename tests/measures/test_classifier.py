@@ -119,5 +119,27 @@ def test_without_a_classifier_there_is_diversity_alone() -> None:
     data = bars(50)
     referee = Referee(data, None, "cpu")
     assert referee.look(torch.tensor(data.pixels)) == (None, None, None, pytest.approx(1.0))
-    assert set(referee.judge(torch.tensor(data.pixels))[:-1]) == {None}
+    real, *others, diversity = referee.judge(torch.tensor(data.pixels))
+    assert (real, set(others), diversity) == (50, {None}, pytest.approx(1.0))
     assert (referee.classes, referee.digest) == (None, None)
+
+
+def test_neighbours_are_those_of_as_many_images_on_either_side(classifier: Classifier) -> None:
+    """More samples than real images would each find a neighbour, however far off they are."""
+    few, many = bars(140, seed=4), torch.tensor(bars(560, seed=5).pixels)
+    referee = Referee(few, classifier, "cpu")
+    whole, same = referee.judge(many), referee.judge(many[:140])
+    assert (whole.real, same.real) == (140, 140)
+    assert (whole.precision, whole.recall, whole.density, whole.coverage) == (
+        *(same.precision, same.recall, same.density, same.coverage),
+    )
+    assert whole.kid != same.kid
+
+
+def test_fid_takes_more_images_than_features_on_either_side(classifier: Classifier) -> None:
+    few, many = bars(FEATURES, seed=4), bars(FEATURES + 1, seed=5)
+    as_tensor = {len(images): torch.tensor(images.pixels) for images in (few, many)}
+    for real in (few, many):
+        referee = Referee(real, classifier, "cpu")
+        for count, images in as_tensor.items():
+            assert (referee.judge(images).fid is None) == (FEATURES in (count, len(real)))

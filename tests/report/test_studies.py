@@ -12,7 +12,7 @@ from orchestrator.report.axes import grid_axes, names_of
 from orchestrator.report.comparisons import draw_against, draw_truncation
 from orchestrator.report.drawings import draw_curves
 from orchestrator.report.health import fate, frozen_rows
-from orchestrator.report.quality import final, judged, looked, numeric_axes
+from orchestrator.report.quality import final, judged, looked, numeric_axes, truncated
 from orchestrator.report.results import load
 from orchestrator.report.tables import Spread, varying_settings
 from orchestrator.store.tables import write_rows
@@ -90,7 +90,7 @@ class TestQuality:
         assert [row.settings for row in found.rows] == [("0",), ("2",), ("4",)]
         assert [row.measures[0] for row in found.rows] == [Spread(*row) for row in want.itertuples(index=False)]
         assert found.measures == ("FID", "modes covered", "class KL, nats", "diversity", "best FID", "of step")
-        assert found.classifiers == ("0123456789abcdef",)
+        assert found.features == ("classifier:0123456789abcdef",)
         assert [row.froze for row in found.rows] == [2, 0, 0]
 
     def test_evaluations_are_of_the_plain_normal_and_count_their_samples(self, unrolled: Any) -> None:
@@ -99,7 +99,7 @@ class TestQuality:
                 unrolled.judge(row["trial_id"], threshold, fid=10.0 + place + (threshold or 0), modes=10)
         found = judged(*parts(unrolled))
         assert found is not None
-        assert (found.measures, found.classifiers) == (("FID", "modes covered"), ("0123456789abcdef",))
+        assert (found.measures, found.features) == (("FID", "modes covered"), ("classifier:0123456789abcdef",))
         assert [row.samples for row in found.rows] == ["10\u202f000"] * 3
         assert found.rows[1].measures[0] == Spread(12.5, 12.0, 13.0, 2)
         assert set(final(load(unrolled.store))["fid"]) == {10.0, 11.0, 12.0, 13.0, 14.0, 15.0}
@@ -116,12 +116,26 @@ class TestQuality:
             (("0", "last"), 2, 10.0),
         ]
 
+    def test_truncated_samples_have_a_table_by_threshold(self, unrolled: Any) -> None:
+        for place, row in enumerate(unrolled.rows):
+            for threshold in (None, 0.5, 1.0):
+                unrolled.judge(row["trial_id"], threshold, modes=7, coverage=place + (threshold or 2.0))
+        found = truncated(*parts(unrolled))
+        assert found is not None
+        assert found.settings == ("unrolled_steps", "truncation")
+        assert found.measures == ("coverage", "modes covered")
+        assert {row.settings[1] for row in found.rows} == {"0.5", "1", "not set"}
+        means = {row.settings: row.measures[0].mean for row in found.rows}
+        assert (means["2", "0.5"], means["2", "not set"]) == (3.0, 4.5)
+        assert {row.seeds for row in found.rows} == {2}
+
     def test_without_measures_there_is_no_table(self, study: Any) -> None:
         study.trial({}, samples=(), metrics=False)
         assert looked(*parts(study)) is None
         assert judged(*parts(study)) is None
         assert draw_against(*parts(study)) == []
         assert draw_truncation(*parts(study)) is None
+        assert truncated(*parts(study)) is None
 
     def test_figures_against_numeric_axes_only(self, unrolled: Any) -> None:
         results, varying, names = parts(unrolled)
@@ -187,7 +201,7 @@ def test_page_of_an_unrolled_study(unrolled: Any, report: Callable[[], Any]) -> 
     assert "gradient" not in page.ids  # one objective: no comparison was asked for
     assert "Not answered yet" not in " ".join(page.text_of.values())
     assert "100 – 150 2 of 2" in page.text("health")
-    assert page.text("quality").count("classifier 0123456789abcdef") == 2
+    assert page.text("quality").count("classifier:0123456789abcdef") == 2
     assert "Quality against unrolled_steps" in page.text("quality")
     assert "Quality against diversity: truncation" in page.text("quality")
     assert "saturated at 50, collapsed at 150" in page.text("trials")

@@ -30,13 +30,13 @@ def claim(measure: str = "fid", group: str = GROUP, than: str = THAN, more: str 
 
 PATHS = "expected a dotted path, as in trials/ ('orch results --schema' has all)"
 QUALITY = (
-    "allowed: quality.truncation, quality.samples, quality.inception_score, quality.fid, quality.kid, "
+    "allowed: quality.truncation, quality.samples, quality.real, quality.inception_score, quality.fid, quality.kid, "
     "quality.precision, quality.recall, quality.density, quality.coverage, quality.modes, quality.class_kl, "
     "quality.diversity"
 )
 ROWS = (
     "or of the rows of quality: evaluation.kind, evaluation.checkpoint, evaluation.seed, evaluation.samples, "
-    "evaluation.features, evaluation.truncation, truncation, samples, features, inception_score, fid, kid, "
+    "evaluation.features, evaluation.truncation, truncation, samples, real, features, inception_score, fid, kid, "
     "precision, recall, density, coverage, modes, class_kl, diversity"
 )
 MISTAKES = {
@@ -78,7 +78,7 @@ MISTAKES = {
         f"claims.0.measure: got 'quality.coverag'; did you mean 'quality.coverage'? {QUALITY}"
     ),
     f"[{claim('quality.features')}]": (
-        f"claims.0.measure: got 'quality.features'; did you mean 'quality.samples'? {QUALITY}"
+        f"claims.0.measure: got 'quality.features'; did you mean 'quality.real'? {QUALITY}"
     ),
     f"[{claim('m_global')}]": "claims.0.measure: got 'm_global', which a trial under saturating does not have",
     f"[{claim()}]\ntraining: {{measure_every: 0}}": (
