@@ -8,15 +8,16 @@ import math
 import os
 import secrets
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.data.folders import folder_at
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -56,7 +57,7 @@ def cached(
     if folder is None:
         return decode()
     digest = hashlib.sha256(json.dumps([VERSION, *key]).encode()).hexdigest()
-    path = Path(folder).expanduser().absolute() / f"{digest[:32]}.npy"
+    path = folder_at(folder, "data.cache") / f"{digest[:32]}.npy"
     kept = _read(path, shape)
     if kept is not None:
         return kept

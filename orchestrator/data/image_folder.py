@@ -12,6 +12,7 @@ from pydantic import Field
 from orchestrator.data.cache import cached, stamps
 from orchestrator.data.dataset import Dataset, Split
 from orchestrator.data.decoding import decode_files
+from orchestrator.data.folders import folder_at, is_folder
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.errors import DataError
 
@@ -73,11 +74,11 @@ class ImageFolder(Dataset):
 
     @property
     def _root(self) -> Path:
-        return Path(self.root).expanduser().absolute()
+        return folder_at(self.root, "data.root")
 
     def _list(self) -> list[Path]:
         """Every image below the root, sorted by relative path."""
-        if not self._root.is_dir():
+        if not is_folder(self._root, "data.root"):
             raise DataError(f"{self._root}: no such folder; set data.root to the folder of the images")
         paths = sorted(_images_below(self._root), key=lambda path: path.relative_to(self._root).as_posix())
         if not paths:

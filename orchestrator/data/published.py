@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.data.dataset import Dataset
+from orchestrator.data.folders import folder_at
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class PublishedDataset(Dataset):
@@ -21,4 +24,4 @@ class PublishedDataset(Dataset):
     @property
     def root_folder(self) -> Path:
         """Where ``root`` is, wherever this process was started."""
-        return Path(self.root).expanduser().absolute()
+        return folder_at(self.root, "data.root")

@@ -26,6 +26,9 @@ OUT_OF_BOUNDS = 1000.0
 """Factor over its greatest size in the early part at which a loss has left all measure."""
 WORSE = 2.0
 """Factor over the FID once held at which samples have become worse; twice running, they have collapsed."""
+GIVEN_BACK = 0.1
+"""Share of the way from the FID once held to the first one that has to be given back besides: near the best that a
+run reaches, FIDs of few samples double by chance."""
 FEW_MODES = 0.5
 """Share of the data's classes below which samples cover too few; twice running, they have collapsed."""
 ALIKE = 0.25
@@ -44,7 +47,8 @@ class Condition(StrEnum):
 class Course(NamedTuple):
     """What the thresholds depend on: steps of the whole run, classes of the data (None without a classifier).
 
-    ``logistic`` tells that sigma(F) is the discriminator's probability that a generated image is real.
+    ``logistic`` tells that sigma(F) is the discriminator's probability that a generated image is real, and that the
+    generator learns through F alone.
     """
 
     total_steps: int
@@ -72,11 +76,11 @@ class Health:
     discriminator rejects all samples, mean sigma(F) < REJECTED, from which the non-saturating loss may recover.
     ``saturated_at`` is where the stretch began.
 
-    Collapsed: at two measures of samples in a row FID is over WORSE times the lowest held before, or fewer than
-    FEW_MODES of the classes are covered, or, without classes, diversity is below ALIKE. A FID is held when two measures
-    in a row are no higher: single ones jump. The last two count only once there were more, or from the middle of the
-    run on unless diversity is the greatest so far, and never with the lowest FID so far: early samples are all alike,
-    and a run whose variety still grows is slow, not collapsed.
+    Collapsed: at two measures of samples in a row FID is over WORSE times the lowest held before and GIVEN_BACK of the
+    way from there to the first one, or fewer than FEW_MODES of the classes are covered, or, without classes, diversity
+    is below ALIKE. A FID is held when two measures in a row are no higher: single ones jump. The last two count only
+    once there were more, or from the middle of the run on unless diversity is the greatest so far, and never with the
+    lowest FID so far: early samples are all alike, and a run whose variety still grows is slow, not collapsed.
 
     Diverged: a row's mean loss is OUT_OF_BOUNDS times the greatest early one. (A loss that is not finite makes no row.)
     """
@@ -86,6 +90,7 @@ class Health:
     diverged_at: int | None = None
     best_fid: float | None = None
     best_step: int | None = None
+    first_fid: float | None = None
     last_fid: float | None = None
     held_fid: float | None = None
     """The lowest FID that two measures in a row did not exceed."""
@@ -111,7 +116,7 @@ class Health:
         """What a measure of samples makes of it, taken at the last row's step."""
         varied = _varied(row, course)
         fid, step = _number(row, "fid"), int(row["step"] or 0)
-        worse = fid is not None and self.held_fid is not None and fid > WORSE * self.held_fid
+        worse = fid is not None and self._is_worse(fid)
         best = fid is not None and (self.best_fid is None or fid < self.best_fid)
         diversity = _number(row, "diversity") or 0.0
         due = self.had_variety or (step > course.total_steps / 2 and diversity <= self.most_diverse)
@@ -124,16 +129,23 @@ class Health:
             collapsed_at=step if self.collapsed_at is None and looks >= 2 else self.collapsed_at,
             best_fid=fid if best else self.best_fid,
             best_step=step if best else self.best_step,
+            first_fid=fid if self.first_fid is None else self.first_fid,
             last_fid=fid,
             held_fid=self._held(fid),
         )
+
+    def _is_worse(self, fid: float) -> bool:
+        if self.held_fid is None or self.first_fid is None:
+            return False
+        return fid > max(WORSE * self.held_fid, self.held_fid + GIVEN_BACK * (self.first_fid - self.held_fid))
 
     def _held(self, fid: float | None) -> float | None:
         pair = None if fid is None or self.last_fid is None else max(fid, self.last_fid)
         return min((one for one in (pair, self.held_fid) if one is not None), default=None)
 
     def _after_signals(self, row: Row, course: Course) -> Health:
-        step, early = int(row["step"] or 0), int(row["step"] or 0) <= course.early
+        step = int(row["step"] or 0)
+        early = step <= course.early or not self.last_step  # the first row, however late: something has to be early
         gradient, (total, count) = _number(row, "g_image_gradient"), self.early_gradients
         if early and gradient is not None:
             total, count = total + gradient, count + 1

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.training.settings import TrialSettings
 
-SPEC_VERSION = 4
+SPEC_VERSION = 5
 """Raise it whenever the same settings come to mean other numbers: every trial then counts as new."""
 
 

@@ -87,17 +87,9 @@ def load_generator(
         raise CheckpointError(f"{store.uri}/{key}: no such checkpoint, so that its trial cannot be evaluated; {why}")
     generator = settings.model.build_generator(settings.data.shape)
     try:
-        weights = state["generator"] if best else _generator_weights(state["gan"], settings.training.g_ema > 0)
-        generator.load_state_dict(weights)
+        drawing = state if best else state["gan"]
+        averages = settings.training.g_ema > 0 and not best
+        generator.load_state_dict(drawing["averaged"]["module"] if averages else drawing["generator"])
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise checkpoint_error(store, key, f"does not fit these settings ({type(error).__name__})") from error
     return generator.eval().requires_grad_(False)
-
-
-def _generator_weights(gan: dict[str, Any], averaged: bool) -> dict[str, Any]:
-    if not averaged:
-        weights: dict[str, Any] = gan["generator"]
-        return weights
-    # AveragedModel keeps the network as its ``module``, and beside it how often it was updated.
-    prefix = "module."
-    return {name.removeprefix(prefix): value for name, value in gan["averaged"].items() if name.startswith(prefix)}

@@ -16,7 +16,7 @@ from orchestrator.distributed.group import ALONE
 from orchestrator.judgement import Judgement
 from orchestrator.objectives.objective import Round
 from orchestrator.training.disturbances import Disturbances
-from orchestrator.training.networks import averaged, build
+from orchestrator.training.networks import Averaged, build
 from orchestrator.training.penalties import Penalties
 from orchestrator.training.rates import Rates, Stall
 from orchestrator.training.signals import signal_names
@@ -69,7 +69,7 @@ class Gan:
         self.d_parameters = list(self.discriminator.parameters())
         self.g_optimizer = settings.g_optimizer.build(self.g_parameters)
         self.d_optimizer = settings.d_optimizer.build(self.d_parameters)
-        self.averaged = averaged(self.generator, settings.g_ema)
+        self.averaged = Averaged(self.generator, settings.g_ema) if settings.g_ema else None
         self.steps = 0
         steps_per_epoch = len(images) // settings.batch_size
         rates = (self.g_optimizer, settings.g_optimizer.lr), (self.d_optimizer, settings.d_optimizer.lr)
@@ -193,7 +193,7 @@ class Gan:
             loss, (d_fake, *_), (gradient, *_) = self._backward(judge, loss_of, self.g_parameters, (slope,))
         self.g_optimizer.step()
         if self.averaged is not None:
-            self.averaged.update_parameters(self.generator)
+            self.averaged.update(self.generator)
         for parameter in self.d_parameters:
             parameter.requires_grad_(True)
         return {
@@ -286,6 +286,8 @@ class Gan:
         """
         if self.model.batch_norm == "per_device":
             self.group.average([s for n in (self.generator, self.discriminator) for s in running_statistics(n)])
+            if self.averaged is not None:
+                self.averaged.follow(self.generator)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the next step depends on: plain tensors and numbers, which ``weights_only`` loading reads."""

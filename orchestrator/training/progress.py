@@ -38,7 +38,8 @@ class Progress:
     def __init__(self, gan: Gan, steps_per_epoch: int, classes: int | None = None) -> None:
         self.gan, self.steps_per_epoch = gan, steps_per_epoch
         self.total = steps_per_epoch * gan.settings.epochs
-        self.course = Course(self.total, gan.objective.logistic, classes)
+        by_scores = gan.objective.logistic and not gan.objective.feature_matching
+        self.course = Course(self.total, by_scores, classes)
         self.health = Health()
         self.looked: Row = {}  # what was measured of samples last
         self.step = 0
@@ -73,6 +74,12 @@ class Progress:
             return False
         return self.step // self.steps_per_epoch % every == 0 or self.step >= self.total
 
+    @property
+    def _logs_now(self) -> bool:
+        """Whether a row ends at this step; a plateau hears of every epoch, which therefore ends one."""
+        due = self.step % self.gan.settings.log_every == 0 or self.step == self.total or self.measures_now
+        return due or (self.gan.settings.schedule.kind == "plateau" and self.step % self.steps_per_epoch == 0)
+
     def steps_within(self, budget_s: float) -> int:
         """Steps that should take about ``budget_s`` seconds, at least one, and none beyond the end of the epoch.
 
@@ -98,7 +105,7 @@ class Progress:
             bad = torch.where(signals.isfinite().all(), _NEVER, self.step).to(torch.float64)
             self._bad_step = torch.minimum(self._bad_step, bad)
             made += 1
-            if self.step % self.gan.settings.log_every == 0 or self.step == self.total or self.measures_now:
+            if self._logs_now:
                 means = self._fetch()
                 mark = self._clock(mark)
                 self._log(means)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from orchestrator.settings import Settings
 
@@ -38,6 +38,16 @@ class Schedule(Settings):
     patience_epochs: int = Field(5, ge=1)
     """plateau: epochs without a new lowest mean until the rates are halved"""
 
+    @model_validator(mode="after")
+    def _of_this_kind(self) -> Schedule:
+        own = {"linear": {"final"}, "cosine": {"final"}, "plateau": {"measure", "patience_epochs"}}
+        # A job file that was resolved and stored names every setting, those of other kinds at their defaults.
+        for name in ("final", "measure", "patience_epochs"):
+            foreign = name not in own.get(self.kind, set())
+            if foreign and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: {self.kind} has none; take it out, or choose another kind")
+        return self
+
     def factor(self, done: float) -> float:
         """Of both rates, where a share ``done`` in [0, 1] of the trial lies behind; a plateau has its own."""
         if self.kind == "linear":
@@ -48,7 +58,7 @@ class Schedule(Settings):
 
     def observe(self, stall: Stall, mean: float) -> Stall:
         """What an epoch's mean of the measure makes of it: less than 1 % lower than the lowest counts as stalled."""
-        if mean < 0.99 * stall.best:
+        if mean < stall.best - 0.01 * abs(stall.best) or stall.best == math.inf:
             return Stall(mean, 0, stall.factor)
         if stall.epochs + 1 < self.patience_epochs:
             return Stall(stall.best, stall.epochs + 1, stall.factor)

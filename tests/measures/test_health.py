@@ -109,6 +109,14 @@ def test_a_single_low_fid_is_no_level_to_fall_from() -> None:
     assert health([look(100 * number, float(fid)) for number, fid in enumerate(lost, 1)]).collapsed_at == 900
 
 
+def test_near_the_best_that_a_run_reaches_twice_its_fid_is_chance() -> None:
+    """The last measures of the same: none comes a tenth of the way back to where it began."""
+    fids = [1937, 1912, 1930, 300, 49, 103, 94, 54, 57, 36, 76, 169, 75, 94, 123, 124]
+    assert health([look(100 * number, float(fid)) for number, fid in enumerate(fids, 1)]).collapsed_at is None
+    back = [*fids, 300, 246]
+    assert health([look(100 * number, float(fid)) for number, fid in enumerate(back, 1)]).collapsed_at == 1800
+
+
 def test_few_modes_count_once_there_were_more_or_from_the_middle_on() -> None:
     never = [look(step, modes=3) for step in range(100, 1001, 100)]
     assert health(never).collapsed_at == 700  # 600 is the first measure past the middle, 700 the second
@@ -143,6 +151,17 @@ def test_a_loss_beyond_all_measure_has_diverged() -> None:
     worst = health([*every_ten({range(10, 1001): 0.0}), row(1010, d_loss=1e9)])
     assert worst.condition is Condition.DIVERGED
     assert worst.saturated_at == 0
+
+
+def test_the_first_row_is_early_however_late_it_comes() -> None:
+    course = Course(4000, logistic=False, classes=None)
+    rows = [
+        row(step, d_loss=10.0 ** (step // 500), g_image_gradient=10.0 ** -(step // 500))
+        for step in range(500, 4001, 500)
+    ]
+    known = health(rows, course)
+    assert known.diverged_at == 2500  # 1e5 is the first over 1000 times 1e1
+    assert known.saturated_at == 2000
 
 
 def test_what_ends_a_trial_is_what_it_asks_for() -> None:

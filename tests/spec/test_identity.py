@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ADAM = {"kind": "adam", "lr": 0.0002, "betas": [0.5, 0.999], "eps": 1e-08, "momentum": 0.0}
 CANONICAL: dict[str, Any] = {
-    "spec_version": 4,
+    "spec_version": 5,
     "data": {"name": "mnist", "max_images": 1000, "image_size": 28},
     "model": {
         "kind": "dcgan",
@@ -95,7 +95,7 @@ def test_the_id_is_the_hash_of_everything_written_out() -> None:
 
 def test_the_id_stays_what_it_was() -> None:
     """Change this value only together with SPEC_VERSION: stored results are found by it."""
-    assert id_of(SETTINGS) == "f9d85af6dead3416"
+    assert id_of(SETTINGS) == "1aa513357e748a07"
 
 
 def test_the_number_of_devices_counts_only_where_each_has_statistics_of_its_own() -> None:
@@ -147,14 +147,15 @@ OTHER = {
     ("training", "precision"): "fp32",
     ("training", "stop_when"): ["saturated"],
     ("training", "schedule", "kind"): "cosine",
-    ("training", "schedule", "final"): 0.5,
-    ("training", "schedule", "measure"): "d_loss",
     ("training", "g_ema"): 0.9,
     ("training", "g_optimizer", "betas"): [0.4, 0.999],
     ("training", "d_optimizer", "betas"): [0.5, 0.99],
 }
-NOT_ALONE = {("objective", "kind"), ("model", "kind")} | {
-    ("training", f"{network}_optimizer", name) for network in "gd" for name in ("kind", "momentum")
+NOT_ALONE = {
+    ("objective", "kind"),
+    ("model", "kind"),
+    *(("training", f"{network}_optimizer", name) for network in "gd" for name in ("kind", "momentum")),
+    *(("training", "schedule", name) for name in ("final", "measure", "patience_epochs")),
 }
 """What changes only together with settings beside it."""
 
@@ -179,8 +180,11 @@ def test_kinds_and_what_goes_with_them_count() -> None:
         {"training": {"d_optimizer": sgd}},
         {"training": {"d_optimizer": {**sgd, "momentum": 0.5}}},
         {"training": {"d_optimizer": {"lr": 1.0}, "g_optimizer": {"kind": "sgd"}}},
+        *({"training": {"schedule": {"kind": "cosine", "final": final}}} for final in (0.0, 0.5)),
+        *({"training": {"schedule": {"kind": "plateau", "measure": signal}}} for signal in ("d_loss", "g_loss")),
+        {"training": {"schedule": {"kind": "plateau", "measure": "d_loss", "patience_epochs": 6}}},
     ]
-    assert len({id_of({**SETTINGS, **other}) for other in ({}, *others)}) == 6
+    assert len({id_of({**SETTINGS, **other}) for other in ({}, *others)}) == 1 + len(others)
 
 
 def test_where_known_data_lies_does_not_count_but_a_folder_s_place_does() -> None:

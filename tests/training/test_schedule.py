@@ -10,6 +10,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, ReduceLROnPlateau
 
 from orchestrator.distributed.group import ALONE
+from orchestrator.training.progress import Progress
 from orchestrator.training.rates import Schedule, Stall
 from tests.distributed.trials import make_gan, trial
 
@@ -54,6 +55,39 @@ def test_a_plateau_halves_as_torchs_does() -> None:
         theirs.step(mean)
         assert stall.factor == optimizer.param_groups[0]["lr"]
     assert stall.factor < 0.5
+
+
+@pytest.mark.parametrize(("means", "factor"), [([-5.0] * 9, 0.0625), ([-5.0 + 0.05 * n for n in range(9)], 0.0625)])
+def test_a_negative_measure_stalls_when_it_stays_or_rises(means: list[float], factor: float) -> None:
+    schedule, stall = Schedule(kind="plateau", patience_epochs=2), Stall()
+    for mean in means:
+        stall = schedule.observe(stall, mean)
+    assert stall.factor == factor
+    falling = Stall()
+    for number in range(9):
+        falling = schedule.observe(falling, -5.0 - 0.06 * number)
+    assert falling.factor == 1.0
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [{"final": 0.1}, {"measure": "d_loss"}, {"kind": "plateau", "final": 0.1}, {"kind": "cosine", "measure": "k"}],
+)
+def test_settings_of_another_kind_are_refused(raw: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="has none; take it out, or choose another kind"):
+        Schedule.model_validate(raw)
+    assert Schedule.model_validate(Schedule(kind="cosine", final=0.5).model_dump()).final == 0.5
+
+
+def test_a_plateau_hears_of_every_epoch_whatever_the_rows_are_logged_at() -> None:
+    settings = trial(epochs=4, log_every=100, schedule={"kind": "plateau", "measure": "d_loss"})
+    progress = Progress(make_gan(ALONE, settings), 3, None)
+    heard: list[float] = []
+    progress.gan.rates.end_epoch = lambda means: heard.append(means["d_loss"])  # type: ignore[method-assign]
+    while not progress.done:
+        progress.advance(3)
+    assert [row["step"] for row in progress.rows] == [3, 6, 9, 12]
+    assert heard == [row["d_loss"] for row in progress.rows]
 
 
 def test_both_networks_rates_fall_from_their_own() -> None:

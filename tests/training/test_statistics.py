@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,18 @@ RHYTHMS = [(1, 1), (3, 1), (1, 2), (2, 3)]
 def tracked(network: nn.Module) -> set[int]:
     """Batches that each batch norm of a network has counted."""
     return {int(value) for name, value in network.named_buffers() if name.endswith("num_batches_tracked")}
+
+
+def test_averaged_weights_have_the_joined_statistics(make_gan) -> None:
+    gan = make_gan(batch_norm="per_device", g_ema=0.9)
+    gan.step()
+    gan.group = SimpleNamespace(average=lambda tensors: [tensor.add_(1) for tensor in tensors])
+    before = [buffer.clone() for buffer in gan.averaged.module.buffers()]
+    gan.join_statistics()
+    after = list(gan.averaged.module.buffers())
+    assert any(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    for ours, theirs in zip(after, gan.generator.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("batch_norm", ["synchronized", "per_device"])
