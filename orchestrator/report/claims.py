@@ -16,7 +16,7 @@ from orchestrator.plan.files import read_job
 from orchestrator.report import text
 from orchestrator.report.results import ENDED
 from orchestrator.report.verdicts import Judgement, Word, judge
-from orchestrator.spec.claims import ENDS, Claim, Measure, chosen, columns_of, find_measure, selects
+from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, find_measure, meant, selects
 from orchestrator.store.columns import Column
 from orchestrator.store.tables import read_table
 
@@ -182,10 +182,11 @@ def _trained(trials: pa.Table, measure: Measure) -> _Values:
 def _evaluated(
     rows: pa.Table, measure: Measure, where: Mapping[str, Any], evaluations: Sequence[Evaluation]
 ) -> _Values:
-    """The mean of each trial's rows that ``where`` allows, of evaluations of the job; rows without a value are none."""
+    """The mean of each trial's rows that ``where`` allows, of the evaluation that it means; a null is no value."""
     assert measure.kind is not None
-    ids = [one.id for one in chosen(where, measure.kind, evaluations)]
-    conditions = {"evaluation_id": ids, **columns_of(where)}
+    evaluation = meant(where, measure.kind, evaluations)
+    assert evaluation is not None, where
+    conditions = {"evaluation_id": evaluation.id, **columns_of(where)}
     for name, allowed in conditions.items():
         if name not in rows.column_names:
             return {}

@@ -133,11 +133,13 @@ def selects(where: Mapping[str, Any], settings: TrialSettings) -> bool:
     return all(allows(allowed, _value(settings, path)) for path, allowed in where.items() if _of_trial(path))
 
 
-def chosen(where: Mapping[str, Any], kind: str, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """The evaluations of a kind whose settings ``where`` allows."""
+def meant(where: Mapping[str, Any], kind: str, evaluations: Iterable[Evaluation]) -> Evaluation | None:
+    """The first evaluation of a kind whose settings ``where`` allows: what is added behind it changes no verdict."""
     own = {path.removeprefix(_OWN): allowed for path, allowed in where.items() if path.startswith(_OWN)}
-    asked = [one for one in evaluations if one.kind == kind]
-    return [one for one in asked if all(allows(allowed, _value(one, path)) for path, allowed in own.items())]
+    asked = (one for one in evaluations if one.kind == kind)
+    return next(
+        (one for one in asked if all(allows(allowed, _value(one, path)) for path, allowed in own.items())), None
+    )
 
 
 def columns_of(where: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,17 +256,15 @@ def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None
 
 def _unasked(kind: str, where: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> Problem | None:
     """The key below the side, and what is wrong, where no evaluation has rows for it."""
-    asked = chosen({}, kind, evaluations)
-    if not asked:
+    if meant({}, kind, evaluations) is None:
         return "", f"needs an evaluation of kind {kind}, which evaluate does not have"
-    found = chosen(where, kind, evaluations)
-    if not found:
+    found = meant(where, kind, evaluations)
+    if found is None:
         own = {path: allowed for path, allowed in where.items() if path.startswith(_OWN)}
         return "", f"got {show(own)}, which is no {kind} under evaluate"
     for column, allowed in columns_of(where).items():
-        possible = [one.values_of(column) for one in found]
-        there = [value for values in possible for value in values or ()]
-        if None not in possible and not any(allows(allowed, value) for value in there):
+        there = found.values_of(column)
+        if there is not None and not any(allows(allowed, value) for value in there):
             return f".{column}", f"got {show(allowed)}, expected one of {', '.join(show(value) for value in there)}"
     return None
 
@@ -273,8 +273,7 @@ def _same_rows(claim: Claim, measure: Measure, evaluations: Sequence[Evaluation]
     """Whether, within a trial, the rows of one side are among those of the other by what is named alone."""
     if measure.kind is None:
         return True
-    entries = [chosen(where, measure.kind, evaluations) for where in (claim.group, claim.than)]
-    if not any(one in entries[1] for one in entries[0]):
+    if meant(claim.group, measure.kind, evaluations) != meant(claim.than, measure.kind, evaluations):
         return False
     mine, other = columns_of(claim.group), columns_of(claim.than)
     common = set(mine) & set(other)

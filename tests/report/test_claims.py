@@ -169,8 +169,11 @@ class TestEvaluations:
         only = claim("A", "quality.fid", group={"truncation": 0.5}, than={"truncation": None})
         for side in ("group", "than"):
             only[side] |= {"evaluation.samples": 1000, "objective.kind": "saturating"}
-        both = claim("B", "quality.fid", group={"truncation": 0.5}, than={"truncation": None})
-        study_at = stored(study(only, both, **self.JOB))
+        other = claim("B", "quality.fid", group={"truncation": 0.5}, than={"truncation": None})
+        for side in ("group", "than"):
+            other[side] |= {"evaluation.samples": 2000}
+        unnamed = claim("C", "quality.fid", group={"truncation": 0.5}, than={"truncation": None})
+        study_at = stored(study(only, other, unnamed, **self.JOB))
         for trial in study_at.job.trials:
             value = 10.0 * trial.settings.training.seed + (
                 5.0 if trial.settings.objective.kind == "saturating" else 0.0
@@ -178,10 +181,11 @@ class TestEvaluations:
             for number, shift in ((0, 0.0), (1, 2.0)):
                 study_at.judge(trial, number, truncation=None, fid=value + shift, samples=1000)
                 study_at.judge(trial, number, truncation=0.5, fid=value + shift - 1 - value / 100, samples=1000)
-        first, second = study_at.found()
+        first, second, third = study_at.found()
         assert first.than.known == pytest.approx({0: 5.0, 1: 15.0, 2: 25.0})
         assert first.group.known == pytest.approx({0: 3.95, 1: 13.85, 2: 23.75})
-        assert second.than.known == pytest.approx({0: 3.5, 1: 13.5, 2: 23.5})
+        assert second.than.known == pytest.approx({0: 4.5, 1: 14.5, 2: 24.5})
+        assert third.than.known == pytest.approx({0: 2.5, 1: 12.5, 2: 22.5})  # of the first one under evaluate
         assert str(first.judgement.word) == "supported"  # pairs, for the spread between seeds is ten times the effect
 
     def test_the_best_start_is_compared_with_a_single_one_within_each_trial(
@@ -212,6 +216,21 @@ class TestEvaluations:
             study_at.judge(trial, 1, truncation=None, fid=500.0)
         study_at.job = study(claim("A", "quality.fid"), evaluate=[self.JOB["evaluate"][0]])
         assert study_at.found() == before
+
+    def test_an_evaluation_that_is_added_changes_no_verdict(self, stored: Callable[..., Stored]) -> None:
+        """As by ``orch evaluate study --kind inversion --set restarts=20``, whose best start is better."""
+        ours = claim("D1", "inversion.mse", factor=2, group={"chosen": True}, than={"restart": 0})
+        first, added = {"kind": "inversion", "images": 8}, {"kind": "inversion", "images": 8, "restarts": 20}
+        study_at = stored(study(ours, evaluate=[first, added]))
+        told = []
+        for number, best in ((0, 0.9), (1, 0.01)):
+            for trial in study_at.job.trials:
+                single = 1.0 + trial.settings.training.seed / 10
+                study_at.judge(trial, number, image_id=0, restart=0, chosen=False, mse=single)
+                study_at.judge(trial, number, image_id=0, restart=1, chosen=True, mse=single**2 * best)
+            told.append(study_at.found())
+        assert told[0] == told[1]
+        assert str(told[0][0].judgement.word) == "refuted"
 
     def test_rows_without_a_value_are_passed_over(self, stored: Callable[..., Stored]) -> None:
         study_at = stored(study(claim("A", "quality.fid"), **self.JOB))

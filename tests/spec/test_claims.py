@@ -134,6 +134,13 @@ MISTAKES = {
     f"[{claim('quality.fid', group='{evaluation.samples: 500}', than='{}')}]": (
         'claims.0.group: got {"evaluation.samples": 500}, which is no quality under evaluate'
     ),
+    f"[{claim('quality.fid', group='{truncation: 0.25}', than='{truncation: null}')}]\n"
+    "evaluate: [{kind: quality, truncation: [0.5]}, {kind: quality, samples: 500, truncation: [0.25]}]": (
+        "claims.0.group.truncation: got 0.25, expected one of null, 0.5"  # the first one is meant
+    ),
+    f"[{claim('quality.fid', group='{evaluation.samples: [500, 1000]}', than='{}')}]": (
+        "claims.0.than: got {}, but 8 trials are in both groups; name what tells them apart"
+    ),
     f"[{claim('quality.fid', group='{truncation: [null, 0.5]}', than='{truncation: 0.5}')}]": (
         'claims.0.than: got {"truncation": 0.5}, but 8 trials are in both groups; name what tells them apart'
     ),
@@ -171,6 +178,12 @@ def test_it_is_kept_as_it_stands(load: Callable[..., Job], text: str) -> None:
     told = parse_yaml(text, "claim")
     assert isinstance(told, dict)
     assert found == told
+
+
+def test_the_first_evaluation_is_told_apart_from_one_that_is_named(load: Callable[..., Job]) -> None:
+    two = "evaluate: [{kind: quality}, {kind: quality, samples: 500}]"
+    named = claim("quality.fid", group="{evaluation.samples: 500}", than="{}")
+    assert len(load(f"{STUDY}{two}\nclaims: [{named}]").header.claims) == 1
 
 
 def test_it_is_no_part_of_a_trial_s_id(load: Callable[..., Job]) -> None:
