@@ -60,7 +60,7 @@ class Side:
 
     @property
     def missing(self) -> int:
-        """Seeds without a value: a trial that has not ended, failed, or has no finite measure."""
+        """Seeds without a value: a trial that has not ended, failed, is evaluated in part or has no finite measure."""
         return len(self.seeds) - len(self.known)
 
 
@@ -80,25 +80,6 @@ class Verdict:
         return self.claim.factor is not None
 
 
-def verdicts(store: Store, job: Job) -> list[Verdict]:
-    """What the results below ``store`` say of each claim; only trials of this job count. Raises StorageError."""
-    measures = [_measure_of(claim) for claim in job.header.claims]
-    own = sorted({_column(measure) for measure in measures if not measure.kind})
-    trials = read_table(store, "trials", ["trial_id", "status", *own]) if own else None
-    kinds = {measure.kind for measure in measures if measure.kind}
-    rows = {kind: read_table(store, f"{FOLDER}/{kind}") for kind in sorted(kinds)}
-
-    def values_of(measure: Measure, where: Mapping[str, Any]) -> _Values:
-        if measure.kind:
-            return _evaluated(rows[measure.kind], measure, where, job.header.evaluate)
-        assert trials is not None
-        return _trained(trials, measure)
-
-    return [
-        _verdict(claim, measure, job, values_of) for claim, measure in zip(job.header.claims, measures, strict=True)
-    ]
-
-
 @dataclass(frozen=True)
 class Claims:
     """What a report says of a job's claims, and what its reader has to know of them."""
@@ -115,7 +96,38 @@ def judge_claims(store: Store, raw: Mapping[str, Any]) -> Claims:
         job = read_job(store)
     except SettingsError as error:
         return Claims(notices=(f"The claims cannot be judged: {error}.",))
-    return Claims(tuple(verdicts(store, job)))
+    return judge_job(store, job)
+
+
+def judge_job(store: Store, job: Job) -> Claims:
+    """What the results below ``store`` say of each claim; only trials of this job count. Raises StorageError."""
+    measures = [_measure_of(claim) for claim in job.header.claims]
+    own = sorted({_column(measure) for measure in measures if not measure.kind})
+    trials = read_table(store, "trials", ["trial_id", "status", *own]) if own else None
+    kinds = {measure.kind for measure in measures if measure.kind}
+    rows = {kind: read_table(store, f"{FOLDER}/{kind}") for kind in sorted(kinds)}
+    sorted_out: dict[str, _Evaluated] = {}
+
+    def values_of(measure: Measure, where: Mapping[str, Any]) -> _Values:
+        if measure.kind is None:
+            assert trials is not None
+            return _trained(trials, measure)
+        evaluation = meant(where, measure.kind, job.header.evaluate)
+        assert evaluation is not None, where
+        if evaluation.id not in sorted_out:
+            sorted_out[evaluation.id] = _sort_out(rows[measure.kind], evaluation, job.trials)
+        return _means(sorted_out[evaluation.id].rows, measure, columns_of(where))
+
+    found = [
+        _verdict(claim, measure, job, values_of) for claim, measure in zip(job.header.claims, measures, strict=True)
+    ]
+    incomplete = sum(one.incomplete for one in sorted_out.values())
+    return Claims(tuple(found), (_of_incomplete(incomplete, job.header.name),) if incomplete else ())
+
+
+def _of_incomplete(count: int, name: str) -> str:
+    are = "evaluation is incomplete and counts" if count == 1 else "evaluations are incomplete and count"
+    return f"{count} {are} as missing in the claims; 'orch evaluate {name}' computes the rest."
 
 
 def _measure_of(claim: Claim) -> Measure:
@@ -179,15 +191,30 @@ def _trained(trials: pa.Table, measure: Measure) -> _Values:
     return found
 
 
-def _evaluated(
-    rows: pa.Table, measure: Measure, where: Mapping[str, Any], evaluations: Sequence[Evaluation]
-) -> _Values:
-    """The mean of each trial's rows that ``where`` allows, of the evaluation that it means; a null is no value."""
-    assert measure.kind is not None
-    evaluation = meant(where, measure.kind, evaluations)
-    assert evaluation is not None, where
-    conditions = {"evaluation_id": evaluation.id, **columns_of(where)}
-    for name, allowed in conditions.items():
+@dataclass(frozen=True)
+class _Evaluated:
+    """The rows of one evaluation, of trials that have all of its parts, and how many have but some."""
+
+    rows: pa.Table
+    incomplete: int
+
+
+def _sort_out(rows: pa.Table, evaluation: Evaluation, trials: Sequence[Trial]) -> _Evaluated:
+    """A part left out is no sample of the others: a shard may be all that there is of a corruption."""
+    if not rows.num_rows:  # nor any column, where there is no file
+        return _Evaluated(rows, 0)
+    rows = rows.filter(pc.equal(rows["evaluation_id"], evaluation.id))
+    there: dict[str, set[int]] = {}
+    for part in rows.group_by(["trial_id", "shard"]).aggregate([]).to_pylist():
+        there.setdefault(part["trial_id"], set()).add(part["shard"])
+    begun = [trial for trial in trials if trial.id in there]
+    whole = [trial.id for trial in begun if there[trial.id].issuperset(range(evaluation.shards(trial.settings)))]
+    return _Evaluated(rows.filter(pc.is_in(rows["trial_id"], pa.array(whole, pa.string()))), len(begun) - len(whole))
+
+
+def _means(rows: pa.Table, measure: Measure, columns: Mapping[str, Any]) -> _Values:
+    """The mean of each trial's rows with these values in ``columns``; a null is no value."""
+    for name, allowed in columns.items():
         if name not in rows.column_names:
             return {}
         column = rows[name]

@@ -10,7 +10,7 @@ from scipy import stats
 
 from orchestrator.plan.files import write_job
 from orchestrator.plan.ledger import Status, provenance, record
-from orchestrator.report.claims import claims_table, judge_claims, verdicts
+from orchestrator.report.claims import claims_table, judge_claims, judge_job
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.spec.job import Job, make_job
 from orchestrator.store.columns import schema_of
@@ -59,9 +59,9 @@ class Stored:
             kind, seed = trial.settings.objective.kind, trial.settings.training.seed
             self.end(trial, fid=FID[kind][seed], saturated_at=9 if kind == "saturating" else None)
 
-    def judge(self, trial: Trial, number: int = 0, **found: Any) -> None:
+    def judge(self, trial: Trial, number: int = 0, shard: int = 0, **found: Any) -> None:
         evaluation = self.job.header.evaluate[number]
-        row = {"trial_id": trial.id, "evaluation_id": evaluation.id, "shard": 0, **found}
+        row = {"trial_id": trial.id, "evaluation_id": evaluation.id, "shard": shard, **found}
         count = len(self.store.keys("evaluations"))
         schema = schema_of(evaluation_columns(type(evaluation)))
         write_rows(
@@ -69,7 +69,7 @@ class Stored:
         )
 
     def found(self) -> list[Verdict]:
-        return verdicts(self.store, self.job)
+        return list(judge_job(self.store, self.job).verdicts)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ class TestEvaluations:
             )
             for number, shift in ((0, 0.0), (1, 2.0)):
                 study_at.judge(trial, number, truncation=None, fid=value + shift, samples=1000)
-                study_at.judge(trial, number, truncation=0.5, fid=value + shift - 1 - value / 100, samples=1000)
+                study_at.judge(trial, number, 1, truncation=0.5, fid=value + shift - 1 - value / 100, samples=1000)
         first, second, third = study_at.found()
         assert first.than.known == pytest.approx({0: 5.0, 1: 15.0, 2: 25.0})
         assert first.group.known == pytest.approx({0: 3.95, 1: 13.85, 2: 23.75})
@@ -193,7 +193,7 @@ class TestEvaluations:
     ) -> None:
         """Rows of both sides may be the same ones: here the first start is the best of the first image."""
         ours = claim("D1", "inversion.mse", factor=2, group={"chosen": True}, than={"restart": 0})
-        study_at = stored(study(ours, evaluate=[{"kind": "inversion", "restarts": 2}]))
+        study_at = stored(study(ours, evaluate=[{"kind": "inversion", "restarts": 2, "images": 2}]))
         for trial in study_at.job.trials:
             scale = 10.0**trial.settings.training.seed * (1.1 if trial.settings.objective.kind == "saturating" else 1.0)
             for image, errors in enumerate(((1.0, 4.0), (9.0, 1.0 + trial.settings.training.seed / 10))):
@@ -209,8 +209,10 @@ class TestEvaluations:
     def test_rows_of_other_evaluations_do_not_count(self, stored: Callable[..., Stored]) -> None:
         study_at = stored(study(claim("A", "quality.fid"), evaluate=[self.JOB["evaluate"][0]]))
         for trial in study_at.job.trials:
-            study_at.judge(trial, truncation=None, fid=1.0 + trial.settings.training.seed)
+            for shard, truncation in enumerate((None, 0.5)):
+                study_at.judge(trial, shard=shard, truncation=truncation, fid=1.0 + trial.settings.training.seed)
         before = study_at.found()
+        assert before[0].group.known == {0: 1.0, 1: 2.0, 2: 3.0}
         study_at.job = study(claim("A", "quality.fid"), **self.JOB)
         for trial in study_at.job.trials:
             study_at.judge(trial, 1, truncation=None, fid=500.0)
@@ -232,11 +234,36 @@ class TestEvaluations:
         assert told[0] == told[1]
         assert str(told[0][0].judgement.word) == "refuted"
 
+    def test_an_evaluation_counts_once_all_of_its_parts_are_there(self, stored: Callable[..., Stored]) -> None:
+        """Parts are systematic: here the second one is of the corruption that is harder, and the claim not of it."""
+        both = claim("A", "restoration.mse", group={"norm": "l1"}, than={"norm": "l2"})
+        easy = claim("B", "restoration.mse", group={"norm": "l1", "corruption": "pepper"}, than={"norm": "l2"})
+        corruptions = [{"kind": "pepper"}, {"kind": "crosswalk"}]
+        study_at = stored(
+            study(both, easy, evaluate=[{"kind": "restoration", "images": 2, "corruptions": corruptions}])
+        )
+        assert judge_job(study_at.store, study_at.job).notices == ()
+        for trial in study_at.job.trials:
+            seed, saturating = trial.settings.training.seed, trial.settings.objective.kind == "saturating"
+            for shard, name in enumerate(("pepper", "crosswalk")):
+                if not (shard and (seed == 2 or (seed == 1 and saturating))):
+                    for norm in ("l1", "l2"):
+                        mse = 1.0 + shard + seed / 8
+                        study_at.judge(trial, shard=shard, image_id=0, corruption=name, norm=norm, mse=mse)
+        judged = judge_job(study_at.store, study_at.job)
+        first, second = judged.verdicts
+        assert first.group.known == first.than.known == {0: 1.5}
+        assert second.group.known == {0: 1.0}
+        assert second.group.missing == 2
+        assert judged.notices == (
+            "3 evaluations are incomplete and count as missing in the claims; 'orch evaluate study' computes the rest.",
+        )
+
     def test_rows_without_a_value_are_passed_over(self, stored: Callable[..., Stored]) -> None:
         study_at = stored(study(claim("A", "quality.fid"), **self.JOB))
         for trial in study_at.job.trials:
             study_at.judge(trial, truncation=None, fid=3.0)
-            study_at.judge(trial, truncation=0.5, fid=None)
+            study_at.judge(trial, shard=1, truncation=0.5, fid=None)
         (one,) = study_at.found()
         assert one.group.known == {0: 3.0, 1: 3.0, 2: 3.0}
 
