@@ -122,7 +122,10 @@ def _verdicts(job: str, store: Store, storage: str | None) -> tuple[pa.Table, tu
 
 def _print_claims(table: pa.Table, notices: Sequence[str]) -> None:
     """What a screen has room for of each claim; the rest is in the exports."""
-    rows = [{**row, "claimed": f"{row['claimed']} {_cell(row['bound'])}"} for row in table.to_pylist()]
+    rows = table.to_pylist()
+    for row in rows:
+        row["claimed"] = f"{row['claimed']} {_cell(row['bound'])}"
+        row["measure"] += f" against {row['than_measure']}" if row["than_measure"] else ""
     names = ("claim", "verdict", "measure", "group_mean", "than_mean", "effect", "estimate", "low", "high", "claimed")
     _print_rows((*names, "why"), rows[:_ROWS], len(rows))
     for notice in notices:

@@ -16,7 +16,7 @@ from orchestrator.plan.files import read_job
 from orchestrator.report import text
 from orchestrator.report.results import ENDED
 from orchestrator.report.verdicts import Judgement, Word, judge
-from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, find_measure, meant, selects
+from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, selects
 from orchestrator.store.columns import Column
 from orchestrator.store.tables import read_table
 
@@ -66,13 +66,19 @@ class Side:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim, its two groups, and the judgement."""
+    """A claim, its two groups, and the judgement; ``measure`` is that of ``group``."""
 
     claim: Claim
     measure: Measure
     group: Side
     than: Side
     judgement: Judgement
+
+    @property
+    def compared(self) -> str:
+        """What is compared: one measure, or that of each group."""
+        other = self.claim.than_measure
+        return f"{self.claim.measure} against {other}" if other else self.claim.measure
 
     @property
     def ratio(self) -> bool:
@@ -101,7 +107,7 @@ def judge_claims(store: Store, raw: Mapping[str, Any]) -> Claims:
 
 def judge_job(store: Store, job: Job) -> Claims:
     """What the results below ``store`` say of each claim; only trials of this job count. Raises StorageError."""
-    measures = [_measure_of(claim) for claim in job.header.claims]
+    measures = [measure for claim in job.header.claims for measure in measures_of(claim)]
     own = sorted({_column(measure) for measure in measures if not measure.kind})
     trials = read_table(store, "trials", ["trial_id", "status", *own]) if own else None
     kinds = {measure.kind for measure in measures if measure.kind}
@@ -118,9 +124,7 @@ def judge_job(store: Store, job: Job) -> Claims:
             sorted_out[evaluation.id] = _sort_out(rows[measure.kind], evaluation, job.trials)
         return _means(sorted_out[evaluation.id].rows, measure, columns_of(where))
 
-    found = [
-        _verdict(claim, measure, job, values_of) for claim, measure in zip(job.header.claims, measures, strict=True)
-    ]
+    found = [_verdict(claim, job, values_of) for claim in job.header.claims]
     incomplete = sum(one.incomplete for one in sorted_out.values())
     return Claims(tuple(found), (_of_incomplete(incomplete, job.header.name),) if incomplete else ())
 
@@ -130,23 +134,16 @@ def _of_incomplete(count: int, name: str) -> str:
     return f"{count} {are} as missing in the claims; 'orch evaluate {name}' computes the rest."
 
 
-def _measure_of(claim: Claim) -> Measure:
-    measure = find_measure(claim.measure)
-    assert measure is not None, claim.measure
-    return measure
-
-
-def _verdict(
-    claim: Claim, measure: Measure, job: Job, values_of: Callable[[Measure, Mapping[str, Any]], _Values]
-) -> Verdict:
+def _verdict(claim: Claim, job: Job, values_of: Callable[[Measure, Mapping[str, Any]], _Values]) -> Verdict:
+    measures = measures_of(claim)
     names = text.short_names(dict.fromkeys([*claim.group, *claim.than]))
     sides = [
         Side(_words(where, names), _seeds(where, job.trials, values_of(measure, where)))
-        for where in (claim.group, claim.than)
+        for where, measure in zip((claim.group, claim.than), measures, strict=True)
     ]
     group, than = sides
-    judgement = judge(group.known, than.known, measure.scale, claim.better, by=claim.by or 0.0, factor=claim.factor)
-    return Verdict(claim, measure, group, than, judgement)
+    judgement = judge(group.known, than.known, measures[0].scale, claim.better, by=claim.by or 0.0, factor=claim.factor)
+    return Verdict(claim, measures[0], group, than, judgement)
 
 
 def _words(where: Mapping[str, Any], names: Mapping[str, str]) -> str:
@@ -234,6 +231,7 @@ COLUMNS = (
     Column("why", _STRING, "", "what the verdict rests on"),
     Column("says", _STRING, "", "the claim as a sentence"),
     Column("measure", _STRING, "", "what is compared"),
+    Column("than_measure", _STRING, "", "what it is compared with, where that is another measure"),
     Column("effect", _STRING, "", "difference (group - than) or ratio (group / than)"),
     Column("estimate", _FLOAT, "", "the effect"),
     Column("low", _FLOAT, "", "lower end of its 95 % interval"),
@@ -265,6 +263,7 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "why": judgement.why,
         "says": claim.says,
         "measure": claim.measure,
+        "than_measure": claim.than_measure,
         "effect": "ratio" if verdict.ratio else "difference",
         "estimate": effect and effect.estimate,
         "low": effect and effect.low,

@@ -80,6 +80,8 @@ class Claim(Settings):
     """the difference, in the measure's unit, that has to be exceeded; unset is 0"""
     factor: float | None = Field(None, ge=1.0)
     """instead of a difference, how many times as good"""
+    than_measure: str | None = None
+    """the measure of ``than``, where it is another one than ``measure``"""
 
     @model_validator(mode="after")
     def _one_distance(self) -> Claim:
@@ -164,6 +166,13 @@ def _value(settings: Settings, path: str) -> Any:
     return here
 
 
+def measures_of(claim: Claim) -> tuple[Measure, Measure]:
+    """The measures of a well-formed claim's ``group`` and ``than``."""
+    found = find_measure(claim.measure), find_measure(claim.than_measure or claim.measure)
+    assert found[0] is not None and found[1] is not None, claim  # noqa: PT018
+    return found[0], found[1]
+
+
 Problem = tuple[str, str]
 """The key below the claim, and what is wrong there."""
 
@@ -173,6 +182,8 @@ def malformed(claim: Claim) -> Problem | None:
     measure = find_measure(claim.measure)
     if measure is None:
         return "measure", f"got {show(claim.measure)}; {_measures(claim.measure)}"
+    if claim.than_measure and (problem := _incomparable(claim.than_measure, claim.measure, measure)):
+        return "than_measure", problem
     known = {column.name: column for column in trial_columns() if _of_trial(column.name)}
     if measure.kind:
         of_kind = evaluation_columns(KINDS[measure.kind])
@@ -182,6 +193,22 @@ def malformed(claim: Claim) -> Problem | None:
         for path, allowed in where.items():
             if problem := _misnamed(path, allowed, known, measure):
                 return f"{side}.{path}", problem
+    return None
+
+
+def _incomparable(name: str, other: str, measure: Measure) -> str | None:
+    """Why the measure of this name cannot be compared with the ``other``, or None where it can."""
+    found = find_measure(name)
+    if found is None:
+        return f"got {show(name)}; {_measures(name)}"
+    if found == measure:
+        return f"got {show(name)}, which measure is; take it out"
+    if found.kind != measure.kind:
+        of = f"a column of {measure.kind}" if measure.kind else "a measure of trials/"
+        return f"got {show(name)}, expected {of}, as {other} is"
+    if found.unit != measure.unit:
+        units = [one.unit or "none" for one in (found, measure)]
+        return f"got {show(name)}, whose unit is {units[0]}, but that of {other} is {units[1]}"
     return None
 
 
@@ -219,21 +246,20 @@ def _measures(name: str) -> str:
 
 def unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Sequence[Evaluation]) -> Problem | None:
     """Why a job of these trials and evaluations cannot decide a well-formed claim, or None where it can."""
-    measure = find_measure(claim.measure)
-    assert measure is not None
+    measure, other = measures_of(claim)
     sides = {"group": claim.group, "than": claim.than}
     members = {side: [one for one in trials if selects(where, one)] for side, where in sides.items()}
     for side, found in members.items():
         if not found:
             return side, f"got {show(sides[side])}, which is no trial of this job"
-        if problem := _unmeasured(measure, found):
-            return "measure", problem
+        if problem := _unmeasured(measure if side == "group" else other, found):
+            return "measure" if side == "group" or measure == other else "than_measure", problem
         if measure.kind and (lacking := _unasked(measure.kind, sides[side], evaluations)):
             key, problem = lacking
             return f"{side}{key}", problem
     others = {id(one) for one in members["than"]}
     shared = [one for one in members["group"] if id(one) in others]
-    if shared and _same_rows(claim, measure, evaluations):
+    if shared and measure == other and _same_rows(claim, measure, evaluations):
         both = f"{len(shared)} trial{'s are' if len(shared) > 1 else ' is'} in both groups"
         return "than", f"got {show(claim.than)}, but {both}; name what tells them apart"
     return None

@@ -146,6 +146,22 @@ def test_trials_of_a_seed_are_averaged_and_all_needed(stored: Callable[..., Stor
     assert [len(seed.trials) for seed in one.group.seeds] == [2, 2, 2]
 
 
+def test_two_measures_of_the_same_trials_are_compared(stored: Callable[..., Stored]) -> None:
+    sides = {"group": {"objective.kind": "saturating"}, "than": {"objective.kind": "saturating"}}
+    study_at = stored(study(claim("A", "best_fid", than_measure="fid", **sides), claim("B")))
+    for trial in study_at.job.trials:
+        value = FID[trial.settings.objective.kind][trial.settings.training.seed]
+        study_at.end(trial, fid=value, best_fid=value - trial.settings.training.seed - 1)
+    first, second = study_at.found()
+    assert first.group.known == {0: 89.0, 1: 93.0, 2: 90.0}
+    assert first.than.known == dict(enumerate(FID["saturating"]))
+    assert first.judgement.effect is not None
+    assert first.judgement.effect.estimate == pytest.approx(-2.0)
+    assert (first.compared, second.compared) == ("best_fid against fid", "fid")
+    rows = claims_table([first, second]).to_pylist()
+    assert [(row["measure"], row["than_measure"]) for row in rows] == [("best_fid", "fid"), ("fid", None)]
+
+
 def test_trials_of_other_submissions_do_not_count(stored: Callable[..., Stored]) -> None:
     study_at = stored(study(claim("A")))
     study_at.end_all()
@@ -298,7 +314,8 @@ class TestPage:
     @pytest.fixture
     def page(self, stored: Callable[..., Stored], report_of: Callable[[Any], Any]) -> Any:
         script = claim("evil", says="Is <script>alert(1)</script> escaped?", by=100)
-        study_at = stored(study(claim("first"), script, claim("third", "diversity", "higher")))
+        third = claim("third", "diversity", "higher", than_measure="fid")
+        study_at = stored(study(claim("first"), script, third))
         study_at.end_all()
         return report_of(study_at)
 
@@ -313,6 +330,8 @@ class TestPage:
         ):  # fmt: skip
             assert word in words
         assert "no value, 0 of 3 seeds" in words
+        assert "diversity against fid, higher is better" in words
+        assert words.count("mean 92.67, 3 of 3 seeds") == 3
 
     def test_each_value_leads_to_its_trials(self, page: Any) -> None:
         anchors = [found["href"] for found in page.all("a") if found["href"].startswith("#trial-")]

@@ -45,7 +45,8 @@ MISTAKES = {
     "[fid]": "claims.0: got 'fid', expected keys and values",
     "[{id: A}]": "claims.0.says: is missing",
     f"[{claim(more=', byy: 1')}]": (
-        "claims.0.byy: unknown key; did you mean 'by'? allowed: id, says, measure, better, group, than, by, factor"
+        "claims.0.byy: unknown key; did you mean 'by'? allowed: id, says, measure, better, group, than, by, factor, "
+        "than_measure"
     ),
     f"[{claim(more=', by: -1')}]": "claims.0.by: got -1, expected a number >= 0.0",
     f"[{claim(more=', factor: 0.5')}]": "claims.0.factor: got 0.5, expected a number >= 1.0",
@@ -92,6 +93,27 @@ MISTAKES = {
     ),
     f"[{claim('quality.fid')}]\nevaluate: []": (
         "claims.0.group: needs an evaluation of kind quality, which evaluate does not have"
+    ),
+    # measures of two kinds
+    f"[{claim(more=', than_measure: fidd')}]": (
+        "claims.0.than_measure: got 'fidd'; did you mean 'fid'? allowed: saturated, collapsed, diverged, d_loss, "
+        "g_loss, d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_image_gradient, "
+        "g_grad_norm, d_penalty, k, m_global, loss_ratio, fid, modes, class_kl, diversity, best_fid, "
+        "images_per_second, train_s, encoder_inversion.<column>, interpolation.<column>, inversion.<column>, "
+        "quality.<column>, restoration.<column>"
+    ),
+    f"[{claim(more=', than_measure: fid')}]": ("claims.0.than_measure: got 'fid', which measure is; take it out"),
+    f"[{claim('quality.fid', more=', than_measure: fid')}]": (
+        "claims.0.than_measure: got 'fid', expected a column of quality, as quality.fid is"
+    ),
+    f"[{claim(more=', than_measure: quality.fid')}]": (
+        "claims.0.than_measure: got 'quality.fid', expected a measure of trials/, as fid is"
+    ),
+    f"[{claim(more=', than_measure: class_kl')}]": (
+        "claims.0.than_measure: got 'class_kl', whose unit is nats, but that of fid is none"
+    ),
+    f"[{claim(more=', than_measure: m_global')}]": (
+        "claims.0.than_measure: got 'm_global', which a trial under non_saturating does not have"
     ),
     # groups
     f"[{claim(group='{training.sed: 1}')}]": (
@@ -164,6 +186,8 @@ def test_a_mistake_is_one_line(mistake: Callable[..., str], text: str, message: 
         claim(group="{training.d_steps: [1, 2], objective.kind: saturating}", more=", by: 1"),
         claim("quality.recall", group="{truncation: null}", than="{truncation: 0.5}", better="higher"),
         claim("quality.fid", group="{truncation: 0.5}", than="{samples: 1000}"),  # as with the best start and the first
+        claim("quality.fid", group="{}", than="{}", more=", than_measure: quality.kid"),
+        claim("fid", group="{}", than="{training.seed: 0}", more=", than_measure: best_fid, factor: 2"),
         claim("quality.fid", group="{evaluation.samples: 1000, training.seed: 0}", than="{training.seed: 1}"),
         claim(group="{model.batch_norm: synchronized, training.d_steps: 1}", than="{training.d_steps: 2}"),
     ],
