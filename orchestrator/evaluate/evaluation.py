@@ -82,7 +82,7 @@ class Evaluation(Settings):
     """
 
     version: ClassVar[int] = 1
-    """Part of the id: raise it whenever the same settings come to mean other numbers."""
+    """Part of the id: raise it whenever the same settings come to mean other numbers or columns."""
     columns: ClassVar[tuple[Column, ...]]
     """What a row holds beside the trial's and the evaluation's ids and the evaluation's settings."""
     tables: ClassVar[Mapping[str, tuple[Column, ...]]] = {}

@@ -67,6 +67,7 @@ def of_interpolation(trial: int) -> Found:
             "second_id": 9 - pair,
             "first_label": 4,
             "second_label": 9 if pair % 2 else 4,
+            "alike": pair % 2 == 0,
             "way": way,
             "features": "classifier:0123456789abcdef",
             "path_length": 10.0 + trial + pair,
