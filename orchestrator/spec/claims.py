@@ -29,6 +29,8 @@ ENDS = ("saturated", "collapsed", "diverged")
 
 _OWN = "evaluation."
 _PLAIN = (*(column.name for column in (*SIGNALS, *LOOKS)), "best_fid", "images_per_second", "train_s")
+_OF_DISTRIBUTIONS = ("quality",)
+"""Kinds of which a row is of a whole distribution; of others many rows are averaged, which rounds nothing."""
 _OF_CLASSES = ("fid", "modes", "class_kl", "best_fid")
 _TYPES: dict[pa.DataType, tuple[tuple[type, ...], str]] = {
     pa.string(): ((str,), "text"),
@@ -93,7 +95,7 @@ class Claim(Settings):
 
 
 class Scale(Enum):
-    """What values a measure can have."""
+    """What values a measure of one trial can have."""
 
     NUMBER = "number"
     WHOLE = "whole number"
@@ -123,7 +125,8 @@ def find_measure(name: str) -> Measure | None:
 
 
 def _measure(column: Column, kind: str | None) -> Measure:
-    return Measure(column.name, Scale.WHOLE if column.dtype == pa.int64() else Scale.NUMBER, column.unit, kind)
+    whole = column.dtype == pa.int64() and (kind is None or kind in _OF_DISTRIBUTIONS)
+    return Measure(column.name, Scale.WHOLE if whole else Scale.NUMBER, column.unit, kind)
 
 
 def _numbers(columns: Iterable[Column]) -> dict[str, Column]:

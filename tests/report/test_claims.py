@@ -275,6 +275,21 @@ class TestEvaluations:
             "3 evaluations are incomplete and count as missing in the claims; 'orch evaluate study' computes the rest.",
         )
 
+    def test_means_of_counts_over_many_rows_are_no_whole_numbers(self, stored: Callable[..., Stored]) -> None:
+        """Third classes of a pair are whole, their mean over pairs is known far better than to a half."""
+        ours = claim("A", "interpolation.third_classes", group={"alike": True}, than={"alike": False})
+        study_at = stored(study(ours, evaluate=[{"kind": "interpolation", "pairs": 20}]))
+        for trial in study_at.job.trials:
+            for pair in range(20):
+                met = pair < 2 + trial.settings.training.seed and pair % 2
+                study_at.judge(trial, pair=pair, alike=pair % 2 == 0, third_classes=int(met))
+        (one,) = study_at.found()
+        shares = [0.1, 0.1, 0.2]
+        assert list(one.than.known.values()) == pytest.approx(shares)
+        expected = stats.t.interval(0.95, 2, -0.4 / 3, stats.sem(shares))
+        assert one.judgement.effect is not None
+        assert (one.judgement.effect.low, one.judgement.effect.high) == pytest.approx(expected)
+
     def test_rows_without_a_value_are_passed_over(self, stored: Callable[..., Stored]) -> None:
         study_at = stored(study(claim("A", "quality.fid"), **self.JOB))
         for trial in study_at.job.trials:

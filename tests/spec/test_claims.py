@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.evaluate.quality import Quality
-from orchestrator.spec.claims import Scale, allows, find_measure, selects
+from orchestrator.spec.claims import ENDS, Scale, allows, find_measure, selects
 from orchestrator.spec.job import Job, make_job
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 
@@ -232,7 +232,12 @@ def test_an_override_of_a_claim_is_checked(mistake: Callable[..., str]) -> None:
 
 
 def test_measures_know_their_scale() -> None:
-    scales = {"fid": Scale.NUMBER, "modes": Scale.WHOLE, "collapsed": Scale.YES_NO, "quality.modes": Scale.WHOLE}
+    scales = {
+        **dict.fromkeys(("fid", "quality.fid", "restoration.mse"), Scale.NUMBER),
+        **dict.fromkeys(("interpolation.third_classes", "inversion.dropped_at"), Scale.NUMBER),  # means over many rows
+        **dict.fromkeys(("modes", "quality.modes"), Scale.WHOLE),
+        **dict.fromkeys(ENDS, Scale.YES_NO),
+    }
     assert {name: measure.scale for name in scales if (measure := find_measure(name))} == scales
     assert [find_measure(name) for name in ("status", "quality", "quality.", ".fid", "trials.fid", "")] == [None] * 6
 
