@@ -204,6 +204,13 @@ class TestInterpolation:
         assert walked(*parts(study)) is None
         assert strips(*parts(study)).pictures == []
 
+    def test_rows_of_a_version_without_likeness_are_left_out(self, study: Any) -> None:
+        found = of_interpolation(0)
+        rows = [{name: value for name, value in row.items() if name != "alike"} for row in found.rows]
+        study.evaluated(study.trial({}, samples=(), metrics=False), INTERPOLATION, Found(rows, pictures=found.pictures))
+        assert walked(*parts(study)) is None
+        assert strips(*parts(study)).pictures == []
+
 
 class TestAlbum:
     def test_it_is_full_when_it_says_so(self, study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
