@@ -91,11 +91,11 @@ def results(
     if sum(map(bool, (sql, evaluation, claims))) > 1:
         raise typer.BadParameter("choose one of --sql, --evaluation and --claims")
     store = find_job(job, storage)
-    table = _verdicts(job, store, storage) if claims else _rows(store, sql, evaluation)
+    table, notices = _verdicts(job, store, storage) if claims else (_rows(store, sql, evaluation), ())
     if files:
         export(table, "csv" if csv else "json" if json else "parquet", str(files[0]))
     elif claims:
-        _print_claims(table)
+        _print_claims(table, notices)
     else:
         rows = table.slice(0, _ROWS).to_pylist()
         _print_rows(table.column_names if sql else _telling(rows), rows, table.num_rows)
@@ -109,21 +109,27 @@ def _rows(store: Store, sql: str | None, evaluation: str | None) -> pa.Table:
     return query(store, sql or (_joined(store, evaluation) if evaluation else _DEFAULT_SQL))
 
 
-def _verdicts(job: str, store: Store, storage: str | None) -> pa.Table:
-    """The table of claims. Raises SettingsError where the job has none."""
-    from orchestrator.report.claims import claims_table, verdicts
+def _verdicts(job: str, store: Store, storage: str | None) -> tuple[pa.Table, tuple[str, ...]]:
+    """The table of claims, and what its reader has to know. Raises SettingsError where the job has none."""
+    from orchestrator.report.claims import claims_table, judge_job
 
     asked = asked_job(job, store, storage)
     if not asked.header.claims:
         raise SettingsError(asked.source, "claims", "is missing; see docs/job-file.md")
-    return claims_table(verdicts(store, asked))
+    judged = judge_job(store, asked)
+    return claims_table(judged.verdicts), judged.notices
 
 
-def _print_claims(table: pa.Table) -> None:
+def _print_claims(table: pa.Table, notices: Sequence[str]) -> None:
     """What a screen has room for of each claim; the rest is in the exports."""
-    rows = [{**row, "claimed": f"{row['claimed']} {_cell(row['bound'])}"} for row in table.to_pylist()]
+    rows = table.to_pylist()
+    for row in rows:
+        row["claimed"] = f"{row['claimed']} {_cell(row['bound'])}"
+        row["measure"] += f" against {row['than_measure']}" if row["than_measure"] else ""
     names = ("claim", "verdict", "measure", "group_mean", "than_mean", "effect", "estimate", "low", "high", "claimed")
     _print_rows((*names, "why"), rows[:_ROWS], len(rows))
+    for notice in notices:
+        out.print(notice)
 
 
 _DEFAULT_SQL = "select * from trials order by all"

@@ -114,13 +114,15 @@ def rows_of(walked: Walked, first: int) -> list[dict[str, Any]]:
         thirds = third_classes(way.classes)
         for at, met in enumerate(classes_met(way.classes)):
             length, longer, step = (values[at] for values in measured)
+            ends = labels[at], labels[count + at]
             rows.append(
                 {
                     "pair": first + at,
                     "first_id": numbers[at],
                     "second_id": numbers[count + at],
-                    "first_label": labels[at],
-                    "second_label": labels[count + at],
+                    "first_label": ends[0],
+                    "second_label": ends[1],
+                    "alike": None if None in ends else ends[0] == ends[1],
                     "way": name,
                     "features": f"classifier:{walked.digest}",
                     "path_length": length,

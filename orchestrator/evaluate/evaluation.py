@@ -67,7 +67,7 @@ class Found:
     """What one part of an evaluation came to."""
 
     rows: Sequence[Mapping[str, Any]]
-    """Rows of the kind's ``columns``, one an item."""
+    """Rows of the kind's ``columns``, one an item; at least one, by which a part that was computed is known."""
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     """Rows of the kind's further ``tables``, by their names."""
     pictures: Mapping[str, bytes] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Evaluation(Settings):
     """
 
     version: ClassVar[int] = 1
-    """Part of the id: raise it whenever the same settings come to mean other numbers."""
+    """Part of the id: raise it whenever the same settings come to mean other numbers or columns."""
     columns: ClassVar[tuple[Column, ...]]
     """What a row holds beside the trial's and the evaluation's ids and the evaluation's settings."""
     tables: ClassVar[Mapping[str, tuple[Column, ...]]] = {}

@@ -10,9 +10,12 @@ from orchestrator.errors import DataError
 from orchestrator.evaluate.evaluation import Evaluation, Found
 from orchestrator.evaluate.held_out import SHARD_IMAGES
 from orchestrator.evaluate.latent_search import LatentSearch
-from orchestrator.store.columns import FLOAT, INT, STRING, Column
+from orchestrator.store.columns import BOOL, FLOAT, INT, STRING, Column
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.data import Dataset, ImageSet, Split
     from orchestrator.evaluate.evaluation import Subject
     from orchestrator.training.settings import TrialSettings
 
@@ -30,6 +33,7 @@ class Interpolation(Evaluation, LatentSearch):
     is, is told by its length in the classifier's features. A shard is SHARD_PAIRS pairs.
     """
 
+    version = 2
     splits: ClassVar = ("test",)
     columns = (
         Column("pair", INT, "", "number of the pair"),
@@ -37,6 +41,7 @@ class Interpolation(Evaluation, LatentSearch):
         Column("second_id", INT, "", "the place in the held-out set of the image at a = 0"),
         Column("first_label", INT, "", "the class of the image at a = 1"),
         Column("second_label", INT, "", "the class of the image at a = 0"),
+        Column("alike", BOOL, "", "whether both images are of one class; null where the set has none"),
         Column("way", STRING, "", "linear or spherical"),
         Column("features", STRING, "", "what the features come from; compare figures of the same only"),
         Column("path_length", FLOAT, "", "sum of the distances between the features of successive points"),
@@ -66,28 +71,42 @@ class Interpolation(Evaluation, LatentSearch):
         return "classifier"
 
     def values_of(self, column: str) -> tuple[Any, ...] | None:
-        """The two ways."""
-        return ("linear", "spherical") if column == "way" else None
+        """The two ways; pairs of one class, and from the second pair on also of two."""
+        known = {"way": ("linear", "spherical"), "alike": (True, False)[: self.pairs]}
+        return known.get(column)
 
     def shards(self, trial: TrialSettings) -> int:
         """As many as the pairs fill."""
         return -(-self.pairs // SHARD_PAIRS)
+
+    def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
+        """Also where the held-out images make fewer pairs."""
+        from orchestrator.evaluate._ways import pair_up
+
+        labels = images["test"].labels
+        if labels is None:
+            return _classless(data)
+        there = len(pair_up(labels, self.pairs))
+        if there < self.pairs:
+            make = f"make only {there} of which every second is of one class; {'lower it' if there else 'take it out'}"
+            return f"pairs: got {self.pairs}, but the held-out images of {data.name} {make}"
+        return super().reject_images(data, images)
 
     def run(self, subject: Subject, shard: int) -> Found:
         """The ways between the pairs of one part; of the first part a picture of each way too."""
         from orchestrator.data._tiles import tiled
         from orchestrator.evaluate._ways import pair_up, points_of, rows_of, strips, walk
 
-        name = subject.settings.data.name
-        if subject.classifier is None or subject.held_out.labels is None:
-            raise DataError(f"{self.kind}: the images of {name} have no classes, from which features are learned")
-        pairs = pair_up(subject.held_out.labels, self.pairs)
-        if len(pairs) < self.pairs:
-            raise DataError(
-                f"{self.kind}: pairs: got {self.pairs}, but the held-out images of {name} make only {len(pairs)} of "
-                "which every second is of one class; lower it"
-            )
+        data, labels = subject.settings.data, subject.held_out.labels
+        problem = self.reject_images(data, subject.splits)
+        if problem or subject.classifier is None or labels is None:
+            raise DataError(f"{self.kind}: {problem or _classless(data)}")
+        pairs = pair_up(labels, self.pairs)
         first = shard * SHARD_PAIRS
         walked = walk(self, subject, subject.classifier, pairs[first : first + SHARD_PAIRS])
         pictures = {} if shard else {way: tiled(strips(walked, way, SHOWN)) for way in walked.ways}
         return Found(rows_of(walked, first), {"points": points_of(walked, first)}, pictures)
+
+
+def _classless(data: Dataset) -> str:
+    return f"the images of {data.name} have no classes, from which features are learned"

@@ -16,7 +16,7 @@ from orchestrator.plan.files import read_job
 from orchestrator.report import text
 from orchestrator.report.results import ENDED
 from orchestrator.report.verdicts import Judgement, Word, judge
-from orchestrator.spec.claims import ENDS, Claim, Measure, chosen, columns_of, find_measure, selects
+from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, selects
 from orchestrator.store.columns import Column
 from orchestrator.store.tables import read_table
 
@@ -60,13 +60,13 @@ class Side:
 
     @property
     def missing(self) -> int:
-        """Seeds without a value: a trial that has not ended, failed, or has no finite measure."""
+        """Seeds without a value: a trial that has not ended, failed, is evaluated in part or has no finite measure."""
         return len(self.seeds) - len(self.known)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim, its two groups, and the judgement."""
+    """A claim, its two groups, and the judgement; ``measure`` is that of ``group``."""
 
     claim: Claim
     measure: Measure
@@ -75,28 +75,15 @@ class Verdict:
     judgement: Judgement
 
     @property
+    def compared(self) -> str:
+        """What is compared: one measure, or that of each group."""
+        other = self.claim.than_measure
+        return f"{self.claim.measure} against {other}" if other else self.claim.measure
+
+    @property
     def ratio(self) -> bool:
         """Whether the claim is of a ratio."""
         return self.claim.factor is not None
-
-
-def verdicts(store: Store, job: Job) -> list[Verdict]:
-    """What the results below ``store`` say of each claim; only trials of this job count. Raises StorageError."""
-    measures = [_measure_of(claim) for claim in job.header.claims]
-    own = sorted({_column(measure) for measure in measures if not measure.kind})
-    trials = read_table(store, "trials", ["trial_id", "status", *own]) if own else None
-    kinds = {measure.kind for measure in measures if measure.kind}
-    rows = {kind: read_table(store, f"{FOLDER}/{kind}") for kind in sorted(kinds)}
-
-    def values_of(measure: Measure, where: Mapping[str, Any]) -> _Values:
-        if measure.kind:
-            return _evaluated(rows[measure.kind], measure, where, job.header.evaluate)
-        assert trials is not None
-        return _trained(trials, measure)
-
-    return [
-        _verdict(claim, measure, job, values_of) for claim, measure in zip(job.header.claims, measures, strict=True)
-    ]
 
 
 @dataclass(frozen=True)
@@ -115,26 +102,48 @@ def judge_claims(store: Store, raw: Mapping[str, Any]) -> Claims:
         job = read_job(store)
     except SettingsError as error:
         return Claims(notices=(f"The claims cannot be judged: {error}.",))
-    return Claims(tuple(verdicts(store, job)))
+    return judge_job(store, job)
 
 
-def _measure_of(claim: Claim) -> Measure:
-    measure = find_measure(claim.measure)
-    assert measure is not None, claim.measure
-    return measure
+def judge_job(store: Store, job: Job) -> Claims:
+    """What the results below ``store`` say of each claim; only trials of this job count. Raises StorageError."""
+    measures = [measure for claim in job.header.claims for measure in measures_of(claim)]
+    own = sorted({_column(measure) for measure in measures if not measure.kind})
+    trials = read_table(store, "trials", ["trial_id", "status", *own]) if own else None
+    kinds = {measure.kind for measure in measures if measure.kind}
+    rows = {kind: read_table(store, f"{FOLDER}/{kind}") for kind in sorted(kinds)}
+    sorted_out: dict[str, _Evaluated] = {}
+
+    def values_of(measure: Measure, where: Mapping[str, Any]) -> _Values:
+        if measure.kind is None:
+            assert trials is not None
+            return _trained(trials, measure)
+        evaluation = meant(where, measure.kind, job.header.evaluate)
+        assert evaluation is not None, where
+        if evaluation.id not in sorted_out:
+            sorted_out[evaluation.id] = _sort_out(rows[measure.kind], evaluation, job.trials)
+        return _means(sorted_out[evaluation.id].rows, measure, columns_of(where))
+
+    found = [_verdict(claim, job, values_of) for claim in job.header.claims]
+    incomplete = sum(one.incomplete for one in sorted_out.values())
+    return Claims(tuple(found), (_of_incomplete(incomplete, job.header.name),) if incomplete else ())
 
 
-def _verdict(
-    claim: Claim, measure: Measure, job: Job, values_of: Callable[[Measure, Mapping[str, Any]], _Values]
-) -> Verdict:
+def _of_incomplete(count: int, name: str) -> str:
+    are = "evaluation is incomplete and counts" if count == 1 else "evaluations are incomplete and count"
+    return f"{count} {are} as missing in the claims; 'orch evaluate {name}' computes the rest."
+
+
+def _verdict(claim: Claim, job: Job, values_of: Callable[[Measure, Mapping[str, Any]], _Values]) -> Verdict:
+    measures = measures_of(claim)
     names = text.short_names(dict.fromkeys([*claim.group, *claim.than]))
     sides = [
         Side(_words(where, names), _seeds(where, job.trials, values_of(measure, where)))
-        for where in (claim.group, claim.than)
+        for where, measure in zip((claim.group, claim.than), measures, strict=True)
     ]
     group, than = sides
-    judgement = judge(group.known, than.known, measure.scale, claim.better, by=claim.by or 0.0, factor=claim.factor)
-    return Verdict(claim, measure, group, than, judgement)
+    judgement = judge(group.known, than.known, measures[0].scale, claim.better, by=claim.by or 0.0, factor=claim.factor)
+    return Verdict(claim, measures[0], group, than, judgement)
 
 
 def _words(where: Mapping[str, Any], names: Mapping[str, str]) -> str:
@@ -179,14 +188,30 @@ def _trained(trials: pa.Table, measure: Measure) -> _Values:
     return found
 
 
-def _evaluated(
-    rows: pa.Table, measure: Measure, where: Mapping[str, Any], evaluations: Sequence[Evaluation]
-) -> _Values:
-    """The mean of each trial's rows that ``where`` allows, of evaluations of the job; rows without a value are none."""
-    assert measure.kind is not None
-    ids = [one.id for one in chosen(where, measure.kind, evaluations)]
-    conditions = {"evaluation_id": ids, **columns_of(where)}
-    for name, allowed in conditions.items():
+@dataclass(frozen=True)
+class _Evaluated:
+    """The rows of one evaluation, of trials that have all of its parts, and how many have but some."""
+
+    rows: pa.Table
+    incomplete: int
+
+
+def _sort_out(rows: pa.Table, evaluation: Evaluation, trials: Sequence[Trial]) -> _Evaluated:
+    """A part left out is no sample of the others: a shard may be all that there is of a corruption."""
+    if not rows.num_rows:  # nor any column, where there is no file
+        return _Evaluated(rows, 0)
+    rows = rows.filter(pc.equal(rows["evaluation_id"], evaluation.id))
+    there: dict[str, set[int]] = {}
+    for part in rows.group_by(["trial_id", "shard"]).aggregate([]).to_pylist():
+        there.setdefault(part["trial_id"], set()).add(part["shard"])
+    begun = [trial for trial in trials if trial.id in there]
+    whole = [trial.id for trial in begun if there[trial.id].issuperset(range(evaluation.shards(trial.settings)))]
+    return _Evaluated(rows.filter(pc.is_in(rows["trial_id"], pa.array(whole, pa.string()))), len(begun) - len(whole))
+
+
+def _means(rows: pa.Table, measure: Measure, columns: Mapping[str, Any]) -> _Values:
+    """The mean of each trial's rows with these values in ``columns``; a null is no value."""
+    for name, allowed in columns.items():
         if name not in rows.column_names:
             return {}
         column = rows[name]
@@ -206,6 +231,7 @@ COLUMNS = (
     Column("why", _STRING, "", "what the verdict rests on"),
     Column("says", _STRING, "", "the claim as a sentence"),
     Column("measure", _STRING, "", "what is compared"),
+    Column("than_measure", _STRING, "", "what it is compared with, where that is another measure"),
     Column("effect", _STRING, "", "difference (group - than) or ratio (group / than)"),
     Column("estimate", _FLOAT, "", "the effect"),
     Column("low", _FLOAT, "", "lower end of its 95 % interval"),
@@ -237,6 +263,7 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "why": judgement.why,
         "says": claim.says,
         "measure": claim.measure,
+        "than_measure": claim.than_measure,
         "effect": "ratio" if verdict.ratio else "difference",
         "estimate": effect and effect.estimate,
         "low": effect and effect.low,

@@ -79,7 +79,7 @@ def _values(axes: Axes, verdict: Verdict, width: int) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5))
     title = textwrap.shorten(verdict.claim.id, width)
     axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold", color=TEXT, pad=3)
-    axes.set_xlabel(verdict.claim.measure, fontsize=8.5, color=MUTED, labelpad=1)
+    axes.set_xlabel(verdict.compared, fontsize=8.5, color=MUTED, labelpad=1)
     axes.margins(x=0.08)
     if verdict.measure.scale is Scale.YES_NO:
         axes.set_xlim(-0.08, 1.08)

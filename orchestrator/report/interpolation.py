@@ -94,8 +94,9 @@ def _rows(
 ) -> tuple[pd.DataFrame, list[str], dict[str, str]]:
     """The rows with their trials' settings, by which settings these are told apart, and their names."""
     rows = results.evaluated(KIND)
+    rows = rows[rows["alike"].notna()]  # what another version wrote does not have it
     own = variants(rows)
     rows = rows.drop_duplicates(["trial_id", "pair", "way", *own], keep="last")
-    rows = rows.assign(alike=rows["first_label"] == rows["second_label"], third=rows["third_classes"] > 0)
+    rows = rows.assign(third=rows["third_classes"] > 0)
     told = dict(names) | {column: column.removeprefix("evaluation.") for column in own}
     return rows, [*(column for column in varying if column != SEED), *own], told

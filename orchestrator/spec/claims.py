@@ -29,6 +29,8 @@ ENDS = ("saturated", "collapsed", "diverged")
 
 _OWN = "evaluation."
 _PLAIN = (*(column.name for column in (*SIGNALS, *LOOKS)), "best_fid", "images_per_second", "train_s")
+_OF_DISTRIBUTIONS = ("quality",)
+"""Kinds of which a row is of a whole distribution; of others many rows are averaged, which rounds nothing."""
 _OF_CLASSES = ("fid", "modes", "class_kl", "best_fid")
 _TYPES: dict[pa.DataType, tuple[tuple[type, ...], str]] = {
     pa.string(): ((str,), "text"),
@@ -80,6 +82,8 @@ class Claim(Settings):
     """the difference, in the measure's unit, that has to be exceeded; unset is 0"""
     factor: float | None = Field(None, ge=1.0)
     """instead of a difference, how many times as good"""
+    than_measure: str | None = None
+    """the measure of ``than``, where it is another one than ``measure``"""
 
     @model_validator(mode="after")
     def _one_distance(self) -> Claim:
@@ -91,7 +95,7 @@ class Claim(Settings):
 
 
 class Scale(Enum):
-    """What values a measure can have."""
+    """What values a measure of one trial can have."""
 
     NUMBER = "number"
     WHOLE = "whole number"
@@ -121,7 +125,8 @@ def find_measure(name: str) -> Measure | None:
 
 
 def _measure(column: Column, kind: str | None) -> Measure:
-    return Measure(column.name, Scale.WHOLE if column.dtype == pa.int64() else Scale.NUMBER, column.unit, kind)
+    whole = column.dtype == pa.int64() and (kind is None or kind in _OF_DISTRIBUTIONS)
+    return Measure(column.name, Scale.WHOLE if whole else Scale.NUMBER, column.unit, kind)
 
 
 def _numbers(columns: Iterable[Column]) -> dict[str, Column]:
@@ -133,11 +138,13 @@ def selects(where: Mapping[str, Any], settings: TrialSettings) -> bool:
     return all(allows(allowed, _value(settings, path)) for path, allowed in where.items() if _of_trial(path))
 
 
-def chosen(where: Mapping[str, Any], kind: str, evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """The evaluations of a kind whose settings ``where`` allows."""
+def meant(where: Mapping[str, Any], kind: str, evaluations: Iterable[Evaluation]) -> Evaluation | None:
+    """The first evaluation of a kind whose settings ``where`` allows: what is added behind it changes no verdict."""
     own = {path.removeprefix(_OWN): allowed for path, allowed in where.items() if path.startswith(_OWN)}
-    asked = [one for one in evaluations if one.kind == kind]
-    return [one for one in asked if all(allows(allowed, _value(one, path)) for path, allowed in own.items())]
+    asked = (one for one in evaluations if one.kind == kind)
+    return next(
+        (one for one in asked if all(allows(allowed, _value(one, path)) for path, allowed in own.items())), None
+    )
 
 
 def columns_of(where: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,6 +169,13 @@ def _value(settings: Settings, path: str) -> Any:
     return here
 
 
+def measures_of(claim: Claim) -> tuple[Measure, Measure]:
+    """The measures of a well-formed claim's ``group`` and ``than``."""
+    found = find_measure(claim.measure), find_measure(claim.than_measure or claim.measure)
+    assert found[0] is not None and found[1] is not None, claim  # noqa: PT018
+    return found[0], found[1]
+
+
 Problem = tuple[str, str]
 """The key below the claim, and what is wrong there."""
 
@@ -171,6 +185,8 @@ def malformed(claim: Claim) -> Problem | None:
     measure = find_measure(claim.measure)
     if measure is None:
         return "measure", f"got {show(claim.measure)}; {_measures(claim.measure)}"
+    if claim.than_measure and (problem := _incomparable(claim.than_measure, claim.measure, measure)):
+        return "than_measure", problem
     known = {column.name: column for column in trial_columns() if _of_trial(column.name)}
     if measure.kind:
         of_kind = evaluation_columns(KINDS[measure.kind])
@@ -180,6 +196,22 @@ def malformed(claim: Claim) -> Problem | None:
         for path, allowed in where.items():
             if problem := _misnamed(path, allowed, known, measure):
                 return f"{side}.{path}", problem
+    return None
+
+
+def _incomparable(name: str, other: str, measure: Measure) -> str | None:
+    """Why the measure of this name cannot be compared with the ``other``, or None where it can."""
+    found = find_measure(name)
+    if found is None:
+        return f"got {show(name)}; {_measures(name)}"
+    if found == measure:
+        return f"got {show(name)}, which measure is; take it out"
+    if found.kind != measure.kind:
+        of = f"a column of {measure.kind}" if measure.kind else "a measure of trials/"
+        return f"got {show(name)}, expected {of}, as {other} is"
+    if found.unit != measure.unit:
+        units = [one.unit or "none" for one in (found, measure)]
+        return f"got {show(name)}, whose unit is {units[0]}, but that of {other} is {units[1]}"
     return None
 
 
@@ -217,21 +249,20 @@ def _measures(name: str) -> str:
 
 def unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Sequence[Evaluation]) -> Problem | None:
     """Why a job of these trials and evaluations cannot decide a well-formed claim, or None where it can."""
-    measure = find_measure(claim.measure)
-    assert measure is not None
+    measure, other = measures_of(claim)
     sides = {"group": claim.group, "than": claim.than}
     members = {side: [one for one in trials if selects(where, one)] for side, where in sides.items()}
     for side, found in members.items():
         if not found:
             return side, f"got {show(sides[side])}, which is no trial of this job"
-        if problem := _unmeasured(measure, found):
-            return "measure", problem
+        if problem := _unmeasured(measure if side == "group" else other, found):
+            return "measure" if side == "group" or measure == other else "than_measure", problem
         if measure.kind and (lacking := _unasked(measure.kind, sides[side], evaluations)):
             key, problem = lacking
             return f"{side}{key}", problem
     others = {id(one) for one in members["than"]}
     shared = [one for one in members["group"] if id(one) in others]
-    if shared and _same_rows(claim, measure, evaluations):
+    if shared and measure == other and _same_rows(claim, measure, evaluations):
         both = f"{len(shared)} trial{'s are' if len(shared) > 1 else ' is'} in both groups"
         return "than", f"got {show(claim.than)}, but {both}; name what tells them apart"
     return None
@@ -254,17 +285,15 @@ def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None
 
 def _unasked(kind: str, where: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> Problem | None:
     """The key below the side, and what is wrong, where no evaluation has rows for it."""
-    asked = chosen({}, kind, evaluations)
-    if not asked:
+    if meant({}, kind, evaluations) is None:
         return "", f"needs an evaluation of kind {kind}, which evaluate does not have"
-    found = chosen(where, kind, evaluations)
-    if not found:
+    found = meant(where, kind, evaluations)
+    if found is None:
         own = {path: allowed for path, allowed in where.items() if path.startswith(_OWN)}
         return "", f"got {show(own)}, which is no {kind} under evaluate"
     for column, allowed in columns_of(where).items():
-        possible = [one.values_of(column) for one in found]
-        there = [value for values in possible for value in values or ()]
-        if None not in possible and not any(allows(allowed, value) for value in there):
+        there = found.values_of(column)
+        if there is not None and not any(allows(allowed, value) for value in there):
             return f".{column}", f"got {show(allowed)}, expected one of {', '.join(show(value) for value in there)}"
     return None
 
@@ -273,8 +302,7 @@ def _same_rows(claim: Claim, measure: Measure, evaluations: Sequence[Evaluation]
     """Whether, within a trial, the rows of one side are among those of the other by what is named alone."""
     if measure.kind is None:
         return True
-    entries = [chosen(where, measure.kind, evaluations) for where in (claim.group, claim.than)]
-    if not any(one in entries[1] for one in entries[0]):
+    if meant(claim.group, measure.kind, evaluations) != meant(claim.than, measure.kind, evaluations):
         return False
     mine, other = columns_of(claim.group), columns_of(claim.than)
     common = set(mine) & set(other)

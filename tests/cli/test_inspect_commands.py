@@ -166,6 +166,25 @@ def test_claims_of_a_job_in_storage_and_of_a_job_file(orch: Callable[..., Any], 
     assert job.trials[0].id == claimed.trials[0].id
 
 
+@pytest.mark.usefixtures("job")
+def test_evaluations_with_missing_parts_are_told_below_the_claims(orch: Callable[..., Any], folder: Path) -> None:
+    claims = CLAIMS.replace("measure: d_loss", "measure: quality.fid")
+    evaluate = "evaluate: [{kind: quality, truncation: [0.5]}]\n"
+    (folder / "job.yaml").write_text((folder / "job.yaml").read_text() + evaluate + claims)
+    claimed, store = load_job(folder / "job.yaml"), LocalStore(folder / "results" / "study")
+    (quality,) = claimed.header.evaluate
+    row = {"trial_id": claimed.trials[0].id, "evaluation_id": quality.id, "shard": 0, "fid": 3.0}
+    key = quality.rows_key(claimed.trials[0].id, 0)
+    write_rows(store, key, schema_of(evaluation_columns(type(quality))), [row])
+    _, told, total, notice = orch("results", "job.yaml", "--claims").out.splitlines()
+    assert told.rstrip().endswith("nothing was measured")
+    assert total == "1 rows"
+    assert notice == (
+        "1 evaluation is incomplete and counts as missing in the claims; 'orch evaluate study' computes the rest."
+    )
+    assert len(json.loads(orch("results", "job.yaml", "--claims", "--json", "-").out)) == 1
+
+
 def test_validate_tells_of_claims_that_are_left_out(orch: Callable[..., Any], folder: Path) -> None:
     (folder / "job.yaml").write_text((folder / "job.yaml").read_text() + CLAIMS)
     line = 'claim A is left out: got {"training.d_steps": 1}, which is no trial of this job'

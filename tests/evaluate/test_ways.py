@@ -110,6 +110,7 @@ def test_a_straight_way_through_brightness_meets_the_classes_between(
     for row in found.rows:
         first, second = row["first_label"], row["second_label"]
         assert (first, second) == (images.labels[row["first_id"]], images.labels[row["second_id"]])
+        assert row["alike"] is (first == second) is (row["pair"] % 2 == 0)
         assert row["ends_mse"] < 1e-8
         assert row["features"] == "classifier:fade"
         if row["way"] != "linear":
@@ -191,6 +192,31 @@ def test_what_cannot_be_walked_is_told_in_one_line(subject: Callable[..., Subjec
     nobody = Subject("abc", trial(), there.generator, there.device, there.splits, None, there.call_referee)
     with pytest.raises(DataError, match="interpolation: the images of digits have no classes"):
         walks().run(nobody, 0)
+
+
+def test_more_pairs_than_there_are_is_known_before_anything_runs(images: ImageSet) -> None:
+    def told(pairs: int, test: ImageSet = images) -> str | None:
+        return walks(pairs=pairs).reject_images(trial().data, {"test": test})
+
+    assert images.labels is not None
+    most = len(pair_up(images.labels, 1000))
+    assert told(most) is None
+    assert told(most + 1) == (
+        f"pairs: got {most + 1}, but the held-out images of digits make only {most} of which every second is of one "
+        "class; lower it"
+    )
+    none = ImageSet(images.pixels[:0], images.labels[:0])
+    assert str(told(1, none)).endswith("make only 0 of which every second is of one class; take it out")
+    assert told(1, ImageSet(images.pixels, None)) == (
+        "the images of digits have no classes, from which features are learned"
+    )
+
+
+def test_claims_can_tell_like_ends_from_unlike_ones() -> None:
+    assert walks(pairs=1).values_of("alike") == (True,)  # the second pair is the first of two classes
+    assert walks(pairs=2).values_of("alike") == (True, False)
+    assert walks().values_of("way") == ("linear", "spherical")
+    assert walks().values_of("pair") is None
 
 
 def test_rows_hold_the_columns(subject: Callable[..., Subject]) -> None:

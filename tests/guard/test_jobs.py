@@ -74,3 +74,10 @@ def test_the_dcgan_variants_differ_in_their_objective_alone() -> None:
     job = load("dcgan_variants")
     assert {trial.settings.objective.kind for trial in job.trials} == OBJECTIVES
     assert len({trial.settings.model_dump_json(exclude={"objective"}) for trial in job.trials}) == 1
+
+
+def test_the_chain_claims_what_its_studies_claim() -> None:
+    names = ("inversion", "encoder_inversion", "restoration", "interpolation", "truncation")
+    claims = [claim for name in names for claim in load(name).header.claims]
+    assert list(load("latent_space").header.claims) == claims
+    assert {claim.id.partition("-")[0] for claim in claims} == {"C5", "D1", "D2", "D4", "D5", "D6", "D7"}

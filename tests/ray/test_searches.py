@@ -96,6 +96,7 @@ def test_interpolation(plan_for: Callable, tmp_path: Path) -> None:
     assert len(counts) == 9 * len(frame)
     assert set(frame["features"]) == {f"classifier:{classifier.digest}"}
     assert ((frame["first_label"] == frame["second_label"]) == (frame["pair"] % 2 == 0)).all()
+    assert (frame["alike"] == (frame["pair"] % 2 == 0)).all()
     before = {key: store.read(key) for key in store.keys("")}
     again, _ = plan_for(job({"kind": "interpolation", "pairs": pairs, "steps": 2, "restarts": 2}))
     assert not again.runs

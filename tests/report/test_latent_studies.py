@@ -67,6 +67,7 @@ def of_interpolation(trial: int) -> Found:
             "second_id": 9 - pair,
             "first_label": 4,
             "second_label": 9 if pair % 2 else 4,
+            "alike": pair % 2 == 0,
             "way": way,
             "features": "classifier:0123456789abcdef",
             "path_length": 10.0 + trial + pair,
@@ -200,6 +201,13 @@ class TestInterpolation:
 
     def test_nothing_walked_is_no_table(self, study: Any) -> None:
         study.trial({}, samples=(), metrics=False)
+        assert walked(*parts(study)) is None
+        assert strips(*parts(study)).pictures == []
+
+    def test_rows_of_a_version_without_likeness_are_left_out(self, study: Any) -> None:
+        found = of_interpolation(0)
+        rows = [{name: value for name, value in row.items() if name != "alike"} for row in found.rows]
+        study.evaluated(study.trial({}, samples=(), metrics=False), INTERPOLATION, Found(rows, pictures=found.pictures))
         assert walked(*parts(study)) is None
         assert strips(*parts(study)).pictures == []
 

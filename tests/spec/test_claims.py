@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.evaluate.quality import Quality
-from orchestrator.spec.claims import Scale, allows, find_measure, selects
+from orchestrator.spec.claims import ENDS, Scale, allows, find_measure, selects
 from orchestrator.spec.job import Job, make_job
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 
@@ -45,7 +45,8 @@ MISTAKES = {
     "[fid]": "claims.0: got 'fid', expected keys and values",
     "[{id: A}]": "claims.0.says: is missing",
     f"[{claim(more=', byy: 1')}]": (
-        "claims.0.byy: unknown key; did you mean 'by'? allowed: id, says, measure, better, group, than, by, factor"
+        "claims.0.byy: unknown key; did you mean 'by'? allowed: id, says, measure, better, group, than, by, factor, "
+        "than_measure"
     ),
     f"[{claim(more=', by: -1')}]": "claims.0.by: got -1, expected a number >= 0.0",
     f"[{claim(more=', factor: 0.5')}]": "claims.0.factor: got 0.5, expected a number >= 1.0",
@@ -93,6 +94,27 @@ MISTAKES = {
     f"[{claim('quality.fid')}]\nevaluate: []": (
         "claims.0.group: needs an evaluation of kind quality, which evaluate does not have"
     ),
+    # measures of two kinds
+    f"[{claim(more=', than_measure: fidd')}]": (
+        "claims.0.than_measure: got 'fidd'; did you mean 'fid'? allowed: saturated, collapsed, diverged, d_loss, "
+        "g_loss, d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_image_gradient, "
+        "g_grad_norm, d_penalty, k, m_global, loss_ratio, fid, modes, class_kl, diversity, best_fid, "
+        "images_per_second, train_s, encoder_inversion.<column>, interpolation.<column>, inversion.<column>, "
+        "quality.<column>, restoration.<column>"
+    ),
+    f"[{claim(more=', than_measure: fid')}]": ("claims.0.than_measure: got 'fid', which measure is; take it out"),
+    f"[{claim('quality.fid', more=', than_measure: fid')}]": (
+        "claims.0.than_measure: got 'fid', expected a column of quality, as quality.fid is"
+    ),
+    f"[{claim(more=', than_measure: quality.fid')}]": (
+        "claims.0.than_measure: got 'quality.fid', expected a measure of trials/, as fid is"
+    ),
+    f"[{claim(more=', than_measure: class_kl')}]": (
+        "claims.0.than_measure: got 'class_kl', whose unit is nats, but that of fid is none"
+    ),
+    f"[{claim(more=', than_measure: m_global')}]": (
+        "claims.0.than_measure: got 'm_global', which a trial under non_saturating does not have"
+    ),
     # groups
     f"[{claim(group='{training.sed: 1}')}]": (
         f"claims.0.group.training.sed: unknown setting; did you mean 'training.seed'? {PATHS}"
@@ -134,6 +156,13 @@ MISTAKES = {
     f"[{claim('quality.fid', group='{evaluation.samples: 500}', than='{}')}]": (
         'claims.0.group: got {"evaluation.samples": 500}, which is no quality under evaluate'
     ),
+    f"[{claim('quality.fid', group='{truncation: 0.25}', than='{truncation: null}')}]\n"
+    "evaluate: [{kind: quality, truncation: [0.5]}, {kind: quality, samples: 500, truncation: [0.25]}]": (
+        "claims.0.group.truncation: got 0.25, expected one of null, 0.5"  # the first one is meant
+    ),
+    f"[{claim('quality.fid', group='{evaluation.samples: [500, 1000]}', than='{}')}]": (
+        "claims.0.than: got {}, but 8 trials are in both groups; name what tells them apart"
+    ),
     f"[{claim('quality.fid', group='{truncation: [null, 0.5]}', than='{truncation: 0.5}')}]": (
         'claims.0.than: got {"truncation": 0.5}, but 8 trials are in both groups; name what tells them apart'
     ),
@@ -157,6 +186,8 @@ def test_a_mistake_is_one_line(mistake: Callable[..., str], text: str, message: 
         claim(group="{training.d_steps: [1, 2], objective.kind: saturating}", more=", by: 1"),
         claim("quality.recall", group="{truncation: null}", than="{truncation: 0.5}", better="higher"),
         claim("quality.fid", group="{truncation: 0.5}", than="{samples: 1000}"),  # as with the best start and the first
+        claim("quality.fid", group="{}", than="{}", more=", than_measure: quality.kid"),
+        claim("fid", group="{}", than="{training.seed: 0}", more=", than_measure: best_fid, factor: 2"),
         claim("quality.fid", group="{evaluation.samples: 1000, training.seed: 0}", than="{training.seed: 1}"),
         claim(group="{model.batch_norm: synchronized, training.d_steps: 1}", than="{training.d_steps: 2}"),
     ],
@@ -171,6 +202,12 @@ def test_it_is_kept_as_it_stands(load: Callable[..., Job], text: str) -> None:
     told = parse_yaml(text, "claim")
     assert isinstance(told, dict)
     assert found == told
+
+
+def test_the_first_evaluation_is_told_apart_from_one_that_is_named(load: Callable[..., Job]) -> None:
+    two = "evaluate: [{kind: quality}, {kind: quality, samples: 500}]"
+    named = claim("quality.fid", group="{evaluation.samples: 500}", than="{}")
+    assert len(load(f"{STUDY}{two}\nclaims: [{named}]").header.claims) == 1
 
 
 def test_it_is_no_part_of_a_trial_s_id(load: Callable[..., Job]) -> None:
@@ -195,7 +232,12 @@ def test_an_override_of_a_claim_is_checked(mistake: Callable[..., str]) -> None:
 
 
 def test_measures_know_their_scale() -> None:
-    scales = {"fid": Scale.NUMBER, "modes": Scale.WHOLE, "collapsed": Scale.YES_NO, "quality.modes": Scale.WHOLE}
+    scales = {
+        **dict.fromkeys(("fid", "quality.fid", "restoration.mse"), Scale.NUMBER),
+        **dict.fromkeys(("interpolation.third_classes", "inversion.dropped_at"), Scale.NUMBER),  # means over many rows
+        **dict.fromkeys(("modes", "quality.modes"), Scale.WHOLE),
+        **dict.fromkeys(ENDS, Scale.YES_NO),
+    }
     assert {name: measure.scale for name in scales if (measure := find_measure(name))} == scales
     assert [find_measure(name) for name in ("status", "quality", "quality.", ".fid", "trials.fid", "")] == [None] * 6
 
