@@ -187,14 +187,32 @@ def test_the_stretch_found_is_one_of_the_rows(sigmas: list[float], share: int) -
     assert found == (stretches[0] if stretches else None)
 
 
+def stored(job: str, classes: int | None = 10) -> dict[str, tuple[dict[str, Any], Health]]:
+    """Of each trial of a reference run its row, and what the rules make of its rows of metrics/."""
+    study = Path(__file__).parents[2] / "results" / job
+    trials, metrics = pd.read_parquet(study / "trials"), pd.read_parquet(study / "metrics")
+    found = {}
+    for trial in trials.to_dict("records"):
+        rows = metrics[metrics["trial_id"] == trial["trial_id"]].sort_values("step")
+        logistic = trial["objective.kind"] in ("saturating", "non_saturating", "rsgan", "rasgan")
+        total = int(rows["step"].max() * trial["training.epochs"] / trial["epoch"])
+        plain = rows.astype(object).where(rows.notna(), None).to_dict("records")
+        found[trial["trial_id"]] = (trial, health(plain, Course(total, logistic, classes)))
+    return found
+
+
 def test_the_committed_runs_are_told_apart() -> None:
     """Nine runs under the saturating objective that froze, and eighteen that did not."""
-    study = Path(__file__).parents[2] / "results" / "saturation_sweep"
-    trials, metrics = pd.read_parquet(study / "trials"), pd.read_parquet(study / "metrics")
-    kinds = dict(zip(trials["trial_id"], trials["objective.kind"], strict=True))
-    assert len(kinds) >= 9
-    for trial_id, rows in metrics.sort_values("step").groupby("trial_id"):
-        kind = kinds[trial_id]
-        course = Course(int(rows["step"].max()), kind != "least_squares", None)
-        known = health(rows.drop(columns=["diversity"], errors="ignore").to_dict("records"), course)
-        assert (known.condition is Condition.SATURATED) == (kind == "saturating"), (trial_id, kind)
+    runs = stored("saturation_sweep")
+    assert len(runs) == 27
+    for trial, known in runs.values():
+        saturating = trial["objective.kind"] == "saturating"
+        assert (known.saturated_at is not None) == saturating, trial
+        assert saturating or known.condition is Condition.HEALTHY, trial
+
+
+def test_no_healthy_run_raises_an_alarm_and_those_that_collapse_do() -> None:
+    assert {known.condition for _, known in stored("inverted_game").values()} == {Condition.HEALTHY}
+    unrolled = [(trial["modes"], known.condition) for trial, known in stored("unrolled").values()]
+    assert {condition for modes, condition in unrolled if modes >= 9} == {Condition.HEALTHY}
+    assert {condition for modes, condition in unrolled if modes <= 2} == {Condition.COLLAPSED}
