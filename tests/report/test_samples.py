@@ -151,6 +151,7 @@ def test_first_and_last_panel_of_the_autoencoder_of_each_sample(study: Any) -> N
     assert found.problems == [f"samples/{second}/autoencoder-0003.png: not a readable PNG"]
 
 
+@pytest.mark.slow
 def test_the_page_shows_them_only_where_there_are_any(study: Any, report: Any) -> None:
     trial = study.trial({}, samples=(1,))
     assert "Before and after" not in report().text("samples")
