@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 
 from orchestrator.report.canvas import (
@@ -72,6 +73,13 @@ class Cell:
     seeds: Sequence[pd.DataFrame]
     marks: Sequence[tuple[str, float]] = ()
     targets: Mapping[str, float] | None = None
+    _bands: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+
+    def band(self, column: str) -> pd.DataFrame:
+        """``band`` over the seeds' curves: computed once, and drawn for a wide page and for a narrow one."""
+        if column not in self._bands:
+            self._bands[column] = band(self.seeds, column)
+        return self._bands[column]
 
     def has(self, column: str) -> bool:
         """Whether any of the curves has a finite value of this column."""
@@ -140,7 +148,7 @@ def _panel(axes: Axes, cells: Mapping[Key, Cell], layout: Layout, panel: Any, qu
     for tint, colour in zip(PALETTE, layout.colour.values, strict=False):
         for dashes, style in zip(DASHES, layout.style.values, strict=False):
             cell = cells.get((panel, colour, style))
-            if cell is None or (line := band(cell.seeds, quantity.column)).empty:
+            if cell is None or (line := cell.band(quantity.column)).empty:
                 continue
             empty = False
             mean, low, high = (_floored(line[name], quantity.log) for name in ("mean", "low", "high"))
@@ -162,11 +170,13 @@ def _panel(axes: Axes, cells: Mapping[Key, Cell], layout: Layout, panel: Any, qu
 
 def _marks(axes: Axes, cell: Cell, tint: str) -> None:
     """A tick from below at each step where a run froze, its shape telling how."""
-    for sign, step in cell.marks:
-        axes.axvline(step, ymax=0.09, color=tint, linewidth=1.2)
-        axes.plot(
-            [step], [0.09], SIGNS[sign], color=tint, markersize=5, transform=axes.get_xaxis_transform(), clip_on=False
-        )
+    across = axes.get_xaxis_transform()
+    ticks = [[(step, 0.0), (step, 0.09)] for _, step in cell.marks]
+    axes.add_collection(LineCollection(ticks, colors=tint, linewidths=1.2, transform=across), autolim=False)
+    for sign in dict(cell.marks):
+        steps = [step for other, step in cell.marks if other == sign]
+        heights = [0.09] * len(steps)
+        axes.plot(steps, heights, SIGNS[sign], color=tint, markersize=5, transform=across, clip_on=False)
 
 
 def _floored(values: pd.Series[float], log: bool) -> NDArray[np.float64]:
