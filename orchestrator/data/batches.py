@@ -97,6 +97,10 @@ class BatchStream:
         self._position += self._batch_size
         return from_bytes(self._pixels.index_select(0, chosen).permute(0, 3, 1, 2)), chosen
 
+    def first(self) -> Tensor:
+        """The first batch of the running pass, whole whatever this process's part is; it is not taken."""
+        return from_bytes(self._pixels.index_select(0, self._order[: self._batch_size]).permute(0, 3, 1, 2))
+
     def state_dict(self) -> StreamState:
         """What ``load_state_dict`` needs to go on with the very same batches."""
         return {

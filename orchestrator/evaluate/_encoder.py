@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from orchestrator.data.images import ImageShape
 from orchestrator.errors import NonFiniteLossError
 from orchestrator.evaluate.encoder_training import TrainedEncoder
-from orchestrator.models._sides import area, depth_to, doubled, halved, kernel
+from orchestrator.models._sides import depth_to, doubled, halved
+from orchestrator.models._strided import encoder
 from orchestrator.models.model import initialize
 
 if TYPE_CHECKING:
@@ -30,14 +31,7 @@ class Encoder(nn.Module):
         super().__init__()
         depth = depth_to(image, _SMALLEST)
         sides, widths = halved(image, depth), [image.channels, *doubled(width, _MAX_WIDTH, depth)]
-        layers: list[nn.Module] = []
-        for stage in range(depth):
-            layers += [
-                nn.Conv2d(widths[stage], widths[stage + 1], kernel(sides[stage]), 2, 1, bias=False),
-                nn.BatchNorm2d(widths[stage + 1]),
-                nn.LeakyReLU(0.2, inplace=True),
-            ]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * area(sides[-1]), latent_dim))
+        self.layers = encoder(widths, sides, latent_dim, lambda maps: [nn.BatchNorm2d(maps)])
 
     def forward(self, images: Tensor) -> Tensor:
         """Latent vectors of images in [0, 1]."""

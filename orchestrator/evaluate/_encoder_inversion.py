@@ -33,7 +33,7 @@ def train(settings: EncoderInversion, subject: Subject) -> TrainedEncoder:
     """An encoder of the subject's training images. Raises EvaluationError where its loss ceases to be finite."""
     images = torch.from_numpy(subject.real.pixels).to(subject.device)
     source = torch.Generator().manual_seed(settings.seed)
-    latent_dim = subject.settings.model.latent_dim
+    latent_dim = subject.settings.latent_dim
     try:
         return settings.encoder.train(subject.generator, latent_dim, images, source)
     except NonFiniteLossError as error:
@@ -48,7 +48,7 @@ def compare(settings: EncoderInversion, subject: Subject, chosen: Chosen, encode
     latents = encode(encoder, chosen.images)
     alone = settings.model_copy(update={"restarts": 1})
     refined = invert(alone, subject, chosen, latents[:, None])
-    starts = settings.draw_starts(targets_of(chosen), subject.settings.model.latent_dim, settings.seed)
+    starts = settings.draw_starts(targets_of(chosen), subject.settings.latent_dim, settings.seed)
     random = invert(settings, subject, chosen, starts)
     images = dict(zip(METHODS, (made(subject, latents), refined.chosen, random.chosen), strict=True))
     # where a search begins, its loss is the encoder's

@@ -50,7 +50,7 @@ def restore(settings: Restoration, subject: Subject, chosen: Chosen, corruption:
     for mask in masks:
         observed = corrupted.observed if mask == "known" else everything
         targets = Targets(corrupted.images, observed, chosen.numbers)
-        starts = settings.draw_starts(targets, subject.settings.model.latent_dim, settings.seed).to(chosen.images)
+        starts = settings.draw_starts(targets, subject.settings.latent_dim, settings.seed).to(chosen.images)
         for norm in settings.norms:
             inverted = settings.seek(subject.generator, targets, starts, norm)
             images = images_in_unit(subject.generator, inverted.chosen).to(chosen.images)

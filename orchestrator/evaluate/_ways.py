@@ -81,7 +81,7 @@ def walk(settings: Interpolation, subject: Subject, classifier: Classifier, pair
     chosen = take(subject, pairs.T.flatten())
     everything = torch.ones_like(chosen.images[:, :1], dtype=torch.bool)
     targets = Targets(chosen.images, everything, chosen.numbers)
-    starts = settings.draw_starts(targets, subject.settings.model.latent_dim, settings.seed)
+    starts = settings.draw_starts(targets, subject.settings.latent_dim, settings.seed)
     latents = settings.seek(subject.generator, targets, starts).chosen
     first, second = torch.split(latents, len(pairs))
     made = torch.cat([(images + 1) / 2 for images in images_of(subject.generator, latents, subject.device)])

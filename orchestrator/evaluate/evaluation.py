@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from orchestrator.data import Dataset, ImageSet
     from orchestrator.measures.classifier import Classifier
@@ -45,6 +45,8 @@ class Subject:
     """Trained on the same data, on ``device``; None where the images have no classes or none was asked for."""
     call_referee: Callable[[], Referee]
     """The referee of the data set: made at the first call, since it looks at every training image."""
+    encoder: Callable[[Tensor], Tensor] | None = None
+    """(n, c, h, w) in [-1, 1] to (n, latent_dim), as ``generator``; None where the trial trained none."""
 
     @property
     def real(self) -> ImageSet:

@@ -67,7 +67,7 @@ class Inversion(HeldOutEvaluation, LatentSearch):
         from orchestrator.evaluate._inversion import bands_of, curves_of, gallery, invert, rows_of, targets_of
 
         chosen = self.choose(subject, shard)
-        starts = self.draw_starts(targets_of(chosen), subject.settings.model.latent_dim, self.seed)
+        starts = self.draw_starts(targets_of(chosen), subject.settings.latent_dim, self.seed)
         inverted = invert(self, subject, chosen, starts)
         shown = [inverted.chosen, *inverted.images.unbind(1)[:SHOWN_RESTARTS]]
         return Found(

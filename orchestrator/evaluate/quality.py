@@ -111,7 +111,7 @@ class Quality(Evaluation):
         from orchestrator.evaluate._sampling import images_of, truncated_normal
 
         source = torch.Generator().manual_seed(self.seed)
-        size = (self.samples, subject.settings.model.latent_dim)
+        size = (self.samples, subject.settings.latent_dim)
         latents = truncated_normal(size, math.inf if threshold is None else threshold, source)
         parts = []
         for images in images_of(subject.generator, latents, subject.device):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.models._sides import Sides
-    from orchestrator.models.model import Disturbance
+    from orchestrator.models.pair import Disturbance
 
     Norm = Callable[[int], list[nn.Module]]
 

@@ -17,7 +17,7 @@ from orchestrator.judgement import Judgement
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.models.model import Disturbance
+    from orchestrator.models.pair import Disturbance
 
 
 class Dropout(nn.Module):

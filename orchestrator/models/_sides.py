@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.data.images import ImageShape
 
 Sides = tuple[int, int]
@@ -47,3 +49,11 @@ def kernel(outer: Sides) -> Sides:
 def area(sides: Sides) -> int:
     """Pixels of maps, or weights of a kernel."""
     return sides[0] * sides[1]
+
+
+def strided_multiply_adds(widths: Sequence[int], sides: Sequence[Sides]) -> int:
+    """Of the convolutions either way: each multiplies its kernel with every position of its smaller maps."""
+    return sum(
+        area(kernel(sides[stage])) * widths[stage] * widths[stage + 1] * area(sides[stage + 1])
+        for stage in range(len(widths) - 1)
+    )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.models._sides import Sides, area, depth_to, halved, too_small
-from orchestrator.models.model import Model, MultiplyAdds
+from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,7 +19,7 @@ _SMALLEST = 8
 """Shorter side of the smallest maps, in pixels, is at most this, as in BEGAN."""
 
 
-class Autoencoding(Model):
+class Autoencoding(Pair):
     """ELU, no batch norm unless asked for; the generator has the decoder's architecture and weights of its own.
 
     First weights are orthogonal: with N(0, 0.02) and no norm, so many layers would let nothing through.

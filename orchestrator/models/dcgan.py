@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from orchestrator.models._sides import Sides, area, depth_to, doubled, halved, kernel, too_small
-from orchestrator.models.model import Model, MultiplyAdds
+from orchestrator.models._sides import Sides, area, depth_to, doubled, halved, strided_multiply_adds, too_small
+from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +19,7 @@ _SMALLEST = 7
 """Shorter side of the generator's first maps, in pixels, is at most this: 7 for 28x28 images, 4 for 32x32 and 64x64."""
 
 
-class Dcgan(Model):
+class Dcgan(Pair):
     """Transposed convolutions up, strided convolutions down, batch norm between; no batch norm next to the image.
 
     ``width`` is the number of feature maps next to the image; it doubles at every halving of the side, up to
@@ -47,50 +47,22 @@ class Dcgan(Model):
         return [image.channels, *doubled(self.width, self.max_width, depth)], halved(image, depth)
 
     def generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
-        from torch import nn
+        from orchestrator.models._strided import upward
 
-        from orchestrator.models._layers import FromLatent
-
-        widths, sides = self._stages(image)
-        layers: list[nn.Module] = [
-            FromLatent(self.latent_dim, widths[-1], sides[-1], bias=not self.normalizes),
-            *self.norm(widths[-1]),
-            nn.ReLU(inplace=True),
-        ]
-        for stage in range(len(widths) - 2, 0, -1):
-            layers += [
-                nn.ConvTranspose2d(
-                    widths[stage + 1], widths[stage], kernel(sides[stage]), 2, 1, bias=not self.normalizes
-                ),
-                *self.norm(widths[stage]),
-                nn.ReLU(inplace=True),
-            ]
-        return nn.Sequential(*layers, nn.ConvTranspose2d(widths[1], image.channels, kernel(sides[0]), 2, 1), nn.Tanh())
+        return upward(self.latent_dim, *self._stages(image), self.norm)
 
     def discriminator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn
 
         from orchestrator.models._layers import Discriminator, ToScore
+        from orchestrator.models._strided import downward
 
         widths, sides = self._stages(image)
-        layers: list[nn.Module] = [
-            nn.Conv2d(image.channels, widths[1], kernel(sides[0]), 2, 1),
-            nn.LeakyReLU(0.2, inplace=True),
-        ]
-        for stage in range(1, len(widths) - 1):
-            layers += [
-                nn.Conv2d(widths[stage], widths[stage + 1], kernel(sides[stage]), 2, 1, bias=not self.d_normalizes),
-                *self.d_norm(widths[stage + 1]),
-                nn.LeakyReLU(0.2, inplace=True),
-            ]
-        return Discriminator(nn.Sequential(*layers), ToScore(widths[-1], sides[-1]), self.disturbance)
+        body = nn.Sequential(*downward(widths, sides, self.d_norm, first=lambda maps: []))
+        return Discriminator(body, ToScore(widths[-1], sides[-1]), self.disturbance)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths, sides = self._stages(image)
-        # Either way, a convolution between two stages multiplies its kernel with every position of its smaller maps.
-        between = sum(
-            area(kernel(outer)) * more * fewer * area(inner)
-            for (more, fewer), (outer, inner) in zip(pairwise(widths), pairwise(sides), strict=True)
-        )
+        between = strided_multiply_adds(widths, sides)
         ends = area(sides[-1]) * widths[-1]
         return MultiplyAdds(between + ends * self.latent_dim, between + ends)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from orchestrator.models._activations import Activation, activation_layer
-from orchestrator.models.model import Model, MultiplyAdds
+from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Width = Annotated[int, Field(ge=1, le=65536, strict=True)]
 
 
-class FullyConnected(Model):
+class FullyConnected(Pair):
     """Linear layers alone: a pixel knows of its neighbours only what they have in common with the latent vector."""
 
     kind: Literal["fully_connected"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.models._activations import Activation, activation_layer
 from orchestrator.models._sides import area, halved, kernel, too_small
-from orchestrator.models.model import Model, MultiplyAdds
+from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +23,7 @@ _DISCRIMINATOR = (1024, 512, 256)
 """Numbers in the discriminator's hidden layers."""
 
 
-class MixedLayers(Model):
+class MixedLayers(Pair):
     """Generator 256-512-64 maps in linear layers, 16-8-c in transposed convolutions; discriminator 1024-512-256-1.
 
     The generator's first maps are as large as the image halved three times, odd sides rounded up.

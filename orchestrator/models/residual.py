@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from orchestrator.models._sides import Sides, area, depth_to, doubled, halved, too_small
-from orchestrator.models.model import Model, MultiplyAdds
+from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +20,7 @@ _SMALLEST = 7
 """Shorter side of the smallest maps, in pixels, is at most this: 7 for 28x28 images, 4 for 32x32 and 64x64."""
 
 
-class Residual(Model):
+class Residual(Pair):
     """Residual blocks that double the sides against ones that halve them; the discriminator sums over positions.
 
     ``width`` is the number of feature maps next to the image; it doubles at every halving of the side, up to

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.models.model import Model, MultiplyAdds
+from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
     from torch import nn
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.data.images import ImageShape
 
 
-class SmallDcgan(Model):
+class SmallDcgan(Pair):
     """Generator of 256-128-64-c transposed convolutions, discriminator of 28-56-112-1 convolutions, LeakyReLU 0.2.
 
     Sides of the feature maps: 4, 7, 14, 28 up and 14, 7, 4, 1 down.

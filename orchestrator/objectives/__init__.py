@@ -1,4 +1,4 @@
-"""Adversarial objectives, one family a file; a new file here is a new ``objective.kind`` in job files."""
+"""What trials minimise, one family a file; a new file here is a new ``objective.kind`` in job files."""
 
 import sys
 from typing import TYPE_CHECKING

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from orchestrator.objectives.objective import Objective
+from orchestrator.objectives.adversarial import Adversarial
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.judgement import Judgement
-    from orchestrator.objectives.objective import Round
+    from orchestrator.objectives.adversarial import Round
 
 
-class Began(Objective):
+class Began(Adversarial):
     """An autoencoder for D, and a controller k that holds its error on generated images at gamma times that on real.
 
     Errors are those of all processes' images, so that k is the same number on each of them.

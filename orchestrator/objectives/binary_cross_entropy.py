@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 
+from orchestrator.objectives.adversarial import Adversarial
 from orchestrator.objectives.labels import Labels
-from orchestrator.objectives.objective import Objective
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.judgement import Judgement
-    from orchestrator.objectives.objective import Round
+    from orchestrator.objectives.adversarial import Round
 
 
 def _probabilities(labels: Labels) -> Labels:
@@ -38,7 +38,7 @@ def cross_entropy(scores: Tensor, label: float | Tensor) -> Tensor:
     return label * softplus(-scores) + (1 - label) * softplus(scores)
 
 
-class BinaryCrossEntropy(Objective):
+class BinaryCrossEntropy(Adversarial):
     """The discriminator is a logistic classifier of real (1) against generated (0) images."""
 
     labels: Probabilities = Labels()

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from orchestrator.objectives.objective import Objective
+from orchestrator.objectives.adversarial import Adversarial
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.judgement import Judgement
-    from orchestrator.objectives.objective import Round
+    from orchestrator.objectives.adversarial import Round
 
 
-class Ebgan(Objective):
+class Ebgan(Adversarial):
     """D lowers the error on real images and raises it on generated ones, as far as the margin."""
 
     kind: Literal["ebgan"]

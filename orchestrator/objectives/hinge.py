@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.objectives.objective import Objective
+from orchestrator.objectives.adversarial import Adversarial
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.judgement import Judgement
-    from orchestrator.objectives.objective import Round
+    from orchestrator.objectives.adversarial import Round
 
 
-class Hinge(Objective):
+class Hinge(Adversarial):
     """D pushes real scores above 1 and generated ones below -1 and no further; G's gradient in a score is -1."""
 
     kind: Literal["hinge"]

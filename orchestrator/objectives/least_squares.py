@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.objectives.adversarial import Adversarial
 from orchestrator.objectives.labels import Labels
-from orchestrator.objectives.objective import Objective
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.judgement import Judgement
-    from orchestrator.objectives.objective import Round
+    from orchestrator.objectives.adversarial import Round
 
 
-class LeastSquares(Objective):
+class LeastSquares(Adversarial):
     """Raw scores are pulled to b on real and to a on generated images; G pulls to c: its gradient in F is F - c."""
 
     kind: Literal["least_squares"]

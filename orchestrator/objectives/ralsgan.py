@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from orchestrator.objectives.objective import Objective
+from orchestrator.objectives.adversarial import Adversarial
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.judgement import Judgement
-    from orchestrator.objectives.objective import Round
+    from orchestrator.objectives.adversarial import Round
 
 
-class Ralsgan(Objective):
+class Ralsgan(Adversarial):
     """Real images are to score 1 above the mean of generated ones, those 1 below the mean of real ones."""
 
     kind: Literal["ralsgan"]

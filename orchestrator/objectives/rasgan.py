@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from orchestrator.objectives.adversarial import Adversarial
 from orchestrator.objectives.binary_cross_entropy import Probabilities, cross_entropy
 from orchestrator.objectives.labels import Labels
-from orchestrator.objectives.objective import Objective
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.judgement import Judgement
-    from orchestrator.objectives.objective import Round
+    from orchestrator.objectives.adversarial import Round
 
 
-class Rasgan(Objective):
+class Rasgan(Adversarial):
     """Each image against the mean score of the other kind; gradients go through the means as well."""
 
     kind: Literal["rasgan"]

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from orchestrator.objectives.objective import Objective, Penalty
+from orchestrator.objectives.adversarial import Adversarial, Penalty
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.judgement import Judgement
-    from orchestrator.objectives.objective import Round
+    from orchestrator.objectives.adversarial import Round
 
 
-class WganGp(Objective):
+class WganGp(Adversarial):
     """A critic whose slope is held near 1 between real and generated images; G's gradient in a score is -1."""
 
     kind: Literal["wgan_gp"]

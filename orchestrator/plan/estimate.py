@@ -5,6 +5,8 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
+from orchestrator.objectives.adversarial import Adversarial
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -30,8 +32,11 @@ def operations(settings: TrialSettings) -> float:
     each pass is made once more, for what it says.
     """
     training, objective = settings.training, settings.objective
-    generator, discriminator = settings.model.multiply_adds(settings.data.shape)
+    generator, discriminator, encoder = settings.model.multiply_adds(settings.data.shape)
     again = int(training.accumulate > 1)
+    if not isinstance(objective, Adversarial):
+        networks = generator + encoder if "encoder" in objective.trains else generator
+        return 2.0 * (3 + again) * networks * training.batch_size * settings.total_steps
     judged = 1 + again
     d_update = generator + (6 + 2 * again + _PENALTY * len(objective.penalties)) * discriminator
     g_update = (3 + again) * generator + (1 + judged + _AHEAD * training.unrolled_steps) * discriminator

@@ -1,4 +1,4 @@
-"""What a Ray task of an evaluation does: load the generator, compute shard after shard, store each at once."""
+"""What a Ray task of an evaluation does: load what the trial trained, compute shard after shard, store each at once."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Bench:
 
 
 class _Kept:
-    """What this process keeps from task to task: the last generator and the last referee."""
+    """What this process keeps from task to task: the last trial's networks and the last referee."""
 
-    generator: tuple[tuple[str, ...], nn.Module] | None = None
+    networks: tuple[tuple[str, ...], nn.ModuleDict] | None = None
     referee: tuple[Any, Referee] | None = None
 
 
@@ -86,12 +86,14 @@ def _subject(shared: Bench, work: Work, trial: Trial, evaluation: Evaluation) ->
 
     from orchestrator.evaluate.evaluation import Subject
     from orchestrator.measures.classifier import load
+    from orchestrator.training.networks import encoder_of
 
     torch.set_num_threads(shared.placement.cpus)
     device, data = torch.device(shared.placement.device), trial.settings.data
     name = (work.store.uri, trial.id, evaluation.checkpoint)
-    if _Kept.generator is None or _Kept.generator[0] != name:
-        _Kept.generator = (name, _generator(work, trial, evaluation).to(device))
+    if _Kept.networks is None or _Kept.networks[0] != name:
+        _Kept.networks = (name, _networks(work, trial, evaluation).to(device))
+    networks = _Kept.networks[1]
     kept = work.classifiers.get(data) if evaluation.sees == "classifier" else None
     classifier = None if kept is None else load(kept).to(device)
 
@@ -108,13 +110,14 @@ def _subject(shared: Bench, work: Work, trial: Trial, evaluation: Evaluation) ->
     splits = {
         split: work.images[data] if split == "train" else ray.get(shared.held_out[data]) for split in evaluation.splits
     }
-    return Subject(trial.id, trial.settings, _Kept.generator[1], device, splits, classifier, call_referee)
+    generator, encoder = networks["generator"], encoder_of(networks)
+    return Subject(trial.id, trial.settings, generator, device, splits, classifier, call_referee, encoder)
 
 
-def _generator(work: Work, trial: Trial, evaluation: Evaluation) -> nn.Module:
-    from orchestrator.training.checkpoint import load_generator
+def _networks(work: Work, trial: Trial, evaluation: Evaluation) -> nn.ModuleDict:
+    from orchestrator.training.checkpoint import load_networks
 
-    return load_generator(work.store, trial.id, trial.settings, evaluation.checkpoint)
+    return load_networks(work.store, trial.id, trial.settings, evaluation.checkpoint)
 
 
 def _keep(work: Work, subject: Subject, evaluation: Evaluation, shard: int, found: Found) -> None:

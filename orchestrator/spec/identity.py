@@ -21,7 +21,7 @@ def trial_id(settings: TrialSettings, workers: int = 1) -> str:
     Nor does the number of devices, but for batch statistics over each device alone, which depend on it.
     """
     content = {"spec_version": SPEC_VERSION, **_content(settings)}
-    if settings.model.batch_norm == "per_device" and workers > 1:
+    if settings.model.batch_statistics == "per_device" and workers > 1:
         content["workers"] = workers
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

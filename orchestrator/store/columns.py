@@ -28,7 +28,7 @@ STRING, INT, FLOAT, BOOL = _STRING, _INT, _FLOAT, pa.bool_()
 
 SIGNALS: tuple[Column, ...] = (
     Column("d_loss", _FLOAT, "", "discriminator's loss, mean over the window"),
-    Column("g_loss", _FLOAT, "", "generator's loss, mean over the window"),
+    Column("g_loss", _FLOAT, "", "generator's loss, with that of an encoder where there is one; mean over the window"),
     Column("d_real", _FLOAT, "", "discriminator's mean raw score on real images, or an autoencoder's mean error"),
     Column("d_fake", _FLOAT, "", "the same (score F) on generated images, in the generator's step"),
     Column("d_real_probability", _FLOAT, "", "mean of sigma(score) on real images; null for an autoencoder"),
@@ -40,6 +40,10 @@ SIGNALS: tuple[Column, ...] = (
     Column("k", _FLOAT, "", "BEGAN's k; null for other objectives"),
     Column("m_global", _FLOAT, "", "BEGAN's convergence measure l(x) + |gamma l(x) - l(G(z))|; null likewise"),
     Column("loss_ratio", _FLOAT, "", "BEGAN's l(G(z)) / l(x), which tends to gamma; null likewise"),
+    Column("reconstruction", _FLOAT, "", "error of decoded training images in [0, 1], mean over pixels; or null"),
+    Column("latent_penalty", _FLOAT, "", "penalty on the codes of a batch, without its weight; null without"),
+    Column("penalty_weight", _FLOAT, "", "the weight of that penalty; null likewise"),
+    Column("bits_per_dimension", _FLOAT, "bits", "-log2 p(x) of training images over their pixels; null of no flow"),
 )
 """What a training step measures: the mean over a logging window in metrics/, over the last epoch in trials/."""
 
@@ -48,6 +52,8 @@ LOOKS: tuple[Column, ...] = (
     Column("modes", _INT, "classes", "classes of the data that samples cover; null without a classifier"),
     Column("class_kl", _FLOAT, "nats", "KL divergence of the samples' classes from the data's; null likewise"),
     Column("diversity", _FLOAT, "", "mean distance between two samples, divided by that between two of the data's"),
+    Column("latent_ks", _FLOAT, "", "Kolmogorov-Smirnov distance of codes' numbers from N(0, 1); null without codes"),
+    Column("latent_ks_each", _FLOAT, "", "mean over coordinates of the distance of each; null likewise"),
 )
 """What is measured of samples while a trial trains: at its step in metrics/, the last one in trials/."""
 
@@ -57,6 +63,7 @@ METRICS: tuple[Column, ...] = (
     Column("epoch", _FLOAT, "epochs", "step divided by the steps of an epoch"),
     *SIGNALS,
     *LOOKS,
+    Column("latent_cdf", pa.list_(_FLOAT), "", "share of codes' numbers at or below -4, -3.75 ... 4; null likewise"),
     Column("health", _STRING, "", "healthy, saturated, collapsed or diverged, by all rows up to this one"),
     Column("images_per_second", _FLOAT, "images/s", "real images the discriminator trained on, per second"),
     Column("elapsed_s", _FLOAT, "s", "training time so far, over all attempts that were kept"),

@@ -72,24 +72,27 @@ def checkpoint_error(store: Store, key: str, problem: str) -> CheckpointError:
     return CheckpointError(f"{store.uri}/{key}: {problem}; delete it to train this trial from the start")
 
 
-def load_generator(
+def load_networks(
     store: Store, trial_id: str, settings: TrialSettings, which: Literal["last", "best"] = "last"
-) -> nn.Module:
-    """The trial's generator, with its averaged weights where there are any: on the CPU, in eval mode, frozen.
+) -> nn.ModuleDict:
+    """What the trial trained: its ``generator``, and its ``encoder`` if it has one; on the CPU, in eval mode, frozen.
 
-    Raises CheckpointError where there is no such checkpoint, or it is not of these settings.
+    With its averaged weights where there are any. Raises CheckpointError where there is no such checkpoint, or it is
+    not of these settings.
     """
+    from orchestrator.training.networks import build
+
     best = which == "best"
     key = best_key(trial_id) if best else checkpoint_key(trial_id)
     state = load_best(store, trial_id) if best else load_checkpoint(store, trial_id)
     if state is None:
         why = "it is kept where training.measure_every is set" if best else "was it deleted?"
         raise CheckpointError(f"{store.uri}/{key}: no such checkpoint, so that its trial cannot be evaluated; {why}")
-    generator = settings.model.build_generator(settings.data.shape)
+    networks = build(settings.model, settings.objective, settings.data.shape)
     try:
-        drawing = state if best else state["gan"]
+        learned = state if best else state["learner"]
         averages = settings.training.g_ema > 0 and not best
-        generator.load_state_dict(drawing["averaged"]["module"] if averages else drawing["generator"])
+        networks.load_state_dict(learned["averaged"]["module"] if averages else learned["networks"])
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise checkpoint_error(store, key, f"does not fit these settings ({type(error).__name__})") from error
-    return generator.eval().requires_grad_(False)
+    return networks.eval().requires_grad_(False)

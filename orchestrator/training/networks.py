@@ -1,4 +1,4 @@
-"""A trial's networks, ready to train on a device of a group's."""
+"""The networks of a trial: what a trained model consists of, ready to train on a device of a group's."""
 
 from __future__ import annotations
 
@@ -6,57 +6,72 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from orchestrator.distributed.batch_norm import synchronize
-from orchestrator.models.model import initialize
+from orchestrator.training.fitted_prior import FittedPrior
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Callable
+
+    from torch import Tensor
 
     from orchestrator.data.images import ImageShape
     from orchestrator.distributed.group import Group
     from orchestrator.models.model import Model
+    from orchestrator.objectives import Objective
 
 
-def build(
-    model: Model, shape: ImageShape, weights: torch.Generator, group: Group, device: torch.device
-) -> tuple[nn.Module, nn.Module]:
-    """The generator and the discriminator, their first weights drawn from ``weights`` in this order."""
+def build(model: Model, objective: Objective, shape: ImageShape) -> nn.ModuleDict:
+    """What is left of a model when it is trained: its ``generator``, and the ``encoder`` that it was trained with."""
+    generator = model.build_generator(shape)
+    if objective.family == "free_latents":
+        generator = FittedPrior(generator, model.latents(shape))
+    networks = {"generator": generator}
+    if "encoder" in objective.trains:
+        networks["encoder"] = model.build_encoder(shape)  # type: ignore[attr-defined]
+    return nn.ModuleDict(networks)
 
-    def place(network: nn.Module) -> nn.Module:
-        initialize(network, weights, model.initialization)
-        if model.batch_norm == "synchronized":
-            network = synchronize(network, group, device)
-        # Channels last is the layout in which both oneDNN and cuDNN run these convolutions fastest.
-        return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-    return place(model.build_generator(shape)), place(model.build_discriminator(shape))
+def encoder_of(networks: nn.ModuleDict) -> Callable[[Tensor], Tensor] | None:
+    """What maps images (n, c, h, w) in [-1, 1] to latent vectors (n, latent_dim); None where nothing does."""
+    if "encoder" in networks:
+        return networks["encoder"]
+    return getattr(networks["generator"], "code", None)
+
+
+def place(network: nn.Module, model: Model, group: Group, device: torch.device) -> nn.Module:
+    """The network on the device, its batch norms joined with those of the group's other processes."""
+    if model.batch_statistics == "synchronized":
+        network = synchronize(network, group, device)
+    # Channels last is the layout in which both oneDNN and cuDNN run these convolutions fastest.
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 class Averaged:
-    """An exponential moving average of a generator's weights: ``module`` is the network that has them.
+    """An exponential moving average of the weights of networks: ``module`` are those that have them.
 
     The n-th update leaves min(decay, (1 + n) / (10 + n)) of the average, as TensorFlow's ExponentialMovingAverage with
     ``num_updates`` does: under a fixed decay of 0.9999 the first weights would be a third of it after 10,000 updates.
-    Buffers are the generator's own. (torch's AveragedModel counts its updates on the device, and waits for it.)
+    Buffers are the networks' own. (torch's AveragedModel counts its updates on the device, and waits for it.)
     """
 
-    def __init__(self, generator: nn.Module, decay: float) -> None:
-        self.module = copy.deepcopy(generator).requires_grad_(False)
+    def __init__(self, networks: nn.ModuleDict, decay: float) -> None:
+        self.module = copy.deepcopy(networks).requires_grad_(False)
         self.decay, self.updates = decay, 0
 
     @torch.no_grad()
-    def update(self, generator: nn.Module) -> None:
-        """Take in the generator's weights after one more step."""
+    def update(self, networks: nn.Module) -> None:
+        """Take in the weights after one more step."""
         self.updates += 1
         kept = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(list(self.module.parameters()), list(generator.parameters()), 1 - kept)
-        self.follow(generator)
+        torch._foreach_lerp_(list(self.module.parameters()), list(networks.parameters()), 1 - kept)
+        self.follow(networks)
 
     @torch.no_grad()
-    def follow(self, generator: nn.Module) -> None:
-        """Take over the generator's buffers, which batch norm's running statistics are."""
-        for own, its in zip(self.module.buffers(), generator.buffers(), strict=True):
+    def follow(self, networks: nn.Module) -> None:
+        """Take over the buffers, which batch norm's running statistics are."""
+        for own, its in zip(self.module.buffers(), networks.buffers(), strict=True):
             own.copy_(its)
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.distributed.group import Group
-    from orchestrator.objectives.objective import Penalty
+    from orchestrator.objectives.adversarial import Penalty
     from orchestrator.training.settings import TrainingSettings
 
 

@@ -16,9 +16,7 @@ from orchestrator.measures.health import Condition, Course, Health
 from orchestrator.store.columns import LOOKS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from orchestrator.training.gan import Gan
+    from orchestrator.training.learner import Learner
 
 _NEVER = 2**53
 """No step: larger than any, and exact as a float64."""
@@ -27,7 +25,7 @@ Row = dict[str, Any]
 
 
 class Progress:
-    """Runs a Gan's steps, keeps the rows of metrics/, and watches over the trial's health.
+    """Runs a learner's steps, keeps the rows of metrics/, and watches over the trial's health.
 
     Signals are summed on the device and fetched once a window, so that no step waits for the device. A loss that
     stops being finite is noticed at the end of its window, with the step at which it happened. A trial that its
@@ -35,21 +33,20 @@ class Progress:
     ``classes`` is the number of classes that measures of samples tell apart, None where they tell none.
     """
 
-    def __init__(self, gan: Gan, steps_per_epoch: int, classes: int | None = None) -> None:
-        self.gan, self.steps_per_epoch = gan, steps_per_epoch
-        self.total = steps_per_epoch * gan.settings.epochs
-        by_scores = gan.objective.logistic and not gan.objective.feature_matching
-        self.course = Course(self.total, by_scores, classes)
+    def __init__(self, learner: Learner, steps_per_epoch: int, classes: int | None = None) -> None:
+        self.learner, self.steps_per_epoch = learner, steps_per_epoch
+        self.total = steps_per_epoch * learner.settings.epochs
+        self.course = Course(self.total, learner.objective.by_scores, classes)
         self.health = Health()
         self.looked: Row = {}  # what was measured of samples last
         self.step = 0
         self.elapsed_s = 0.0
         self.rows: list[Row] = []
-        self._window = torch.zeros(len(gan.signal_names), dtype=torch.float64, device=gan.device)
+        self._window = torch.zeros(len(learner.signal_names), dtype=torch.float64, device=learner.device)
         self._window_steps = 0
         self._window_s = 0.0
         self._made, self._pace_s = 0, 0.0  # by this process; seconds a step in its last slice
-        self._bad_step = torch.full((), _NEVER, dtype=torch.float64, device=gan.device)
+        self._bad_step = torch.full((), _NEVER, dtype=torch.float64, device=learner.device)
 
     @property
     def epoch(self) -> float:
@@ -64,12 +61,12 @@ class Progress:
     @property
     def stopped(self) -> Condition | None:
         """The condition that has ended the trial early."""
-        return self.health.first_of(map(Condition, self.gan.settings.stop_when))
+        return self.health.first_of(map(Condition, self.learner.settings.stop_when))
 
     @property
     def measures_now(self) -> bool:
         """Whether samples are to be measured at this step: at the end of every so many epochs, and of the trial."""
-        every = self.gan.settings.measure_every
+        every = self.learner.settings.measure_every
         if not every or self.step % self.steps_per_epoch:
             return False
         return self.step // self.steps_per_epoch % every == 0 or self.step >= self.total
@@ -77,8 +74,8 @@ class Progress:
     @property
     def _logs_now(self) -> bool:
         """Whether a row ends at this step; a plateau hears of every epoch, which therefore ends one."""
-        due = self.step % self.gan.settings.log_every == 0 or self.step == self.total or self.measures_now
-        return due or (self.gan.settings.schedule.kind == "plateau" and self.step % self.steps_per_epoch == 0)
+        due = self.step % self.learner.settings.log_every == 0 or self.step == self.total or self.measures_now
+        return due or (self.learner.settings.schedule.kind == "plateau" and self.step % self.steps_per_epoch == 0)
 
     def steps_within(self, budget_s: float) -> int:
         """Steps that should take about ``budget_s`` seconds, at least one, and none beyond the end of the epoch.
@@ -98,7 +95,7 @@ class Progress:
         began = mark = time.perf_counter()
         made = 0
         for _ in range(steps):
-            signals = self.gan.step()
+            signals = self.learner.step()
             self.step += 1
             self._window += signals
             self._window_steps += 1
@@ -114,7 +111,7 @@ class Progress:
         if self._window_steps:  # since the last row
             mark = self._clock(mark)
         if self.step % self.steps_per_epoch == 0 and self.rows:
-            self.gan.rates.end_epoch(self._means())
+            self.learner.rates.end_epoch(self._means())
         self._made += made
         self._pace_s = max(mark - began, 1e-9) / made
 
@@ -133,11 +130,11 @@ class Progress:
         return means
 
     def _log(self, means: list[float]) -> None:
-        images = self._window_steps * self.gan.settings.d_steps * self.gan.settings.batch_size
+        images = self._window_steps * self.learner.settings.d_steps * self.learner.settings.batch_size
         row: Row = {
             "step": self.step,
             "epoch": self.epoch,
-            **dict(zip(self.gan.signal_names, means, strict=True)),
+            **dict(zip(self.learner.signal_names, means, strict=True)),
             "images_per_second": images / self._window_s,
             "elapsed_s": self.elapsed_s,
         }
@@ -146,12 +143,12 @@ class Progress:
         self._window.zero_()
         self._window_steps, self._window_s = 0, 0.0
 
-    def note(self, look: Mapping[str, float | int | None]) -> None:
+    def note(self, look: Row) -> None:
         """Add what was measured of samples at this step to its row."""
         row = self.rows[-1]
         assert row["step"] == self.step, "samples are measured where a row ends"
         row |= look
-        self.looked = dict(look)
+        self.looked = _of_looks(row)
         self.health = self.health.after_look(row, self.course)
         row["health"] = str(self.health.condition)
 
@@ -160,7 +157,7 @@ class Progress:
 
         Each row counts by the steps of its window, so that the means are those over the steps.
         """
-        images = self.step * self.gan.settings.d_steps * self.gan.settings.batch_size
+        images = self.step * self.learner.settings.d_steps * self.learner.settings.batch_size
         return {
             "step": self.step,
             "epoch": self.epoch,
@@ -185,12 +182,12 @@ class Progress:
         weights = [end - start for start, end in pairwise(ends)]
         return {
             name: sum(n * row[name] for n, row in zip(weights, last, strict=True)) / sum(weights)
-            for name in self.gan.signal_names
+            for name in self.learner.signal_names
             if last
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Position, rows and the open window; without the Gan's own state."""
+        """Position, rows and the open window; without the learner's own state."""
         return {
             "step": self.step,
             "elapsed_s": self.elapsed_s,
@@ -206,7 +203,12 @@ class Progress:
         self.step, self.elapsed_s, self.rows = state["step"], state["elapsed_s"], list(state["rows"])
         self.health = reduce(lambda health, row: health.after(row, self.course), self.rows, Health())
         measured = next((row for row in reversed(self.rows) if "diversity" in row), {})
-        self.looked = {column.name: measured[column.name] for column in LOOKS if measured}
+        self.looked = _of_looks(measured)
         self._window.copy_(state["window"])
         self._bad_step.copy_(state["bad_step"])
         self._window_steps, self._window_s = state["window_steps"], state["window_s"]
+
+
+def _of_looks(row: Row) -> Row:
+    """What a row tells of samples and codes, as far as it does."""
+    return {column.name: row[column.name] for column in LOOKS if column.name in row}

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import torch
 
@@ -66,17 +66,24 @@ class Schedule(Settings):
 
 
 class Rates:
-    """The rates of some optimizers, each given with the rate that was set for it, over a trial of ``total_steps``."""
+    """The rates of some optimizers, each with the rate that was set for it, over a trial of ``total_steps``."""
 
-    def __init__(
-        self, schedule: Schedule, optimizers: Sequence[tuple[torch.optim.Optimizer, float]], total_steps: int
-    ) -> None:
-        self.schedule, self.optimizers, self.total_steps = schedule, optimizers, total_steps
+    def __init__(self, schedule: Schedule, total_steps: int) -> None:
+        self.schedule, self.total_steps = schedule, total_steps
+        self.optimizers: list[tuple[torch.optim.Optimizer, float]] = []
         self.stall = Stall()
+
+    def add(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
+        """Have one more follow the schedule."""
+        self.optimizers.append((optimizer, rate))
+
+    def factor_at(self, step: int) -> float:
+        """Of every rate at a step, counted from 0."""
+        return self.stall.factor * self.schedule.factor(min(1.0, step / max(1, self.total_steps - 1)))
 
     def set_for(self, step: int) -> None:
         """Give the optimizers their rates for a step, counted from 0."""
-        factor = self.stall.factor * self.schedule.factor(min(1.0, step / max(1, self.total_steps - 1)))
+        factor = self.factor_at(step)
         for optimizer, rate in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = factor * rate

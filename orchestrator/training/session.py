@@ -7,14 +7,16 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torchvision.utils import make_grid
 
 from orchestrator.data._tiles import tiled
-from orchestrator.data.batches import from_bytes, to_bytes, to_unit
+from orchestrator.data.batches import to_bytes, to_unit
 from orchestrator.distributed.group import ALONE
 from orchestrator.errors import CheckpointError, StorageUnavailable
+from orchestrator.measures.latents import look_at
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.tables import write_rows
 from orchestrator.training.checkpoint import (
@@ -24,8 +26,9 @@ from orchestrator.training.checkpoint import (
     save_best,
     save_checkpoint,
 )
-from orchestrator.training.gan import Gan
-from orchestrator.training.progress import Progress
+from orchestrator.training.latent_table import drop_latents, load_latents, save_latents
+from orchestrator.training.learners import learner_of
+from orchestrator.training.progress import Progress, Row
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,10 +63,9 @@ class Session:
         assert referee is not None or not settings.training.measure_every, "measuring samples takes a referee"
         self.trial_id, self.settings, self.store, self.group = trial_id, settings, store, group
         self.referee = referee
-        self._real = images[:_ACROSS]
-        self.gan = Gan(settings.model, settings.objective, settings.training, images, settings.data.shape, group)
+        self.learner = learner_of(settings, images, group)
         classes = None if referee is None else referee.classes
-        self.progress = Progress(self.gan, len(images) // settings.training.batch_size, classes)
+        self.progress = Progress(self.learner, len(images) // settings.training.batch_size, classes)
         self.started_at = datetime.now(UTC)
         self.resumes = 0
         state = load_checkpoint(store, trial_id)
@@ -82,10 +84,12 @@ class Session:
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
-            if state["device"] != self.gan.device.type:  # whose random numbers differ
-                raise CheckpointError(f"is of a trial on {state['device']}, this one is on {self.gan.device.type}")
-            self.gan.load_state_dict(state["gan"])
+            if state["device"] != self.learner.device.type:  # whose random numbers differ
+                raise CheckpointError(f"is of a trial on {state['device']}, this one is on {self.learner.device.type}")
+            self.learner.load_state_dict(state["learner"])
             self.progress.load_state_dict(state["progress"])
+            if (table := self.learner.table) is not None:
+                table.copy_(load_latents(self.store, self.trial_id, self.progress.step, *table.shape))
             self.started_at = datetime.fromisoformat(state["started_at"])
             self.resumes = state["resumes"] + (0 if self.progress.done else 1)
         except torch.OutOfMemoryError:
@@ -117,37 +121,50 @@ class Session:
 
     def _measure(self) -> None:
         """Measure samples; of the lowest FID so far the generator is kept apart."""
-        self.gan.join_statistics()
-        look: dict[str, float | int | None] = {}
+        self.learner.settle()
+        look: Row = {}
         if self.group.leads:
             assert self.referee is not None
-            look = self.referee.look(self._samples())._asdict()
+            look = {**self.referee.look(self._samples())._asdict(), **self._look_at_codes()}
         self.progress.note(self.group.agree(look))
         if self.group.leads and self.progress.health.best_step == self.progress.step:
-            fid, generator = self.progress.health.best_fid, self.gan.drawing.state_dict()
-            save_best(self.store, self.trial_id, {"step": self.progress.step, "fid": fid, "generator": generator})
+            fid, networks = self.progress.health.best_fid, self.learner.drawing.state_dict()
+            save_best(self.store, self.trial_id, {"step": self.progress.step, "fid": fid, "networks": networks})
 
     def _samples(self) -> Tensor:
         """Images (n, c, h, w) uint8 from latent vectors that are the same at every measure, part by part."""
-        count, device = self.settings.training.measure_samples, self.gan.device
+        count, device = self.settings.training.measure_samples, self.learner.device
         random = torch.Generator().manual_seed(self.settings.training.seed)
-        latents = torch.randn(count, self.settings.model.latent_dim, generator=random).to(device)
-        return torch.cat([to_bytes(self.gan.sample(part)) for part in torch.split(latents, _SAMPLED_AT_ONCE)])
+        latents = torch.randn(count, self.settings.latent_dim, generator=random).to(device)
+        return torch.cat([to_bytes(self.learner.sample(part)) for part in torch.split(latents, _SAMPLED_AT_ONCE)])
+
+    def _look_at_codes(self) -> Row:
+        """How the codes of training images are distributed, if there are any: as many as samples, always the same."""
+        images = self.learner.images
+        order = np.random.default_rng(0).permutation(len(images))[: self.settings.training.measure_samples]
+        numbers = torch.from_numpy(order).to(images.device)
+        parts = [self.learner.codes(part) for part in torch.split(numbers, _SAMPLED_AT_ONCE)]
+        found = [part for part in parts if part is not None]
+        return look_at(torch.cat(found))._asdict() if found else {}
 
     def save(self) -> None:
         """Store the metrics so far and a checkpoint from which the trial goes on, on any number of processes."""
-        self.gan.join_statistics()
+        self.learner.settle()
         if not self.group.leads:
             return
         self.save_metrics()
+        if self.learner.table is not None:
+            save_latents(self.store, self.trial_id, self.progress.step, self.learner.table)
         state = {
-            "device": self.gan.device.type,
-            "gan": self.gan.state_dict(),
+            "device": self.learner.device.type,
+            "learner": self.learner.state_dict(),
             "progress": self.progress.state_dict(),
             "started_at": self.started_at.isoformat(),
             "resumes": self.resumes,
         }
         save_checkpoint(self.store, self.trial_id, state)
+        if self.learner.table is not None:
+            drop_latents(self.store, self.trial_id, self.progress.step)
 
     def save_metrics(self) -> None:
         """Store all rows of metrics/ logged so far, in place of those before."""
@@ -157,15 +174,16 @@ class Session:
         write_rows(self.store, f"metrics/{self.trial_id}.parquet", schema_of(METRICS), rows)
 
     def _save_samples(self, epoch: int) -> None:
-        self.gan.join_statistics()
+        self.learner.settle()
         if self.group.leads:
             self.store.write(f"samples/{self.trial_id}/epoch-{epoch:04d}.png", self._sample_grid())
-            if self.settings.model.judges == "reconstruction":
-                self.store.write(f"samples/{self.trial_id}/autoencoder-{epoch:04d}.png", self._reconstructions())
+            if rows := self.learner.panel(_ACROSS):
+                panel = tiled(torch.stack([to_unit(row) for row in rows]))
+                self.store.write(f"samples/{self.trial_id}/autoencoder-{epoch:04d}.png", panel)
 
     def _sample_grid(self) -> bytes:
         """PNG of 8x8 images from latents that are the same at every epoch."""
-        grid = make_grid(to_unit(self.gan.sample(self.gan.fixed_latents)), nrow=8)
+        grid = make_grid(to_unit(self.learner.sample(self.learner.fixed_latents)), nrow=8)
         pixels = grid.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
         if self.settings.data.shape.channels == 1:
             pixels = pixels[..., 0]
@@ -173,21 +191,14 @@ class Session:
         Image.fromarray(pixels).save(buffer, format="png", optimize=True)
         return buffer.getvalue()
 
-    def _reconstructions(self) -> bytes:
-        """PNG of four rows: training images, what the discriminator makes of them, generated ones, and of these."""
-        rows = []
-        for images in (from_bytes(self._real), self.gan.sample(self.gan.fixed_latents[:_ACROSS])):
-            rows += [images[: len(self._real)], self.gan.reconstruct(images[: len(self._real)])]
-        return tiled(torch.stack([to_unit(row) for row in rows]))
-
     def summary(self) -> dict[str, object]:
         """The trial's own columns of trials/: where it stands, its last epoch's means, its times and device."""
         return {
             **self.progress.summary(),
             "classifier": self.referee.digest if self.referee is not None else None,
             "resumes": self.resumes,
-            "device": self.gan.device.type,
+            "device": self.learner.device.type,
             "workers": self.group.size,
-            "precision": self.gan.precision,
+            "precision": self.learner.precision,
             "started_at": self.started_at,
         }

@@ -9,12 +9,13 @@ from pydantic import Field, field_validator, model_validator
 
 from orchestrator.data import AnyDataset
 from orchestrator.errors import DataError
-from orchestrator.models import AnyModel
+from orchestrator.models import NETWORKS, AnyModel
+from orchestrator.models.pair import Pair
 from orchestrator.objectives import AnyObjective
+from orchestrator.objectives.adversarial import Adversarial
 from orchestrator.settings import Settings
 from orchestrator.training.optimizers import Optimizer
 from orchestrator.training.rates import Schedule
-from orchestrator.training.signals import signal_names
 
 if TYPE_CHECKING:
     import torch
@@ -123,31 +124,67 @@ class TrialSettings(Settings):
 
     @model_validator(mode="after")
     def _go_together(self) -> TrialSettings:
+        problems = (self._misfit(), self._adversarial_misfit(), self._training_misfit())
+        if problem := next(filter(None, problems), None):
+            raise ValueError(problem)
+        return self
+
+    def _misfit(self) -> str | None:
         if problem := self.model.reject(self.data.shape):
-            raise ValueError(f"model: {problem}")
+            return f"model: {problem}"
+        if lacking := self.objective.trains - self.model.networks:
+            fitting = sorted(kind for kind, has in NETWORKS.items() if self.objective.trains <= has)
+            return (
+                f"objective: {self.objective.kind} needs a model with {_listed(lacking)}, which {self.model.kind} does "
+                f"not have; set model.kind to {' or '.join(fitting)}"
+            )
+        if problem := self.objective.reject_training(self.training.epochs):
+            return f"objective.{problem}"
+        return None
+
+    def _adversarial_misfit(self) -> str | None:
+        """What keeps a discriminator from being trained so."""
+        if not isinstance(self.objective, Adversarial) or not isinstance(self.model, Pair):
+            return None
         if problem := self.objective.reject(self.model.judges, batch_norm=self.model.d_normalizes):
-            raise ValueError(f"objective: {problem}")
+            return f"objective: {problem}"
         if self.training.unrolled_steps and self.objective.penalties:
-            raise ValueError(
+            return (
                 f"training.unrolled_steps: got {self.training.unrolled_steps}, expected 0 with a gradient penalty, "
                 "whose third derivatives it would need"
             )
         if self.training.noise_epochs and not self.model.is_noisy:
-            raise ValueError(
+            return (
                 f"training.noise_epochs: got {self.training.noise_epochs}, expected 0 without noise that could fall "
                 "(model.instance_noise, model.feature_noise)"
             )
-        if self.training.schedule.kind == "plateau" and self.training.schedule.measure not in self.measures:
-            raise ValueError(
-                f"training.schedule.measure: got '{self.training.schedule.measure}', expected one of "
+        return None
+
+    def _training_misfit(self) -> str | None:
+        training, kind = self.training, self.objective.kind
+        for name in self.objective.ignores:
+            if getattr(training, name) != type(training).model_fields[name].default:
+                return f"training.{name}: {kind} has no use for it; take it out, or choose an objective that has"
+        if "saturated" in training.stop_when and self.objective.family != "adversarial":
+            return f"training.stop_when: got saturated, which {kind} cannot become: it has no discriminator of images"
+        if training.precision == "bf16" and self.objective.full_precision:
+            return f"training.precision: got bf16, expected auto or fp32: {kind} takes single precision"
+        if training.schedule.kind == "plateau" and training.schedule.measure not in self.measures:
+            return (
+                f"training.schedule.measure: got '{training.schedule.measure}', expected one of "
                 f"{', '.join(self.measures)}"
             )
-        return self
+        return None
 
     @property
     def measures(self) -> tuple[str, ...]:
         """The signals that a step of this trial has."""
-        return signal_names(self.objective)
+        return self.objective.signals
+
+    @property
+    def latent_dim(self) -> int:
+        """Numbers in a latent vector of the model."""
+        return self.model.latents(self.data.shape)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -161,3 +198,7 @@ class TrialSettings(Settings):
     def total_steps(self) -> int:
         """Steps of the whole trial."""
         return self.steps_per_epoch * self.training.epochs
+
+
+def _listed(networks: frozenset[str]) -> str:
+    return " and ".join(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in sorted(networks))

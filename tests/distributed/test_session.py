@@ -43,7 +43,7 @@ class Noting(LocalStore):
 def make(group: Group, root: Path, model: dict[str, Any], **training: Any) -> Session:
     settings = trial(model=model, **{**RHYTHM, **training})
     session = Session(ID, settings, images(), Noting(root), group)
-    in_default_precision(session.gan)
+    in_default_precision(session.learner)
     return session
 
 
@@ -66,7 +66,7 @@ def stored(root: Path) -> tuple[dict[str, Tensor], pd.DataFrame]:
     state = load_checkpoint(LocalStore(root), ID)
     assert state is not None
     assert state["progress"]["step"] == 15
-    networks = {f"{n}.{k}": v for n in ("generator", "discriminator") for k, v in state["gan"][n].items()}
+    networks = {f"{n}.{k}": v for n in ("generator", "discriminator") for k, v in state["learner"][n].items()}
     return networks, pd.read_parquet(root / "metrics").drop(columns=["elapsed_s", "images_per_second"])
 
 
@@ -118,7 +118,7 @@ def rarely(group: Group, root: Path) -> None:
 def slices(group: Group, root: Path) -> list[int]:
     """Steps done after each call, where by their clocks one process takes 0.02 s for a step and the others 10 s."""
     session = make(group, root, {}, epochs=3)
-    step, now = session.gan.step, 0.0
+    step, now = session.learner.step, 0.0
 
     def timed() -> Tensor:
         nonlocal now
@@ -126,7 +126,7 @@ def slices(group: Group, root: Path) -> list[int]:
         return step()
 
     stops = []
-    session.gan.step = timed  # type: ignore[method-assign]
+    session.learner.step = timed  # type: ignore[method-assign]
     with mock.patch("orchestrator.training.progress.time.perf_counter", side_effect=lambda: now):
         while not session.progress.done:
             session.advance(0.05)
@@ -160,13 +160,13 @@ def test_processes_that_read_different_checkpoints_do_not_start(two: Processes, 
 def poisoned(group: Group, root: Path) -> int:
     """One process's images become no numbers at step 6, within a window."""
     session = make(group, root, {"batch_norm": "none"})
-    draw = session.gan.batches.next
+    draw = session.learner.batches.next
 
     def bad() -> Tensor:
         images = draw()
         return images * float("nan") if session.progress.step == 5 and not group.leads else images
 
-    session.gan.batches.next = bad  # type: ignore[method-assign]
+    session.learner.batches.next = bad  # type: ignore[method-assign]
     try:
         while not session.progress.done:
             session.advance(0.0)

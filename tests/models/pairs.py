@@ -11,12 +11,13 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from orchestrator.data.images import ImageShape
-from orchestrator.models import AnyModel, Model
+from orchestrator.models import AnyModel
 from orchestrator.models._layers import set_generator
 from orchestrator.models.model import initialize
+from orchestrator.models.pair import Pair
 
-MODELS = TypeAdapter(AnyModel)
-CLASSES = get_args(get_args(AnyModel)[0]) if get_args(AnyModel) else (AnyModel,)
+MODELS: TypeAdapter[Any] = TypeAdapter(AnyModel)
+CLASSES = [cls for cls in get_args(get_args(AnyModel)[0]) if issubclass(cls, Pair)]
 KINDS = {kind: cls for cls in CLASSES for kind in get_args(cls.model_fields["kind"].annotation)}
 NARROW = {"width": 2, "code_dim": 7, "generator_widths": [6, 8], "discriminator_widths": [8, 6]}
 SHAPES = [
@@ -26,7 +27,7 @@ SHAPES = [
 ]
 
 
-def small(kind: str) -> Model:
+def small(kind: str) -> Pair:
     """The kind at its smallest, as far as it has widths."""
     narrow = {name: value for name, value in NARROW.items() if name in KINDS[kind].model_fields}
     return MODELS.validate_python({"kind": kind, "latent_dim": 5, **narrow})

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from orchestrator.models._layers import Discriminator, Dropout, FromLatent, ToScore, set_generator
-from orchestrator.models.model import Disturbance
+from orchestrator.models.pair import Disturbance
 
 
 def draw(*shape: int) -> torch.Tensor:

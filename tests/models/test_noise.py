@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from orchestrator.models._layers import Discriminator, Noise, set_generator, set_noise
-from orchestrator.models.model import Disturbance
+from orchestrator.models.pair import Disturbance
 from tests.models.pairs import MODELS, SHAPES, every_kind, loss, networks, small
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from orchestrator.objectives.objective import Round
+from orchestrator.objectives.adversarial import Round
 from tests.objectives.judged import d_loss, g_loss, judged, objective, update_of
 
 NOISE = torch.Generator()

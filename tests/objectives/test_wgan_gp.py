@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from orchestrator.objectives.objective import Penalty
+from orchestrator.objectives.adversarial import Penalty
 from tests.objectives.judged import d_loss, g_loss, objective
 
 

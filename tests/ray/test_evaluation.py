@@ -97,13 +97,13 @@ def test_trials_are_evaluated_when_they_end_and_once_only(
 def test_the_numbers_are_those_of_the_evaluation_alone(plan_for: Callable, kept: Path, classifier: bytes) -> None:
     from orchestrator.evaluate.evaluation import Subject
     from orchestrator.measures.quality import Referee
-    from orchestrator.training.checkpoint import load_generator
+    from orchestrator.training.checkpoint import load_networks
 
     plan, store = plan_for(job())
     run_sweep(plan, store, [])
     (due,) = plan.due
     real, judge, device = due.trial.settings.data.load(), load(classifier), torch.device("cpu")
-    generator = load_generator(store, due.trial.id, due.trial.settings)
+    generator = load_networks(store, due.trial.id, due.trial.settings)["generator"]
     referee = Referee(real, judge, device)
     subject = Subject(due.trial.id, due.trial.settings, generator, device, {"train": real}, judge, lambda: referee)
     frame = rows(store, [due.trial.id]).sort_values("shard")

@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 from orchestrator.distributed.group import ALONE
 from orchestrator.judgement import Judgement
+from orchestrator.objectives.adversarial import Round
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
-from orchestrator.objectives.objective import Round
 from tests.distributed.trials import EVERY, bend, make_gan, trial
 
 if TYPE_CHECKING:

@@ -110,9 +110,9 @@ def test_each_checkpoint_takes_the_place_of_the_last(store: LocalStore) -> None:
 
 def test_torch_itself_reads_a_checkpoint_as_plain_data(saved: bytes) -> None:
     state = torch.load(io.BytesIO(saved), weights_only=True)
-    assert set(state) == {"trial_id", "device", "gan", "progress", "started_at", "resumes"}
+    assert set(state) == {"trial_id", "device", "learner", "progress", "started_at", "resumes"}
     networks = {"generator", "averaged", "discriminator", "g_optimizer", "d_optimizer"}
-    assert set(state["gan"]) == {*networks, "latents", "noise", "batches", "objective", "steps", "stall"}
+    assert set(state["learner"]) == {*networks, "latents", "noise", "batches", "objective", "steps", "stall"}
 
 
 def test_any_part_of_a_checkpoint_is_not_a_checkpoint(make_session, saved: bytes, store: LocalStore) -> None:
@@ -154,7 +154,7 @@ def test_code_in_a_checkpoint_never_runs(
     make_session, saved: bytes, store: LocalStore, tmp_path: Path, form: str
 ) -> None:
     marker = tmp_path / "marker"
-    harm, buffer = {"trial_id": ID, "gan": Harm(marker)}, io.BytesIO()
+    harm, buffer = {"trial_id": ID, "learner": Harm(marker)}, io.BytesIO()
     if form == "pickle":
         buffer.write(pickle.dumps(harm, protocol=2))
     elif form == "in a checkpoint":
@@ -186,7 +186,7 @@ def test_another_trials_file_under_this_trials_name(make_session, store: LocalSt
     refused(make_session, "checkpoint of another trial")
 
 
-@pytest.mark.parametrize("missing", ["device", "gan", "progress", "started_at", "resumes"])
+@pytest.mark.parametrize("missing", ["device", "learner", "progress", "started_at", "resumes"])
 def test_a_checkpoint_with_a_part_missing_or_of_another_type(make_session, saved: bytes, store, missing: str) -> None:
     state = load_checkpoint(store, ID)
     wrong = ({}, {missing: None}, {missing: [1.5]}, {missing: "text"})
@@ -224,7 +224,7 @@ def test_a_device_without_memory_is_not_blamed_on_the_file(make_session, saved: 
     def full(*_args: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("orchestrator.training.gan.Gan.load_state_dict", full)
+    monkeypatch.setattr("orchestrator.training.learner.Learner.load_state_dict", full)
     with pytest.raises(torch.OutOfMemoryError):
         make_session()
 

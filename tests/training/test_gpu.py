@@ -108,10 +108,10 @@ def test_a_resumed_trial_is_close_to_an_uninterrupted_one(make_trial, on_gpu: Te
     for session in (whole, resumed):
         while not session.progress.done:
             session.advance(1e6)
-    for ours, theirs in zip(whole.gan.g_parameters, resumed.gan.g_parameters, strict=True):
+    for ours, theirs in zip(whole.learner.g_parameters, resumed.learner.g_parameters, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3)
-    assert torch.equal(whole.gan.latents.get_state(), resumed.gan.latents.get_state())
-    assert torch.equal(whole.gan.batches.next(), resumed.gan.batches.next())
+    assert torch.equal(whole.learner.latents.get_state(), resumed.learner.latents.get_state())
+    assert torch.equal(whole.learner.batches.next(), resumed.learner.batches.next())
     tables = [pd.read_parquet(tmp_path / folder / "metrics") for folder in ("whole", "resumed")]
     assert [table["step"].tolist() for table in tables] == [[4, 8, 12, 15]] * 2
     assert whole.summary()["device"] == "cuda"

@@ -85,14 +85,14 @@ def test_measuring_changes_no_number_of_the_training(start, differences) -> None
     plain = finish(start(epochs=3))
     plain.store.delete(f"checkpoints/{ID}.pt")
     measured = finish(start(Told([GOOD] * 3), measure_every=1, epochs=3))
-    assert differences(plain.gan.state_dict(), measured.gan.state_dict()) == []
+    assert differences(plain.learner.state_dict(), measured.learner.state_dict()) == []
 
 
 def test_the_generator_of_the_lowest_fid_is_kept(start, store: LocalStore) -> None:
     session = start(Told([(50.0, 10), (30.0, 10), (45.0, 10)]), measure_every=1, epochs=3)
     while session.progress.step < 10:
         session.advance(LONG)
-    best = {name: value.clone() for name, value in session.gan.generator.state_dict().items()}
+    best = {name: value.clone() for name, value in session.learner.generator.state_dict().items()}
     finish(session)
     kept = load_best(store, ID)
     assert kept is not None
@@ -107,10 +107,10 @@ def test_the_averaged_generator_is_the_one_kept(start, store: LocalStore) -> Non
     session = finish(start(Told([GOOD]), measure_every=1, epochs=1, g_ema=0.5))
     kept = load_best(store, ID)
     assert kept is not None
-    weights = session.gan.drawing.state_dict()
+    weights = session.learner.drawing.state_dict()
     assert all(torch.equal(kept["generator"][name], value) for name, value in weights.items())
-    name = next(iter(dict(session.gan.generator.named_parameters())))
-    assert not torch.equal(kept["generator"][name], session.gan.generator.state_dict()[name])
+    name = next(iter(dict(session.learner.generator.named_parameters())))
+    assert not torch.equal(kept["generator"][name], session.learner.generator.state_dict()[name])
 
 
 def test_a_collapse_ends_the_trial_that_asks_for_it(start, store: LocalStore) -> None:
@@ -140,10 +140,10 @@ def test_a_saturated_trial_ends_within_an_epoch_at_the_same_step_however_it_is_c
     for budget in (0.0, LONG):
         session = start(objective="saturating", epochs=20, stop_when=["saturated"], log_every=4)
         with torch.no_grad():
-            session.gan.discriminator.head.bias.fill_(-50.0)
-        for group in session.gan.d_optimizer.param_groups:
+            session.learner.discriminator.head.bias.fill_(-50.0)
+        for group in session.learner.d_optimizer.param_groups:
             group["lr"] = 0.0
-        session.gan.rates.set_for = lambda step: None  # type: ignore[method-assign]
+        session.learner.rates.set_for = lambda step: None  # type: ignore[method-assign]
         while not session.progress.done:
             session.advance(budget)
         ends.append((session.progress.step, session.progress.stopped, session.summary()["saturated_at"]))

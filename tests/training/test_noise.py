@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from orchestrator.distributed.group import ALONE
 from orchestrator.models._layers import Noise, set_generator
-from orchestrator.objectives.objective import Penalty
+from orchestrator.objectives.adversarial import Penalty
 from orchestrator.training.disturbances import Disturbances
 from orchestrator.training.penalties import gradient_penalty
 from tests.distributed.trials import make_gan, trial

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from orchestrator.distributed.group import ALONE
-from orchestrator.objectives.objective import Penalty
+from orchestrator.objectives.adversarial import Penalty
 from orchestrator.training.penalties import between, gradient_penalty
 from tests.distributed.trials import doubles, make_gan, trial
 

@@ -70,12 +70,12 @@ def test_rows_are_the_means_of_their_windows_and_the_last_is_never_lost(
     make_progress, log_every: int, windows: list[tuple[int, int]]
 ) -> None:
     progress = make_progress(log_every=log_every)
-    seen = watch(progress.gan)
+    seen = watch(progress.learner)
     finish(progress)
     assert [row["step"] for row in progress.rows] == [end for _, end in windows]
     for row, (begin, end) in zip(progress.rows, windows, strict=True):
         means = np.mean(seen[begin:end], axis=0)
-        np.testing.assert_allclose([row[name] for name in progress.gan.signal_names], means, rtol=1e-12)
+        np.testing.assert_allclose([row[name] for name in progress.learner.signal_names], means, rtol=1e-12)
         assert row["epoch"] == end / 5
 
 
@@ -83,7 +83,7 @@ def test_rows_and_summary_have_the_columns_of_the_results(make_progress) -> None
     progress = make_progress()
     finish(progress)
     for row in progress.rows:
-        absent = {column.name for column in SIGNALS} - set(progress.gan.signal_names)
+        absent = {column.name for column in SIGNALS} - set(progress.learner.signal_names)
         assert absent == {"d_penalty", "k", "m_global", "loss_ratio"}
         absent |= {column.name for column in LOOKS}
         assert {"trial_id", *row} == {column.name for column in METRICS} - absent
@@ -92,17 +92,17 @@ def test_rows_and_summary_have_the_columns_of_the_results(make_progress) -> None
     summary = progress.summary()
     assert set(summary) <= {column.name for column in TRIALS}
     found = {name for name, value in summary.items() if value is not None}
-    assert found == {"step", "epoch", "train_s", "images_per_second", *progress.gan.signal_names}
+    assert found == {"step", "epoch", "train_s", "images_per_second", *progress.learner.signal_names}
 
 
 def test_the_summary_is_the_mean_over_the_last_epochs_steps(make_progress) -> None:
     progress = make_progress(log_every=2)  # rows at 2, 4, ... 14 and 15; the last epoch's are 12, 14 and 15
-    seen = watch(progress.gan)
+    seen = watch(progress.learner)
     finish(progress)
     summary = progress.summary()
     assert (summary["step"], summary["epoch"]) == (15, 3.0)
     expected = np.mean(seen[10:], axis=0)
-    np.testing.assert_allclose([summary[name] for name in progress.gan.signal_names], expected, rtol=1e-12)
+    np.testing.assert_allclose([summary[name] for name in progress.learner.signal_names], expected, rtol=1e-12)
 
 
 def test_the_summary_falls_back_on_the_last_row_and_then_on_none(make_progress) -> None:
@@ -112,12 +112,12 @@ def test_the_summary_falls_back_on_the_last_row_and_then_on_none(make_progress) 
     assert known == {"step", "epoch", "images_per_second", "train_s"}
     while progress.step < 4:
         progress.advance(1)
-    progress.gan.settings = progress.gan.settings.model_copy(update={"log_every": 1000})
+    progress.learner.settings = progress.learner.settings.model_copy(update={"log_every": 1000})
     while progress.step < 14:
         progress.advance(1)
     (row,) = progress.rows
     summary = progress.summary()
-    assert all(summary[name] == row[name] for name in progress.gan.signal_names)
+    assert all(summary[name] == row[name] for name in progress.learner.signal_names)
 
 
 class Clock:
@@ -137,7 +137,7 @@ class Clock:
 def test_time_and_speed(make_progress, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step takes a second here: 3 updates of D on 4 images each."""
     progress = make_progress(d_steps=3, g_steps=2)
-    Clock(monkeypatch, progress.gan, repeat(1.0))
+    Clock(monkeypatch, progress.learner, repeat(1.0))
     finish(progress)
     assert [row["elapsed_s"] for row in progress.rows] == [4, 8, 12, 15]
     assert [row["images_per_second"] for row in progress.rows] == [12] * 4
@@ -159,7 +159,7 @@ def test_a_slice_ends_with_its_budget_or_the_epoch(
     make_progress, monkeypatch: pytest.MonkeyPatch, budget_s: float, stops: list[int]
 ) -> None:
     progress = make_progress()
-    Clock(monkeypatch, progress.gan, repeat(1.0))
+    Clock(monkeypatch, progress.learner, repeat(1.0))
     assert finish(progress, budget_s) == stops
 
 
@@ -167,7 +167,7 @@ def test_slices_follow_the_speed_of_the_steps(make_progress, monkeypatch: pytest
     """A slow first step, then fast ones, then slow again: no slice is more than twice what has been made."""
     progress = make_progress(epochs=1)
     progress.steps_per_epoch = progress.total = 100
-    Clock(monkeypatch, progress.gan, chain([5.0], repeat(0.1, 40), repeat(1.0)))
+    Clock(monkeypatch, progress.learner, chain([5.0], repeat(0.1, 40), repeat(1.0)))
     stops = finish(progress, 1.0)
     assert stops[:6] == [1, 2, 4, 8, 16, 26]
     assert stops[6:9] == [36, 46, 47]
@@ -182,7 +182,7 @@ def test_a_slice_has_a_step_at_least_and_stays_within_its_epoch(make_progress, s
 
 def test_time_between_calls_is_not_training(make_progress, monkeypatch: pytest.MonkeyPatch) -> None:
     progress = make_progress()
-    clock = Clock(monkeypatch, progress.gan, repeat(1.0))
+    clock = Clock(monkeypatch, progress.learner, repeat(1.0))
     while not progress.done:
         progress.advance(1)
         clock.now += 1000
@@ -195,7 +195,7 @@ def test_how_a_trial_is_cut_into_calls_changes_no_number(make_progress, differen
     for _ in range(3):
         other.advance(EPOCH)
     assert differences(one.rows, other.rows, ("images_per_second", "elapsed_s")) == []
-    assert differences(one.gan.state_dict(), other.gan.state_dict()) == []
+    assert differences(one.learner.state_dict(), other.learner.state_dict()) == []
 
 
 class Poison:
@@ -224,7 +224,7 @@ def test_a_loss_that_is_no_number_ends_the_trial_with_its_very_step(
         finish(progress)
     assert caught.value.step == at
     assert [row["step"] for row in progress.rows] == list(range(log_every, at, log_every))
-    assert all(math.isfinite(row[name]) for row in progress.rows for name in progress.gan.signal_names)
+    assert all(math.isfinite(row[name]) for row in progress.rows for name in progress.learner.signal_names)
     assert progress.step == min(math.ceil(at / log_every) * log_every, STEPS)
 
 
@@ -233,7 +233,7 @@ def test_weights_that_are_no_numbers_are_noticed_at_the_next_step(make_progress)
     for _ in range(6):
         progress.advance(1)
     with torch.no_grad():
-        progress.gan.g_parameters[0][0, 0, 0, 0] = math.nan
+        progress.learner.g_parameters[0][0, 0, 0, 0] = math.nan
     with pytest.raises(NonFiniteLossError) as caught:
         finish(progress)
     assert caught.value.step == 7
@@ -248,7 +248,7 @@ def test_an_interruption_between_the_bad_step_and_its_notice_does_not_hide_it(
     for _ in range(7):
         progress.advance(1)
     resumed = make_progress()
-    resumed.gan.load_state_dict(progress.gan.state_dict())
+    resumed.learner.load_state_dict(progress.learner.state_dict())
     resumed.load_state_dict(progress.state_dict())
     with pytest.raises(NonFiniteLossError) as caught:
         finish(resumed)

@@ -109,7 +109,7 @@ def test_the_comparison_would_see_a_difference(make_session, assert_same) -> Non
     finish(make_session("whole"))
     session = make_session("resumed")
     steps(session, 7)
-    session.gan.latents.set_state(torch.Generator().manual_seed(1).get_state())
+    session.learner.latents.set_state(torch.Generator().manual_seed(1).get_state())
     finish(session)
     with pytest.raises(AssertionError):
         assert_same("whole", "resumed")
@@ -120,12 +120,12 @@ def test_the_state_in_memory_is_the_state_restored(make_session, differences) ->
     steps(session, 7)
     session.save()
     resumed = make_session("one")
-    assert differences(resumed.gan.state_dict(), session.gan.state_dict()) == []
+    assert differences(resumed.learner.state_dict(), session.learner.state_dict()) == []
     assert differences(resumed.progress.state_dict(), session.progress.state_dict()) == []
-    for ours, theirs in zip(resumed.gan.g_parameters, session.gan.g_parameters, strict=True):
+    for ours, theirs in zip(resumed.learner.g_parameters, session.learner.g_parameters, strict=True):
         assert ours.stride() == theirs.stride()
-    assert torch.equal(resumed.gan.fixed_latents, session.gan.fixed_latents)
-    assert torch.equal(resumed.gan.batches.next(), session.gan.batches.next())
+    assert torch.equal(resumed.learner.fixed_latents, session.learner.fixed_latents)
+    assert torch.equal(resumed.learner.batches.next(), session.learner.batches.next())
 
 
 def test_time_goes_on_from_where_it_was(make_session) -> None:

@@ -83,7 +83,7 @@ def test_a_plateau_hears_of_every_epoch_whatever_the_rows_are_logged_at() -> Non
     settings = trial(epochs=4, log_every=100, schedule={"kind": "plateau", "measure": "d_loss"})
     progress = Progress(make_gan(ALONE, settings), 3, None)
     heard: list[float] = []
-    progress.gan.rates.end_epoch = lambda means: heard.append(means["d_loss"])  # type: ignore[method-assign]
+    progress.learner.rates.end_epoch = lambda means: heard.append(means["d_loss"])  # type: ignore[method-assign]
     while not progress.done:
         progress.advance(3)
     assert [row["step"] for row in progress.rows] == [3, 6, 9, 12]

@@ -87,8 +87,8 @@ def test_a_judging_autoencoder_is_shown_before_and_after(images, folder: Path) -
     rows = [torch.from_numpy(panel[top : top + 28].copy()) for top in range(0, 4 * 30, 30)]
     row_of = [torch.stack([row[:, left : left + 28] for left in range(0, 8 * 30, 30)])[:, None] for row in rows]
     assert torch.equal(row_of[0], images[:8])
-    generated = session.gan.sample(session.gan.fixed_latents[:8])
-    network = session.gan.discriminator.eval()
+    generated = session.learner.sample(session.learner.fixed_latents[:8])
+    network = session.learner.discriminator.eval()
     with torch.no_grad():
         wanted = [network.reconstruct(from_bytes(images[:8])), generated, network.reconstruct(generated)]
     for row, want in zip(row_of[1:], wanted, strict=True):
@@ -127,10 +127,10 @@ def test_the_grid_shows_the_generators_images_of_the_fixed_latents(make_session,
     grid = Image.open(io.BytesIO(LocalStore(folder).read(f"samples/{ID}/epoch-0001.png")))
     assert (grid.format, grid.size) == ("PNG", (8 * 30 + 2, 8 * 30 + 2))
     pixels = np.asarray(grid.convert("L")).astype(float)
-    generator = session.gan.generator.eval()
+    generator = session.learner.generator.eval()
     for index in (0, 7, 8, 63):
         top, left = 2 + 30 * (index // 8), 2 + 30 * (index % 8)
-        image = generator(session.gan.fixed_latents[index : index + 1])[0, 0].detach().numpy()
+        image = generator(session.learner.fixed_latents[index : index + 1])[0, 0].detach().numpy()
         np.testing.assert_allclose(pixels[top : top + 28, left : left + 28], (image + 1) * 127.5, atol=0.51)
 
 
@@ -174,10 +174,10 @@ def test_a_done_trial_does_nothing_more(make_session) -> None:
     finish(make_session())
     again = make_session()
     keys = written(again)
-    state = again.gan.state_dict()["latents"]
+    state = again.learner.state_dict()["latents"]
     again.advance(LONG)
     assert (keys, again.progress.step, again.resumes) == ([], 15, 0)
-    assert torch.equal(again.gan.state_dict()["latents"], state)
+    assert torch.equal(again.learner.state_dict()["latents"], state)
 
 
 def test_each_going_on_is_counted_and_the_start_is_kept(make_session) -> None:

@@ -1,0 +1,96 @@
+"""What every pair of networks answers: a generator against a discriminator."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from orchestrator.models.model import Decoder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from orchestrator.data.images import ImageShape
+
+
+class Disturbance(NamedTuple):
+    """What the discriminator draws for its images while it trains: a share left out, and deviations of noise."""
+
+    dropout: float = 0.0
+    instance_noise: float = 0.0
+    feature_noise: float = 0.0
+
+
+class Pair(Decoder):
+    """Settings of a generator and a discriminator, which maps images (n, c, h, w) in [-1, 1] to a ``Judgement``.
+
+    ``judges`` says what the discriminator's scores are: raw scores, or reconstruction errors of an autoencoder.
+    """
+
+    networks: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
+    judges: ClassVar[Literal["scores", "reconstruction"]] = "scores"
+
+    discriminator_norm: Literal["batch", "layer", "none"] = "batch"
+    """the discriminator's norm: batch norm as far as there is any, layer norm over each image, or none"""
+    spectral_norm: Literal["none", "discriminator", "both"] = "none"
+    """networks whose weights are divided by their largest singular value"""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """share of the discriminator's features left out before the score, and after each of its hidden linear layers"""
+    instance_noise: float = Field(0.0, ge=0.0)
+    """standard deviation of the noise on the discriminator's images, which lie in [-1, 1]"""
+    feature_noise: float = Field(0.0, ge=0.0)
+    """standard deviation of the noise on the discriminator's features before the score"""
+
+    @abstractmethod
+    def discriminator(self, image: ImageShape) -> nn.Module:
+        """The discriminator's layers, for a shape that ``reject`` lets pass."""
+
+    def build_generator(self, image: ImageShape) -> nn.Module:
+        """The generator, for a shape that ``reject`` lets pass."""
+        network = super().build_generator(image)
+        return _spectrally_normalized(network) if self.spectral_norm == "both" else network
+
+    def build_discriminator(self, image: ImageShape) -> nn.Module:
+        """The discriminator, for a shape that ``reject`` lets pass."""
+        network = self.discriminator(image)
+        return network if self.spectral_norm == "none" else _spectrally_normalized(network)
+
+    def d_norm(self, maps: int) -> list[nn.Module]:
+        """The norm between a convolution of the discriminator and its activation, as far as there is one.
+
+        A gradient penalty asks for one that keeps images apart: layer norm, arXiv 1607.06450, over all of an image's
+        maps, as in WGAN-GP, arXiv 1704.00028, section 4.
+        """
+        from torch import nn
+
+        if self.discriminator_norm == "layer":
+            return [nn.GroupNorm(1, maps)]
+        return [nn.BatchNorm2d(maps)] if self.d_normalizes else []
+
+    @property
+    def d_normalizes(self) -> bool:
+        """Whether the discriminator has batch norm."""
+        return self.normalizes and self.discriminator_norm == "batch"
+
+    @property
+    def disturbance(self) -> Disturbance:
+        """What the discriminator is built with."""
+        return Disturbance(self.dropout, self.instance_noise, self.feature_noise)
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether there is noise on the discriminator's images or features."""
+        return self.instance_noise > 0 or self.feature_noise > 0
+
+
+def _spectrally_normalized(network: nn.Module) -> nn.Module:
+    """The network with spectral norm on all convolutions and linear layers: Miyato et al., arXiv 1802.05957."""
+    from torch import nn
+    from torch.nn.utils import parametrizations
+
+    for module in list(network.modules()):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            parametrizations.spectral_norm(module)
+    return network

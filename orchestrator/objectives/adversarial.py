@@ -1,0 +1,144 @@
+"""What every adversarial objective answers: a generator against a discriminator."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from orchestrator.objectives.objective import Objective
+from orchestrator.store.columns import SIGNALS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+    from torch import Tensor
+
+    from orchestrator.judgement import Judgement
+
+
+class Round(NamedTuple):
+    """What an update brings beside its images.
+
+    ``state`` is the objective's own, from ``initial_state`` on; ``noise`` is where it draws from, the same on every
+    process of a trial.
+    """
+
+    state: Mapping[str, Tensor]
+    noise: torch.Generator
+
+
+class Penalty(NamedTuple):
+    """A penalty on the norm of the gradient of an image's score in that image.
+
+    ``at`` real images, or between a real and a generated one; it is weight * (norm - target)^2, the mean over images.
+    """
+
+    at: Literal["real", "between"]
+    weight: float
+    target: float
+
+
+_PROBABILITIES = frozenset({"d_real_probability", "d_fake_probability"})
+_OF_OTHERS = frozenset({"reconstruction", "latent_penalty", "penalty_weight", "bits_per_dimension"})
+"""Signals of objectives that are not adversarial."""
+
+
+class Adversarial(Objective):
+    """Settings of an adversarial objective, which compute its two losses from what the discriminator says."""
+
+    feature_matching: float = Field(0.0, ge=0.0)
+    """weight of the squared distance between mean features of real and generated images in the generator's loss"""
+    r1: float = Field(0.0, ge=0.0)
+    """gamma of R1: gamma/2 times the squared norm of the score's gradient in a real image, added to D's loss"""
+
+    family: ClassVar[Literal["adversarial"]] = "adversarial"
+    trains: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
+    ignores: ClassVar[tuple[str, ...]] = ()
+
+    judges: ClassVar[Literal["scores", "reconstruction"]] = "scores"
+    """What the discriminator's scores must be."""
+    logistic: ClassVar[bool] = False
+    """Whether sigma(score) is the discriminator's probability that an image is real."""
+    compares: ClassVar[bool] = False
+    """Whether the generator's loss looks at real images too."""
+    draws_apart: ClassVar[bool] = False
+    """Whether the generator's first update needs latent vectors other than the discriminator's last."""
+    measures: ClassVar[tuple[str, ...]] = ()
+    """Numbers of its state, all of which are signals of a step."""
+
+    @abstractmethod
+    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+        """Loss that the discriminator minimises; ``fake`` is of images detached from the generator."""
+
+    @abstractmethod
+    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+        """Loss that the generator minimises; ``real`` is there where ``sees_real``."""
+
+    def generator_loss(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+        """The generator's loss with what is added to any objective's."""
+        loss = self.generator(fake, real, update)
+        if self.feature_matching:
+            assert real is not None
+            loss = loss + self.feature_matching * mean_feature_distance(real.features, fake.features)
+        return loss
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Losses, scores and gradients, and what the objective measures itself."""
+        absent = _OF_OTHERS | ({"k", "m_global", "loss_ratio"} - set(self.measures))
+        if not self.penalties:
+            absent |= {"d_penalty"}
+        if self.judges == "reconstruction":
+            absent |= _PROBABILITIES
+        return tuple(column.name for column in SIGNALS if column.name not in absent)
+
+    @property
+    def by_scores(self) -> bool:
+        """Where scores are logits and no features are matched."""
+        return self.logistic and not self.feature_matching
+
+    @property
+    def sees_real(self) -> bool:
+        """Whether the generator's update judges real images as well."""
+        return self.compares or self.feature_matching > 0
+
+    @property
+    def sees_features(self) -> bool:
+        """Whether a loss looks at features; where not, they need not be brought together from all processes."""
+        return self.feature_matching > 0
+
+    @property
+    def penalties(self) -> tuple[Penalty, ...]:
+        """Penalties in the discriminator's loss. R1: Mescheder et al., arXiv 1801.04406, equation 9."""
+        return (Penalty("real", self.r1 / 2, 0.0),) if self.r1 else ()
+
+    def reject(self, judges: str, *, batch_norm: bool) -> str | None:
+        """Why a discriminator cannot be trained this way, or None where it can.
+
+        ``judges`` tells what its scores are, ``batch_norm`` whether they depend on the other images of a batch.
+        """
+        if self.judges != judges:
+            wanted = "is an autoencoder" if self.judges == "reconstruction" else "scores images, not an autoencoder"
+            return f"{self.kind} needs a discriminator that {wanted}; choose another model.kind"
+        if self.penalties and batch_norm:
+            return (
+                f"{self.kind} with a gradient penalty needs scores that do not depend on the other images of a batch; "
+                "set model.discriminator_norm to layer or none"
+            )
+        return None
+
+    def next_state(self, update: Round, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The state after a step; ``real`` are the last scores of D's update, ``fake`` those of G's, (n,) of all."""
+        return dict(update.state)
+
+
+def mean_feature_distance(real: Tensor, fake: Tensor) -> Tensor:
+    """Feature matching: |mean of f(x) - mean of f(G(z))|^2 over features (n, f); no gradient through the real side.
+
+    Salimans et al., arXiv 1606.03498, section 3.1. The mean is taken of each feature, the norm of all: in the other
+    order, features that differ would cancel.
+    """
+    return (real.detach().mean(0) - fake.mean(0)).square().sum()

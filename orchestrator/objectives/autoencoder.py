@@ -1,0 +1,13 @@
+"""The plain autoencoder: Hinton and Salakhutdinov, Reducing the dimensionality of data with neural networks (2006)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from orchestrator.objectives.reconstruction import Reconstruction
+
+
+class Autoencoder(Reconstruction):
+    """The error of the reconstruction and nothing else: where codes come to lie is left open."""
+
+    kind: Literal["autoencoder"]

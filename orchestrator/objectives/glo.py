@@ -1,0 +1,37 @@
+"""Generative latent optimization: Bojanowski et al., arXiv 1707.05776."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from orchestrator.objectives.objective import Objective
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Glo(Objective):
+    """A generator, and of every training image a latent vector in the unit ball that is learned with it.
+
+    Section 2. There is no encoder and no prior: samples are drawn from the Gaussian that fits the latent vectors.
+    """
+
+    kind: Literal["glo"]
+    latent_lr: float = Field(10.0, gt=0.0, le=1e6)
+    """learning rate of the latent vectors, by plain gradient descent on each image's own error"""
+
+    family: ClassVar[Literal["free_latents"]] = "free_latents"
+    trains: ClassVar[frozenset[str]] = frozenset({"generator"})
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The loss and its gradient in the generator's weights; the mean squared error in [0, 1]."""
+        return "g_loss", "g_grad_norm", "reconstruction"
+
+    def errors(self, images: Tensor, made: Tensor) -> Tensor:
+        """The error of each image (n,) between Laplacian pyramids; both are (n, c, h, w) in [-1, 1]; equation 3."""
+        from orchestrator.objectives._laplacian import laplacian_l1
+
+        return laplacian_l1(made / 2, images / 2)

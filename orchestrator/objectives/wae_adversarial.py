@@ -1,0 +1,55 @@
+"""The adversarial Wasserstein autoencoder: Tolstikhin et al., arXiv 1711.01558, algorithm 1."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from orchestrator.objectives.wasserstein import Wasserstein
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class WaeAdversarial(Wasserstein):
+    """A discriminator of latent vectors tells codes from draws from N(0, I); the encoder deceives it.
+
+    Its scores are logits; the encoder's penalty is the non-saturating loss, as in the authors' code.
+    """
+
+    kind: Literal["wae_adversarial"]
+    critic_width: int = Field(512, ge=1, le=65536)
+    """numbers in each hidden layer of the discriminator of latent vectors"""
+    critic_layers: int = Field(4, ge=1, le=64)
+    """its hidden layers"""
+
+    ignores: ClassVar[tuple[str, ...]] = ("d_steps", "g_steps", "unrolled_steps", "noise_epochs")
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Also what a discriminator says, of draws from N(0, I) as the real ones and of codes as the others."""
+        return *super().signals, "d_loss", "d_real", "d_fake", "d_real_probability", "d_fake_probability"
+
+    def critic(self, latent_dim: int) -> nn.Module:
+        """Linear layers with ReLU between them."""
+        from torch import nn
+
+        widths = [latent_dim, *[self.critic_width] * self.critic_layers]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
+        return nn.Sequential(*layers, nn.Linear(widths[-1], 1), nn.Flatten(0))
+
+    def discriminator(self, of_prior: Tensor, of_codes: Tensor) -> Tensor:
+        """Mean of softplus(-F) over draws from N(0, I) plus mean of softplus(F) over codes, of scores (n,)."""
+        from torch.nn.functional import softplus
+
+        return softplus(-of_prior).mean() + softplus(of_codes).mean()
+
+    def penalty(self, codes: Tensor, prior: Tensor) -> Tensor:
+        """Mean of softplus(-F) over the scores of codes."""
+        from torch.nn.functional import softplus
+
+        return softplus(-codes).mean()

@@ -1,0 +1,27 @@
+"""A Wasserstein autoencoder whose penalty is on the moments of each coordinate of the codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from orchestrator.objectives.wasserstein import Wasserstein
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class WaeMoments(Wasserstein):
+    """Mean, variance and kurtosis of each coordinate are drawn to 0, 1 and 3, by a weight that doubles every epoch."""
+
+    kind: Literal["wae_moments"]
+    weight: float = Field(0.001, gt=0.0, le=1e30)
+    growth: float = Field(2.0, ge=1.0, le=1000.0)
+    greatest: float | None = Field(2.048, gt=0.0, le=1e30)
+
+    def penalty(self, codes: Tensor, prior: Tensor) -> Tensor:
+        """Mean over coordinates of mean^2 + (variance - 1)^2 + (kurtosis - 3)^2; nothing is compared with draws."""
+        from orchestrator.objectives._latent_penalties import moment_penalty
+
+        return moment_penalty(codes)

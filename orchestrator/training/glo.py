@@ -1,0 +1,89 @@
+"""A generator in training together with a latent vector of each training image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from orchestrator.training.fitted_prior import FittedPrior
+from orchestrator.training.learner import Learner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.objectives.glo import Glo as GloObjective
+
+_ROWS_AT_ONCE = 65_536
+
+
+class Glo(Learner):
+    """Bojanowski et al., arXiv 1707.05776, section 2.
+
+    Every process holds all latent vectors, moves those of its share of the batch, and hears of the others: the same
+    table stands on each. A step touches the rows of its batch only.
+    """
+
+    objective: GloObjective
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As ``Learner``."""
+        super().__init__(*args, **kwargs)
+        prior = self.generator
+        assert isinstance(prior, FittedPrior)
+        self.prior, self.network = prior, prior.made_of
+        self.table = torch.empty(len(self.images), self.latent_dim, device=self.device)
+        for rows in torch.split(self.table, _ROWS_AT_ONCE):
+            rows.copy_(_into_ball(rows.normal_(generator=self.latents)))
+
+    def _step(self) -> Mapping[str, Tensor]:
+        assert self.table is not None
+        images, numbers = self.batches.next_numbered()
+        latents = self.table[numbers].requires_grad_()
+        reals, own = self._parts(images), self._parts(latents)
+        squares = []
+
+        def judge(part: int) -> tuple[Tensor, ...]:
+            made = self._forward(self.network, own[part])
+            made = made.to(torch.promote_types(made.dtype, torch.float32))
+            squares.append((made.detach() - reals[part]).div(2).square().flatten(1).mean(1))
+            return (self.objective.errors(reals[part], made)[:, None],)
+
+        self.g_optimizer.zero_grad(set_to_none=True)
+        loss, _, _ = self._backward(judge, lambda errors: errors.mean(), self.g_parameters)
+        assert latents.grad is not None
+        self._move(numbers, latents.detach(), latents.grad)
+        errors = self.group.gather(torch.cat(squares[: len(own)]), self.settings.batch_size)
+        return {"g_loss": loss, "g_grad_norm": self._end_update(), "reconstruction": errors.mean()}
+
+    @torch.no_grad()
+    def _move(self, numbers: Tensor, latents: Tensor, gradient: Tensor) -> None:
+        """One step of these latent vectors against the gradient of each image's own error, and back into the ball.
+
+        The loss is a mean over the batch: the gradient of an image's own error is as many times as large.
+        """
+        assert self.table is not None
+        batch = self.settings.batch_size
+        rate = self.objective.latent_lr * self.rates.factor_at(self.steps)
+        moved = _into_ball(latents - rate * batch * gradient)
+        self.table[self.group.gather(numbers, batch)] = self.group.gather(moved, batch)
+
+    def codes(self, numbers: Tensor) -> Tensor:
+        """As N(0, I) would have to be for the generator to be given the vectors that were learned."""
+        assert self.table is not None
+        return self.prior.standardized(self.table[numbers])
+
+    def settle(self) -> None:
+        """Also fit the Gaussian from which samples are drawn."""
+        super().settle()
+        assert self.table is not None
+        self.prior.fit(self.table)
+        if self.averaged is not None:
+            self.averaged.follow(self.networks)
+
+
+def _into_ball(latents: Tensor) -> Tensor:
+    """Vectors (n, d), those outside the unit ball drawn back to its surface."""
+    lengths: Tensor = torch.linalg.vector_norm(latents, dim=1, keepdim=True)
+    return latents / lengths.clamp(min=1.0)

@@ -1,0 +1,237 @@
+"""What every way of training shares: networks, random numbers, batches, and the gradient of a whole batch's loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from numpy.random import SeedSequence
+from torch import Tensor, nn
+
+from orchestrator.data.batches import BatchStream, from_bytes
+from orchestrator.distributed.group import ALONE
+from orchestrator.training.networks import Averaged, build, encoder_of, place
+from orchestrator.training.rates import Rates, Stall
+from orchestrator.training.statistics import running_statistics, statistics_held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from orchestrator.data.images import ImageShape
+    from orchestrator.distributed.group import Group
+    from orchestrator.models.model import Model
+    from orchestrator.objectives import Objective
+    from orchestrator.training.settings import TrainingSettings
+
+    Tensors = tuple[Tensor, ...]
+
+
+class Learner(ABC):
+    """What a trial trains, with its optimizers and its own random numbers, on one device of a group's.
+
+    The device's kind is the only thing that tells a GPU from a CPU here. Random numbers come from streams derived from
+    the seed (weights, batches, latents, noise), so that a change to one leaves the others as they were. Every process
+    of the group draws them for the whole batch and computes on its share: weights, batches and latents are the same
+    whatever their number, and so is the state.
+    """
+
+    parts: tuple[str, ...] = ("networks", "g_optimizer", "batches")
+    """What has a state of its own, by its name here and in checkpoints."""
+    table: Tensor | None = None
+    """Latent vectors of the training images, one each, which are stored apart; None where there are none."""
+
+    def __init__(
+        self,
+        model: Model,
+        objective: Objective,
+        settings: TrainingSettings,
+        images: Tensor,
+        shape: ImageShape,
+        group: Group = ALONE,
+    ) -> None:
+        self.model, self.settings, self.objective, self.group = model, settings, objective, group
+        self.images, self.shape, self.device = images, shape, images.device
+        self.precision = "fp32" if objective.full_precision else settings.precision_on(self.device)
+        weights_seed, batches_seed, latents_seed, fixed_seed, self.noise_seed = (
+            int(s) for s in SeedSequence(settings.seed).generate_state(5)
+        )
+        self.weights = torch.Generator().manual_seed(weights_seed)
+        self.networks = build(model, objective, shape)
+        for network in self.networks.values():
+            model.draw_weights(network, self.weights)
+        self.networks = self._place(self.networks)
+        self.generator: nn.Module = self.networks["generator"]
+        self.g_parameters = list(self.networks.parameters())
+        self.g_optimizer = settings.g_optimizer.build(self.g_parameters)
+        self.averaged = Averaged(self.networks, settings.g_ema) if settings.g_ema else None
+        self.steps, self.steps_per_epoch = 0, len(images) // settings.batch_size
+        self.rates = Rates(settings.schedule, self.steps_per_epoch * settings.epochs)
+        self.rates.add(self.g_optimizer, settings.g_optimizer.lr)
+        self.latents = torch.Generator(self.device).manual_seed(latents_seed)
+        self.noise = torch.Generator(self.device).manual_seed(self.noise_seed)
+        self.signal_names = objective.signals
+        self.state = {name: value.to(self.device) for name, value in objective.initial_state().items()}
+        stream = torch.Generator(self.device).manual_seed(batches_seed)
+        self.batches = BatchStream(images, settings.batch_size, stream, group.share(settings.batch_size))
+        self.latent_dim = model.latents(shape)
+        fixed = torch.Generator().manual_seed(fixed_seed)
+        self.fixed_latents = torch.randn(64, self.latent_dim, generator=fixed).to(self.device)
+
+    def step(self) -> Tensor:
+        """Train one step; returns ``signal_names`` as a tensor on the device, without waiting for the device.
+
+        Signals are those of the last update of each network, over the whole batch of all processes, and the same on
+        each.
+        """
+        self.rates.set_for(self.steps)
+        signals = self._step()
+        self.steps += 1
+        return torch.stack([signals[name].to(signals["g_loss"].dtype) for name in self.signal_names])
+
+    @abstractmethod
+    def _step(self) -> Mapping[str, Tensor]:
+        """The updates of a step, and at least its signals."""
+
+    def _place(self, network: nn.Module) -> Any:
+        return place(network, self.model, self.group, self.device)
+
+    def _forward(self, network: Callable[[Tensor], Any], inputs: Tensor) -> Any:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return network(inputs)
+
+    def _draw(self) -> Tensors:
+        """This process's latent vectors of an update, in as many parts as its gradient is accumulated over."""
+        size = self.settings.batch_size, self.latent_dim
+        return self._parts(self.group.own(torch.randn(size, generator=self.latents, device=self.device)))
+
+    def _parts(self, own: Tensor) -> Tensors:
+        return torch.tensor_split(own, self.settings.accumulate)
+
+    def _backward(
+        self,
+        judge: Callable[[int], Tensors],
+        loss_of: Callable[..., Tensor],
+        parameters: list[nn.Parameter],
+        also: Sequence[Tensor] = (),
+    ) -> tuple[Tensor, Tensors, Tensors]:
+        """Add to the parameters the gradient of the loss of the whole batch, whatever its form.
+
+        ``judge`` says something of one part of this process's images: one or more tensors (part, numbers). What is
+        said of all parts and processes is joined, the loss is computed from it on each process alike, and its gradient
+        in what was said of an image goes back through the pass which said it. What the processes find for the
+        parameters, and have put into ``also`` on the way, is then summed.
+
+        Returns the loss, all that was said, and the loss's gradients in it.
+        """
+        parts = range(self.settings.accumulate)
+        if len(parts) == 1:
+            own = [judge(0)]
+        else:  # of each part only what is said is kept, and its pass is made again for its gradient
+            with torch.no_grad(), self._untouched():
+                own = [judge(part) for part in parts]
+        said = torch.cat([torch.cat(kind) for kind in zip(*own, strict=True)], dim=1)
+        together = self.group.gather(said, self.settings.batch_size)
+        widths = [kind.shape[1] for kind in own[0]]
+        joined = tuple(kind.detach().requires_grad_() for kind in torch.split(together, widths, dim=1))
+        loss = loss_of(*joined)
+        gradients = torch.autograd.grad(loss, joined, materialize_grads=True)
+        shares = [self._parts(self.group.own(gradient)) for gradient in gradients]
+        for part in parts:
+            made = own[part] if len(parts) == 1 else judge(part)
+            graphs = [(rows, share[part]) for rows, share in zip(made, shares, strict=True) if rows.requires_grad]
+            torch.autograd.backward([rows for rows, _ in graphs], [share for _, share in graphs])
+        self.group.sum_gradients(parameters, also)
+        return loss.detach(), tuple(r.detach() for r in joined), gradients
+
+    @contextmanager
+    def _untouched(self) -> Iterator[None]:
+        """Forward passes within leave no trace: statistics and random numbers are afterwards as before."""
+        with statistics_held(*self._trained()):
+            yield
+
+    def _trained(self) -> tuple[nn.Module, ...]:
+        """Everything with weights."""
+        return (self.networks,)
+
+    def _end_update(self) -> Tensor:
+        """Move the weights of ``networks`` and their average; the norm of the gradient that moved them."""
+        norm = nn.utils.get_total_norm([p.grad for p in self.g_parameters if p.grad is not None])
+        self.g_optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update(self.networks)
+        return norm
+
+    @property
+    def drawing(self) -> nn.ModuleDict:
+        """The networks that a trained model consists of: of the averaged weights where there are any."""
+        return self.averaged.module if self.averaged is not None else self.networks
+
+    @torch.no_grad()
+    def sample(self, latents: Tensor) -> Tensor:
+        """Images (n, c, h, w) in [-1, 1] with the batch norm's running statistics: each depends on its latent only.
+
+        They are those of the averaged weights where there are any.
+        """
+        return self._evaluated(self.drawing, lambda: self.drawing["generator"](latents))
+
+    def encode(self, images: Tensor) -> Tensor | None:
+        """Latent vectors of images (n, c, h, w) in [-1, 1], likewise; None where nothing encodes."""
+        encoder = encoder_of(self.drawing)
+        return None if encoder is None else self._evaluated(self.drawing, lambda: encoder(images))
+
+    def codes(self, numbers: Tensor) -> Tensor | None:
+        """Latent vectors of the training images of these numbers (n,); None where they have none."""
+        return self.encode(from_bytes(self.images[numbers]))
+
+    def panel(self, across: int) -> Sequence[Tensor]:
+        """Rows of pictures (across, c, h, w) in [-1, 1] to show beside samples; none where there is nothing to show.
+
+        They are the first training images, and what becomes of them by way of their latent vectors.
+        """
+        numbers = torch.arange(min(across, len(self.images)), device=self.device)
+        codes = self.codes(numbers)
+        return () if codes is None else (from_bytes(self.images[numbers]), self.sample(codes))
+
+    @staticmethod
+    @torch.no_grad()
+    def _evaluated(network: nn.Module, compute: Callable[[], Tensor]) -> Tensor:
+        network.eval()
+        found = compute()
+        network.train()
+        return found
+
+    def settle(self) -> None:
+        """Bring what samples are drawn with up to date, before samples, measures and checkpoints.
+
+        Put the mean over the processes in the place of running statistics that each has kept for itself: they follow
+        the batches linearly, so that to go on from the mean changes no later mean.
+        """
+        if self.model.batch_statistics == "per_device":
+            self.group.average([s for network in self._trained() for s in running_statistics(network)])
+            if self.averaged is not None:
+                self.averaged.follow(self.networks)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next step depends on: plain tensors and numbers, which ``weights_only`` loading reads."""
+        return {
+            **{name: getattr(self, name).state_dict() for name in self.parts},
+            "latents": self.latents.get_state(),
+            "noise": self.noise.get_state(),
+            "objective": dict(self.state),
+            "steps": self.steps,
+            "stall": list(self.rates.stall),
+            "averaged": self.averaged.state_dict() if self.averaged else {},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict()``: bitwise the same numbers on the same CPU and as many processes."""
+        for name in self.parts:
+            getattr(self, name).load_state_dict(state[name])
+        self.latents.set_state(state["latents"])
+        self.noise.set_state(state["noise"])
+        self.steps, self.rates.stall = state["steps"], Stall(*state["stall"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self.state = {name: state["objective"][name].to(self.device) for name in self.state}
