@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter, laplace
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
-from orchestrator.measures.pictures import band_power, mse, psnr, ssim, ssim_map
+from orchestrator.measures.pictures import band_power, mse, psnr, sharpness, ssim, ssim_map
 
 
 def pairs(c: int = 3, h: int = 28, w: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
@@ -104,3 +105,25 @@ def test_a_wave_is_in_its_band_alone(across: int, down: int, band: int) -> None:
     power = band_power(wave, 4)[0]
     assert power[band].item() == pytest.approx(wave.square().mean().item(), rel=1e-5)
     assert power.sum().item() == pytest.approx(power[band].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("c", "h", "w"), [(1, 28, 20), (3, 3, 17)])
+def test_sharpness_is_the_variance_of_scipys_laplacian_where_it_needs_no_border(c: int, h: int, w: int) -> None:
+    images, _ = pairs(c, h, w)
+    expected = [np.mean([laplace(channel)[1:-1, 1:-1].var() for channel in image]) for image in images.double().numpy()]
+    np.testing.assert_allclose(sharpness(images), expected, rtol=1e-6)
+
+
+def test_blurring_lowers_sharpness() -> None:
+    images, _ = pairs()
+    blurred = [torch.from_numpy(gaussian_filter(images.numpy(), (0, 0, sigma, sigma))) for sigma in (0.5, 1.0, 2.0)]
+    found = torch.stack([sharpness(each) for each in (images, *blurred)])
+    assert (found.diff(dim=0) < 0).all()
+
+
+def test_a_slope_is_not_sharp_and_a_chessboard_is_as_sharp_as_can_be() -> None:
+    place = torch.arange(10)
+    slope = (3 * place[:, None] + place[None, :]).expand(1, 2, 10, 10) / 40
+    torch.testing.assert_close(sharpness(slope), torch.zeros(1))
+    chessboard = ((place[:, None] + place[None, :]) % 2).float().expand(1, 2, 10, 10)
+    assert sharpness(chessboard).item() == 16
