@@ -45,6 +45,8 @@ class Subject:
     """Trained on the same data, on ``device``; None where the images have no classes or none was asked for."""
     call_referee: Callable[[], Referee]
     """The referee of the data set: made at the first call, since it looks at every training image."""
+    others: Mapping[Dataset, ImageSet] = field(default_factory=dict)
+    """The held-out images of the further data sets that the evaluation names."""
     encoder: Callable[[Tensor], Tensor] | None = None
     """(n, c, h, w) in [-1, 1] to (n, latent_dim), as ``generator``; None where the trial trained none."""
 
@@ -108,6 +110,10 @@ class Evaluation(Settings):
             return "checkpoint: best is that of the lowest FID measured: set training.measure_every, or take last"
         return None
 
+    def passes_over(self, trial: TrialSettings) -> str | None:
+        """Why trials of this family have nothing of the kind, which is no mistake where others of a job do; or None."""
+        return None
+
     def values_of(self, column: str) -> tuple[Any, ...] | None:
         """What the rows of this evaluation have in a column, as far as its settings tell; None where they do not."""
         return None
@@ -132,6 +138,11 @@ class Evaluation(Settings):
     def sees(self) -> Literal["classifier", "inception"] | None:
         """What it sees images with: a classifier of the trial's data set, Inception, or nothing of the kind."""
         return None
+
+    @property
+    def others(self) -> tuple[Dataset, ...]:
+        """Data sets beside the trial's own at whose held-out images it looks."""
+        return ()
 
     @property
     def id(self) -> str:

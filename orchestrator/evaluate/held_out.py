@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -76,9 +77,13 @@ def order_of(count: int) -> NDArray[np.int64]:
 
 def take(subject: Subject, numbers: NDArray[np.int64]) -> Chosen:
     """The held-out images at these places."""
+    return choose_from(subject.held_out, numbers, subject.device)
+
+
+def choose_from(held_out: ImageSet, numbers: NDArray[np.int64], device: torch.device) -> Chosen:
+    """The images of any set at these places, on the device."""
     import torch
 
-    held_out = subject.held_out
-    pixels = torch.from_numpy(held_out.pixels[numbers]).to(subject.device)
+    pixels = torch.from_numpy(held_out.pixels[numbers]).to(device)
     labels = [None] * len(numbers) if held_out.labels is None else held_out.labels[numbers].tolist()
     return Chosen(tuple(numbers.tolist()), tuple(labels), pixels.float() / 255)

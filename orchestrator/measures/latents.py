@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -33,3 +35,17 @@ def mean_ks(codes: Tensor) -> float:
     normal = torch.special.ndtr(codes.double().sort(dim=0).values)
     shares = torch.arange(n + 1, dtype=normal.dtype, device=normal.device)[:, None] / n
     return float(torch.maximum(shares[1:] - normal, normal - shares[:-1]).amax(0).mean())
+
+
+class CodesLook(NamedTuple):
+    """What is measured of codes beside samples: see ``ks_distance``, ``mean_ks`` and ``cdf`` at ``POINTS``."""
+
+    latent_ks: float
+    latent_ks_each: float
+    latent_cdf: list[float]
+
+
+def look_at(codes: Tensor) -> CodesLook:
+    """Everything that is measured of codes (n, d) while a model trains."""
+    shares = cdf(codes, torch.tensor(POINTS, dtype=torch.float64))
+    return CodesLook(ks_distance(codes), mean_ks(codes), shares.tolist())

@@ -24,11 +24,16 @@ class Due:
 
 
 def find_due(trials: Iterable[Trial], evaluations: Iterable[Evaluation], keys: Collection[str]) -> tuple[Due, ...]:
-    """Each evaluation of each trial, whether or not any of it is missing; ``keys`` are the files of evaluations/."""
+    """Each evaluation of each trial that has it, whether or not any of it is missing.
+
+    ``keys`` are the files of evaluations/.
+    """
     there, asked = set(keys), tuple(evaluations)
     found = []
     for trial in trials:
         for evaluation in asked:
+            if evaluation.passes_over(trial.settings):
+                continue
             shards = evaluation.shards(trial.settings)
             missing = [shard for shard in range(shards) if evaluation.rows_key(trial.id, shard) not in there]
             found.append(Due(trial, evaluation, shards, tuple(missing)))

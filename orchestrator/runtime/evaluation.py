@@ -111,7 +111,8 @@ def _subject(shared: Bench, work: Work, trial: Trial, evaluation: Evaluation) ->
         split: work.images[data] if split == "train" else ray.get(shared.held_out[data]) for split in evaluation.splits
     }
     generator, encoder = networks["generator"], encoder_of(networks)
-    return Subject(trial.id, trial.settings, generator, device, splits, classifier, call_referee, encoder)
+    others = {other: ray.get(shared.held_out[other]) for other in evaluation.others}
+    return Subject(trial.id, trial.settings, generator, device, splits, classifier, call_referee, others, encoder)
 
 
 def _networks(work: Work, trial: Trial, evaluation: Evaluation) -> nn.ModuleDict:

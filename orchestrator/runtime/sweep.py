@@ -116,11 +116,14 @@ def _inception(plan: Plan) -> bytes | None:
 def _load_held_out(plan: Plan, images: Mapping[Dataset, ImageSet]) -> dict[Dataset, ImageSet]:
     """The images that evaluations look at and no trial does. Raises DataError, also where they will not do for one."""
     tested = {due.trial.settings.data for due in plan.due if "test" in due.evaluation.splits}
+    tested |= {other for due in plan.due for other in due.evaluation.others}
     held_out = {data: data.load("test") for data in tested}
     for due in plan.due:
         data = due.trial.settings.data
         splits = {split: images[data] if split == "train" else held_out[data] for split in due.evaluation.splits}
-        if problem := due.evaluation.reject_images(data, splits):
+        problems = [due.evaluation.reject_images(data, splits)]
+        problems += [due.evaluation.reject_images(other, {"test": held_out[other]}) for other in due.evaluation.others]
+        if problem := next(filter(None, problems), None):
             raise DataError(f"{due.evaluation.kind}: {problem}")
     return held_out
 

@@ -31,6 +31,7 @@ _OWN = "evaluation."
 _PLAIN = (*(column.name for column in (*SIGNALS, *LOOKS)), "best_fid", "images_per_second", "train_s")
 _OF_DISTRIBUTIONS = ("quality",)
 """Kinds of which a row is of a whole distribution; of others many rows are averaged, which rounds nothing."""
+_OF_CODES = ("latent_ks", "latent_ks_each")
 _OF_CLASSES = ("fid", "modes", "class_kl", "best_fid")
 _TYPES: dict[pa.DataType, tuple[tuple[type, ...], str]] = {
     pa.string(): ((str,), "text"),
@@ -257,7 +258,7 @@ def unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Seq
             return side, f"got {show(sides[side])}, which is no trial of this job"
         if problem := _unmeasured(measure if side == "group" else other, found):
             return "measure" if side == "group" or measure == other else "than_measure", problem
-        if measure.kind and (lacking := _unasked(measure.kind, sides[side], evaluations)):
+        if measure.kind and (lacking := _unasked(measure.kind, sides[side], evaluations, found)):
             key, problem = lacking
             return f"{side}{key}", problem
     others = {id(one) for one in members["than"]}
@@ -275,7 +276,9 @@ def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None
     for settings in trials:
         if measure.column in signals and measure.column not in settings.measures:
             return f"got {show(measure.column)}, which a trial under {settings.objective.kind} does not have"
-        sampled = measure.column in (*_OF_CLASSES, "diversity", "collapsed")
+        if measure.column in _OF_CODES and settings.objective.family == "adversarial":
+            return f"got {show(measure.column)}, but no trial under {settings.objective.kind} has codes"
+        sampled = measure.column in (*_OF_CLASSES, *_OF_CODES, "diversity", "collapsed")
         if sampled and not settings.training.measure_every:
             return f"got {show(measure.column)}, which is measured of samples: set training.measure_every"
         if measure.column in _OF_CLASSES and not settings.data.has_classes:
@@ -283,7 +286,9 @@ def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None
     return None
 
 
-def _unasked(kind: str, where: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> Problem | None:
+def _unasked(
+    kind: str, where: Mapping[str, Any], evaluations: Sequence[Evaluation], trials: Iterable[TrialSettings]
+) -> Problem | None:
     """The key below the side, and what is wrong, where no evaluation has rows for it."""
     if meant({}, kind, evaluations) is None:
         return "", f"needs an evaluation of kind {kind}, which evaluate does not have"
@@ -291,6 +296,8 @@ def _unasked(kind: str, where: Mapping[str, Any], evaluations: Sequence[Evaluati
     if found is None:
         own = {path: allowed for path, allowed in where.items() if path.startswith(_OWN)}
         return "", f"got {show(own)}, which is no {kind} under evaluate"
+    if over := next((settings for settings in trials if found.passes_over(settings)), None):
+        return "", f"trials under {over.objective.kind} have no {kind}"
     for column, allowed in columns_of(where).items():
         there = found.values_of(column)
         if there is not None and not any(allows(allowed, value) for value in there):

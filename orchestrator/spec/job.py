@@ -20,7 +20,7 @@ from orchestrator.store.columns import SIGNALS
 from orchestrator.training.settings import TrialSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from orchestrator.evaluate import Evaluation
@@ -197,13 +197,17 @@ def _reject_missing_measure(search: Search, trials: Iterable[Trial], source: str
             raise SettingsError(source, "search.measure", problem)
 
 
-def _reject_evaluations(evaluations: tuple[Evaluation, ...], trials: Iterable[Trial], source: str) -> None:
+def _reject_evaluations(evaluations: tuple[Evaluation, ...], trials: Sequence[Trial], source: str) -> None:
     """Two evaluations that are the same, or one that a trial of the job cannot have."""
     for index, evaluation in enumerate(evaluations):
         first = evaluations.index(evaluation)
         if first < index:
             raise SettingsError(source, f"evaluate.{index}", f"is the same as evaluate.{first}; take one out")
-        if problem := next(filter(None, (evaluation.reject(trial.settings) for trial in trials)), None):
+        meant = [trial.settings for trial in trials if evaluation.passes_over(trial.settings) is None]
+        if not meant:
+            why = evaluation.passes_over(trials[0].settings)
+            raise SettingsError(source, f"evaluate.{index}", f"{evaluation.kind}: no trial of this job has it: {why}")
+        if problem := next(filter(None, (evaluation.reject(settings) for settings in meant)), None):
             raise SettingsError(source, f"evaluate.{index}", problem)
 
 

@@ -9,14 +9,17 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MODELS = "allowed: autoencoding, dcgan, fully_connected, mixed_layers, residual, small_dcgan"
+MODELS = "allowed: autoencoding, dcgan, encoder_decoder, fully_connected, glow, mixed_layers, residual, small_dcgan"
 TOP = "allowed: name, description, resources, search, evaluate, claims, storage, data, model, objective, training, grid"
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, unrolled_steps, "
     "g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, stop_when, accumulate, "
     "precision"
 )
-OBJECTIVES = "allowed: began, ebgan, hinge, least_squares, non_saturating, ralsgan, rasgan, rsgan, saturating, wgan_gp"
+OBJECTIVES = (
+    "allowed: autoencoder, began, ebgan, glo, hinge, least_squares, likelihood, non_saturating, ralsgan, rasgan, "
+    "rsgan, saturating, wae_adversarial, wae_mmd, wae_moments, wgan_gp"
+)
 NAMES = "expected 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit"
 SEARCH = "search: {scheduler: asha, measure: d_loss, mode: min"
 
@@ -35,8 +38,8 @@ MISTAKES = {
         "data.roott: unknown key; did you mean 'root'? allowed: name, max_images, root, height, width, channels, cache"
     ),
     "model: {kind: small_dcgan, width: 8}": (
-        "model.width: unknown key; allowed: kind, latent_dim, batch_norm, discriminator_norm, spectral_norm, "
-        "initialization, dropout, instance_noise, feature_noise"
+        "model.width: unknown key; allowed: kind, latent_dim, batch_norm, initialization, discriminator_norm, "
+        "spectral_norm, dropout, instance_noise, feature_noise"
     ),
     "objective: {kind: saturating, gamma: 0.5}": (
         "objective.gamma: unknown key; allowed: kind, feature_matching, r1, labels"
@@ -106,7 +109,8 @@ MISTAKES = {
     "search: {scheduler: ash, measure: d_loss, mode: min}": "search.scheduler: got 'ash', expected 'asha' or 'median'",
     "search: {scheduler: asha, measure: fid, mode: min}": (
         "search.measure: got 'fid', expected one of d_loss, g_loss, d_real, d_fake, d_real_probability, "
-        "d_fake_probability, g_score_gradient, g_image_gradient, g_grad_norm, d_penalty, k, m_global, loss_ratio"
+        "d_fake_probability, g_score_gradient, g_image_gradient, g_grad_norm, d_penalty, k, m_global, loss_ratio, "
+        "reconstruction, latent_penalty, penalty_weight, bits_per_dimension"
     ),
     "search: {scheduler: asha, measure: m_global, mode: min}": (
         "search.measure: got 'm_global', which a trial under non_saturating does not have; expected one of d_loss, "

@@ -86,7 +86,7 @@ def test_the_raw_job_stays_as_it_was() -> None:
         ("training.epochs=", "--set: training.epochs: got null, expected a whole number"),
         ("training.epochs=five", "--set: training.epochs: got 'five', expected a whole number"),
         ("training=5", "--set: training: got 5, expected keys and values"),
-        ("objective={kind: infogan}", "--set: objective.kind: got 'infogan'; allowed: began, "),
+        ("objective={kind: infogan}", "--set: objective.kind: got 'infogan'; allowed: autoencoder, began, "),
         ("name=../up", "--set: name: got '../up', expected 1 to 63 of "),
         ("storage=", "--set: storage: got null, expected text"),
         ("grid.training.seed=[]", "--set: grid.training.seed: got [], expected a list with at least one value"),

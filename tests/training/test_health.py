@@ -92,13 +92,13 @@ def test_the_generator_of_the_lowest_fid_is_kept(start, store: LocalStore) -> No
     session = start(Told([(50.0, 10), (30.0, 10), (45.0, 10)]), measure_every=1, epochs=3)
     while session.progress.step < 10:
         session.advance(LONG)
-    best = {name: value.clone() for name, value in session.learner.generator.state_dict().items()}
+    best = {name: value.clone() for name, value in session.learner.networks.state_dict().items()}
     finish(session)
     kept = load_best(store, ID)
     assert kept is not None
     assert (kept["step"], kept["fid"]) == (10, 30.0)
-    assert kept["generator"].keys() == best.keys()
-    assert all(torch.equal(kept["generator"][name], value) for name, value in best.items())
+    assert kept["networks"].keys() == best.keys()
+    assert all(torch.equal(kept["networks"][name], value) for name, value in best.items())
     summary = session.summary()
     assert (summary["best_fid"], summary["best_step"], summary["fid"]) == (30.0, 10, 45.0)
 
@@ -108,9 +108,9 @@ def test_the_averaged_generator_is_the_one_kept(start, store: LocalStore) -> Non
     kept = load_best(store, ID)
     assert kept is not None
     weights = session.learner.drawing.state_dict()
-    assert all(torch.equal(kept["generator"][name], value) for name, value in weights.items())
-    name = next(iter(dict(session.learner.generator.named_parameters())))
-    assert not torch.equal(kept["generator"][name], session.learner.generator.state_dict()[name])
+    assert all(torch.equal(kept["networks"][name], value) for name, value in weights.items())
+    name = next(iter(dict(session.learner.networks.named_parameters())))
+    assert not torch.equal(kept["networks"][name], session.learner.networks.state_dict()[name])
 
 
 def test_a_collapse_ends_the_trial_that_asks_for_it(start, store: LocalStore) -> None:

@@ -152,7 +152,9 @@ def test_pandas_reads_the_metrics(make_session, folder: Path) -> None:
     assert table["step"].tolist() == [4, 8, 12, 15]
     assert table["epoch"].tolist() == [0.8, 1.6, 2.4, 3.0]
     absent = [column for column in table if table[column].isna().any()]
-    assert absent == ["d_penalty", "k", "m_global", "loss_ratio", "fid", "modes", "class_kl", "diversity"]
+    of_others = ["reconstruction", "latent_penalty", "penalty_weight", "bits_per_dimension"]
+    looks = ["fid", "modes", "class_kl", "diversity", "latent_ks", "latent_ks_each", "latent_cdf"]
+    assert absent == ["d_penalty", "k", "m_global", "loss_ratio", *of_others, *looks]
     assert table[absent].isna().all().all()
     assert table.drop(columns=["trial_id", *absent]).to_dict("records") == session.progress.rows
 

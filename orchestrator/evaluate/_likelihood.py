@@ -1,0 +1,50 @@
+"""Likelihoods of images under a flow, as rows."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from orchestrator.errors import EvaluationError
+from orchestrator.evaluate.held_out import choose_from, order_of
+from orchestrator.models._flow import Flow, bits_per_dimension, dequantize
+
+if TYPE_CHECKING:
+    from orchestrator.data import ImageSet
+    from orchestrator.evaluate.evaluation import Subject
+    from orchestrator.evaluate.likelihood import Likelihood
+
+
+def rows_of(settings: Likelihood, subject: Subject, name: str, held_out: ImageSet, part: slice) -> list[dict[str, Any]]:
+    """A row for each image of a part of a set; noise comes from the seed and the image's number alone."""
+    flow = subject.generator
+    assert isinstance(flow, Flow)
+    numbers = order_of(len(held_out))[: settings.images][part]
+    chosen = choose_from(held_out, numbers, subject.device)
+    noise = torch.stack([_noise(settings.seed, int(number), chosen.images[0].shape) for number in numbers])
+    with torch.no_grad():
+        latents, log_det = flow.encode(dequantize(2 * chosen.images - 1, noise.to(subject.device)))
+        bits = bits_per_dimension(latents, log_det)
+    if not bits.isfinite().all():
+        raise EvaluationError(f"the flow of trial {subject.trial_id} gives likelihoods that are not finite")
+    size = latents.shape[1]
+    return [
+        {
+            "data": name,
+            "image_id": number,
+            "label": label,
+            "bits_per_dimension": per_dimension,
+            "log_likelihood": -per_dimension * size * math.log(2),
+            "log_det": change,
+        }
+        for number, label, per_dimension, change in zip(
+            chosen.numbers, chosen.labels, bits.tolist(), log_det.tolist(), strict=True
+        )
+    ]
+
+
+def _noise(seed: int, number: int, shape: torch.Size) -> torch.Tensor:
+    source = torch.Generator().manual_seed((seed << 31) + number)
+    return torch.rand(shape, generator=source)

@@ -1,0 +1,99 @@
+"""The exact likelihood of held-out images, of the trial's own data set and of others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from orchestrator.data import AnyDataset
+from orchestrator.errors import DataError
+from orchestrator.evaluate.evaluation import Found
+from orchestrator.evaluate.held_out import SHARD_IMAGES, HeldOutEvaluation
+from orchestrator.store.columns import FLOAT, INT, STRING, Column
+
+if TYPE_CHECKING:
+    from orchestrator.data import Dataset, ImageSet
+    from orchestrator.evaluate.evaluation import Subject
+    from orchestrator.training.settings import TrialSettings
+
+
+class Likelihood(HeldOutEvaluation):
+    """log p(x) = log p(z) + log |det dz/dx| of bytes with uniform noise, in bits per dimension.
+
+    Kingma and Dhariwal, arXiv 1807.03039, section 2. As many images of each set of ``against``, which a good model of
+    the trial's own set should find less likely (Nalisnick et al., arXiv 1810.09136, show where none does). Only an
+    invertible network has it: trials of other families are passed over, and the report says why.
+    """
+
+    columns = (
+        Column("data", STRING, "", "data set that the image is of"),
+        Column("image_id", INT, "", "the image's place in that set's held-out images"),
+        Column("label", INT, "", "the image's class; null where the set has none"),
+        Column("bits_per_dimension", FLOAT, "bits", "-log2 p(x) over the image's numbers"),
+        Column("log_likelihood", FLOAT, "nats", "log p(x) of the image's bytes with noise, in units of a byte"),
+        Column("log_det", FLOAT, "nats", "the part of it that the change of volume makes up"),
+    )
+
+    kind: Literal["likelihood"] = "likelihood"
+    against: tuple[AnyDataset, ...] = Field((), max_length=20, strict=False)
+    """other data sets whose held-out images are told their likelihood too"""
+
+    def passes_over(self, trial: TrialSettings) -> str | None:
+        """Other families, which have no density."""
+        return None if trial.objective.family == "likelihood" else why_none(trial)
+
+    def reject(self, trial: TrialSettings) -> str | None:
+        """Also where a set's images are of another shape, or are the trial's own."""
+        for index, data in enumerate(self.against):
+            if data.shape != trial.data.shape:
+                return f"against.{index}: images of {data.shape}, but those of the trial are {trial.data.shape}"
+            if data.name in (trial.data.name, *(other.name for other in self.against[:index])):
+                return f"against.{index}: got {data.name} twice; take one out"
+        return super().reject(trial)
+
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """The sets against which images are held; which the trial's own is, its settings tell."""
+        return None
+
+    @property
+    def others(self) -> tuple[Dataset, ...]:
+        """The sets it looks at beside the trial's own."""
+        return self.against
+
+    def shards(self, trial: TrialSettings) -> int:
+        """As many for each set."""
+        return (1 + len(self.against)) * super().shards(trial)
+
+    def run(self, subject: Subject, shard: int) -> Found:
+        """The rows of one part of one set."""
+        from orchestrator.evaluate._likelihood import rows_of
+
+        if problem := self.passes_over(subject.settings):
+            raise DataError(f"{self.kind}: {problem}")
+        which, part = divmod(shard, super().shards(subject.settings))
+        data = (subject.settings.data, *self.against)[which]
+        held_out = subject.held_out if which == 0 else subject.others[data]
+        if problem := self._too_few(data, held_out):
+            raise DataError(f"{self.kind}: {problem}")
+        return Found(rows_of(self, subject, data.name, held_out, slice(part * SHARD_IMAGES, (part + 1) * SHARD_IMAGES)))
+
+    def _too_few(self, data: Dataset, held_out: ImageSet) -> str | None:
+        return self.reject_images(data, {"test": held_out})
+
+
+def why_none(trial: TrialSettings) -> str:
+    """Why a trial's images have no likelihood, and what it would take."""
+    latents, numbers = trial.latent_dim, trial.data.shape
+    size = numbers.channels * numbers.height * numbers.width
+    flat = (
+        f"its generator turns {latents} numbers into images of {size}, which fill no volume among all images: p(x) is "
+        "0 for almost every image"
+    )
+    take = (
+        "It would take a model of noise around the generated images and annealed importance sampling over z for each "
+        "image (Wu et al., arXiv 1611.04273), whose answer depends on the noise; or an invertible generator"
+    )
+    prior = " Its latent vectors have no prior either, but the Gaussian that was fitted to them afterwards."
+    own = prior if trial.objective.family == "free_latents" else ""
+    return f"{flat}.{own} {take} of {size} latent numbers, such as glow."

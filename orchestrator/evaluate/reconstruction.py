@@ -1,0 +1,50 @@
+"""Held-out images by way of their latent vectors, and how much of each comes back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator.evaluate.evaluation import Found
+from orchestrator.evaluate.held_out import HeldOutEvaluation
+from orchestrator.evaluate.latent_search import LatentSearch
+from orchestrator.store.columns import FLOAT, INT, STRING, Column
+
+if TYPE_CHECKING:
+    from orchestrator.evaluate.evaluation import Subject
+
+SHOWN = 8
+"""Images in the picture of a shard."""
+
+
+class Reconstruction(HeldOutEvaluation, LatentSearch):
+    """G(z) for held-out images x: z = E(x) where the trial trained an encoder, else the z of the best of a search.
+
+    So that families with and without an encoder compare on the same images; the search is that of ``inversion``.
+    """
+
+    columns = (
+        Column("image_id", INT, "", "the image's place in the held-out set"),
+        Column("label", INT, "", "the image's class; null where the set has none"),
+        Column("method", STRING, "", "encoder or search: where the latent vector comes from"),
+        Column("mse", FLOAT, "", "mean squared error against the image, in [0, 1]"),
+        Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio"),
+        Column("ssim", FLOAT, "", "mean structural similarity"),
+        Column("sharpness", FLOAT, "", "sharpness of what came back over the image's own; null where that is 0"),
+    )
+
+    kind: Literal["reconstruction"] = "reconstruction"
+
+    def values_of(self, column: str) -> tuple[Any, ...] | None:
+        """Both ways to a latent vector."""
+        return ("encoder", "search") if column == "method" else None
+
+    def run(self, subject: Subject, shard: int) -> Found:
+        """The images of one part, and of the first part a picture: images above, what came back below."""
+        from orchestrator.evaluate._inversion import gallery
+        from orchestrator.evaluate._reconstruction import reconstruct, rows_of
+
+        chosen = self.choose(subject, shard)
+        back = reconstruct(self, subject, chosen)
+        method = "search" if subject.encoder is None else "encoder"
+        pictures = {} if shard else {"gallery": gallery(chosen.images, [back], SHOWN)}
+        return Found(rows_of(chosen, back, method), pictures=pictures)
