@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def count(settings: TrialSettings) -> int:
     """Multiply-adds of a trial as two floating point operations each, pass by pass."""
-    generator, discriminator = settings.model.multiply_adds(settings.data.shape)
+    generator, discriminator, _ = settings.model.multiply_adds(settings.data.shape)
     forward, backward, inputs_only = 1, 2, 1
     total = 0
     for _ in range(settings.training.epochs * (1500 // settings.training.batch_size)):

@@ -75,7 +75,8 @@ MISTAKES = {
         "d_penalty, k, m_global, loss_ratio, reconstruction, latent_penalty, penalty_weight, "
         "bits_per_dimension, fid, modes, class_kl, diversity, latent_ks, latent_ks_each, best_fid, images_per_second, "
         "train_s, "
-        "encoder_inversion.<column>, interpolation.<column>, inversion.<column>, quality.<column>, restoration.<column>"
+        "encoder_inversion.<column>, interpolation.<column>, inversion.<column>, likelihood.<column>, "
+        "quality.<column>, reconstruction.<column>, restoration.<column>, sharpness.<column>"
     ),
     f"[{claim('quality.coverag')}]": (
         f"claims.0.measure: got 'quality.coverag'; did you mean 'quality.coverage'? {QUALITY}"
@@ -103,7 +104,7 @@ MISTAKES = {
         "g_grad_norm, d_penalty, k, m_global, loss_ratio, reconstruction, latent_penalty, penalty_weight, "
         "bits_per_dimension, fid, modes, class_kl, diversity, latent_ks, latent_ks_each, best_fid, "
         "images_per_second, train_s, encoder_inversion.<column>, interpolation.<column>, inversion.<column>, "
-        "quality.<column>, restoration.<column>"
+        "likelihood.<column>, quality.<column>, reconstruction.<column>, restoration.<column>, sharpness.<column>"
     ),
     f"[{claim(more=', than_measure: fid')}]": ("claims.0.than_measure: got 'fid', which measure is; take it out"),
     f"[{claim('quality.fid', more=', than_measure: fid')}]": (
