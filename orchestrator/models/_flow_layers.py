@@ -105,14 +105,17 @@ class InvertibleConvolution(nn.Module):
 
 
 class Pointwise(nn.Conv2d):
-    """A 1x1 convolution, computed as the product that it is: on CPUs, maps channels last, in 0.6 of the time."""
+    """A 1x1 convolution and a ReLU, as the product that it is: on CPUs, maps channels last, in 0.6 of the time."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__(before, after, 1)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Maps (n, before, h, w) to maps (n, after, h, w)."""
-        return _mixed(inputs, self.weight.flatten(1), self.bias)
+        count, _, height, width = inputs.shape
+        pixels = F.linear(inputs.permute(0, 2, 3, 1).flatten(0, 2), self.weight.flatten(1), self.bias)
+        # in place before it is a view: the gradient of a view changed in place takes several copies
+        return F.relu(pixels, inplace=True).view(count, height, width, -1).permute(0, 3, 1, 2)
 
 
 class ZeroConvolution(nn.Conv2d):
@@ -165,8 +168,7 @@ class AffineCoupling(nn.Module):
 
     def _of(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         """Shift and log scale of the other half."""
-        hidden = F.relu(self.first(kept), inplace=True)
-        hidden = F.relu(self.second(hidden), inplace=True)
+        hidden = self.second(F.relu(self.first(kept), inplace=True))
         shift, raw = self.last(hidden).to(kept.dtype).chunk(2, 1)
         return shift, F.logsigmoid(raw + 2)
 
@@ -231,6 +233,6 @@ def _same_for_all(each_pixel: Tensor, inputs: Tensor) -> Tensor:
     return (each_pixel * (height * width)).expand(count)
 
 
-def _mixed(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The product of a matrix (after, before) with the channels of maps (n, before, h, w)."""
-    return F.linear(inputs.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
+def _mixed(inputs: Tensor, weight: Tensor) -> Tensor:
+    """The product of a matrix (c, c) with the channels of maps (n, c, h, w)."""
+    return F.linear(inputs.permute(0, 2, 3, 1), weight).permute(0, 3, 1, 2)
