@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,12 +76,12 @@ class Flow(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """The images of latents (n, c h w): the inverse of ``encode``."""
         sizes = [latents.shape[1] >> level + 1 for level in range(len(self.splits))]
-        *leaving, last = latents.split([*sizes, latents.shape[1] - sum(sizes)], 1)
+        *leaving, last = torch.split(latents, [*sizes, latents.shape[1] - sum(sizes)], 1)
         maps = _as_maps(last, self._last)
-        for level in range(len(self.levels) - 1, -1, -1):
-            if level < len(self.splits):
-                maps = self.splits[level].inverse(maps, leaving[level].view(maps.shape))
-            for step in reversed(self.levels[level]):
+        for number, (steps, split) in reversed(list(enumerate(self._stages()))):
+            if split is not None:
+                maps = split.inverse(maps, leaving[number].view(maps.shape))
+            for step in reversed(steps):
                 maps = step.inverse(maps)
             maps = unsqueeze(maps)
         return maps
@@ -108,24 +109,29 @@ class Flow(nn.Module):
         """Draw all weights anew from ``generator`` (on the CPU): equal ones give equal weights.
 
         Rotations for 1x1 convolutions, N(0, 0.05) for the first two convolutions of a coupling; actnorms are the
-        identity and the last convolutions zeros, so that the flow only turns images.
+        identity and the last convolutions zeros, so that couplings scale by sigmoid(2) whatever they see.
         """
         for module in self.modules():
             if isinstance(module, ActNorm | InvertibleConvolution | AffineCoupling | Split):
                 module.draw_weights(generator)
 
+    def _stages(self) -> list[tuple[list[Step], Split | None]]:
+        """Each level's steps and its split; the last one has none."""
+        levels, splits = cast("list[list[Step]]", self.levels), cast("list[Split]", self.splits)
+        return [(list(steps), split) for steps, split in zip_longest(levels, splits)]
+
     def _encode(self, images: Tensor, *, fit: bool) -> tuple[Tensor, Tensor]:
         maps, parts = images, []
         log_det = images.new_zeros(len(images))
-        for level, steps in enumerate(self.levels):
+        for steps, split in self._stages():
             maps = squeeze(maps)
             for step in steps:
                 if fit:
                     step.norm.fit(maps)
                 maps, change = step(maps)
                 log_det = log_det + change
-            if level < len(self.splits):
-                maps, latents, change = self.splits[level](maps)
+            if split is not None:
+                maps, latents, change = split(maps)
                 parts.append(latents.flatten(1))
                 log_det = log_det + change
         return torch.cat([*parts, maps.flatten(1)], 1), log_det
