@@ -28,6 +28,8 @@ _MEASURES = {
     "d_loss": "D loss",
     "g_loss": "G loss",
     "d_fake_probability": "sigma(F)",
+    "reconstruction": "error",
+    "bits_per_dimension": "bits/dim",
     "images_per_second": "images/s",
 }
 
@@ -98,12 +100,14 @@ class _Sweep:
     def table(self) -> Group:
         """The running trials with their progress and last measures, and the whole."""
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for heading in ("trial", "settings", "", "epoch", *_MEASURES.values()):
+        reports = [event.measures for event in self.running.values()]
+        shown = {name: text for name, text in _MEASURES.items() if any(r.get(name) is not None for r in reports)}
+        for heading in ("trial", "settings", "", "epoch", *shown.values()):
             table.add_column(heading, justify="left" if heading in ("trial", "settings", "") else "right")
         for trial_id, event in self.running.items():
             epochs = event.trial.settings.training.epochs
             share = event.step / event.total_steps if event.total_steps else 0.0
-            measures = [_figure(event.measures.get(name)) for name in _MEASURES]
+            measures = [_figure(event.measures.get(name)) for name in shown]
             bar = ProgressBar(total=1.0, completed=share, width=20)
             table.add_row(trial_id[:8], self.changes[trial_id], bar, f"{share * epochs:.1f}/{epochs}", *measures)
         failures = [

@@ -13,7 +13,7 @@ from orchestrator.evaluate import AnyEvaluation
 from orchestrator.settings import Settings
 from orchestrator.spec.claims import Claim, malformed, unanswered
 from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS, Axis, cells, read_axes, with_path
-from orchestrator.spec.identity import trial_id
+from orchestrator.spec.identity import flatten, trial_id
 from orchestrator.spec.messages import did_you_mean, explain, show
 from orchestrator.spec.yaml_file import parse_yaml, read_yaml_file
 from orchestrator.store.columns import SIGNALS
@@ -105,7 +105,7 @@ _KEYS = [*Header.model_fields, *VARIED_SECTIONS, "grid"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One cell of the grid, resolved; ``changes`` are the dotted paths that the grid set in it."""
+    """One cell of the grid, resolved; ``changes`` are the dotted paths that the grid set in it, sections path by path."""
 
     id: str
     settings: TrialSettings
@@ -240,7 +240,7 @@ def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tu
         settings = _validated(TrialSettings, {key: cell[key] for key in cell if key != "resources"}, source, axis_of)
         workers = _validated(_Varied, {"resources": cell["resources"]}, source, axis_of).resources.workers
         _reject_sharing(settings.training, workers, source)
-        trial = Trial(trial_id(settings, workers), settings, changes, workers)
+        trial = Trial(trial_id(settings, workers), settings, flatten(changes), workers)
         if found.setdefault(trial.id, trial).workers != workers:
             problem = f"{found[trial.id].workers} and {workers} devices train the same trial; vary a setting with it"
             raise SettingsError(source, f"grid.{axis_of[WORKERS]}", problem)

@@ -15,6 +15,8 @@ from rich.table import Table
 BENCHMARKS = (
     "step",
     "objectives",
+    "families",
+    "flow",
     "fish",
     "processes",
     "overhead",
