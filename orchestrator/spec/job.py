@@ -105,7 +105,7 @@ _KEYS = [*Header.model_fields, *VARIED_SECTIONS, "grid"]
 
 @dataclass(frozen=True)
 class Trial:
-    """One cell of the grid, resolved; ``changes`` are the dotted paths that the grid set in it, sections path by path."""
+    """One cell of the grid, resolved; ``changes`` are the dotted paths that the grid set in it."""
 
     id: str
     settings: TrialSettings
