@@ -1,0 +1,92 @@
+"""Models that are not adversarial in the same sweep: trained, evaluated, killed and gone on from as any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+import torch
+
+from orchestrator.plan.ledger import Status, read_ledger
+from orchestrator.report.page import INDEX, write_report
+from orchestrator.runtime.sweep import run_sweep
+from orchestrator.training.checkpoint import FOLDER, load_checkpoint
+from orchestrator.training.latent_table import load_latents
+from tests.ray.conftest import Recorder, kill, raw_job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orchestrator.runtime.events import Event
+
+pytestmark = pytest.mark.usefixtures("ray_here")
+
+CODED = {"kind": "encoder_decoder", "latent_dim": 3, "width": 2}
+FAMILIES = [
+    {"objective": {"kind": "wae_moments"}, "model": CODED},
+    {"objective": {"kind": "glo"}, "model": CODED},
+    {"objective": {"kind": "likelihood"}, "model": {"kind": "glow", "levels": 1, "steps": 1, "width": 2}},
+    {"objective": {"kind": "non_saturating"}, "model": {"kind": "dcgan", "latent_dim": 3, "width": 2}},
+]
+SEARCH = {"restarts": 1, "steps": 2}
+EVALUATIONS = [
+    {"kind": "sharpness", "samples": 10},
+    {"kind": "reconstruction", "images": 5, **SEARCH},
+    {"kind": "inversion", "images": 5, **SEARCH},
+    {"kind": "restoration", "images": 5, **SEARCH, "corruptions": [{"kind": "pepper"}], "norms": ["l1"]},
+    {"kind": "likelihood", "images": 5},
+]
+
+
+def job(families: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
+    training = {"epochs": 2, "batch_size": 16, "log_every": 1}
+    return raw_job(training=training, grid={"family": families}) | changes
+
+
+def test_one_job_trains_all_families_and_evaluates_every_decoder(plan_for: Callable, tmp_path: Path) -> None:
+    plan, store = plan_for(job(FAMILIES, evaluate=EVALUATIONS))
+    assert len(plan.due) == 4 * 4 + 1
+    outcome = run_sweep(plan, store, [])
+    assert (outcome.ended, outcome.failed, outcome.evaluations.failed) == (4, 0, 0)
+    folder = tmp_path / "results" / "tiny"
+    trials = pd.read_parquet(folder / "trials").set_index("trial_id")
+    kinds = trials["objective.kind"]
+    assert set(trials["status"]) == {"finished"}
+    assert trials["d_loss"].notna().tolist() == (kinds == "non_saturating").tolist()
+    assert trials["bits_per_dimension"].notna().tolist() == (kinds == "likelihood").tolist()
+    assert trials["latent_penalty"].notna().tolist() == (kinds == "wae_moments").tolist()
+    for kind in ("inversion", "reconstruction", "restoration"):
+        assert pd.read_parquet(folder / "evaluations" / kind)["trial_id"].nunique() == 4
+    found = pd.read_parquet(folder / "evaluations" / "reconstruction").groupby("trial_id")["method"].first()
+    coded = kinds.isin(["wae_moments", "likelihood"])
+    assert (found[kinds.index] == "encoder").tolist() == coded.tolist()
+    likelihood = pd.read_parquet(folder / "evaluations" / "likelihood")
+    assert set(kinds[likelihood["trial_id"]]) == {"likelihood"}
+    assert len(likelihood) == 5
+    assert b"<h1>" in store.read(write_report(store))
+    assert INDEX in store.keys("report")
+
+
+def test_a_killed_trial_goes_on_with_its_latent_vectors(plan_for: Callable) -> None:
+    plan, store = plan_for(job([FAMILIES[1]], training={"epochs": 4, "batch_size": 16, "log_every": 1}))
+    killed = []
+
+    def once(event: Event) -> None:
+        if not killed and event.step >= 8 and event.ended is None:
+            killed.append(event.step)
+            kill(event)
+
+    recorder = Recorder(once)
+    outcome = run_sweep(plan, store, [recorder])
+    (trial,) = plan.job.trials
+    assert killed
+    assert (outcome.ended, outcome.failed) == (1, 0)
+    assert read_ledger(store)[trial.id].status == Status.FINISHED
+    state = load_checkpoint(store, trial.id)
+    assert state is not None
+    assert state["resumes"] == 1
+    table = load_latents(store, trial.id, 16, 64, 3)
+    assert float(torch.linalg.vector_norm(table, dim=1).max()) <= 1 + 1e-6
+    assert len(store.keys(f"{FOLDER}/{trial.id}.latents")) == 1
