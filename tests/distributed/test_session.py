@@ -66,7 +66,7 @@ def stored(root: Path) -> tuple[dict[str, Tensor], pd.DataFrame]:
     state = load_checkpoint(LocalStore(root), ID)
     assert state is not None
     assert state["progress"]["step"] == 15
-    networks = {f"{n}.{k}": v for n in ("generator", "discriminator") for k, v in state["learner"][n].items()}
+    networks = {f"{n}.{k}": v for n in ("networks", "discriminator") for k, v in state["learner"][n].items()}
     return networks, pd.read_parquet(root / "metrics").drop(columns=["elapsed_s", "images_per_second"])
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from orchestrator.distributed.group import ALONE, Group
-from orchestrator.judgement import Judgement
 from orchestrator.training.gan import Gan
 from tests.distributed.trials import EVERY, NOT_A_MEAN, bend, doubles, make_gan, trial
 
@@ -34,11 +33,11 @@ class LossOfEachProcess(Gan):
         also: Sequence[Tensor] = (),
     ) -> Any:
         said = judge(0)
-        loss = loss_of(*(Judgement(rows[:, 0], rows[:, 1:]) for rows in said))
+        loss = loss_of(*said)
         (loss / self.group.size).backward()
         self.group.sum_gradients(parameters, also)
-        scores = tuple(rows[:, 0].detach() for rows in said)
-        return loss.detach(), scores, scores
+        rows = tuple(rows.detach() for rows in said)
+        return loss.detach(), rows, rows
 
 
 def gradients(
@@ -127,12 +126,12 @@ def steps(group: Group, settings: TrialSettings, count: int, *, double: bool) ->
     with doubles(wanted=double):
         gan = make_gan(group, settings)
         signals = torch.stack([gan.step() for _ in range(count)])
-        gan.join_statistics()
+        gan.settle()
         return signals, gan.state_dict()
 
 
 def networks(state: dict[str, Any]) -> dict[str, Tensor]:
-    return {f"{name}.{key}": v for name in ("generator", "discriminator") for key, v in state[name].items()}
+    return {f"{name}.{key}": v for name in ("networks", "discriminator") for key, v in state[name].items()}
 
 
 @pytest.mark.slow

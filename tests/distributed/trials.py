@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.distributed.group import Group
+    from orchestrator.training.learner import Learner
 
+AnyLearner = TypeVar("AnyLearner", bound="Learner")
 IMAGES, BATCH = 40, 12
 _PLAIN: Mapping[str, Any] = MappingProxyType({})
 EVERY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -68,11 +70,16 @@ def images() -> Tensor:
     return torch.randint(0, 256, (IMAGES, 1, 28, 28), generator=random, dtype=torch.uint8)
 
 
-def in_default_precision(gan: Gan) -> Gan:
+def in_default_precision(learner: AnyLearner) -> AnyLearner:
     """Real images come in single precision, whatever that of the networks."""
-    draw: Callable[[], Tensor] = gan.batches.next
-    gan.batches.next = lambda: draw().to(torch.get_default_dtype())  # type: ignore[method-assign]
-    return gan
+    draw = learner.batches.next_numbered
+
+    def drawn() -> tuple[Tensor, Tensor]:
+        batch, numbers = draw()
+        return batch.to(torch.get_default_dtype()), numbers
+
+    learner.batches.next_numbered = drawn  # type: ignore[method-assign]
+    return learner
 
 
 def make_gan(group: Group, settings: TrialSettings, of: Callable[..., Gan] = Gan) -> Gan:
