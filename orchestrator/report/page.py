@@ -16,6 +16,7 @@ from orchestrator.report.answer import DAMPED, VANISHED, answer
 from orchestrator.report.axes import grid_axes, meanings, names_of
 from orchestrator.report.canvas import DPI
 from orchestrator.report.claims import Claims, counted, direction, judge_claims
+from orchestrator.report.codes import draw_codes
 from orchestrator.report.comparisons import draw_against, draw_truncation
 from orchestrator.report.drawings import Curves, Drawing, draw_curves
 from orchestrator.report.facts import STATUSES, Row, heads_of, notices, provenance, short_id, summary, trial_rows
@@ -31,7 +32,9 @@ from orchestrator.report.inversion import (
     galleries,
     inverted,
 )
+from orchestrator.report.likelihood import draw_likelihoods, likelihoods, without_likelihood
 from orchestrator.report.quality import SEVERAL, judged, looked, truncated
+from orchestrator.report.reconstruction import rebuilt, reconstructed, sharpened
 from orchestrator.report.restoration import panels, restored
 from orchestrator.report.results import ENDED, Results, load
 from orchestrator.report.runs import runs_of
@@ -87,10 +90,12 @@ class Figures:
     truncation: Drawing | None
     inversion: tuple[Drawing, ...]
     encoder: tuple[Drawing, ...]
+    codes: Drawing | None
+    likelihood: Drawing | None
 
     def all(self) -> list[Drawing]:
         """Every figure, in the page's order."""
-        single = [self.claims, *self.against, self.truncation]
+        single = [self.claims, *self.against, self.truncation, self.codes, self.likelihood]
         return [*(one for one in single if one is not None), *self.inversion, *self.encoder, *self.curves.drawings]
 
 
@@ -105,6 +110,8 @@ def _draw(results: Results, varying: Sequence[str], names: dict[str, str], claim
         draw_truncation(results, varying, names),
         tuple(drawing for drawing in of_inversion if drawing),
         tuple(drawing for drawing in of_encoder if drawing),
+        draw_codes(results, varying, names),
+        draw_likelihoods(results, varying, names),
     )
 
 
@@ -176,6 +183,11 @@ def _tables(results: Results, varying: Sequence[str], names: dict[str, str]) -> 
         "judged": judged(results, varying, names),
         "truncated": truncated(results, varying, names),
         "several": SEVERAL,
+        "sharpened": sharpened(results, varying, names),
+        "reconstructed": reconstructed(results, varying, names),
+        "rebuilt": rebuilt(results, varying, names),
+        "likelihoods": likelihoods(results, varying, names),
+        "without_likelihood": without_likelihood(results, varying, names),
         "restored": restored(results, varying, names),
         "panels": panels(results, varying, names),
         "walked": walked(results, varying, names),

@@ -78,13 +78,13 @@ def gallery(store: Store, results: Results, by: Sequence[str]) -> Gallery:
 
 
 def reconstructions(results: Results, shown: Sequence[Sample], names: Mapping[str, str]) -> Album:
-    """Of each sample shown, whose judge is an autoencoder, images before and after it, at its first and last epoch."""
+    """Of each sample shown, images before and after an autoencoder if there is one, at its first and last epoch."""
     album = Album(results.store)
     for sample in shown:
         keys = results.autoencoders.get(sample.trial_id, {})
         for epoch in sorted({min(keys), max(keys)} if keys else ()):
             title = ", ".join(filter(None, (described(sample.settings, names), f"epoch {epoch}")))
-            alt = f"{title}: training images, these after the autoencoder, generated images, and these after it."
+            alt = f"{title}: training images, these after the autoencoder; generated ones likewise, if it judges them."
             album.add(keys[epoch], sample.trial_id, title, alt)
     return album
 

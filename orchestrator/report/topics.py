@@ -59,6 +59,38 @@ TOPICS = (
         ),
     ),
     Topic(
+        "reconstruction",
+        "Reconstruction while training",
+        "Error of decoded training images in [0, 1], each family by its own norm (GLO's is the squared one).",
+        (Quantity("reconstruction", "error", log=True),),
+    ),
+    Topic(
+        "likelihood-while-training",
+        "Bits per dimension while training",
+        "-log2 p(x) of training images with noise in their last bit, over their pixels; fewer is better.",
+        (Quantity("bits_per_dimension", "bits per dimension"),),
+    ),
+    Topic(
+        "latent-penalty",
+        "Latent penalty",
+        "What draws the codes of a batch towards N(0, I), without its weight; and the weight. Each kind of penalty is a "
+        "quantity of its own.",
+        (
+            Quantity("latent_penalty", "penalty", shared=False),
+            Quantity("penalty_weight", "weight", log=True),
+        ),
+    ),
+    Topic(
+        "normality",
+        "Distance of codes from N(0, 1)",
+        "Kolmogorov-Smirnov distance of all numbers of the codes of training images pooled, and the mean of those of "
+        "each coordinate by itself; GLO's vectors are taken as their fitted Gaussian standardizes them.",
+        (
+            Quantity("latent_ks", "pooled", log=True, markers=True),
+            Quantity("latent_ks_each", "each coordinate", log=True, markers=True),
+        ),
+    ),
+    Topic(
         "began",
         "BEGAN's control",
         "k weighs generated images in the discriminator's loss; the ratio of the losses, l(G(z)) / l(x), is what k "

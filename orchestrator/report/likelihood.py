@@ -1,0 +1,128 @@
+"""Exact likelihoods: a table by data set, their distribution, and why other families have none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scipy.stats import mannwhitneyu
+
+from orchestrator.errors import OrchError
+from orchestrator.evaluate.likelihood import Likelihood
+from orchestrator.plan.files import read_job
+from orchestrator.report import text
+from orchestrator.report.canvas import (
+    MUTED,
+    PALETTE,
+    TEXT,
+    TITLE,
+    dress,
+    figure_of,
+    legend_of,
+    panels_of,
+    png_of,
+    size_of,
+)
+from orchestrator.report.drawings import Drawing
+from orchestrator.report.measured import Cells, MeasuredTable
+from orchestrator.report.tables import by_setting
+from orchestrator.report.text import SEED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from orchestrator.report.results import Results
+
+KIND = "likelihood"
+MEASURES = {
+    "bits_per_dimension": "bits per dimension",
+    "log_likelihood": "log p(x), nats",
+    "told": "told from own, AUROC",
+}
+MOST_PANELS = 6
+_BINS = 40
+
+
+def _cells(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> Cells:
+    return Cells.of(results, KIND, ("data", "image_id"), varying, names)
+
+
+def likelihoods(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> MeasuredTable | None:
+    """Means over a trial's images by data set, the trial's own first; None where none was computed.
+
+    ``told`` is the share of pairs of an own image and one of the other set in which the own takes fewer bits.
+    """
+    cells = _cells(results, varying, names)
+    rows = cells.rows.assign(told=float("nan"))
+    for _, trial in rows.groupby(["trial_id", "evaluation_id"]):
+        own = trial[trial["data"] == trial["data.name"]]
+        for name, other in trial.groupby("data"):
+            if len(own) and name != own["data"].iloc[0]:
+                rows.loc[other.index, "told"] = told_apart(own["bits_per_dimension"], other["bits_per_dimension"])
+    rows = rows.assign(foreign=rows["data"] != rows["data.name"]).sort_values("foreign", kind="stable")
+    return Cells(results, rows, cells.by, cells.names).table({"data": "images of"}, MEASURES)
+
+
+def told_apart(own: pd.Series[float], other: pd.Series[float]) -> float:
+    """Share of pairs in which the own image takes fewer bits, ties by half: Mann and Whitney's U over all pairs."""
+    statistic: float = mannwhitneyu(other, own).statistic
+    return statistic / (len(own) * len(other))
+
+
+def draw_likelihoods(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> Drawing | None:
+    """Bits per dimension by data set, a panel for the first seed of each cell; None where none was computed."""
+    cells = list(_cells(results, varying, names))
+    if not cells:
+        return None
+    shown = [(title, cell[cell["trial_id"] == cell["trial_id"].iloc[0]]) for _, title, cell in cells[:MOST_PANELS]]
+    left_out = f" Of {len(cells)} settings the first {MOST_PANELS} are drawn." if len(cells) > MOST_PANELS else ""
+    names_of_sets = list(dict.fromkeys(name for _, cell in shown for name in cell["data"]))
+    return Drawing(
+        "likelihood",
+        "Bits per dimension by data set",
+        f"Histograms of bits per dimension of held-out images of {text.listing(names_of_sets)}.",
+        f"Held-out images of the first seed; fewer bits are likelier.{left_out}",
+        _histograms(shown, names_of_sets, stacked=False),
+        _histograms(shown, names_of_sets, stacked=True),
+    )
+
+
+def _histograms(shown: Sequence[tuple[str, pd.DataFrame]], sets: Sequence[str], *, stacked: bool) -> bytes:
+    from matplotlib.patches import Patch
+
+    figure = figure_of(*size_of(len(shown), 1, stacked=stacked))
+    (grid,) = panels_of(figure, len(shown), 1, stacked=stacked)
+    for axes, (title, cell) in zip(grid, shown, strict=True):
+        dress(axes)
+        values = cell["bits_per_dimension"]
+        span = float(values.min()), float(values.max())
+        for place, name in enumerate(sets):
+            own = values[cell["data"] == name]
+            axes.hist(own, bins=_BINS, range=span, color=PALETTE[place % len(PALETTE)], alpha=0.6)
+        axes.set_title(title, **TITLE)
+        axes.set_xlabel("bits per dimension", fontsize=9, color=MUTED)
+        axes.set_ylabel("images", fontsize=9.5, color=TEXT)
+    legend_of(
+        figure, [Patch(color=PALETTE[place % len(PALETTE)], alpha=0.6, label=name) for place, name in enumerate(sets)]
+    )
+    return png_of(figure)
+
+
+def without_likelihood(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Of each cell whose trials have no density its settings, why there is none, and what it would take."""
+    if results.evaluations[KIND].empty:
+        return []
+    try:
+        settings = {trial.id: trial.settings for trial in read_job(results.store).trials}
+    except OrchError:  # without a readable job.yaml nothing is known of a trial's networks; the page says so on top
+        return []
+    found = []
+    for cell_settings, cell in by_setting(
+        results.trials, [column for column in varying if column != SEED], results.job
+    ):
+        known = [settings[trial] for trial in cell["trial_id"] if trial in settings]
+        why = Likelihood().passes_over(known[0]) if known else None
+        if why:
+            found.append((text.described(cell_settings, names) or "all trials", why))
+    return found
