@@ -73,7 +73,7 @@ TOPICS = (
     Topic(
         "latent-penalty",
         "Latent penalty",
-        "What draws the codes of a batch towards N(0, I), without its weight; and the weight. Each kind of penalty is a "
+        "What draws the codes of a batch towards N(0, I), without its weight, and the weight. Each penalty is a "
         "quantity of its own.",
         (
             Quantity("latent_penalty", "penalty", shared=False),
