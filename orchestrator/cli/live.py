@@ -100,8 +100,7 @@ class _Sweep:
     def table(self) -> Group:
         """The running trials with their progress and last measures, and the whole."""
         table = Table(box=None, pad_edge=False, header_style="dim")
-        reports = [event.measures for event in self.running.values()]
-        shown = {name: text for name, text in _MEASURES.items() if any(r.get(name) is not None for r in reports)}
+        shown = self._measured()
         for heading in ("trial", "settings", "", "epoch", *shown.values()):
             table.add_column(heading, justify="left" if heading in ("trial", "settings", "") else "right")
         for trial_id, event in self.running.items():

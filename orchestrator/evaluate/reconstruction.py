@@ -40,11 +40,13 @@ class Reconstruction(HeldOutEvaluation, LatentSearch):
 
     def run(self, subject: Subject, shard: int) -> Found:
         """The images of one part, and of the first part a picture: images above, what came back below."""
-        from orchestrator.evaluate._inversion import gallery
+        import torch
+
+        from orchestrator.data._tiles import tiled
         from orchestrator.evaluate._reconstruction import reconstruct, rows_of
 
         chosen = self.choose(subject, shard)
         back = reconstruct(self, subject, chosen)
         method = "search" if subject.encoder is None else "encoder"
-        pictures = {} if shard else {"gallery": gallery(chosen.images, [back], SHOWN)}
+        pictures = {} if shard else {"gallery": tiled(torch.stack([chosen.images, back])[:, :SHOWN])}
         return Found(rows_of(chosen, back, method), pictures=pictures)

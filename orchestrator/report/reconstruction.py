@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from orchestrator.report.results import Results
 
-MEASURES = {"mse": "MSE", "psnr": "PSNR, dB", "ssim": "SSIM", "sharpness": "sharpness of the image's own"}
-SHARPNESS = {"ratio": "sharpness of the data's", "sharpness": "of samples", "real": "of the data"}
+MEASURES = {"mse": "MSE", "psnr": "PSNR, dB", "ssim": "SSIM", "sharpness": "sharpness over its own"}
+SHARPNESS = {"ratio": "over the data's", "sharpness": "of samples", "real": "of the data"}
 
 
 def _cells(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> Cells:
@@ -33,11 +33,11 @@ def sharpened(results: Results, varying: Sequence[str], names: Mapping[str, str]
 
 
 def rebuilt(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> Album:
-    """For each cell the picture of the first seed: a row an image, and beside it what came back."""
+    """For each cell the picture of the first seed: images above, what came back below."""
     album = Album(results.store)
     for _, title, cell in _cells(results, varying, names):
         trial, evaluation, method = cell[["trial_id", "evaluation_id", "method"]].iloc[0]
         shown = text.plural(min(SHOWN, int((cell["trial_id"] == trial).sum())), "held-out image")
-        alt = f"{title or 'all trials'}: {shown}, each beside what came back of it, its latent vector by {method}."
+        alt = f"{title or 'all trials'}: {shown}, what came back below, latent vectors by {method}."
         album.add(Reconstruction.picture_of(evaluation, trial, "gallery"), trial, title, alt)
     return album
