@@ -15,6 +15,7 @@ from rich.table import Table
 BENCHMARKS = (
     "step",
     "objectives",
+    "flow",
     "fish",
     "processes",
     "overhead",
