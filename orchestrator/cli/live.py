@@ -52,6 +52,8 @@ class _Sweep:
     def __init__(self, plan: Plan) -> None:
         self.changes = {cell.trial.id: label(cell.trial.changes) for cell in plan.having(CellState.NEW)}
         self.weights = {cell.trial.id: cell.device_s for cell in plan.having(CellState.NEW)}
+        signals = {name for cell in plan.having(CellState.NEW) for name in cell.trial.settings.measures}
+        self.shown = {name: text for name, text in _MEASURES.items() if name in signals or name == "images_per_second"}
         self.running: dict[str, Event] = {}
         self.ended: dict[str, Event] = {}
         self.began = time.monotonic()
@@ -100,13 +102,12 @@ class _Sweep:
     def table(self) -> Group:
         """The running trials with their progress and last measures, and the whole."""
         table = Table(box=None, pad_edge=False, header_style="dim")
-        shown = self._measured()
-        for heading in ("trial", "settings", "", "epoch", *shown.values()):
+        for heading in ("trial", "settings", "", "epoch", *self.shown.values()):
             table.add_column(heading, justify="left" if heading in ("trial", "settings", "") else "right")
         for trial_id, event in self.running.items():
             epochs = event.trial.settings.training.epochs
             share = event.step / event.total_steps if event.total_steps else 0.0
-            measures = [_figure(event.measures.get(name)) for name in shown]
+            measures = [_figure(event.measures.get(name)) for name in self.shown]
             bar = ProgressBar(total=1.0, completed=share, width=20)
             table.add_row(trial_id[:8], self.changes[trial_id], bar, f"{share * epochs:.1f}/{epochs}", *measures)
         failures = [

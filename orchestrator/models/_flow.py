@@ -75,12 +75,12 @@ class Flow(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """The images of latents (n, c h w): the inverse of ``encode``."""
-        sizes = [latents.shape[1] >> level + 1 for level in range(len(self.splits))]
+        sizes = [latents.shape[1] // 2 ** (level + 1) for level in range(len(self.splits))]
         *leaving, last = torch.split(latents, [*sizes, latents.shape[1] - sum(sizes)], 1)
         maps = _as_maps(last, self._last)
         for number, (steps, split) in reversed(list(enumerate(self._stages()))):
             if split is not None:
-                maps = split.inverse(maps, leaving[number].view(maps.shape))
+                maps = split.inverse(maps, leaving[number].reshape(maps.shape))
             for step in reversed(steps):
                 maps = step.inverse(maps)
             maps = unsqueeze(maps)
@@ -161,4 +161,4 @@ def bits_per_dimension(latents: Tensor, log_det: Tensor) -> Tensor:
 
 def _as_maps(latents: Tensor, shape: ImageShape) -> Tensor:
     """Latents (n, c h w) as maps (n, c, h, w), channels last in memory."""
-    return latents.view(-1, *shape).contiguous(memory_format=torch.channels_last)
+    return latents.reshape(-1, *shape).contiguous(memory_format=torch.channels_last)

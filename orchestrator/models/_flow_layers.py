@@ -104,20 +104,6 @@ class InvertibleConvolution(nn.Module):
         return lower, self.factors.triu(1) + diagonal.diag()
 
 
-class Pointwise(nn.Conv2d):
-    """A 1x1 convolution and a ReLU, as the product that it is: on CPUs, maps channels last, in 0.6 of the time."""
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__(before, after, 1)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Maps (n, before, h, w) to maps (n, after, h, w)."""
-        count, _, height, width = inputs.shape
-        pixels = F.linear(inputs.permute(0, 2, 3, 1).flatten(0, 2), self.weight.flatten(1), self.bias)
-        # in place before it is a view: the gradient of a view changed in place takes several copies
-        return F.relu(pixels, inplace=True).view(count, height, width, -1).permute(0, 3, 1, 2)
-
-
 class ZeroConvolution(nn.Conv2d):
     """A 3x3 convolution that starts with zeros and scales each channel by exp(3 log_scale), as the published code's."""
 
@@ -150,7 +136,7 @@ class AffineCoupling(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         half = channels // 2
-        self.first, self.second = nn.Conv2d(half, width, 3, 1, 1), Pointwise(width, width)
+        self.first, self.second = nn.Conv2d(half, width, 3, 1, 1), nn.Conv2d(width, width, 1)
         self.last = ZeroConvolution(width, channels)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,7 +154,8 @@ class AffineCoupling(nn.Module):
 
     def _of(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         """Shift and log scale of the other half."""
-        hidden = self.second(F.relu(self.first(kept), inplace=True))
+        hidden = F.relu(self.first(kept), inplace=True)
+        hidden = F.relu(self.second(hidden), inplace=True)
         shift, raw = self.last(hidden).to(kept.dtype).chunk(2, 1)
         return shift, F.logsigmoid(raw + 2)
 

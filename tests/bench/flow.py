@@ -1,7 +1,7 @@
 """A pass of Glow's network against a plain one of the same weights: the same layers, the same threads, in turn.
 
 The plain one is what a careful reader of the paper writes: a full matrix and its determinant in each 1x1 convolution,
-maps as torch lays them out, reshaping for 2x2 pixels, torch's convolutions throughout.
+maps as torch lays them out, reshaping for 2x2 pixels. In ours maps are channels last in memory, which is what counts.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def test_sides_that_cannot_be_halved_are_our_mistake() -> None:
 def test_dequantized_bytes_are_in_their_bins() -> None:
     values = torch.arange(256, dtype=torch.uint8)
     noise = torch.rand(256, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(dequantize(from_bytes(values), noise), (values + noise) / 256 - 0.5, rtol=0, atol=1e-6)
+    assert torch.equal(dequantize(from_bytes(values), noise), (values + noise) / 256 - 0.5)
 
 
 def test_as_a_generator_it_makes_a_byte_of_the_middle_of_its_bin() -> None:
@@ -130,13 +130,13 @@ def test_bits_per_dimension_are_wide_whatever_the_latents() -> None:
 
 def test_the_density_integrates_to_one() -> None:
     """By the trapezoidal rule over the four numbers of a 2x2 image."""
-    network = flow(ImageShape(1, 2, 2), levels=1, deviation=0.2)
+    network = flow(ImageShape(1, 2, 2), levels=1)
     axis = torch.linspace(-9, 9, 25, dtype=torch.float64)
     with torch.no_grad():
         points = torch.cartesian_prod(axis, axis, axis, axis)
         latents, log_det = network.encode(points.view(-1, 1, 2, 2))
         densities = (Normal(0.0, 1.0).log_prob(latents).sum(1) + log_det).exp()
-    assert float(densities.sum() * (axis[1] - axis[0]) ** 4) == pytest.approx(1, abs=2e-3)
+    assert float(densities.sum() * (axis[1] - axis[0]) ** 4) == pytest.approx(1, abs=1e-4)
 
 
 def test_every_fitted_actnorm_gives_mean_0_and_variance_1() -> None:

@@ -14,7 +14,6 @@ from orchestrator.models._flow_layers import (
     ActNorm,
     AffineCoupling,
     InvertibleConvolution,
-    Pointwise,
     Split,
     ZeroConvolution,
     squeeze,
@@ -165,18 +164,6 @@ def test_a_splits_latents_have_the_density_of_the_half_that_leaves() -> None:
     mean, log_deviation = layer.prior(kept).split(2, 1)
     expected = Normal(mean, log_deviation.exp()).log_prob(inputs[:, 2:]).sum((1, 2, 3))
     torch.testing.assert_close(Normal(0.0, 1.0).log_prob(latents).sum((1, 2, 3)) + log_det, expected)
-
-
-@every_format
-def test_a_pointwise_convolution_is_torchs_and_a_relu(memory_format: torch.memory_format) -> None:
-    layer = perturbed(Pointwise(3, 5)).to(memory_format=memory_format)
-    inputs = numbers(2, 3, 4, 2).contiguous(memory_format=memory_format).requires_grad_()
-    got, expected = layer(inputs), F.conv2d(inputs, layer.weight, layer.bias).relu()
-    torch.testing.assert_close(got, expected)
-    leaves, towards = (inputs, layer.weight, layer.bias), numbers(2, 5, 4, 2, seed=3)
-    torch.testing.assert_close(
-        torch.autograd.grad(got, leaves, towards), torch.autograd.grad(expected, leaves, towards)
-    )
 
 
 def test_a_zero_convolution_scales_torchs_and_starts_with_zeros() -> None:
