@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -51,10 +51,6 @@ class Likelihood(HeldOutEvaluation):
             if data.name in (trial.data.name, *(other.name for other in self.against[:index])):
                 return f"against.{index}: got {data.name} twice; take one out"
         return super().reject(trial)
-
-    def values_of(self, column: str) -> tuple[Any, ...] | None:
-        """The sets against which images are held; which the trial's own is, its settings tell."""
-        return None
 
     @property
     def others(self) -> tuple[Dataset, ...]:

@@ -94,10 +94,11 @@ class Study:
         signals: dict[str, float | None] | None = None,
         samples: tuple[int, ...] = (1, 5, 10, 15, 20),
         side: int = 28,
+        trial_id: str = "",
         **changes: Any,
     ) -> str:
         position = len(self.rows)
-        trial_id = f"{position:04x}" + "ab12cd34ef56" * 2
+        trial_id = trial_id or f"{position:04x}" + "ab12cd34ef56" * 2
         resolved = {**DEFAULTS, **settings}
         if resolved["objective.kind"] == "least_squares":
             resolved["objective.fake_target"] = 0.0
@@ -113,8 +114,8 @@ class Study:
             "status": status,
             "error": error,
             "error_kind": "non_finite" if status == "failed" else None,
-            **{name: value for name, value in last.items() if name != "elapsed_s"},
-            **(looks[max(looks)] if looks else {}),
+            **{name: value for name, value in last.items() if name not in ("elapsed_s", "latent_cdf")},
+            **({k: value for k, value in looks[max(looks)].items() if k != "latent_cdf"} if looks else {}),
             "train_s": last["elapsed_s"],
             "resumes": 0,
             "device": "cpu",

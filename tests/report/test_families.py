@@ -1,0 +1,147 @@
+"""Pages of studies that compare families: reconstructions, sharpness, codes, and likelihoods where there are any."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from orchestrator.evaluate.evaluation import Found
+from orchestrator.evaluate.likelihood import Likelihood
+from orchestrator.evaluate.reconstruction import Reconstruction
+from orchestrator.evaluate.sharpness import Sharpness
+from orchestrator.measures.latents import POINTS
+from orchestrator.plan.files import read_job
+from orchestrator.report.codes import draw_codes
+from orchestrator.report.likelihood import draw_likelihoods, likelihoods, told_apart, without_likelihood
+from orchestrator.report.reconstruction import rebuilt, reconstructed, sharpened
+from tests.report.test_latent_studies import parts, png
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MODEL = {"kind": "encoder_decoder", "latent_dim": 5}
+GRID: dict[str, list[Any]] = {"objective.kind": ["glo", "wae_mmd"], "training.seed": [0, 1]}
+RECONSTRUCTION, SHARPNESS, LIKELIHOOD = Reconstruction(images=4), Sharpness(samples=10), Likelihood(images=4)
+
+
+def rows_of(trial: int, method: str) -> list[dict[str, Any]]:
+    return [
+        {"image_id": image, "method": method, "mse": 0.01 * (1 + trial + image), "psnr": 20.0, "ssim": 0.9,
+         "sharpness": None if image == 3 else 0.5}
+        for image in range(4)
+    ]  # fmt: skip
+
+
+def bits_of(trial: int) -> list[dict[str, Any]]:
+    random = np.random.default_rng(trial)
+    values = {"mnist": random.normal(2.0, 0.5, 20), "digits": random.normal(2.5, 0.5, 20)}
+    return [
+        {"data": name, "image_id": image, "bits_per_dimension": float(bits), "log_likelihood": -543.0 * float(bits)}
+        for name, some in values.items()
+        for image, bits in enumerate(some)
+    ]
+
+
+@pytest.fixture
+def families(study: Any) -> Any:
+    study.steps = 100
+    study.job(GRID, model=MODEL)
+    ids = [trial.id for trial in read_job(study.store).trials]
+    looks = {step: {"latent_cdf": [step / 200] * len(POINTS), "latent_ks": 0.5, "diversity": 1.0} for step in (50, 100)}
+    for place, cell in enumerate(("glo", "glo", "wae_mmd", "wae_mmd")):
+        settings = {"objective.kind": cell, "training.seed": place % 2, "data.name": "mnist"}
+        trial = study.trial(settings, samples=(), looks=looks, trial_id=ids[place])
+        method = "search" if cell == "glo" else "encoder"
+        study.evaluated(trial, RECONSTRUCTION, Found(rows_of(place, method), pictures={"gallery": png()}))
+        ratio = {"samples": 10, "sharpness": 0.1 * place, "real": 0.2, "ratio": 0.5 * place}
+        study.evaluated(trial, SHARPNESS, Found([ratio]))
+        if cell == "wae_mmd":  # as if it had a likelihood: the report takes the rows' word
+            study.evaluated(trial, LIKELIHOOD, Found(bits_of(place)))
+    return study
+
+
+def test_reconstructions_are_means_over_a_trials_images_then_spreads_over_seeds(families: Any) -> None:
+    table = reconstructed(*parts(families))
+    assert table is not None
+    assert [(row.settings, row.words, row.trials, row.items) for row in table.rows] == [
+        (("glo",), ("search",), 2, 4),
+        (("wae_mmd",), ("encoder",), 2, 4),
+    ]
+    rows = pd.read_parquet(families.store.path("evaluations/reconstruction"))
+    means = rows[rows["method"] == "encoder"].groupby("trial_id")["mse"].mean()
+    spread = table.rows[1].measures[0]
+    assert spread is not None
+    assert (spread.mean, spread.low, spread.high) == pytest.approx((means.mean(), means.min(), means.max()))
+    sharp = table.rows[0].measures[3]
+    assert sharp is not None
+    assert sharp.mean == 0.5  # of the images that have one
+    album = rebuilt(*parts(families))
+    assert [picture.alt.partition(":")[0] for picture in album.pictures] == ["objective = glo", "objective = wae_mmd"]
+    assert not album.problems
+
+
+def test_sharpness_has_a_row_a_cell(families: Any) -> None:
+    table = sharpened(*parts(families))
+    assert table is not None
+    assert [row.measures[0].mean for row in table.rows if row.measures[0]] == [0.25, 1.25]
+
+
+def test_likelihoods_are_told_by_data_set_own_first_and_apart_as_scikit_learn_does(families: Any) -> None:
+    table = likelihoods(*parts(families))
+    assert table is not None
+    assert [row.words for row in table.rows] == [("mnist",), ("digits",)]
+    own, other = table.rows
+    assert own.measures[2] is None
+    rows = pd.read_parquet(families.store.path("evaluations/likelihood"))
+    scores = [
+        roc_auc_score(some["data"] == "digits", some["bits_per_dimension"]) for _, some in rows.groupby("trial_id")
+    ]
+    assert other.measures[2] is not None
+    assert other.measures[2].mean == pytest.approx(np.mean(scores))
+    drawing = draw_likelihoods(*parts(families))
+    assert drawing is not None
+    assert "mnist and digits" in drawing.alt
+
+
+def test_ties_count_by_half() -> None:
+    assert told_apart(pd.Series([1.0, 2.0]), pd.Series([1.0, 2.0])) == 0.5
+    assert told_apart(pd.Series([1.0, 2.0]), pd.Series([3.0])) == 1.0
+
+
+def test_families_without_a_density_say_why(families: Any) -> None:
+    told = dict(without_likelihood(*parts(families)))
+    assert set(told) == {"objective = glo", "objective = wae_mmd"}
+    assert all("5 numbers into images of 784" in why for why in told.values())
+    assert "no prior either" in told["objective = glo"]
+    assert "no prior either" not in told["objective = wae_mmd"]
+
+
+def test_codes_have_a_panel_a_cell(families: Any) -> None:
+    drawing = draw_codes(*parts(families))
+    assert drawing is not None
+    assert "each of 2 settings" in drawing.alt
+
+
+def test_the_page_has_the_sections_and_without_their_rows_it_has_not(
+    families: Any, report: Callable[[], Any], study_at: Callable[..., Any], report_of: Callable[..., Any], tmp_path: Any
+) -> None:
+    page = families.store
+    report()
+    html = page.read("report/index.html").decode()
+    for anchor in ("reconstruction", "likelihood", "figure-codes", "figure-likelihood", "sharpened-note"):
+        assert f'id="{anchor}"' in html
+    plain = study_at(tmp_path / "plain")
+    plain.job({"training.seed": [0]})
+    plain.grid({"training.seed": [0]}, samples=())
+    report_of(plain)
+    html = plain.store.read("report/index.html").decode()
+    for anchor in ("reconstruction", "likelihood", "figure-codes", "sharpened-note"):
+        assert f'id="{anchor}"' not in html
+    assert draw_codes(*parts(plain)) is None
+    assert draw_likelihoods(*parts(plain)) is None
+    assert likelihoods(*parts(plain)) is None
+    assert without_likelihood(*parts(plain)) == []
