@@ -39,7 +39,7 @@ class Reconstruction(HeldOutEvaluation, LatentSearch):
         return ("encoder", "search") if column == "method" else None
 
     def run(self, subject: Subject, shard: int) -> Found:
-        """The images of one part, and of the first part a picture: images above, what came back below."""
+        """The images of one part, and of the first part a picture: in each row an image, and what came back of it."""
         from orchestrator.evaluate._inversion import gallery
         from orchestrator.evaluate._reconstruction import reconstruct, rows_of
 
