@@ -190,10 +190,3 @@ def test_a_classifier_is_trained_once_and_a_damaged_one_anew(
     assert len(other.due) == 1
     run_sweep(other, store, [], said.append)
     assert said == []
-
-
-def test_evaluations_of_gangs(plan_for: Callable, kept: Path) -> None:
-    plan, store = plan_for(job(resources={"workers": 2}))
-    outcome = run_sweep(plan, store, [])
-    assert (outcome.ended, outcome.failed, outcome.evaluations.done) == (1, 0, 1)
-    rows(store, [plan.job.trials[0].id])
