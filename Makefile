@@ -35,7 +35,7 @@ test: test-fast ## all tests but those of faults and clusters
 	$(BIN)/python -m pytest -m "slow and not faults" -n 2 --dist loadfile
 
 test-faults: $(STAMP) ## what is taken away, autoscaling and remote jobs, on clusters of several nodes
-	$(BIN)/python -m pytest -m faults -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/ray -m faults -n 2 --dist loadfile
 
 lint: $(STAMP) ## style and the direction of imports
 	$(BIN)/ruff check $(CODE)

@@ -111,16 +111,16 @@ def test_shards_hold_each_image_once_and_the_first_has_the_picture() -> None:
     assert [list(one.pictures) for one in found] == [["gallery"], []]
 
 
-def test_the_picture_shows_images_and_beside_each_what_came_back() -> None:
+def test_the_picture_shows_images_and_below_each_what_came_back() -> None:
     evaluation = Reconstruction(images=10)
     subject = replace(subject_of(convolutional(), images_of(10)), encoder=encode)
     pixels = np.asarray(Image.open(io.BytesIO(evaluation.run(subject, 0).pictures["gallery"])))
-    assert pixels.shape == (8 * 10 - 2, 2 * 10 - 2)
+    assert pixels.shape == (2 * 10 - 2, 8 * 10 - 2)
     chosen = evaluation.choose(subject, 0)
     back = (subject.generator(encode(2 * chosen.images - 1)) + 1) / 2
     for place in range(8):
-        for column, shown in enumerate((chosen.images[place], back[place])):
-            drawn = pixels[10 * place : 10 * place + 8, 10 * column : 10 * column + 8]
+        for row, shown in enumerate((chosen.images[place], back[place])):
+            drawn = pixels[10 * row : 10 * row + 8, 10 * place : 10 * place + 8]
             assert np.abs(drawn - shown[0].clamp(0, 1).mul(255).round().numpy()).max() <= 1
 
 

@@ -129,6 +129,18 @@ def test_everything_public_says_what_it_is(modules: dict[str, ast.Module]) -> No
     assert {name: found for name, module in of_package(modules).items() if (found := undocumented(module))} == {}
 
 
+def test_tests_of_faults_are_where_make_looks_for_them(root: Path, modules: dict[str, ast.Module]) -> None:
+    assert "-m pytest tests/ray -m faults" in (root / "Makefile").read_text()
+    marked = {
+        name
+        for name, module in modules.items()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "pytest.mark.faults"
+    }
+    assert marked
+    assert all(name.startswith("tests/ray/") for name in marked), marked
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
 
+from orchestrator.data.digits import Digits
+from orchestrator.measures.classifier import content_key, dump, train_classifier
 from orchestrator.plan.ledger import Status, read_ledger
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.runtime.local import local_ray
+from orchestrator.runtime.sweep import Outcome, run_sweep
 from orchestrator.spec.job import Job, make_job
+from orchestrator.store.local import LocalStore
 from orchestrator.store.open import open_store
 
 if TYPE_CHECKING:
@@ -25,6 +30,10 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 HERE = Cluster((Machine(2, 0),))
+DIGITS = Digits(max_images=160)
+STUDY = {"data": {"name": "digits", "max_images": 160}, "grid": {"training.seed": [0, 1, 2]}}
+"""What the trials are of that most tests of evaluations look at."""
+QUALITY = {"kind": "quality", "samples": 200, "truncation": [0.5]}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -96,10 +105,53 @@ def planner(folder: Path) -> Callable[..., tuple[Plan, Store]]:
     return make
 
 
+def classifier_key() -> str:
+    """Where a storage keeps the classifier of the study's digits."""
+    return f"_classifiers/{content_key(DIGITS.load())}.pt"
+
+
 @pytest.fixture
 def plan_for(tmp_path: Path) -> Callable[..., tuple[Plan, Store]]:
     """A planner whose results lie in the test's own folder."""
     return planner(tmp_path)
+
+
+class Study(NamedTuple):
+    """A sweep whose trials were evaluated as they ended; what was said, and where its results lie."""
+
+    folder: Path
+    plan: Plan
+    store: Store
+    recorder: Recorder
+    said: list[str]
+    outcome: Outcome
+
+
+@pytest.fixture(scope="session")
+def classifier() -> bytes:
+    """One of the study's digits, trained for less long than a run would."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("orchestrator.measures.classifier._EPOCHS", 3)
+        return dump(train_classifier(DIGITS.load()))
+
+
+@pytest.fixture(scope="session")
+def study(ray_here: None, classifier: bytes, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Run once for all tests of evaluations; an earlier job has left the classifier."""
+    folder = tmp_path_factory.mktemp("study")
+    LocalStore(folder / "results").write(classifier_key(), classifier)
+    plan, store = planner(folder)(raw_job(**STUDY, evaluate=[QUALITY]))
+    recorder = Recorder()
+    said: list[str] = []
+    outcome = run_sweep(plan, store, [recorder], said.append)
+    return Study(folder, plan, store, recorder, said, outcome)
+
+
+@pytest.fixture
+def trained(study: Study, tmp_path: Path) -> Path:
+    """The results of the study in the test's own folder, its trials not evaluated yet; the classifier's path."""
+    shutil.copytree(study.folder / "results", tmp_path / "results", ignore=shutil.ignore_patterns("evaluations"))
+    return tmp_path / "results" / classifier_key()
 
 
 @pytest.fixture

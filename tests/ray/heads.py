@@ -28,11 +28,11 @@ class Head:
     process: subprocess.Popen[bytes]
 
     def end(self) -> None:
-        """Kill all of it: ``ray start --block`` leads the group of its processes."""
+        """Kill all of it: ``ray start --block`` leads the group of its processes, and is slow to end when asked."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
         try:
-            self.process.wait(20)
+            self.process.wait(3)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

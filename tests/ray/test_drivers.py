@@ -38,11 +38,11 @@ def start_and_wait_for_checkpoint(folder: Path, path: Path) -> subprocess.Popen[
 LONG = {"epochs": 150, "batch_size": 8, "log_every": 3, "samples_every": 50}
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(("how", "trials"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
 def test_interrupted_driver_loses_and_doubles_nothing(
-    tmp_path: Path, job_file: Callable[..., Path], how: signal.Signals
+    tmp_path: Path, job_file: Callable[..., Path], how: signal.Signals, trials: int
 ) -> None:
-    path = job_file(grid={"training.seed": [0, 1]}, training=LONG)
+    path = job_file(grid={"training.seed": list(range(trials))}, training=LONG)
     process = start_and_wait_for_checkpoint(tmp_path, path)
     os.kill(process.pid, how)
     _, said = process.communicate(timeout=60)

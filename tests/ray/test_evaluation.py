@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -13,14 +14,13 @@ import pandas as pd
 import pytest
 import torch
 
-from orchestrator.data.digits import Digits
 from orchestrator.errors import StorageUnavailable
-from orchestrator.measures.classifier import content_key, dump, load, train_classifier
+from orchestrator.measures.classifier import load
 from orchestrator.plan.plan import CellState
 from orchestrator.runtime.sweep import run_sweep
 from orchestrator.store.local import LocalStore
 from orchestrator.store.query import query
-from tests.ray.conftest import Recorder, raw_job
+from tests.ray.conftest import QUALITY, STUDY, Study, classifier_key, raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,27 +29,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
-IMAGES = 160
-QUALITY = {"kind": "quality", "samples": 200, "truncation": [0.5]}
-
 
 def job(**changes: Any) -> dict[str, Any]:
-    return raw_job(data={"name": "digits", "max_images": IMAGES}, evaluate=[QUALITY]) | changes
-
-
-@pytest.fixture(scope="module")
-def classifier() -> bytes:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("orchestrator.measures.classifier._EPOCHS", 3)
-        return dump(train_classifier(Digits(max_images=IMAGES).load()))
+    return raw_job(data=STUDY["data"], evaluate=[QUALITY]) | changes
 
 
 @pytest.fixture
 def kept(classifier: bytes, tmp_path: Path) -> Path:
     """A storage in which an earlier job has left the classifier."""
-    key = f"_classifiers/{content_key(Digits(max_images=IMAGES).load())}.pt"
-    LocalStore(tmp_path / "results").write(key, classifier)
-    return tmp_path / "results" / key
+    LocalStore(tmp_path / "results").write(classifier_key(), classifier)
+    return tmp_path / "results" / classifier_key()
 
 
 def rows(store: Store, trial_ids: Sequence[str], each: int = 2) -> pd.DataFrame:
@@ -61,52 +50,52 @@ def rows(store: Store, trial_ids: Sequence[str], each: int = 2) -> pd.DataFrame:
     return frame
 
 
-def test_trials_are_evaluated_when_they_end_and_once_only(
-    plan_for: Callable, kept: Path, classifier: bytes, tmp_path: Path
-) -> None:
-    plan, store = plan_for(job(grid={"training.seed": [0, 1, 2]}))
-    assert len(plan.due) == 3
-    recorder, said = Recorder(), []
-    outcome = run_sweep(plan, store, [recorder], said.append)
-    assert (outcome.ended, outcome.failed, outcome.interrupted, said) == (3, 0, False, [])
+def test_trials_are_evaluated_when_they_end_and_once_only(study: Study, classifier: bytes) -> None:
+    outcome = study.outcome
+    assert len(study.plan.due) == 3
+    assert (outcome.ended, outcome.failed, outcome.interrupted, study.said) == (3, 0, False, [])
     assert (outcome.evaluations.done, outcome.evaluations.failed, outcome.evaluations.total) == (3, 0, 3)
     assert (outcome.evaluations.parts_done, outcome.evaluations.parts) == (6, 6)
-    assert recorder.tallies[-1] == outcome.evaluations
-    ids = [trial.id for trial in plan.job.trials]
-    frame = rows(store, ids)
+    assert study.recorder.tallies[-1] == outcome.evaluations
+    frame = rows(study.store, [trial.id for trial in study.plan.job.trials])
     assert set(frame["features"]) == {f"classifier:{load(classifier).digest}"}
     assert set(frame["evaluation.samples"]) == {200}
     assert sorted(frame["truncation"].fillna(0)) == [0.0] * 3 + [0.5] * 3
     assert frame["fid"].notna().all()
-    assert len(pd.read_parquet(tmp_path / "results" / "tiny" / "evaluations" / "quality")) == 6
+    assert len(pd.read_parquet(study.folder / "results" / "tiny" / "evaluations" / "quality")) == 6
 
-    # one more evaluation, of trials that are all there: it alone is computed
-    before = {key: store.read(key) for key in store.keys("") if key.endswith(".parquet")}
-    again, _ = plan_for(job(grid={"training.seed": [0, 1, 2]}))
+
+def test_one_more_evaluation_of_what_is_there_is_all_that_is_computed(
+    study: Study, plan_for: Callable, tmp_path: Path
+) -> None:
+    shutil.copytree(study.folder / "results", tmp_path / "results")
+    again, store = plan_for(job(grid=STUDY["grid"]))
     assert not again.runs
+    before = {key: store.read(key) for key in store.keys("") if key.endswith(".parquet")}
     more = {"kind": "quality", "samples": 250}
-    wider, _ = plan_for(job(grid={"training.seed": [0, 1, 2]}, evaluate=[QUALITY, more]))
+    wider, _ = plan_for(job(grid=STUDY["grid"], evaluate=[QUALITY, more]))
     assert not wider.having(CellState.NEW)
     assert [due.evaluation.model_dump()["samples"] for due in wider.due] == [250] * 3
     outcome = run_sweep(wider, store, [])
     assert (outcome.ended, outcome.evaluations.done) == (0, 3)
     assert {key: store.read(key) for key in before} == before
+    ids = [trial.id for trial in wider.job.trials]
     assert sorted(rows(store, ids, 3)["samples"]) == [200] * 6 + [250] * 3
 
 
-def test_the_numbers_are_those_of_the_evaluation_alone(plan_for: Callable, kept: Path, classifier: bytes) -> None:
+def test_the_numbers_are_those_of_the_evaluation_alone(study: Study, classifier: bytes) -> None:
     from orchestrator.evaluate.evaluation import Subject
     from orchestrator.measures.quality import Referee
     from orchestrator.training.checkpoint import load_networks
 
-    plan, store = plan_for(job())
-    run_sweep(plan, store, [])
-    (due,) = plan.due
+    due = study.plan.due[1]
     real, judge, device = due.trial.settings.data.load(), load(classifier), torch.device("cpu")
-    generator = load_networks(store, due.trial.id, due.trial.settings)["generator"]
+    generator = load_networks(study.store, due.trial.id, due.trial.settings)["generator"]
     referee = Referee(real, judge, device)
     subject = Subject(due.trial.id, due.trial.settings, generator, device, {"train": real}, judge, lambda: referee)
-    frame = rows(store, [due.trial.id]).sort_values("shard")
+    frame = rows(study.store, [trial.id for trial in study.plan.job.trials])
+    frame = frame[frame["trial_id"] == due.trial.id].sort_values("shard")
+    assert len(due.missing) == 2
     for shard in due.missing:
         (expected,) = due.evaluation.run(subject, shard).rows
         found = frame.iloc[shard]
@@ -141,7 +130,7 @@ class Down(LocalStore):
 
 @pytest.mark.parametrize(("kind", "mark"), [(Deadly, ".killed"), (Down, ".failed")])
 def test_a_lost_process_and_storage_that_is_down_leave_each_row_once(
-    plan_for: Callable, kept: Path, kind: type[LocalStore], mark: str
+    plan_for: Callable, trained: Path, kind: type[LocalStore], mark: str
 ) -> None:
     plan, store = plan_for(job(grid={"training.seed": [0, 1]}))
     outcome = run_sweep(plan, kind(Path(store.uri)), [])
@@ -150,16 +139,13 @@ def test_a_lost_process_and_storage_that_is_down_leave_each_row_once(
     rows(store, [trial.id for trial in plan.job.trials])
 
 
-def test_what_fails_is_told_in_one_line_and_the_rest_goes_on(plan_for: Callable, kept: Path) -> None:
-    raw = job(grid={"training.seed": [0, 1]})
-    plan, store = plan_for(raw | {"evaluate": []})
-    run_sweep(plan, store, [])
+def test_what_fails_is_told_in_one_line_and_the_rest_goes_on(plan_for: Callable, trained: Path) -> None:
+    plan, store = plan_for(job(grid={"training.seed": [0, 1]}))
     lost, there = (trial.id for trial in plan.job.trials)
     store.delete(f"checkpoints/{lost}.pt")
-    later, _ = plan_for(raw)
-    assert not later.having(CellState.NEW)
+    assert not plan.having(CellState.NEW)
     said: list[str] = []
-    outcome = run_sweep(later, store, [], said.append)
+    outcome = run_sweep(plan, store, [], said.append)
     assert (outcome.evaluations.done, outcome.evaluations.failed) == (1, 1)
     rows(store, [there])
     (line,) = said
@@ -184,26 +170,23 @@ def test_a_failed_trial_takes_its_evaluations_with_it(plan_for: Callable, kept: 
     rows(store, [plan.job.trials[1].id])
 
 
-def test_a_classifier_is_trained_once_and_a_damaged_one_anew(plan_for: Callable, kept: Path, classifier: bytes) -> None:
-    kept.write_bytes(classifier[:-1])
+def test_a_classifier_is_trained_once_and_a_damaged_one_anew(
+    plan_for: Callable, trained: Path, classifier: bytes
+) -> None:
+    shutil.copytree(trained.parents[1] / "tiny", trained.parents[1] / "other")
+    trained.write_bytes(classifier[:-1])
     plan, store = plan_for(job())
     said: list[str] = []
     run_sweep(plan, store, [], said.append)
     assert said[:2] == [
-        f"note: {kept} is damaged and made anew",
+        f"note: {trained} is damaged and made anew",
         "training a classifier of digits, which samples are measured by",
     ]
-    assert re.fullmatch(rf"classifier of digits: [\d.]+% of held-out images right; kept in {kept}", said[2])
+    assert re.fullmatch(rf"classifier of digits: [\d.]+% of held-out images right; kept in {trained}", said[2])
     assert len(said) == 3
-    assert load(kept.read_bytes()).digest != load(classifier).digest
+    assert load(trained.read_bytes()).digest != load(classifier).digest
     said.clear()
     other, store = plan_for(job(name="other"))
+    assert len(other.due) == 1
     run_sweep(other, store, [], said.append)
     assert said == []
-
-
-def test_evaluations_of_gangs(plan_for: Callable, kept: Path) -> None:
-    plan, store = plan_for(job(resources={"workers": 2}))
-    outcome = run_sweep(plan, store, [])
-    assert (outcome.ended, outcome.failed, outcome.evaluations.done) == (1, 0, 1)
-    rows(store, [plan.job.trials[0].id])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -14,7 +15,7 @@ from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import read_table
 from orchestrator.training.session import Session
 from tests.ray.checks import assert_exactly_once
-from tests.ray.conftest import planner, raw_job
+from tests.ray.conftest import QUALITY, STUDY, classifier_key, planner, raw_job
 from tests.ray.gangs import TWO, watching_gangs
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Mixed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def mixed(ray_here: None, tmp_path_factory: pytest.TempPathFactory) -> Mixed:
+def mixed(ray_here: None, classifier: bytes, tmp_path_factory: pytest.TempPathFactory) -> Mixed:
     two = {"resources.workers": 2}
     cases = [
         {**two, "objective.kind": "saturating"},
@@ -70,8 +71,10 @@ def mixed(ray_here: None, tmp_path_factory: pytest.TempPathFactory) -> Mixed:
         {**two, "training.seed": 2},
         {"training.seed": 3},
     ]
-    plan, store = planner(tmp_path_factory.mktemp("mixed"))(raw_job(grid={"case": cases}))
+    raw = raw_job(data=STUDY["data"], grid={"case": cases}, evaluate=[QUALITY])
+    plan, store = planner(tmp_path_factory.mktemp("mixed"))(raw)
     trials = plan.job.trials
+    store.sibling("_classifiers").write(classifier_key().partition("/")[2], classifier)
     store.write(f"checkpoints/{trials[3].id}.pt", b"not a checkpoint")
     recorder, gangs = watching_gangs()
     outcome = run_sweep(plan, store, [recorder])
@@ -118,6 +121,13 @@ def test_a_gang_stays_for_the_next_trial_but_where_one_of_its_processes_failed(m
     assert all(len(gang) == 2 for gang in mixed.gangs)
 
 
+def test_what_gangs_have_trained_is_evaluated_as_all_else_is(mixed: Mixed) -> None:
+    assert (mixed.outcome.evaluations.done, mixed.outcome.evaluations.failed) == (4, 0)
+    rows = read_table(mixed.store, "evaluations/quality").to_pylist()
+    assert Counter(row["trial_id"] for row in rows) == {trial.id: 2 for trial in mixed.good}
+    assert len({(row["trial_id"], row["shard"]) for row in rows}) == len(rows)
+
+
 def rows_of(mixed: Mixed) -> list[dict[str, Any]]:
     rows = read_table(mixed.store, "trials").to_pylist()
     assert len(rows) == 6
@@ -126,15 +136,15 @@ def rows_of(mixed: Mixed) -> list[dict[str, Any]]:
 
 def test_a_scheduler_that_stops_a_trial_stops_its_gang_which_takes_the_next(plan_for: Callable) -> None:
     search = {"scheduler": "asha", "measure": "g_score_gradient", "mode": "max", "reduction_factor": 2}
-    raw = raw_job(grid={"training.seed": list(range(5))}, search=search, resources=TWO)
+    raw = raw_job(grid={"training.seed": list(range(3))}, search=search, resources=TWO)
     raw["training"] = {**raw["training"], "epochs": 8}
     plan, store = plan_for(raw)
     recorder, gangs = watching_gangs()
     outcome = run_sweep(plan, store, [recorder])
-    assert (outcome.ended, outcome.failed, outcome.interrupted) == (5, 0, False)
+    assert (outcome.ended, outcome.failed, outcome.interrupted) == (3, 0, False)
     stopped = {trial_id for trial_id, ended in read_ledger(store).items() if ended.status is Status.STOPPED}
     assert stopped
-    assert len(stopped) < 5
+    assert len(stopped) < 3
     assert len(gangs) == 1
 
     # What was stopped has kept its last state, and goes on from it, here on one device.

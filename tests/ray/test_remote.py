@@ -9,9 +9,10 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pytest
 import yaml
@@ -65,14 +66,15 @@ def orch(head: Head, tmp_path: Path) -> Callable[..., subprocess.CompletedProces
 
 @pytest.fixture
 def job(tmp_path: Path) -> Callable[..., Store]:
-    """Writes job.yaml for a job of that name, and gives the root of its results."""
+    """Writes job.yaml for a job of that name into the test's own folder, and gives the root of its results."""
+    return partial(write_job, tmp_path)
 
-    def write(name: str, **changes: Any) -> Store:
-        raw = raw_job(name=name, storage=str(tmp_path / "shared"), **changes)
-        (tmp_path / "job.yaml").write_text(yaml.safe_dump(raw))
-        return open_store(raw["storage"]).child(name)
 
-    return write
+def write_job(folder: Path, name: str, **changes: Any) -> Store:
+    """As the fixture ``job``, into a folder of one's choice."""
+    raw = raw_job(name=name, storage=str(folder / "shared"), **changes)
+    (folder / "job.yaml").write_text(yaml.safe_dump(raw))
+    return open_store(raw["storage"]).child(name)
 
 
 def test_left_alone_then_watched_and_cancelled_from_elsewhere(
@@ -114,27 +116,44 @@ def test_left_alone_then_watched_and_cancelled_from_elsewhere(
     assert "go on with" in orch("logs", "left", "--storage", where[-1], "--address", head.url).stdout
 
 
-def test_followed_over_a_line_that_is_cut(head: Head, job: Callable[..., Store], tmp_path: Path) -> None:
-    store = job("followed", grid={"training.seed": [0, 1]}, training={**LONG, "epochs": 40, "samples_every": 20})
+class Followed(NamedTuple):
+    """A run that was followed to its end over a line that was cut, and what its follower said."""
+
+    store: Store
+    code: int
+    out: str
+    said: list[str]
+
+
+@pytest.fixture(scope="module")
+def followed(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Followed:
+    folder = tmp_path_factory.mktemp("followed")
+    training = {**LONG, "epochs": 40, "samples_every": 20}
+    store = write_job(folder, "followed", grid={"training.seed": [0, 1]}, training=training)
     line = Line(int(head.url.rpartition(":")[2]))
     command = [*ORCH, "submit", "job.yaml", "--address", line.url]
     with subprocess.Popen(
-        command, cwd=tmp_path, env=head.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=folder, env=head.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as follower:
         assert follower.stderr
         said = [follower.stderr.readline(), follower.stderr.readline()]
         line.cut(for_s=3.0)
         out, rest = follower.communicate(timeout=120)
     line.close()
-    said += rest.splitlines()
-    assert follower.returncode == 0, said
+    return Followed(store, follower.returncode, out, said + rest.splitlines())
+
+
+def test_followed_over_a_line_that_is_cut(followed: Followed) -> None:
+    store, code, out, said = followed
+    assert code == 0, said
     assert [text.split()[:2] for text in out.splitlines()] == [
         ["results", store.uri],
         ["report", f"{store.uri}/report/index.html"],
     ]
     assert sum("2 trials: 2 new" in text for text in said) == 1
     assert sum(" finished  seed=" in text for text in said) == 2
-    assert_exactly_once(store, make_job(yaml.safe_load((tmp_path / "job.yaml").read_text()), "job.yaml").trials)
+    job = Path(store.uri).parents[1] / "job.yaml"
+    assert_exactly_once(store, make_job(yaml.safe_load(job.read_text()), "job.yaml").trials)
 
 
 def test_a_run_outlives_who_followed_it_and_tells_its_exit_code_to_the_next(
@@ -206,17 +225,14 @@ def test_tokens_that_do_not_let_in(head: Head, orch: Callable[..., Any], job: Ca
     )
 
 
-def test_results_stay_when_the_cluster_has_gone(
-    head: Head, orch: Callable[..., Any], job: Callable[..., Store]
-) -> None:
-    store = job("stays", training={**LONG, "epochs": 4, "samples_every": 2})
-    assert orch("submit", "job.yaml", "--address", head.url).returncode == 0
+def test_results_stay_when_the_cluster_has_gone(head: Head, orch: Callable[..., Any], followed: Followed) -> None:
     head.end()
-    where = ("stays", "--storage", store.uri.removesuffix("/stays"))
-    assert orch("status", *where).stdout.startswith("stays: not running; 1 finished\n")
-    assert [row["status"] for row in json.loads(orch("results", *where, "--json", "-").stdout)] == ["finished"]
+    where = ("followed", "--storage", followed.store.uri.removesuffix("/followed"))
+    assert orch("status", *where).stdout.startswith("followed: not running; 2 finished\n")
+    rows = json.loads(orch("results", *where, "--json", "-").stdout)
+    assert [row["status"] for row in rows] == ["finished"] * 2
     assert orch("report", *where).returncode == 0
-    assert orch("logs", *where, "-f").stdout.count(" finished ") == 1
+    assert orch("logs", *where, "-f").stdout.count(" finished ") == 2
     gone = orch("logs", *where, "--address", head.url)
     assert gone.stderr == (
         f"error: {head.url}: no answer; is it the dashboard's address, and can this machine reach it?\n"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 import pytest
@@ -15,29 +16,54 @@ from orchestrator.data.batches import to_device
 from orchestrator.errors import StorageUnavailable
 from orchestrator.plan.ledger import Status, read_ledger
 from orchestrator.plan.placement import Cluster, Machine, place
-from orchestrator.plan.plan import CellState
-from orchestrator.runtime.sweep import run_sweep
+from orchestrator.plan.plan import CellState, Plan, make_plan
+from orchestrator.runtime.sweep import Outcome, run_sweep
 from orchestrator.spec.job import Resources
 from orchestrator.store.local import LocalStore
 from orchestrator.training.session import Session
 from tests.ray.checks import assert_exactly_once
-from tests.ray.conftest import Recorder, kill, raw_job
+from tests.ray.conftest import HERE, Recorder, kill, planner, raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.runtime.events import Event
+    from orchestrator.store.location import Store
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
-GRID = {"objective.kind": ["saturating", "non_saturating", "least_squares"], "training.d_steps": [1, 2]}
+GRID = {"objective.kind": ["non_saturating", "least_squares"], "training.d_steps": [1, 2]}
+TINIEST = {"kind": "dcgan", "latent_dim": 2, "width": 1}
+BROKEN = {
+    "training.g_optimizer.lr": 1.0,
+    "training.g_optimizer.betas": [0.0, 0.0],
+    # Single precision cannot hold it: it divides by zero at the first weight without a gradient.
+    "training.g_optimizer.eps": 1e-300,
+}
 
 
-def test_sweep_runs_every_cell_once_with_the_numbers_of_a_plain_session(plan_for: Callable, tmp_path: Path) -> None:
-    plan, store = plan_for(raw_job(grid=GRID))
+class Swept(NamedTuple):
+    """A sweep that has ended, and where its results lie."""
+
+    folder: Path
+    plan: Plan
+    store: Store
+    recorder: Recorder
+    outcome: Outcome
+
+
+@pytest.fixture(scope="module")
+def swept(ray_here: None, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """Of a grid whose trials all do well."""
+    folder = tmp_path_factory.mktemp("swept")
+    plan, store = planner(folder)(raw_job(grid=GRID))
     recorder = Recorder()
-    outcome = run_sweep(plan, store, [recorder])
-    assert (outcome.ended, outcome.failed, outcome.interrupted) == (6, 0, False)
+    return Swept(folder, plan, store, recorder, run_sweep(plan, store, [recorder]))
+
+
+def test_sweep_runs_every_cell_once_with_the_numbers_of_a_plain_session(swept: Swept, tmp_path: Path) -> None:
+    _, plan, store, recorder, outcome = swept
+    assert (outcome.ended, outcome.failed, outcome.interrupted) == (4, 0, False)
     assert recorder.ends() == dict.fromkeys((trial.id for trial in plan.job.trials), Status.FINISHED)
     rows = assert_exactly_once(store, plan.job.trials)
 
@@ -53,12 +79,13 @@ def test_sweep_runs_every_cell_once_with_the_numbers_of_a_plain_session(plan_for
     assert [key.rpartition("/")[2] for key in grids] == ["epoch-0002.png", "epoch-0004.png"]
 
 
-def test_wider_grid_runs_only_new_cells_and_pandas_reads_the_folder(plan_for: Callable, tmp_path: Path) -> None:
-    plan, store = plan_for(raw_job(grid={"training.d_steps": [1, 2]}))
-    run_sweep(plan, store, [])
+def test_wider_grid_runs_only_new_cells_and_pandas_reads_the_folder(
+    swept: Swept, plan_for: Callable, tmp_path: Path
+) -> None:
+    shutil.copytree(swept.folder / "results", tmp_path / "results")
+    wider, store = plan_for(raw_job(grid={"training.d_steps": [1, 2, 3]}))
     before = {key: store.read(key) for key in store.keys("trials")}
-
-    wider, _ = plan_for(raw_job(grid={"training.d_steps": [1, 2, 3]}))
+    assert len(before) == 4
     assert [cell.state for cell in wider.cells] == [CellState.CACHED, CellState.CACHED, CellState.NEW]
     recorder = Recorder()
     run_sweep(wider, store, [recorder])
@@ -66,72 +93,77 @@ def test_wider_grid_runs_only_new_cells_and_pandas_reads_the_folder(plan_for: Ca
     assert {key: store.read(key) for key in before} == before
 
     frame = pd.read_parquet(tmp_path / "results" / "tiny" / "trials")
-    assert sorted(frame["training.d_steps"]) == [1, 2, 3]
-    assert len(pd.read_parquet(tmp_path / "results" / "tiny" / "metrics")) == 3 * 11
+    assert sorted(frame["training.d_steps"]) == [1, 1, 2, 2, 3]
+    assert len(pd.read_parquet(tmp_path / "results" / "tiny" / "metrics")) == 5 * 11
 
 
-def test_nan_fails_its_trial_with_the_step_is_not_retried_and_the_others_go_on(plan_for: Callable) -> None:
-    # An epsilon that single precision cannot hold divides by zero at the first weight without a gradient.
-    broken = {
-        "training.g_optimizer.lr": 1.0,
-        "training.g_optimizer.betas": [0.0, 0.0],
-        "training.g_optimizer.eps": 1e-300,
-    }
-    grid = {"rates": [broken, {"training.g_optimizer.lr": 1e-4}]}
-    plan, store = plan_for(raw_job(grid=grid, model={"kind": "dcgan", "latent_dim": 2, "width": 1}))
+@pytest.fixture(scope="module")
+def ailing(ray_here: None, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    """Of a trial that comes to a NaN, one whose checkpoint is damaged, and one that nothing ails."""
+    folder = tmp_path_factory.mktemp("ailing")
+    cases = [BROKEN, {"training.seed": 1}, {"training.g_optimizer.lr": 1e-4}]
+    plan, store = planner(folder)(raw_job(grid={"case": cases}, model=TINIEST))
+    store.write(f"checkpoints/{plan.job.trials[1].id}.pt", b"not a checkpoint")
     recorder = Recorder()
-    outcome = run_sweep(plan, store, [recorder])
-    assert (outcome.ended, outcome.failed, outcome.interrupted) == (2, 1, False)
-    bad, good = (cell.trial.id for cell in plan.cells)
-    ledger = read_ledger(store)
+    return Swept(folder, plan, store, recorder, run_sweep(plan, store, [recorder]))
+
+
+def test_nan_fails_its_trial_with_the_step_is_not_retried_and_the_others_go_on(ailing: Swept) -> None:
+    assert (ailing.outcome.ended, ailing.outcome.failed, ailing.outcome.interrupted) == (3, 2, False)
+    bad, _, good = (trial.id for trial in ailing.plan.job.trials)
+    ledger = read_ledger(ailing.store)
     assert ledger[good].status is Status.FINISHED
     assert ledger[bad].status is Status.FAILED
     assert ledger[bad].error_kind == "non_finite"
     assert ledger[bad].error is not None
     assert ledger[bad].error.startswith("loss is not finite at step ")
-    starts = [event for event in recorder.events if event.trial.id == bad and event.step == 0 and event.ended is None]
+    events = ailing.recorder.events
+    starts = [event for event in events if event.trial.id == bad and event.step == 0 and event.ended is None]
     assert len(starts) == 1
 
-    again, _ = plan_for(raw_job(grid=grid, model={"kind": "dcgan", "latent_dim": 2, "width": 1}))
-    assert [cell.state for cell in again.cells] == [CellState.FAILED, CellState.CACHED]
+    again = make_plan(ailing.plan.job, ledger, (), HERE, ailing.store.uri)
+    assert [cell.state for cell in again.cells] == [CellState.FAILED, CellState.FAILED, CellState.CACHED]
 
 
-def test_killed_worker_goes_on_from_its_checkpoint(plan_for: Callable) -> None:
-    plan, store = plan_for(raw_job(grid={"training.seed": [0, 1]}))
+def test_damaged_checkpoint_fails_its_trial_in_one_line(ailing: Swept) -> None:
+    error = read_ledger(ailing.store)[ailing.plan.job.trials[1].id].error
+    assert error is not None
+    assert "damaged" in error
+    assert "delete it" in error
+    assert "\n" not in error
+
+
+def test_a_killed_workers_trial_goes_on_from_its_checkpoint_until_it_was_lost_too_often(plan_for: Callable) -> None:
+    raw = raw_job(grid={"training.seed": [0, 1]}, resources={"max_retries": 1})
+    plan, store = plan_for(raw)
+    victim, other = (trial.id for trial in plan.job.trials)
     killed: list[int] = []
 
-    def kill_once(event: Event) -> None:
-        if not killed and event.ended is None and 8 <= event.step < event.total_steps:
+    def strike(event: Event) -> None:
+        """The victim's worker always, the other's once."""
+        if event.ended is not None or event.step >= event.total_steps:
+            return
+        if event.trial.id == victim and event.step > 0:
+            kill(event)
+        elif event.trial.id == other and event.step >= 8 and not killed:
             killed.append(event.step)
             kill(event)
 
-    outcome = run_sweep(plan, store, [Recorder(kill_once)])
+    outcome = run_sweep(plan, store, [Recorder(strike)])
     assert killed
-    assert (outcome.ended, outcome.failed) == (2, 0)
-    rows = assert_exactly_once(store, plan.job.trials)
-    assert sorted(row["resumes"] for row in rows) == [0, 1]
-
-
-def test_worker_lost_too_often_fails_as_infrastructure_and_runs_again_when_submitted_again(plan_for: Callable) -> None:
-    raw = raw_job(grid={"training.seed": [0, 1]}, resources={"max_retries": 1})
-    plan, store = plan_for(raw)
-    victim = plan.job.trials[0].id
-
-    def kill_always(event: Event) -> None:
-        if event.trial.id == victim and event.ended is None and 0 < event.step < event.total_steps:
-            kill(event)
-
-    outcome = run_sweep(plan, store, [Recorder(kill_always)])
     assert (outcome.ended, outcome.failed, outcome.interrupted) == (2, 1, False)
-    ended = read_ledger(store)[victim]
-    assert (ended.status, ended.error_kind) == (Status.FAILED, "infrastructure")
-    assert ended.error is not None
-    assert ended.error == "given up after 2 failures: its worker process died (killed, out of memory, or crashed)"
+    ended = read_ledger(store)
+    assert ended[other].status is Status.FINISHED
+    assert (ended[victim].status, ended[victim].error_kind) == (Status.FAILED, "infrastructure")
+    error = ended[victim].error
+    assert error == "given up after 2 failures: its worker process died (killed, out of memory, or crashed)"
 
+    # submitted again, what infrastructure failed is new
     again, _ = plan_for(raw)
     assert [cell.state for cell in again.cells] == [CellState.NEW, CellState.CACHED]
     run_sweep(again, store, [])
-    assert_exactly_once(store, plan.job.trials)
+    rows = {row["trial_id"]: row for row in assert_exactly_once(store, plan.job.trials)}
+    assert rows[other]["resumes"] == 1
 
 
 def most_at_once(events: list[Event]) -> int:
@@ -144,20 +176,22 @@ def most_at_once(events: list[Event]) -> int:
     return most
 
 
-@pytest.mark.parametrize(
-    ("resources", "gpus", "expected"),
-    [({}, 0.0, 2), ({"cpus_per_worker": 2}, 0.0, 1), ({}, 0.5, 2)],
-)
+def test_as_many_trials_at_once_as_there_are_processors(swept: Swept) -> None:
+    assert swept.plan.placements[1].concurrent == 2
+    assert most_at_once(swept.recorder.events) == 2
+
+
+@pytest.mark.parametrize(("resources", "gpus", "expected"), [({"cpus_per_worker": 2}, 0.0, 1), ({}, 0.5, 2)])
 def test_as_many_trials_at_once_as_fit(
     plan_for: Callable, resources: dict[str, int], gpus: float, expected: int
 ) -> None:
-    plan, store = plan_for(raw_job(grid={"training.seed": [0, 1, 2]}, resources=resources))
+    plan, store = plan_for(raw_job(grid={"training.seed": [0, 1]}, resources=resources))
     # The GPU is pretended: Ray counts it out, the trials train on the CPU.
     fitting = place(Resources(**resources, gpus_per_worker=gpus), 1, Cluster((Machine(cpus=2, gpus=1),)))
     assert fitting.concurrent == expected
     recorder = Recorder()
     outcome = run_sweep(replace(plan, placements={1: replace(fitting, device="cpu")}), store, [recorder])
-    assert outcome.ended == 3
+    assert outcome.ended == 2
     assert most_at_once(recorder.events) == expected
 
 
@@ -181,19 +215,6 @@ def test_storage_that_is_down_for_a_while_costs_retries_and_nothing_else(plan_fo
     assert (outcome.ended, outcome.failed) == (1, 0)
     assert (tmp_path / "results" / "tiny" / ".failures").read_text() == "2"
     assert_exactly_once(store, plan.job.trials)
-
-
-def test_damaged_checkpoint_fails_its_trial_in_one_line(plan_for: Callable) -> None:
-    plan, store = plan_for(raw_job())
-    trial = plan.job.trials[0]
-    store.write(f"checkpoints/{trial.id}.pt", b"not a checkpoint")
-    outcome = run_sweep(plan, store, [])
-    assert outcome.failed == 1
-    error = read_ledger(store)[trial.id].error
-    assert error is not None
-    assert "damaged" in error
-    assert "delete it" in error
-    assert "\n" not in error
 
 
 def test_asha_stops_the_worse_trials_and_their_last_state_is_kept(plan_for: Callable) -> None:

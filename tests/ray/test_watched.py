@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import shutil
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from orchestrator.plan.ledger import Status
-from orchestrator.plan.plan import CellState
+from orchestrator.plan.ledger import Status, read_ledger
+from orchestrator.plan.plan import CellState, make_plan
 from orchestrator.plan.status import job_status
 from orchestrator.runtime.sweep import run_sweep
 from orchestrator.store.tables import read_table
-from tests.ray.conftest import Recorder, raw_job
+from tests.ray.conftest import HERE, Recorder, planner, raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from orchestrator.plan.plan import Plan
+    from orchestrator.runtime.sweep import Outcome
+    from orchestrator.store.location import Store
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -35,11 +41,30 @@ CASES: list[dict[str, Any]] = [
 ]
 
 
-def test_each_trial_ends_as_its_health_says_and_is_not_run_again(plan_for: Callable) -> None:
+class Watched(NamedTuple):
+    """A sweep of trials of which some are ended by their health, and what was said of it."""
+
+    folder: Path
+    plan: Plan
+    store: Store
+    recorder: Recorder
+    said: list[str]
+    outcome: Outcome
+
+
+@pytest.fixture(scope="module")
+def watched(ray_here: None, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    folder = tmp_path_factory.mktemp("watched")
     raw = raw_job(training=WATCHED, grid={"case": CASES}, model={"kind": "dcgan", "latent_dim": 2, "width": 1})
-    plan, store = plan_for(raw)
-    recorder, said = Recorder(), []
+    plan, store = planner(folder)(raw)
+    recorder = Recorder()
+    said: list[str] = []
     outcome = run_sweep(plan, store, [recorder], said.append)
+    return Watched(folder, plan, store, recorder, said, outcome)
+
+
+def test_each_trial_ends_as_its_health_says_and_is_not_run_again(watched: Watched) -> None:
+    _, plan, store, recorder, said, outcome = watched
     assert (outcome.ended, outcome.failed) == (3, 0)
     healthy, frozen, diverged = (cell.trial.id for cell in plan.cells)
     assert recorder.ends() == {
@@ -64,28 +89,26 @@ def test_each_trial_ends_as_its_health_says_and_is_not_run_again(plan_for: Calla
     assert [line.split(" of digits")[0] for line in said] == ["training a classifier", "classifier"]
     assert said[1].endswith(classifier)
 
-    again, _ = plan_for(raw)
+    again = make_plan(plan.job, read_ledger(store), (), HERE, store.uri)
     assert {cell.state for cell in again.cells} == {CellState.CACHED}
     states = {trial.id: trial for trial in job_status(plan.job, store, None).trials}
     assert states[frozen].state == "saturated"
     assert states[frozen].note.startswith("saturated by step ")
 
 
-def test_the_classifier_is_made_once_for_all_jobs_of_a_storage(plan_for: Callable) -> None:
-    training = {**WATCHED, "epochs": 1, "measure_every": 1}
+def test_the_classifier_is_made_once_for_all_jobs_of_a_storage(
+    watched: Watched, plan_for: Callable, tmp_path: Path
+) -> None:
+    shutil.copytree(watched.folder / "results", tmp_path / "results")
+    plan, store = plan_for(raw_job(name="other", training={**WATCHED, "epochs": 1, "measure_every": 1}))
     said: list[str] = []
-    for name in ("one", "two"):
-        plan, store = plan_for(raw_job(name=name, training=training))
-        run_sweep(plan, store, [], said.append)
-    assert len(said) == 2
-    digests = {
+    run_sweep(plan, store, [], said.append)
+    assert said == []
+    (key,) = store.sibling("_classifiers").keys()
+    assert watched.said[1].endswith(key)
+    names = {
         row["classifier"]
-        for name in ("one", "two")
+        for name in ("tiny", "other")
         for row in read_table(store.sibling(name), "trials", ["classifier"]).to_pylist()
     }
-    assert len(digests) == 1
-    (key,) = store.sibling("_classifiers").keys()
-    store.sibling("_classifiers").write(key, b"damaged")
-    plan, store = plan_for(raw_job(name="three", training=training))
-    run_sweep(plan, store, [], said.append)
-    assert "is damaged and made anew" in said[2]
+    assert len(names) == 1
