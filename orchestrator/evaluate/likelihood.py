@@ -83,7 +83,7 @@ def why_none(trial: TrialSettings) -> str:
     latents, numbers = trial.latent_dim, trial.data.shape
     size = numbers.channels * numbers.height * numbers.width
     flat = (
-        f"Its generator turns {latents} numbers into images of {size}, which fill no volume among all images: p(x) is "
+        f"its generator turns {latents} numbers into images of {size}, which fill no volume among all images: p(x) is "
         "0 for almost every image"
     )
     take = (

@@ -124,5 +124,5 @@ def without_likelihood(results: Results, varying: Sequence[str], names: Mapping[
         known = [settings[trial] for trial in cell["trial_id"] if trial in settings]
         why = Likelihood().passes_over(known[0]) if known else None
         if why:
-            found.append((text.described(cell_settings, names) or "all trials", why))
+            found.append((text.described(cell_settings, names) or "all trials", why[:1].upper() + why[1:]))
     return found
