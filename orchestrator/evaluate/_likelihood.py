@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from orchestrator.errors import EvaluationError
@@ -46,5 +47,7 @@ def rows_of(settings: Likelihood, subject: Subject, name: str, held_out: ImageSe
 
 
 def _noise(seed: int, number: int, shape: torch.Size) -> torch.Tensor:
-    source = torch.Generator().manual_seed((seed << 31) + number)
+    # hashed together: of a seed torch's generator on CPUs takes the lowest 32 bits alone
+    mixed = np.random.SeedSequence([seed, number]).generate_state(1)
+    source = torch.Generator().manual_seed(int(mixed[0]))
     return torch.rand(shape, generator=source)

@@ -57,6 +57,11 @@ def subject(held_out: ImageSet, network: torch.nn.Module | None = None, **others
     )
 
 
+def noise_of(seed: int, number: int) -> torch.Tensor:
+    (mixed,) = np.random.SeedSequence([seed, number]).generate_state(1).tolist()
+    return torch.rand(SHAPE, generator=torch.Generator().manual_seed(mixed))
+
+
 def rows_of(evaluation: Likelihood, of: Subject) -> list[dict[str, Any]]:
     return [dict(row) for shard in range(evaluation.shards(of.settings)) for row in evaluation.run(of, shard).rows]
 
@@ -67,7 +72,7 @@ def test_rows_are_the_bits_that_the_flow_gives_bytes_with_noise() -> None:
     assert [row["image_id"] for row in rows] == np.random.default_rng(0).permutation(12)[:5].tolist()
     for row in rows:
         number = row["image_id"]
-        noise = torch.rand(SHAPE, generator=torch.Generator().manual_seed((7 << 31) + number))
+        noise = noise_of(7, number)
         pixels = torch.from_numpy(held_out.pixels[number]).float()
         latents, log_det = network.encode((pixels + noise)[None] / 256 - 0.5)
         bits = bits_per_dimension(latents, log_det).item()
@@ -81,7 +86,7 @@ def test_rows_are_the_bits_that_the_flow_gives_bytes_with_noise() -> None:
 def test_the_log_likelihood_is_the_normal_density_of_the_latents_and_the_change_of_volume() -> None:
     held_out, network = images_of(4), flow()
     for row in rows_of(Likelihood(images=4), subject(held_out, network)):
-        noise = torch.rand(SHAPE, generator=torch.Generator().manual_seed(row["image_id"]))
+        noise = noise_of(0, row["image_id"])
         latents, _ = network.encode((torch.from_numpy(held_out.pixels[row["image_id"]]) + noise)[None] / 256 - 0.5)
         density = torch.distributions.Normal(0.0, 1.0).log_prob(latents.double()).sum().item()
         assert row["log_likelihood"] == pytest.approx(density + row["log_det"] - 64 * math.log(256), rel=1e-5)
@@ -99,10 +104,11 @@ def test_an_image_has_the_same_likelihood_however_many_others_are_looked_at() ->
             assert same, name
 
 
-def test_the_seed_draws_the_noise() -> None:
+@pytest.mark.parametrize("far", [1, 2, 2**31])
+def test_seeds_however_far_apart_draw_other_noise(far: int) -> None:
     of = subject(images_of(5))
     one, same, other = (
-        [row["bits_per_dimension"] for row in rows_of(Likelihood(images=5, seed=seed), of)] for seed in (1, 1, 2)
+        [row["bits_per_dimension"] for row in rows_of(Likelihood(images=5, seed=seed), of)] for seed in (1, 1, 1 + far)
     )
     assert one == same
     assert all(a != b for a, b in zip(one, other, strict=True))
