@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from orchestrator.training.progress import Progress
+from tests.training.families import make, trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,7 @@ class NoCalls(TorchFunctionMode):
         lambda x: x[x > 0],
         lambda x: torch.where(x > 0),
         lambda x: torch.tensor([1.0]) + x,
+        lambda x: x.new_tensor(1.0),
     ],
 )
 def test_the_watch_sees_what_waits(wait: Callable[[Tensor], object]) -> None:
@@ -72,3 +74,11 @@ def test_nothing_is_read_back_between_two_logged_steps(make_gan, kind: str) -> N
     with pytest.raises(AssertionError, match="tolist"), NoDispatch(), NoCalls():
         progress.advance(5)
     assert progress.step == 6
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "wae_moments", "wae_mmd", "wae_adversarial", "glo", "likelihood"])
+def test_other_families_wait_as_little(images: Tensor, kind: str) -> None:
+    progress = Progress(make(trial(kind, epochs=2, log_every=6, g_ema=0.5), images), 5)
+    with NoDispatch(), NoCalls():
+        progress.advance(5)
+    assert (progress.step, progress.rows) == (5, [])
