@@ -103,7 +103,8 @@ class Wae(Learner):
         for parameter in self.critic.parameters() if self.critic is not None else ():
             parameter.requires_grad_(True)
         signals = {name: value.detach() for name, value in found.items()}
-        return {**signals, "g_loss": loss, "g_grad_norm": self._end_update(), "penalty_weight": loss.new_full((), weight)}
+        signals["penalty_weight"] = loss.new_full((), weight)  # filled in on the device: a copy would be waited for
+        return {**signals, "g_loss": loss, "g_grad_norm": self._end_update()}
 
     def _encode(self, images: Tensor) -> Tensor:
         """Codes in single precision at least: moments and distances need it."""

@@ -14,6 +14,7 @@ from orchestrator.store.local import LocalStore
 from orchestrator.training.gan import Gan
 from orchestrator.training.progress import Progress
 from orchestrator.training.session import Session
+from tests.training.families import finish, make, trial
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,9 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 KINDS = ["saturating", "non_saturating", "least_squares"]
+every_family = pytest.mark.parametrize(
+    "kind", ["autoencoder", "wae_moments", "wae_mmd", "wae_adversarial", "glo", "likelihood"]
+)
 
 
 @pytest.fixture
@@ -135,3 +139,49 @@ def test_bf16_is_what_auto_takes_and_keeps_the_rest_in_single_precision(make_gan
 def test_accumulated_gradients_train_as_well(make_gan, batch_norm: str) -> None:
     gan = make_gan(accumulate=2, batch_norm=batch_norm, g_steps=2)
     assert all(gan.step().isfinite().all() for _ in range(3))
+
+
+@every_family
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_other_families_stay_on_the_gpu_and_wait_as_little(on_gpu: Tensor, kind: str, accumulate: int) -> None:
+    learner = make(trial(kind, epochs=2, log_every=1000, accumulate=accumulate, g_ema=0.5), on_gpu)
+    progress = Progress(learner, 5)
+    before = [parameter.clone() for parameter in learner.g_parameters]
+    progress.advance(2)  # libraries make themselves ready
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        progress.advance(3)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    learner.settle()
+    signals, codes = learner.step(), learner.codes(torch.arange(3, device="cuda"))
+    assert signals.isfinite().all()
+    tensors = [signals, codes, *learner.g_parameters, learner.sample(learner.fixed_latents)]
+    assert {tensor.device.type for tensor in tensors} == {"cuda"}
+    assert learner.table is None or learner.table.is_cuda
+    assert not all(torch.equal(old, new) for old, new in zip(before, learner.g_parameters, strict=True))
+
+
+@every_family
+def test_other_families_begin_with_the_weights_of_a_cpu(images: Tensor, on_gpu: Tensor, kind: str) -> None:
+    """But for actnorms, which are fitted to a batch that each device draws in its own way."""
+    cpu, gpu = (make(trial(kind), of).networks.state_dict() for of in (images, on_gpu))
+    for name, value in cpu.items():
+        assert "norm" in name or torch.equal(value, gpu[name].cpu()), name
+
+
+@every_family
+def test_a_resumed_trial_of_another_family_is_close_to_an_uninterrupted_one(
+    on_gpu: Tensor, tmp_path: Path, kind: str
+) -> None:
+    def start(folder: str) -> Session:
+        return Session("id", trial(kind, epochs=2, log_every=4), on_gpu, LocalStore(tmp_path / folder))
+
+    whole = finish(start("whole"))
+    resumed = finish(start("resumed"), (3, 7), lambda: start("resumed"))
+    assert resumed.resumes == 2
+    assert torch.equal(whole.learner.latents.get_state(), resumed.learner.latents.get_state())
+    assert torch.equal(whole.learner.noise.get_state(), resumed.learner.noise.get_state())
+    assert torch.equal(whole.learner.batches.next(), resumed.learner.batches.next())
+    for ours, theirs in zip(whole.learner.g_parameters, resumed.learner.g_parameters, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-2, atol=1e-3)
