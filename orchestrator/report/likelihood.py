@@ -54,6 +54,8 @@ def likelihoods(results: Results, varying: Sequence[str], names: Mapping[str, st
     ``told`` is the share of pairs of an own image and one of the other set in which the own takes fewer bits.
     """
     cells = _cells(results, varying, names)
+    if cells.rows.empty:  # without a trial that has ended there are no settings either
+        return None
     rows = cells.rows.assign(told=float("nan"))
     for _, trial in rows.groupby(["trial_id", "evaluation_id"]):
         own = trial[trial["data"] == trial["data.name"]]
