@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -34,7 +36,7 @@ def laplacian_l1(images: Tensor, targets: Tensor, levels: int | None = None) -> 
     rest = images.to(precision) - targets.to(precision)
     total = rest.new_zeros(len(rest))
     for _ in range(levels - 1):
-        down, across = (_blur(side, rest) for side in rest.shape[-2:])
+        down, across = (_blur(side, rest.dtype, rest.device) for side in rest.shape[-2:])
         coarse = down[::2] @ rest @ across[::2].T
         total = total + _mean_size(rest - 4 * down[:, ::2] @ coarse @ across[:, ::2].T)
         rest = coarse
@@ -50,12 +52,13 @@ def _mean_size(values: Tensor) -> Tensor:
     return values.abs().mean((1, 2, 3))
 
 
-def _blur(side: int, like: Tensor) -> Tensor:
-    """The blur along one side as a matrix (side, side).
+@cache
+def _blur(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The blur along one side as a matrix (side, side), made once: every step of a trial takes the same few.
 
     Its every second row blurs and halves; its every second column doubles and blurs, zeros lying between.
     """
-    mirrored = pad(torch.eye(side, dtype=like.dtype, device=like.device)[None], (2, 2), mode="reflect")[0].T
+    mirrored = pad(torch.eye(side, dtype=dtype, device=device)[None], (2, 2), mode="reflect")[0].T
     for _ in range(4):  # the mean of neighbours, four times: binomial weights
         mirrored = (mirrored[1:] + mirrored[:-1]) / 2
     return mirrored

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from orchestrator.objectives.objective import Objective
-from orchestrator.store.columns import SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,11 +38,6 @@ class Penalty(NamedTuple):
     at: Literal["real", "between"]
     weight: float
     target: float
-
-
-_PROBABILITIES = frozenset({"d_real_probability", "d_fake_probability"})
-_OF_OTHERS = frozenset({"reconstruction", "latent_penalty", "penalty_weight", "bits_per_dimension"})
-"""Signals of objectives that are not adversarial."""
 
 
 class Adversarial(Objective):
@@ -88,12 +82,10 @@ class Adversarial(Objective):
     @property
     def signals(self) -> tuple[str, ...]:
         """Losses, scores and gradients, and what the objective measures itself."""
-        absent = _OF_OTHERS | ({"k", "m_global", "loss_ratio"} - set(self.measures))
-        if not self.penalties:
-            absent |= {"d_penalty"}
-        if self.judges == "reconstruction":
-            absent |= _PROBABILITIES
-        return tuple(column.name for column in SIGNALS if column.name not in absent)
+        probabilities = ("d_real_probability", "d_fake_probability") if self.judges == "scores" else ()
+        penalty = ("d_penalty",) if self.penalties else ()
+        gradients = ("g_score_gradient", "g_image_gradient", "g_grad_norm")
+        return "d_loss", "g_loss", "d_real", "d_fake", *probabilities, *gradients, *penalty, *self.measures
 
     @property
     def by_scores(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from orchestrator.objectives.binary_cross_entropy import cross_entropy
 from orchestrator.objectives.wasserstein import Wasserstein
 
 if TYPE_CHECKING:
@@ -44,12 +45,8 @@ class WaeAdversarial(Wasserstein):
 
     def discriminator(self, of_prior: Tensor, of_codes: Tensor) -> Tensor:
         """Mean of softplus(-F) over draws from N(0, I) plus mean of softplus(F) over codes, of scores (n,)."""
-        from torch.nn.functional import softplus
-
-        return softplus(-of_prior).mean() + softplus(of_codes).mean()
+        return cross_entropy(of_prior, 1.0).mean() + cross_entropy(of_codes, 0.0).mean()
 
     def penalty(self, codes: Tensor, prior: Tensor) -> Tensor:
         """Mean of softplus(-F) over the scores of codes."""
-        from torch.nn.functional import softplus
-
-        return softplus(-codes).mean()
+        return cross_entropy(codes, 1.0).mean()
