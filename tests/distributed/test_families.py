@@ -11,12 +11,10 @@ from orchestrator.distributed.group import ALONE, Group
 from orchestrator.training.learners import learner_of
 from orchestrator.training.settings import TrialSettings
 from orchestrator.training.wae import Wae
-from tests.distributed.trials import BATCH, doubles, images, in_default_precision
+from tests.distributed.trials import BATCH, OfEachProcess, doubles, images, in_default_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from tests.distributed.processes import Processes
 
@@ -81,21 +79,8 @@ def test_training_comes_to_the_numbers_of_one_process(two: Processes, name: str,
         assert furthest(answer, expected) < 1e-8
 
 
-class PenaltyOfEachProcess(Wae):
-    """What is wrong: the mean over processes of the gradients of each one's own loss."""
-
-    def _backward(
-        self,
-        judge: Callable[[int], tuple[Tensor, ...]],
-        loss_of: Any,
-        parameters: list[nn.Parameter],
-        also: Sequence[Tensor] = (),
-    ) -> Any:
-        rows = judge(0)
-        loss = loss_of(*rows)
-        (loss / self.group.size).backward()
-        self.group.sum_gradients(parameters, also)
-        return loss.detach(), rows, rows
+class PenaltyOfEachProcess(OfEachProcess, Wae):
+    """An autoencoder so."""
 
 
 def gradients(group: Group, *, own: bool) -> list[Tensor]:

@@ -11,33 +11,17 @@ from torch import Tensor
 
 from orchestrator.distributed.group import ALONE, Group
 from orchestrator.training.gan import Gan
-from tests.distributed.trials import EVERY, NOT_A_MEAN, bend, doubles, make_gan, trial
+from tests.distributed.trials import EVERY, NOT_A_MEAN, OfEachProcess, bend, doubles, make_gan, trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import nn
+    from collections.abc import Callable
 
     from orchestrator.training.settings import TrialSettings
     from tests.distributed.processes import Processes
 
 
-class LossOfEachProcess(Gan):
-    """What is wrong: the mean over processes of the gradients of each one's own loss."""
-
-    def _backward(
-        self,
-        judge: Callable[[int], tuple[Tensor, ...]],
-        loss_of: Any,
-        parameters: list[nn.Parameter],
-        also: Sequence[Tensor] = (),
-    ) -> Any:
-        said = judge(0)
-        loss = loss_of(*said)
-        (loss / self.group.size).backward()
-        self.group.sum_gradients(parameters, also)
-        rows = tuple(rows.detach() for rows in said)
-        return loss.detach(), rows, rows
+class LossOfEachProcess(OfEachProcess, Gan):
+    """A GAN so."""
 
 
 def gradients(

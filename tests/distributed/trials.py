@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from orchestrator.training.gan import Gan
+from orchestrator.training.learner import Learner
 from orchestrator.training.settings import TrialSettings
 from tests.objectives.judged import KINDS, OBJECTIVES, REQUIRED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from orchestrator.distributed.group import Group
-    from orchestrator.training.learner import Learner
 
-AnyLearner = TypeVar("AnyLearner", bound="Learner")
+AnyLearner = TypeVar("AnyLearner", bound=Learner)
 IMAGES, BATCH = 40, 12
 _PLAIN: Mapping[str, Any] = MappingProxyType({})
 EVERY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -101,3 +101,21 @@ def bend(gan: Gan) -> Gan:
             for parameter in gan.g_parameters + gan.d_parameters:
                 parameter.mul_(10)
     return gan
+
+
+class OfEachProcess(Learner):
+    """What is wrong: the mean over processes of the gradients of each one's own loss."""
+
+    def _backward(
+        self,
+        judge: Callable[[int], tuple[Tensor, ...]],
+        loss_of: Any,
+        parameters: list[nn.Parameter],
+        also: Sequence[Tensor] = (),
+    ) -> Any:
+        said = judge(0)
+        loss = loss_of(*said)
+        (loss / self.group.size).backward()
+        self.group.sum_gradients(parameters, also)
+        rows = tuple(rows.detach() for rows in said)
+        return loss.detach(), rows, rows
