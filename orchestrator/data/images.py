@@ -38,9 +38,7 @@ class ImageSet:
 
     def drawn(self, count: int) -> ImageSet:
         """``count`` images in an order drawn once for all, or all where there are fewer: files may be sorted."""
-        import numpy as np
-
-        chosen = np.random.default_rng(0).permutation(len(self))[:count]
+        chosen = order_of(len(self))[:count]
         return ImageSet(self.pixels[chosen], None if self.labels is None else self.labels[chosen])
 
     @property
@@ -52,3 +50,10 @@ class ImageSet:
     def shape(self) -> ImageShape:
         """Shape of one image."""
         return ImageShape(*self.pixels.shape[1:])
+
+
+def order_of(count: int) -> NDArray[np.int64]:
+    """The places of ``count`` images in an order drawn once for all: a larger choice begins with the smaller one."""
+    import numpy as np
+
+    return np.random.default_rng(0).permutation(count)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from orchestrator.data.images import order_of
 from orchestrator.errors import EvaluationError
-from orchestrator.evaluate.held_out import choose_from, order_of
+from orchestrator.evaluate.held_out import choose_from
 from orchestrator.models._flow import Flow, bits_per_dimension, dequantize
 
 if TYPE_CHECKING:

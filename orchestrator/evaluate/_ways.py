@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from orchestrator.data.batches import to_bytes
+from orchestrator.data.images import order_of
 from orchestrator.errors import EvaluationError
 from orchestrator.evaluate._interpolation import (
     SHARES,
@@ -22,7 +23,7 @@ from orchestrator.evaluate._interpolation import (
     third_classes,
 )
 from orchestrator.evaluate._sampling import images_of
-from orchestrator.evaluate.held_out import order_of, take
+from orchestrator.evaluate.held_out import take
 from orchestrator.evaluate.latent_search import Targets
 from orchestrator.measures.pictures import mse
 

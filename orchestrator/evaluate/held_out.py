@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pydantic import Field
 
+from orchestrator.data.images import order_of
 from orchestrator.errors import DataError
 from orchestrator.evaluate.evaluation import Evaluation
 
@@ -66,13 +67,6 @@ class HeldOutEvaluation(Evaluation):
             raise DataError(f"{self.kind}: {problem}")
         order = order_of(len(subject.held_out))[: self.images]
         return take(subject, order[shard * SHARD_IMAGES : (shard + 1) * SHARD_IMAGES])
-
-
-def order_of(count: int) -> NDArray[np.int64]:
-    """The places of ``count`` held-out images in the order in which evaluations take them."""
-    import numpy as np
-
-    return np.random.default_rng(0).permutation(count)
 
 
 def take(subject: Subject, numbers: NDArray[np.int64]) -> Chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -13,7 +14,7 @@ from orchestrator.evaluate.held_out import SHARD_IMAGES, HeldOutEvaluation
 from orchestrator.store.columns import FLOAT, INT, STRING, Column
 
 if TYPE_CHECKING:
-    from orchestrator.data import Dataset, ImageSet
+    from orchestrator.data import Dataset
     from orchestrator.evaluate.evaluation import Subject
     from orchestrator.training.settings import TrialSettings
 
@@ -70,21 +71,17 @@ class Likelihood(HeldOutEvaluation):
         which, part = divmod(shard, super().shards(subject.settings))
         data = (subject.settings.data, *self.against)[which]
         held_out = subject.held_out if which == 0 else subject.others[data]
-        if problem := self._too_few(data, held_out):
+        if problem := self.reject_images(data, {"test": held_out}):
             raise DataError(f"{self.kind}: {problem}")
         return Found(rows_of(self, subject, data.name, held_out, slice(part * SHARD_IMAGES, (part + 1) * SHARD_IMAGES)))
-
-    def _too_few(self, data: Dataset, held_out: ImageSet) -> str | None:
-        return self.reject_images(data, {"test": held_out})
 
 
 def why_none(trial: TrialSettings) -> str:
     """Why a trial's images have no likelihood, and what it would take."""
-    latents, numbers = trial.latent_dim, trial.data.shape
-    size = numbers.channels * numbers.height * numbers.width
+    size = prod(trial.data.shape)
     flat = (
-        f"its generator turns {latents} numbers into images of {size}, which fill no volume among all images: p(x) is "
-        "0 for almost every image"
+        f"its generator turns {trial.latent_dim} numbers into images of {size}, which fill no volume among all images: "
+        "p(x) is 0 for almost every image"
     )
     take = (
         "It would take a model of noise around the generated images and annealed importance sampling over z for each "

@@ -67,16 +67,6 @@ class Model(Settings):
         """Over which images batch norm takes its statistics, if there is any."""
         return "none"
 
-    @property
-    def d_normalizes(self) -> bool:
-        """Whether there is a discriminator with batch norm."""
-        return False
-
-    @property
-    def is_noisy(self) -> bool:
-        """Whether there is noise on a discriminator's images or features."""
-        return False
-
 
 class Decoder(Model):
     """A model whose generator decodes vectors of ``latent_dim`` numbers, with or without batch norm."""

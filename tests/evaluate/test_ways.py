@@ -13,12 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from orchestrator.data.images import ImageSet
+from orchestrator.data.images import ImageSet, order_of
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluate._interpolation import SHARES, linear
 from orchestrator.evaluate._ways import pair_up
 from orchestrator.evaluate.evaluation import Subject
-from orchestrator.evaluate.held_out import order_of
 from orchestrator.evaluate.interpolation import Interpolation
 from orchestrator.measures.judge import Seen
 from orchestrator.spec.columns import evaluation_columns
