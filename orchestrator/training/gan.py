@@ -15,6 +15,7 @@ from orchestrator.judgement import Judgement
 from orchestrator.objectives.adversarial import Adversarial, Round
 from orchestrator.training.disturbances import Disturbances
 from orchestrator.training.learner import Learner
+from orchestrator.training.networks import frozen
 from orchestrator.training.penalties import Penalties
 from orchestrator.training.statistics import statistics_held
 from orchestrator.training.unrolled import look_ahead
@@ -41,9 +42,7 @@ class Gan(Learner):
         discriminator = self.model.build_discriminator(self.shape)
         self.model.draw_weights(discriminator, self.weights)
         self.discriminator: nn.Module = self._place(discriminator)
-        self.d_parameters = list(self.discriminator.parameters())
-        self.d_optimizer = settings.d_optimizer.build(self.d_parameters)
-        self.rates.add(self.d_optimizer, settings.d_optimizer.lr)
+        self._oppose(self.discriminator)
         self.penalties = Penalties(self.objective.penalties, settings, self.group, self.noise)
         noise_steps = self.steps_per_epoch * settings.noise_epochs
         rank, device = self.group.rank, self.device
@@ -136,15 +135,11 @@ class Gan(Learner):
             compared = None if real is None else _read(real)
             return self.objective.generator_loss(_read(generated), compared, self._round())
 
-        # The discriminator only passes the gradient on: that of its own weights would be thrown away.
-        for parameter in self.d_parameters:
-            parameter.requires_grad_(False)
         self.g_optimizer.zero_grad(set_to_none=True)
-        with statistics_held(self.discriminator):
+        # The discriminator only passes the gradient on: that of its own weights would be thrown away.
+        with frozen(self.d_parameters), statistics_held(self.discriminator):
             loss, (said, *_), (gradient, *_) = self._backward(judge, loss_of, self.g_parameters, (slope,))
         norm = self._end_update()
-        for parameter in self.d_parameters:
-            parameter.requires_grad_(True)
         d_fake = said[:, 0]
         return {
             "g_loss": loss,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from orchestrator.measures.pictures import mse
 from orchestrator.training.fitted_prior import FittedPrior
 from orchestrator.training.learner import Learner
 
@@ -47,7 +48,7 @@ class Glo(Learner):
         def judge(part: int) -> tuple[Tensor, ...]:
             made = self._forward(self.network, own[part])
             made = made.to(torch.promote_types(made.dtype, torch.float32))
-            squares.append((made.detach() - reals[part]).div(2).square().flatten(1).mean(1))
+            squares.append(mse(made.detach() / 2, reals[part] / 2))
             return (self.objective.errors(reals[part], made)[:, None],)
 
         self.g_optimizer.zero_grad(set_to_none=True)
@@ -74,9 +75,9 @@ class Glo(Learner):
         assert self.table is not None
         return self.prior.standardized(self.table[numbers])
 
-    def settle(self) -> None:
+    def _settle(self) -> None:
         """Also fit the Gaussian from which samples are drawn."""
-        super().settle()
+        super()._settle()
         assert self.table is not None
         self.prior.fit(self.table)
         if self.averaged is not None:

@@ -69,6 +69,7 @@ class Learner(ABC):
         self.steps, self.steps_per_epoch = 0, len(images) // settings.batch_size
         self.rates = Rates(settings.schedule, self.steps_per_epoch * settings.epochs)
         self.rates.add(self.g_optimizer, settings.g_optimizer.lr)
+        self._settled_at: int | None = None
         self.latents = torch.Generator(self.device).manual_seed(latents_seed)
         self.noise = torch.Generator(self.device).manual_seed(self.noise_seed)
         self.signal_names = objective.signals
@@ -96,6 +97,12 @@ class Learner(ABC):
 
     def _place(self, network: nn.Module) -> Any:
         return place(network, self.model, self.group, self.device)
+
+    def _oppose(self, network: nn.Module) -> None:
+        """Give a discriminator, of images or of codes, its optimizer."""
+        self.d_parameters = list(network.parameters())
+        self.d_optimizer = self.settings.d_optimizer.build(self.d_parameters)
+        self.rates.add(self.d_optimizer, self.settings.d_optimizer.lr)
 
     def _forward(self, network: Callable[[Tensor], Any], inputs: Tensor) -> Any:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -203,10 +210,15 @@ class Learner(ABC):
         return found
 
     def settle(self) -> None:
-        """Bring what samples are drawn with up to date, before samples, measures and checkpoints.
+        """Bring what samples are drawn with up to date, before samples, measures and checkpoints: once a step."""
+        if self._settled_at != self.steps:
+            self._settle()
+            self._settled_at = self.steps
 
-        Put the mean over the processes in the place of running statistics that each has kept for itself: they follow
-        the batches linearly, so that to go on from the mean changes no later mean.
+    def _settle(self) -> None:
+        """Put the mean over the processes in the place of running statistics that each has kept for itself.
+
+        They follow the batches linearly, so that to go on from the mean changes no later mean.
         """
         if self.model.batch_statistics == "per_device":
             self.group.average([s for network in self._trained() for s in running_statistics(network)])
@@ -231,7 +243,7 @@ class Learner(ABC):
             getattr(self, name).load_state_dict(state[name])
         self.latents.set_state(state["latents"])
         self.noise.set_state(state["noise"])
-        self.steps, self.rates.stall = state["steps"], Stall(*state["stall"])
+        self.steps, self.rates.stall, self._settled_at = state["steps"], Stall(*state["stall"]), None
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.state = {name: state["objective"][name].to(self.device) for name in self.state}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +13,7 @@ from orchestrator.distributed.batch_norm import synchronize
 from orchestrator.training.fitted_prior import FittedPrior
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -46,6 +47,18 @@ def place(network: nn.Module, model: Model, group: Group, device: torch.device) 
         network = synchronize(network, group, device)
     # Channels last is the layout in which both oneDNN and cuDNN run these convolutions fastest.
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+@contextmanager
+def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Backward passes within find no gradient for these."""
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
 
 
 class Averaged:

@@ -7,13 +7,13 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torchvision.utils import make_grid
 
 from orchestrator.data._tiles import tiled
 from orchestrator.data.batches import to_bytes, to_unit
+from orchestrator.data.images import order_of
 from orchestrator.distributed.group import ALONE
 from orchestrator.errors import CheckpointError, StorageUnavailable
 from orchestrator.measures.latents import look_at
@@ -65,7 +65,7 @@ class Session:
         self.referee = referee
         self.learner = learner_of(settings, images, group)
         classes = None if referee is None else referee.classes
-        self.progress = Progress(self.learner, len(images) // settings.training.batch_size, classes)
+        self.progress = Progress(self.learner, self.learner.steps_per_epoch, classes)
         self.started_at = datetime.now(UTC)
         self.resumes = 0
         state = load_checkpoint(store, trial_id)
@@ -141,8 +141,8 @@ class Session:
     def _look_at_codes(self) -> Row:
         """How the codes of training images are distributed, if there are any: as many as samples, always the same."""
         images = self.learner.images
-        order = np.random.default_rng(0).permutation(len(images))[: self.settings.training.measure_samples]
-        numbers = torch.from_numpy(order).to(images.device)
+        chosen = order_of(len(images))[: self.settings.training.measure_samples]
+        numbers = torch.from_numpy(chosen).to(images.device)
         parts = [self.learner.codes(part) for part in torch.split(numbers, _SAMPLED_AT_ONCE)]
         found = [part for part in parts if part is not None]
         return look_at(torch.cat(found))._asdict() if found else {}

@@ -11,6 +11,7 @@ from orchestrator.models.model import initialize
 from orchestrator.objectives.wae_adversarial import WaeAdversarial
 from orchestrator.objectives.wasserstein import Wasserstein
 from orchestrator.training.learner import Learner
+from orchestrator.training.networks import frozen
 from orchestrator.training.statistics import statistics_held
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ class Wae(Learner):
         if self.critic is not None:
             initialize(self.critic, self.weights, "orthogonal")
             self.critic.to(self.device)
-            self.d_parameters = list(self.critic.parameters())
-            self.d_optimizer = self.settings.d_optimizer.build(self.d_parameters)
-            self.rates.add(self.d_optimizer, self.settings.d_optimizer.lr)
+            self._oppose(self.critic)
             self.parts = (*self.parts, "critic", "d_optimizer")
 
     def _step(self) -> Mapping[str, Tensor]:
@@ -96,12 +95,9 @@ class Wae(Learner):
             found["latent_penalty"] = penalty = self.wasserstein.penalty(said, joined_prior)
             return loss + weight * penalty
 
-        for parameter in self.critic.parameters() if self.critic is not None else ():
-            parameter.requires_grad_(False)
         self.g_optimizer.zero_grad(set_to_none=True)
-        loss, _, _ = self._backward(judge, loss_of, self.g_parameters)
-        for parameter in self.critic.parameters() if self.critic is not None else ():
-            parameter.requires_grad_(True)
+        with frozen(self.d_parameters if self.critic is not None else ()):
+            loss, _, _ = self._backward(judge, loss_of, self.g_parameters)
         signals = {name: value.detach() for name, value in found.items()}
         signals["penalty_weight"] = loss.new_full((), weight)  # filled in on the device: a copy would be waited for
         return {**signals, "g_loss": loss, "g_grad_norm": self._end_update()}
@@ -119,7 +115,7 @@ class Wae(Learner):
     def _weight(self) -> float:
         if self.wasserstein is None:
             return 0.0
-        return self.wasserstein.weight_at(self.steps // max(1, self.steps_per_epoch))
+        return self.wasserstein.weight_at(self.steps // self.steps_per_epoch)
 
     def _trained(self) -> tuple[nn.Module, ...]:
         return (self.networks,) if self.critic is None else (self.networks, self.critic)
