@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from matplotlib.axes import Axes
+
+_T = TypeVar("_T")
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4D4D4D")
 """The colours of Okabe and Ito, which readers with any colour vision can tell apart (yellow is too pale here)."""
@@ -73,6 +77,30 @@ def size_of(panels: int, rows: int, *, stacked: bool) -> tuple[float, float]:
     if stacked:
         return 4.2, 2.0 * rows * panels + 0.5
     return max(6.4, 0.9 + 3.5 * across_of(panels)), 2.5 * rows * -(-panels // across_of(panels)) + 0.5
+
+
+def titled_panels(
+    panels: Sequence[tuple[str, _T]],
+    draw: Callable[[Axes, _T], None],
+    labels: tuple[str, str],
+    handles: list[Any],
+    *,
+    stacked: bool,
+) -> bytes:
+    """PNG of one row of panels, each with its title above what ``draw`` makes of the rest of it.
+
+    ``labels`` are what is measured to the right and upwards, ``handles`` those of a legend for all panels.
+    """
+    figure = figure_of(*size_of(len(panels), 1, stacked=stacked))
+    (row,) = panels_of(figure, len(panels), 1, stacked=stacked)
+    for axes, (title, content) in zip(row, panels, strict=True):
+        dress(axes)
+        draw(axes, content)
+        axes.set_title(title, **TITLE)
+        axes.set_xlabel(labels[0], fontsize=9, color=MUTED)
+        axes.set_ylabel(labels[1], fontsize=9.5, color=TEXT)
+    legend_of(figure, handles)
+    return png_of(figure)
 
 
 def legend_of(figure: Figure, handles: list[Any]) -> None:

@@ -98,9 +98,7 @@ def _measured(rows: pd.DataFrame, measures: Mapping[str, str]) -> dict[str, str]
 
 def _cut(cells: _Cells) -> tuple[str, _Cells]:
     """As many cells as there are colours, and a sentence on those left out."""
-    if len(cells) <= len(PALETTE):
-        return "", cells
-    return f" The first {len(PALETTE)} of {len(cells)} settings are drawn; the tables have all.", cells[: len(PALETTE)]
+    return text.drawn(len(PALETTE), len(cells), more="; the tables have all"), cells[: len(PALETTE)]
 
 
 def _lines(cells: _Cells, across: str, column: str) -> tuple[Line, ...]:

@@ -36,7 +36,7 @@ def draw_claims(found: Sequence[Verdict]) -> Drawing | None:
     if not drawn:
         return None
     told = "; ".join(f"{one.claim.id} {one.judgement.word}" for one in drawn)
-    more = f" The first {len(drawn)} of {len(found)} claims are drawn." if len(drawn) < len(found) else ""
+    more = text.drawn(len(drawn), len(found), "claims")
     return Drawing(
         "claims",
         "All claims",

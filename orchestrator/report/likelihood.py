@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from matplotlib.patches import Patch
 from scipy.stats import mannwhitneyu
 
 from orchestrator.errors import OrchError
 from orchestrator.evaluate.likelihood import Likelihood
 from orchestrator.plan.files import read_job
 from orchestrator.report import text
-from orchestrator.report.canvas import (
-    MUTED,
-    PALETTE,
-    TEXT,
-    TITLE,
-    dress,
-    figure_of,
-    legend_of,
-    panels_of,
-    png_of,
-    size_of,
-)
+from orchestrator.report.canvas import PALETTE, titled_panels
 from orchestrator.report.drawings import Drawing
 from orchestrator.report.measured import Cells, MeasuredTable
 from orchestrator.report.tables import by_setting
@@ -31,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+    from matplotlib.axes import Axes
 
     from orchestrator.report.results import Results
 
@@ -41,7 +33,7 @@ MEASURES = {
     "told": "told from own, AUROC",
 }
 MOST_PANELS = 6
-_BINS = 40
+_BINS, _OPACITY = 40, 0.6
 
 
 def _cells(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> Cells:
@@ -78,37 +70,25 @@ def draw_likelihoods(results: Results, varying: Sequence[str], names: Mapping[st
     if not cells:
         return None
     shown = [(title, cell[cell["trial_id"] == cell["trial_id"].iloc[0]]) for _, title, cell in cells[:MOST_PANELS]]
-    left_out = f" Of {len(cells)} settings the first {MOST_PANELS} are drawn." if len(cells) > MOST_PANELS else ""
-    names_of_sets = list(dict.fromkeys(name for _, cell in shown for name in cell["data"]))
+    sets = dict.fromkeys(name for _, cell in shown for name in cell["data"])
+    looks = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(sets)}
+    patches = [Patch(color=tint, alpha=_OPACITY, label=name) for name, tint in looks.items()]
+    draw, labels = partial(_histogram, looks=looks), ("bits per dimension", "images")
     return Drawing(
         "likelihood",
         "Bits per dimension by data set",
-        f"Histograms of bits per dimension of held-out images of {text.listing(names_of_sets)}.",
-        f"Held-out images of the first seed; fewer bits are likelier.{left_out}",
-        _histograms(shown, names_of_sets, stacked=False),
-        _histograms(shown, names_of_sets, stacked=True),
+        f"Histograms of bits per dimension of held-out images of {text.listing(sets)}.",
+        f"Held-out images of the first seed; fewer bits are likelier.{text.drawn(len(shown), len(cells))}",
+        titled_panels(shown, draw, labels, patches, stacked=False),
+        titled_panels(shown, draw, labels, patches, stacked=True),
     )
 
 
-def _histograms(shown: Sequence[tuple[str, pd.DataFrame]], sets: Sequence[str], *, stacked: bool) -> bytes:
-    from matplotlib.patches import Patch
-
-    figure = figure_of(*size_of(len(shown), 1, stacked=stacked))
-    (grid,) = panels_of(figure, len(shown), 1, stacked=stacked)
-    for axes, (title, cell) in zip(grid, shown, strict=True):
-        dress(axes)
-        values = cell["bits_per_dimension"]
-        span = float(values.min()), float(values.max())
-        for place, name in enumerate(sets):
-            own = values[cell["data"] == name]
-            axes.hist(own, bins=_BINS, range=span, color=PALETTE[place % len(PALETTE)], alpha=0.6)
-        axes.set_title(title, **TITLE)
-        axes.set_xlabel("bits per dimension", fontsize=9, color=MUTED)
-        axes.set_ylabel("images", fontsize=9.5, color=TEXT)
-    legend_of(
-        figure, [Patch(color=PALETTE[place % len(PALETTE)], alpha=0.6, label=name) for place, name in enumerate(sets)]
-    )
-    return png_of(figure)
+def _histogram(axes: Axes, cell: pd.DataFrame, looks: Mapping[str, str]) -> None:
+    values = cell["bits_per_dimension"]
+    span = float(values.min()), float(values.max())
+    for name, tint in looks.items():
+        axes.hist(values[cell["data"] == name], bins=_BINS, range=span, color=tint, alpha=_OPACITY)
 
 
 def without_likelihood(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
 from orchestrator.report.pictures import Album, encode, read_picture, shrink
-from orchestrator.report.tables import by_setting
+from orchestrator.report.tables import by_setting, evenly
 from orchestrator.report.text import SEED, described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -114,7 +114,7 @@ def _sample(
         return None
     pixels = shrink(grid, GRID_SIDE)
     frame_epochs, frames = [], []
-    for shown in _spread([e for e in sorted(keys) if e <= epoch]) if film else []:
+    for shown in evenly([e for e in sorted(keys) if e <= epoch], FRAMES) if film else []:
         earlier = grid if shown == epoch else read_picture(store, keys[shown], problems)
         if earlier is not None:
             quarter = earlier.crop((0, 0, max(1, earlier.width // 2), max(1, earlier.height // 2)))
@@ -125,13 +125,6 @@ def _sample(
     return Sample(
         trial, settings, seed, epoch, pixels, encode(Image.fromarray(pixels)), tuple(frame_epochs), tuple(frames)
     )
-
-
-def _spread(epochs: Sequence[int]) -> list[int]:
-    """FRAMES of the epochs at most, evenly spaced, first and last among them."""
-    if len(epochs) <= FRAMES:
-        return list(epochs)
-    return [epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, FRAMES)]
 
 
 def strip(frames: Sequence[NDArray[np.uint8]]) -> bytes:

@@ -26,6 +26,7 @@ from orchestrator.report.drawings import Drawing
 from orchestrator.report.figures import FLOOR
 from orchestrator.report.inversion import ENCODER_KIND, KIND, chosen_of, single_of
 from orchestrator.report.plots import Line, Panel, Point, plot
+from orchestrator.report.tables import evenly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,9 +126,9 @@ def draw_bands(results: Results, runs: Runs) -> Drawing | None:
         Panel("error (part of MSE)", across, tuple(error), log=True),
     ]
     values = sorted({point.x for line in error for point in line.points})
-    ticks = [(value, text.setting(round(value, 4))) for value in _some(values)]
+    ticks = [(value, text.setting(round(value, 4))) for value in evenly(values, _TICKS)]
     labels = [cell.words for cell in cells]
-    more = f" The first {len(cells)} of {len(runs.cells)} settings are drawn." if len(cells) < len(runs.cells) else ""
+    more = text.drawn(len(cells), len(runs.cells))
     return Drawing(
         "inversion-bands",
         "Error by spatial frequency",
@@ -158,7 +159,7 @@ def draw_training(results: Results, runs: Runs) -> Drawing | None:
     if not panels:
         return None
     values = sorted({point.x for panel in panels for line in panel.lines for point in line.points})
-    ticks = [(value, text.number(int(value))) for value in _some(values)]
+    ticks = [(value, text.number(int(value))) for value in evenly(values, _TICKS)]
     labels = [cell.words for cell in cells]
     return Drawing(
         "encoder-training",
@@ -235,16 +236,9 @@ def _panel(axes: Axes, panel: LossPanel, looks: Mapping[str, str]) -> None:
         axes.legend(frameon=False, fontsize=8)
 
 
-def _some(values: Sequence[float]) -> list[float]:
-    """Some of the values, evenly spaced, the first and the last among them."""
-    if len(values) <= _TICKS:
-        return list(values)
-    return [values[place] for place in dict.fromkeys(np.linspace(0, len(values) - 1, _TICKS).round().astype(int))]
-
-
 def _left_out(runs: Runs) -> str:
     count = len(runs.cells)
-    return f" The first {CELLS} of {count} settings are drawn; the table has all." if count > CELLS else ""
+    return text.drawn(CELLS, count, more="; the table has all")
 
 
 def _colours(labels: Sequence[str]) -> str:

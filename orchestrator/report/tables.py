@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -100,3 +102,10 @@ def variants(rows: pd.DataFrame, told: Sequence[str] = ()) -> list[str]:
     """The settings of evaluations in which ``rows`` differ, without those that are ``told`` in other ways."""
     own = [column for column in rows.columns if column.startswith("evaluation.") and column not in told]
     return [column for column in own if len(set(rows[column])) > 1]
+
+
+def evenly(values: Sequence[_T], most: int) -> list[_T]:
+    """At most so many of the values, evenly spaced, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(place)] for place in np.linspace(0, len(values) - 1, most)]

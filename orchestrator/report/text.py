@@ -108,3 +108,8 @@ def described(settings: Mapping[str, object], names: Mapping[str, str]) -> str:
 def assigned(column: str, value: object, names: Mapping[str, str]) -> str:
     """``d_steps = 3``; of an axis that links settings the level's label alone, which tells them."""
     return setting(value) if column.startswith(LINKED) else f"{names[column]} = {setting(value)}"
+
+
+def drawn(shown: int, count: int, what: str = "settings", more: str = "") -> str:
+    """A sentence on what a figure leaves out; empty where it leaves out nothing."""
+    return f" The first {shown} of {count} {what} are drawn{more}." if shown < count else ""
