@@ -64,6 +64,7 @@ class Learner(ABC):
         self.networks = self._place(self.networks)
         self.generator: nn.Module = self.networks["generator"]
         self.g_parameters = list(self.networks.parameters())
+        self.d_parameters: list[nn.Parameter] = []
         self.g_optimizer = settings.g_optimizer.build(self.g_parameters)
         self.averaged = Averaged(self.networks, settings.g_ema) if settings.g_ema else None
         self.steps, self.steps_per_epoch = 0, len(images) // settings.batch_size

@@ -96,7 +96,7 @@ class Wae(Learner):
             return loss + weight * penalty
 
         self.g_optimizer.zero_grad(set_to_none=True)
-        with frozen(self.d_parameters if self.critic is not None else ()):
+        with frozen(self.d_parameters):
             loss, _, _ = self._backward(judge, loss_of, self.g_parameters)
         signals = {name: value.detach() for name, value in found.items()}
         signals["penalty_weight"] = loss.new_full((), weight)  # filled in on the device: a copy would be waited for
