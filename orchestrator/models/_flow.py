@@ -109,7 +109,7 @@ class Flow(nn.Module):
         """Draw all weights anew from ``generator`` (on the CPU): equal ones give equal weights.
 
         Rotations for 1x1 convolutions, N(0, 0.05) for the first two convolutions of a coupling; actnorms are the
-        identity and the last convolutions zeros, so that couplings scale by sigmoid(2) whatever they see.
+        identity and the last convolutions zeros, so that couplings scale by the same whatever they see.
         """
         for module in self.modules():
             if isinstance(module, ActNorm | InvertibleConvolution | AffineCoupling | Split):

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from orchestrator.data.images import ImageShape
 from orchestrator.models._flow import Flow, Step, bits_per_dimension
-from orchestrator.models._flow_layers import ZeroConvolution
+from orchestrator.models._flow_layers import LEAST_SCALE, ZeroConvolution
 from tests.bench.rows import publish, row
 from tests.bench.turns import ratio, seconds_in_turn
 
@@ -57,7 +57,7 @@ class PlainStep(nn.Module):
         same = pixels * (self.logs.sum() + torch.linalg.slogdet(self.matrix).logabsdet)
         a, b = x.chunk(2, dim=1)
         shift, raw = self.net(a).chunk(2, dim=1)
-        scale = torch.sigmoid(raw + 2)
+        scale = LEAST_SCALE + (1 - LEAST_SCALE) * torch.sigmoid(raw + 2)
         return torch.cat([a, (b + shift) * scale], dim=1), same + torch.log(scale).flatten(1).sum(1)
 
 

@@ -109,7 +109,7 @@ def test_bits_per_dimension_are_those_of_a_normal_density_in_units_of_a_byte() -
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, AffineCoupling):
-                module.last.bias[len(module.last.bias) // 2 :] = 100.0  # a scale of sigmoid(102), which is 1
+                module.last.bias[len(module.last.bias) // 2 :] = 100.0  # a scale of 1
         first.log_scale.fill_(-math.log(deviation))
         first.shift.fill_(-mean / deviation)
     images = numbers(4000, *shape) * deviation + mean

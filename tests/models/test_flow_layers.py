@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch.distributions import Normal
 from torch.nn import functional as F
 
 from orchestrator.models._flow_layers import (
+    LEAST_SCALE,
     ActNorm,
     AffineCoupling,
     InvertibleConvolution,
@@ -138,11 +140,11 @@ def test_rotations_are_uniform_among_all() -> None:
     assert abs(float(traces.square().mean()) - 1) < 5 * (2 / count) ** 0.5
 
 
-def test_a_new_coupling_scales_by_sigmoid_of_2() -> None:
+def test_a_new_coupling_scales_all_alike() -> None:
     layer, inputs = AffineCoupling(4, 5), torch.randn(2, 4, 2, 3, generator=torch.Generator().manual_seed(0))
     layer.draw_weights(torch.Generator().manual_seed(0))
     outputs, log_det = layer(inputs)
-    scale = torch.tensor(2.0).sigmoid()
+    scale = LEAST_SCALE + (1 - LEAST_SCALE) * torch.tensor(2.0).sigmoid()
     torch.testing.assert_close(outputs, torch.cat([inputs[:, :2], inputs[:, 2:] * scale], 1))
     torch.testing.assert_close(log_det, (12 * scale.log()).expand(2))
 
@@ -153,8 +155,17 @@ def test_a_coupling_shifts_then_scales_by_what_its_network_says() -> None:
     hidden = F.conv2d(kept, layer.first.weight, layer.first.bias, padding=1).relu()
     hidden = F.conv2d(hidden, layer.second.weight, layer.second.bias).relu()
     shift, raw = layer.last(hidden).split(2, 1)
-    expected = torch.cat([kept, (others + shift) * torch.sigmoid(raw + 2)], 1)
+    expected = torch.cat([kept, (others + shift) * (LEAST_SCALE + (1 - LEAST_SCALE) * torch.sigmoid(raw + 2))], 1)
     torch.testing.assert_close(layer(inputs)[0], expected)
+
+
+def test_a_coupling_scales_by_no_less_than_the_least_whatever_its_network_says() -> None:
+    layer, outputs = perturbed(AffineCoupling(4, 5)), numbers(2, 4, 2, 3)
+    with torch.no_grad():
+        layer.last.bias[2:] = -1e6
+    inputs = layer.inverse(outputs)
+    torch.testing.assert_close(layer(inputs)[0], outputs)
+    torch.testing.assert_close(layer(inputs)[1], torch.full((2,), 12 * math.log(LEAST_SCALE)).double())
 
 
 def test_a_splits_latents_have_the_density_of_the_half_that_leaves() -> None:
