@@ -3,12 +3,18 @@
 import sys
 from typing import TYPE_CHECKING
 
-from orchestrator.objectives.objective import Objective
-from orchestrator.settings import union_of_kinds
+from orchestrator.objectives.objective import Family, Objective
+from orchestrator.settings import kinds_in, union_of_kinds
 
 if TYPE_CHECKING:
     AnyObjective = Objective
 else:
     AnyObjective = union_of_kinds(sys.modules[__name__], Objective, tag="kind")
 
-__all__ = ["AnyObjective", "Objective"]
+FAMILIES: dict[str, Family] = {
+    kind.model_fields["kind"].annotation.__args__[0]: kind.family
+    for kind in kinds_in(sys.modules[__name__], Objective, tag="kind")
+}
+"""The way of training of each kind."""
+
+__all__ = ["FAMILIES", "AnyObjective", "Objective"]

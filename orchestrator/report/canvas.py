@@ -56,15 +56,19 @@ def png_of(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def panels_of(figure: Figure, panels: int, rows: int, *, stacked: bool) -> list[list[Axes]]:
-    """Axes for ``rows`` times ``panels`` panels, by row: all in one column, or as many side by side as stay legible."""
-    across = 1 if stacked else across_of(panels)
-    down = -(-panels // across)
-    grid = figure.subplots(rows * down, across, squeeze=False)
-    for row in range(rows):
-        for place in range(panels, down * across):
-            grid[row * down + place // across][place % across].set_visible(False)
-    return [[grid[row * down + p // across][p % across] for p in range(panels)] for row in range(rows)]
+def panels_of(figure: Figure, panels: Sequence[int], *, stacked: bool) -> list[list[Axes]]:
+    """Axes for rows of so many ``panels``, by row: all in one column, or as many side by side as stay legible."""
+    across = 1 if stacked else across_of(max(panels))
+    down = [-(-count // across) for count in panels]
+    grid = figure.subplots(sum(down), across, squeeze=False)
+    found, first = [], 0
+    for count, lines in zip(panels, down, strict=True):
+        own = [axes for line in grid[first : first + lines] for axes in line]
+        for axes in own[count:]:
+            axes.set_visible(False)
+        found.append(own[:count])
+        first += lines
+    return found
 
 
 def across_of(panels: int) -> int:
@@ -72,11 +76,12 @@ def across_of(panels: int) -> int:
     return panels if panels <= 4 else 3
 
 
-def size_of(panels: int, rows: int, *, stacked: bool) -> tuple[float, float]:
+def size_of(panels: Sequence[int], *, stacked: bool) -> tuple[float, float]:
     """Width and height in inches for ``panels_of``."""
     if stacked:
-        return 4.2, 2.0 * rows * panels + 0.5
-    return max(6.4, 0.9 + 3.5 * across_of(panels)), 2.5 * rows * -(-panels // across_of(panels)) + 0.5
+        return 4.2, 2.0 * sum(panels) + 0.5
+    across = across_of(max(panels))
+    return max(6.4, 0.9 + 3.5 * across), 2.5 * sum(-(-count // across) for count in panels) + 0.5
 
 
 def titled_panels(
@@ -91,8 +96,8 @@ def titled_panels(
 
     ``labels`` are what is measured to the right and upwards, ``handles`` those of a legend for all panels.
     """
-    figure = figure_of(*size_of(len(panels), 1, stacked=stacked))
-    (row,) = panels_of(figure, len(panels), 1, stacked=stacked)
+    figure = figure_of(*size_of([len(panels)], stacked=stacked))
+    (row,) = panels_of(figure, [len(panels)], stacked=stacked)
     for axes, (title, content) in zip(row, panels, strict=True):
         dress(axes)
         draw(axes, content)

@@ -119,26 +119,38 @@ def curves(
     *,
     stacked: bool = False,
 ) -> bytes:
-    """Small multiples over the step: a row for each quantity, a panel for each value of the panel's setting.
+    """Small multiples over the step: a row for each quantity, a panel for each value of the panel's setting with it.
 
     ``cells`` leads from (panel, colour, style) values to curves: a line for the mean over seeds, a band from the least
     to the greatest. ``stacked`` puts all panels in one column, for a narrow page. Returns a PNG.
     """
-    panels = layout.panel.values
-    figure = figure_of(*size_of(len(panels), len(quantities), stacked=stacked))
-    grid = panels_of(figure, len(panels), len(quantities), stacked=stacked)
-    for row, quantity in enumerate(quantities):
-        for place, panel in enumerate(panels):
-            _panel(grid[row][place], cells, layout, panel, quantity)
-            _label(grid[row][place], layout, names, quantities, row=row, place=place, stacked=stacked)
+    panels = [_filled(cells, layout, quantity) for quantity in quantities]
+    counts = [len(own) for own in panels]
+    across = 1 if stacked else across_of(max(counts))
+    figure = figure_of(*size_of(counts, stacked=stacked))
+    grid = panels_of(figure, counts, stacked=stacked)
+    for row, (quantity, own) in enumerate(zip(quantities, panels, strict=True)):
+        named = row == 0 or stacked or len(own) > across or own != panels[row - 1]
+        for place, (axes, panel) in enumerate(zip(grid[row], own, strict=True)):
+            _panel(axes, cells, layout, panel, quantity)
+            words = _panel_words(layout, panel, names) if named else ""
+            _label(axes, quantity, words, first=place % across == 0, stacked=stacked)
         if quantity.shared:
             _share(grid[row])
+    for axes in [row[-1] for row in grid] if stacked else grid[-1][-across:]:
+        axes.set_xlabel("step", fontsize=9, color=MUTED)
     drawn = [cell for cell in cells.values() if any(cell.has(quantity.column) for quantity in quantities)]
     furthest = max((float(seed["step"].max()) for cell in drawn for seed in cell.seeds if len(seed)), default=1.0)
     for axes in (axes for row in grid for axes in row):
         axes.set_xlim(-0.01 * furthest, 1.01 * furthest)
     legend_of(figure, _handles(cells, layout, names, quantities))
     return png_of(figure)
+
+
+def _filled(cells: Mapping[Key, Cell], layout: Layout, quantity: Quantity) -> list[Any]:
+    """The panels in which a quantity has values; all where it has none at all."""
+    has = {key[0] for key, cell in cells.items() if cell.has(quantity.column)}
+    return [panel for panel in layout.panel.values if panel in has or not has]
 
 
 def _panel(axes: Axes, cells: Mapping[Key, Cell], layout: Layout, panel: Any, quantity: Quantity) -> None:
@@ -184,29 +196,20 @@ def _floored(values: pd.Series[float], log: bool) -> NDArray[np.float64]:
     return np.maximum(numbers, FLOOR) if log else numbers
 
 
-def _label(
-    axes: Axes,
-    layout: Layout,
-    names: Mapping[str, str],
-    quantities: Sequence[Quantity],
-    *,
-    row: int,
-    place: int,
-    stacked: bool,
-) -> None:
-    column, panels, label = layout.panel.setting, len(layout.panel.values), quantities[row].label
-    across = across_of(panels)
-    panel = ""
-    if column:
-        value = layout.panel.values[place]
-        panel = setting(value) if names[column] == "objective" else assigned(column, value, names)
-    wrapped = textwrap.fill(f"{label}   {panel}" if stacked else panel, _TITLE_WIDTH)
-    if stacked or ((row == 0 or panels > across) and panel):
+def _panel_words(layout: Layout, panel: Any, names: Mapping[str, str]) -> str:
+    column = layout.panel.setting
+    if not column:
+        return ""
+    return setting(panel) if names[column] == "objective" else assigned(column, panel, names)
+
+
+def _label(axes: Axes, quantity: Quantity, words: str, *, first: bool, stacked: bool) -> None:
+    """The panel's ``words`` above it, the quantity's to the left of the ``first`` of a line, or above where stacked."""
+    wrapped = textwrap.fill(f"{quantity.label}   {words}" if stacked else words, _TITLE_WIDTH)
+    if wrapped:
         axes.set_title(wrapped, **TITLE)
-    if not stacked and place % across == 0:
-        axes.set_ylabel(label, fontsize=9.5, color=TEXT)
-    if (stacked and place == panels - 1) or (not stacked and row == len(quantities) - 1 and place + across >= panels):
-        axes.set_xlabel("step", fontsize=9, color=MUTED)
+    if first and not stacked:
+        axes.set_ylabel(quantity.label, fontsize=9.5, color=TEXT)
 
 
 def _share(drawn: Sequence[Axes]) -> None:

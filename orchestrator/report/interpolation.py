@@ -73,14 +73,16 @@ def walked(results: Results, varying: Sequence[str], names: Mapping[str, str]) -
 
 
 def strips(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> Album:
-    """For each cell and way the picture of the first seed: a row a pair, from the second image to the first."""
+    """For each way and cell the picture of the first seed: a row a pair, from the second image to the first.
+
+    The cells of one way stand side by side, to be compared.
+    """
     album = Album(results.store)
     rows, by, told = _rows(results, varying, names)
-    for settings, cell in by_setting(rows, by, results.job):
-        words = text.described(settings, told)
-        first = cell.sort_values([SEED, "pair"] if SEED in cell else ["pair"], kind="stable")
-        for way in sorted(set(cell["way"])):
-            own = first[first["way"] == way]
+    for way in sorted(set(rows["way"])):
+        for settings, cell in by_setting(rows[rows["way"] == way], by, results.job):
+            words = text.described(settings, told)
+            own = cell.sort_values([SEED, "pair"] if SEED in cell else ["pair"], kind="stable")
             trial, evaluation = own[["trial_id", "evaluation_id"]].iloc[0]
             own = own[(own["trial_id"] == trial) & (own["evaluation_id"] == evaluation) & (own["pair"] < SHOWN)]
             title = f"{way}, {words}" if words else way

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-PANELS, COLOURS, STYLES, GROUPS = 6, 7, 4, 4
+PANELS, COLOURS, STYLES, GROUPS = 9, 7, 4, 4
 """As many values of a setting as can still be told apart in one picture."""
 
 

@@ -77,8 +77,8 @@ def plot(
 
     ``labels`` name the colours by place, empty for a single unnamed one; ``ticks`` are the values on the lower axes.
     """
-    figure = figure_of(*size_of(len(panels), 1, stacked=stacked))
-    (grid,) = panels_of(figure, len(panels), 1, stacked=stacked)
+    figure = figure_of(*size_of([len(panels)], stacked=stacked))
+    (grid,) = panels_of(figure, [len(panels)], stacked=stacked)
     for axes, panel in zip(grid, panels, strict=True):
         dress(axes)
         for line in panel.lines:

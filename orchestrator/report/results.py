@@ -15,6 +15,7 @@ import yaml
 from orchestrator.errors import NotFoundError
 from orchestrator.evaluate import KINDS
 from orchestrator.evaluate.evaluation import FOLDER
+from orchestrator.objectives import FAMILIES
 from orchestrator.report.axes import link
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.store.columns import METRICS, TRIALS, Column
@@ -95,6 +96,12 @@ def load(store: Store) -> Results:
     evaluations = {name: _evaluated(store, kind) for name, kind in KINDS.items()}
     linked = link(trials, job)
     return Results(store, text, job, linked, metrics, evaluations, _tables(store), *pictures.values())
+
+
+def adversarial(trials: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each trial trains against a discriminator of images; one of a kind that is unknown here counts so."""
+    kinds = trials[OBJECTIVE] if OBJECTIVE in trials else pd.Series(None, index=trials.index, dtype=object)
+    return kinds.map(lambda kind: FAMILIES.get(kind, "adversarial") == "adversarial").astype(bool)
 
 
 def cells(job: dict[str, Any]) -> int | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.report.results import D_STEPS, ENDED, OBJECTIVE
+from orchestrator.report.results import D_STEPS, ENDED, OBJECTIVE, adversarial
 from orchestrator.report.tables import Spread, by_setting
 from orchestrator.report.text import SEED
 
@@ -76,11 +76,14 @@ def is_saturation_study(trials: pd.DataFrame, varying: Sequence[str]) -> bool:
 def gradient_rows(
     trials: pd.DataFrame, metrics: pd.DataFrame, varying: Sequence[str], job: dict[str, Any]
 ) -> list[GradientRow]:
-    """One row for each cell of the ``trials`` that ended as they were to; seeds are averaged. Others are left out."""
+    """One row for each cell of the ``trials`` that ended as they were to; seeds are averaged.
+
+    Others are left out, and so are models that no discriminator of images trains.
+    """
     by = [OBJECTIVE, *(column for column in varying if column not in (OBJECTIVE, SEED))]
     if D_STEPS in trials and D_STEPS not in by:
         by.insert(1, D_STEPS)
-    ended = trials[trials["status"].isin(ENDED)]
+    ended = trials[trials["status"].isin(ENDED) & adversarial(trials)]
     curves = dict(tuple(metrics.groupby("trial_id")))
     rows = []
     for settings, cell in by_setting(ended, by, job):

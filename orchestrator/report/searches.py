@@ -203,8 +203,8 @@ def _losses(name: str, title: str, grid: Sequence[Sequence[LossPanel]], alt: str
 
 def _draw(grid: Sequence[Sequence[LossPanel]], *, stacked: bool) -> bytes:
     columns = len(grid[0])
-    figure = figure_of(*size_of(columns, len(grid), stacked=stacked))
-    places = panels_of(figure, columns, len(grid), stacked=stacked)
+    figure = figure_of(*size_of([columns] * len(grid), stacked=stacked))
+    places = panels_of(figure, [columns] * len(grid), stacked=stacked)
     names = dict.fromkeys(name for row in grid for panel in row for name in panel.bands)
     looks = {name: PALETTE[place] for place, name in enumerate(names)}
     for row, drawn in zip(grid, places, strict=True):

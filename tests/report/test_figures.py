@@ -104,9 +104,22 @@ def test_stacked_panels_are_narrow_and_high() -> None:
     assert narrow.shape[1] < 700
 
 
+def test_a_panel_without_a_quantity_is_not_drawn() -> None:
+    layout = Layout(Axis("o.kind", ("a", "b", "c")), Axis(None, (None,)), Axis(None, (None,)), ({},), ())
+    both = curve([1.0, 2.0]).assign(error=[3.0, 4.0])
+    cells = {(name, None, None): Cell([both if name == "b" else both.assign(error=np.nan)]) for name in "abc"}
+    error = Quantity("error", "error")
+    one, two, three = (
+        pixels(curves(cells, layout, {"o.kind": "objective"}, quantities, stacked=True)).shape[0]
+        for quantities in ([error], [LOSS], [LOSS, error])
+    )
+    assert one < two < three
+    assert three - two == pytest.approx((two - one) / 2, abs=2)
+
+
 @pytest.mark.slow
 def test_the_largest_layout_is_drawn_without_a_warning() -> None:
-    letters = tuple("abcdef")
+    letters = tuple("abcdefghi")
     layout = Layout(Axis("o.kind", letters), Axis("t.d", tuple(range(7))), Axis("t.lr", (1, 2, 3, 4)), ({},), ())
     cells = {(p, c, s): Cell([curve([1.0, 2.0])]) for p in letters for c in range(7) for s in (1, 2, 3, 4)}
     names = {"o.kind": "objective", "t.d": "d_steps", "t.lr": "lr"}

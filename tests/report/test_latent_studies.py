@@ -195,7 +195,7 @@ class TestInterpolation:
     def test_strips_tell_the_classes_met(self, latent: Any) -> None:
         album = strips(*parts(latent))
         assert [picture.title for picture in album.pictures] == [
-            f"{way}, width = {width}" for width in (16, 64) for way in ("linear", "spherical")
+            f"{way}, width = {width}" for way in ("linear", "spherical") for width in (16, 64)
         ]
         assert album.pictures[0].alt == "linear, width = 16: 4 pairs; classes met from above: 4, 9-7-4, 4, 9-7-4."
 

@@ -42,11 +42,11 @@ def test_third_setting_is_the_line_style_and_the_fourth_makes_figures() -> None:
 
 
 def test_what_is_too_much_is_left_out_and_said() -> None:
-    found = layout_of({"t.a": list(range(9)), "t.b": list(range(9)), "t.c": list(range(9)), "t.d": list(range(9))})
+    found = layout_of({"t.a": list(range(12)), "t.b": list(range(9)), "t.c": list(range(9)), "t.d": list(range(9))})
     assert [len(axis.values) for axis in (found.panel, found.colour, found.style)] == [PANELS, COLOURS, STYLES]
     assert len(found.groups) == GROUPS
     assert found.left_out == (
-        "a: the first 6 of 9 values are drawn, up to 5",
+        "a: the first 9 of 12 values are drawn, up to 8",
         "b: the first 7 of 9 values are drawn, up to 6",
         "c: the first 4 of 9 values are drawn, up to 3",
         "5 combinations of d: drawn are the first 4 of 9, up to d = 3",

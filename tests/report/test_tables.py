@@ -199,3 +199,11 @@ def test_agreement_where_theory_says_zero() -> None:
         }
     )
     assert agreement(trials).relative == 0.25
+
+
+def test_models_without_a_discriminator_of_images_have_no_row_of_the_gradient_in_a_score(study: Any) -> None:
+    kinds = ["saturating", "non_saturating", "wae_adversarial", "autoencoder"]
+    study.grid({"objective.kind": kinds}, samples=())
+    results = load(study.store)
+    rows = gradient_rows(results.trials, results.metrics, ["objective.kind"], {"grid": {"objective.kind": kinds}})
+    assert [row.settings["objective.kind"] for row in rows] == ["saturating", "non_saturating"]
