@@ -83,13 +83,17 @@ def kill(event: Event) -> None:
 
 
 def raw_job(**changes: Any) -> dict[str, Any]:
-    """A job of tiny networks and few steps; ``changes`` take the place of whole sections."""
+    """A job of tiny networks and few steps; ``changes`` take the place of whole sections.
+
+    Its trials take turns in one process, which takes longer to start than they all to train.
+    """
     return {
         "name": "tiny",
         "data": {"name": "digits", "max_images": 64},
         "model": {"kind": "dcgan", "latent_dim": 4, "width": 2},
         "objective": {"kind": "non_saturating"},
         "training": {"epochs": 4, "batch_size": 8, "log_every": 3, "samples_every": 2},
+        "resources": {"cpus_per_worker": 2},
     } | changes
 
 

@@ -42,7 +42,7 @@ LONG = {"epochs": 150, "batch_size": 8, "log_every": 3, "samples_every": 50}
 def test_interrupted_driver_loses_and_doubles_nothing(
     tmp_path: Path, job_file: Callable[..., Path], how: signal.Signals, trials: int
 ) -> None:
-    path = job_file(grid={"training.seed": list(range(trials))}, training=LONG)
+    path = job_file(grid={"training.seed": list(range(trials))}, training=LONG, resources={})
     process = start_and_wait_for_checkpoint(tmp_path, path)
     os.kill(process.pid, how)
     _, said = process.communicate(timeout=60)

@@ -80,7 +80,7 @@ def write_job(folder: Path, name: str, **changes: Any) -> Store:
 def test_left_alone_then_watched_and_cancelled_from_elsewhere(
     head: Head, orch: Callable[..., Any], job: Callable[..., Store], tmp_path: Path
 ) -> None:
-    store = job("left", grid={"training.seed": [0, 1]}, training=LONG)
+    store = job("left", grid={"training.seed": [0, 1]}, training=LONG, resources={})
     handed = orch("submit", "job.yaml", "--address", head.url, "--detach")
     assert handed.returncode == 0, handed.stderr
     assert handed.stdout.startswith("orch-left-")

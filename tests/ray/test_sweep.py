@@ -56,7 +56,7 @@ class Swept(NamedTuple):
 def swept(ray_here: None, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     """Of a grid whose trials all do well."""
     folder = tmp_path_factory.mktemp("swept")
-    plan, store = planner(folder)(raw_job(grid=GRID))
+    plan, store = planner(folder)(raw_job(grid=GRID, resources={}))
     recorder = Recorder()
     return Swept(folder, plan, store, recorder, run_sweep(plan, store, [recorder]))
 
@@ -219,7 +219,7 @@ def test_storage_that_is_down_for_a_while_costs_retries_and_nothing_else(plan_fo
 
 def test_asha_stops_the_worse_trials_and_their_last_state_is_kept(plan_for: Callable) -> None:
     search = {"scheduler": "asha", "measure": "g_score_gradient", "mode": "max", "reduction_factor": 2}
-    raw = raw_job(grid={"training.seed": list(range(6))}, search=search)
+    raw = raw_job(grid={"training.seed": list(range(6))}, search=search, resources={})
     raw["training"] = {**raw["training"], "epochs": 8}
     plan, store = plan_for(raw)
     outcome = run_sweep(plan, store, [])
