@@ -47,6 +47,18 @@ def invert(search: LatentSearch, subject: Subject, chosen: Chosen, starts: Tenso
     return Inverted(found, made(subject, found.latents))
 
 
+def latents_of(search: LatentSearch, subject: Subject, chosen: Chosen, seed: int) -> Tensor:
+    """Latent vectors (n, latent_dim): E(x) where the trial trained an encoder, else the best of a search.
+
+    ``seed`` is that of the starts of the search.
+    """
+    if subject.encoder is not None:
+        return subject.encoder(2 * chosen.images - 1).to(chosen.images)
+    targets = targets_of(chosen)
+    starts = search.draw_starts(targets, subject.settings.latent_dim, seed)
+    return search.seek(subject.generator, targets, starts).chosen
+
+
 def made(subject: Subject, latents: Tensor) -> Tensor:
     """Images (..., c, h, w) of latent vectors (..., latent_dim). Raises EvaluationError likewise."""
     images = images_in_unit(subject.generator, latents.flatten(0, -2)).to(latents)

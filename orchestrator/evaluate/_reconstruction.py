@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.evaluate._inversion import invert, made, measured, targets_of, told_of
+from orchestrator.evaluate._inversion import latents_of, made, measured, told_of
 from orchestrator.measures.pictures import sharpness
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 def reconstruct(settings: Reconstruction, subject: Subject, chosen: Chosen) -> Tensor:
     """What comes back of images (n, c, h, w), nominally in [0, 1]."""
-    if subject.encoder is not None:
-        return made(subject, subject.encoder(2 * chosen.images - 1).to(chosen.images))
-    starts = settings.draw_starts(targets_of(chosen), subject.settings.latent_dim, settings.seed)
-    return invert(settings, subject, chosen, starts).chosen
+    return made(subject, latents_of(settings, subject, chosen, settings.seed))
 
 
 def rows_of(chosen: Chosen, back: Tensor, method: str) -> list[dict[str, Any]]:

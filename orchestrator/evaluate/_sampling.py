@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from orchestrator.errors import EvaluationError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from orchestrator.evaluate.evaluation import Subject
 
 _BATCH = 256
 
@@ -31,7 +35,13 @@ def truncated_normal(size: Sequence[int], threshold: float, generator: torch.Gen
 
 
 @torch.no_grad()
-def images_of(generator: nn.Module, latents: Tensor, device: torch.device) -> Iterator[Tensor]:
-    """The images of latent vectors (n, latent_dim), in order, in batches (b, c, h, w) in [-1, 1] on ``device``."""
+def images_of(subject: Subject, latents: Tensor) -> Iterator[Tensor]:
+    """The images of latent vectors (n, latent_dim), in order, in batches (b, c, h, w) in [-1, 1] on its device.
+
+    Raises EvaluationError where the generator makes images that are not finite.
+    """
     for batch in torch.split(latents, _BATCH):
-        yield generator(batch.to(device)).float()
+        images = subject.generator(batch.to(subject.device)).float()
+        if not images.isfinite().all():
+            raise EvaluationError(f"the generator of trial {subject.trial_id} makes images that are not finite")
+        yield images

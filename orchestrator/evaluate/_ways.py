@@ -11,7 +11,6 @@ from torch import Tensor
 
 from orchestrator.data.batches import to_bytes
 from orchestrator.data.images import order_of
-from orchestrator.errors import EvaluationError
 from orchestrator.evaluate._interpolation import (
     SHARES,
     classes_met,
@@ -22,9 +21,9 @@ from orchestrator.evaluate._interpolation import (
     spherical,
     third_classes,
 )
+from orchestrator.evaluate._inversion import latents_of, made
 from orchestrator.evaluate._sampling import images_of
 from orchestrator.evaluate.held_out import take
-from orchestrator.evaluate.latent_search import Targets
 from orchestrator.measures.pictures import mse
 
 if TYPE_CHECKING:
@@ -80,25 +79,16 @@ def pair_up(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 def walk(settings: Interpolation, subject: Subject, classifier: Classifier, pairs: NDArray[np.int64]) -> Walked:
     """Invert the images of pairs (n, 2) and go both ways. Raises EvaluationError where what is met is not finite."""
     chosen = take(subject, pairs.T.flatten())
-    everything = torch.ones_like(chosen.images[:, :1], dtype=torch.bool)
-    targets = Targets(chosen.images, everything, chosen.numbers)
-    starts = settings.draw_starts(targets, subject.settings.latent_dim, settings.seed)
-    latents = settings.seek(subject.generator, targets, starts).chosen
+    latents = latents_of(settings, subject, chosen, settings.seed)
     first, second = torch.split(latents, len(pairs))
-    made = torch.cat([(images + 1) / 2 for images in images_of(subject.generator, latents, subject.device)])
-    errors = mse(made, chosen.images).view(2, -1).mean(0)
+    errors = mse(made(subject, latents), chosen.images).view(2, -1).mean(0)
     ways = {way.__name__: _judge(subject, classifier, way(first, second)) for way in (linear, spherical)}
     return Walked(chosen, errors, classifier.digest, ways)
 
 
 def _judge(subject: Subject, classifier: Classifier, latents: Tensor) -> Way:
     """What the classifier says of the points (n, points, latent_dim) of ways, rounded to bytes as pictures are."""
-    parts = []
-    for images in images_of(subject.generator, latents.flatten(0, 1), subject.device):
-        if not images.isfinite().all():
-            raise EvaluationError(f"the generator of trial {subject.trial_id} makes images that are not finite")
-        parts.append(to_bytes(images))
-    pictures = torch.cat(parts)
+    pictures = torch.cat([to_bytes(images) for images in images_of(subject, latents.flatten(0, 1))])
     said = classifier(pictures)
     confidences, classes = said.probabilities.max(1)
     found = (pictures, said.features, classes, confidences)

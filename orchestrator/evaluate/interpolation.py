@@ -26,14 +26,15 @@ SHOWN = 8
 
 
 class Interpolation(Evaluation, LatentSearch):
-    """G(a z1 + (1 - a) z2) for a = 0, 1/8 ... 1 between pairs of held-out images, inverted first by the L2 norm.
+    """G(a z1 + (1 - a) z2) for a = 0, 1/8 ... 1 between pairs of held-out images, inverted first.
 
-    Straight and along the great circle (White, arXiv 1609.04468). Every second pair is of one class, beginning with
-    the first, the others are of two; no image is in two pairs, and more pairs begin with the fewer. How smooth a way
-    is, is told by its length in the classifier's features. A shard is SHARD_PAIRS pairs.
+    By the encoder where the trial trained one, else by a search with the L2 norm. Straight and along the great circle
+    (White, arXiv 1609.04468). Every second pair is of one class, beginning with the first, the others are of two; no
+    image is in two pairs, and more pairs begin with the fewer. How smooth a way is, is told by its length in the
+    classifier's features. A shard is SHARD_PAIRS pairs.
     """
 
-    version = 2
+    version = 3
     splits: ClassVar = ("test",)
     columns = (
         Column("pair", INT, "", "number of the pair"),

@@ -79,9 +79,11 @@ class Likelihood(HeldOutEvaluation):
 def why_none(trial: TrialSettings) -> str:
     """Why a trial's images have no likelihood, and what it would take."""
     size = prod(trial.data.shape)
-    flat = (
-        f"its generator turns {trial.latent_dim} numbers into images of {size}, which fill no volume among all images: "
-        "p(x) is 0 for almost every image"
+    flat = f"its generator turns {trial.latent_dim} numbers into images of {size}, "
+    flat += (
+        "which fill no volume among all images: p(x) is 0 for almost every image"
+        if trial.latent_dim < size
+        else "and has no inverse: p(x) would be a sum over all z that make the image, which cannot be found"
     )
     take = (
         "It would take a model of noise around the generated images and annealed importance sampling over z for each "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from orchestrator.errors import DataError, EvaluationError
+from orchestrator.errors import DataError
 from orchestrator.evaluate.evaluation import Evaluation, Found
 from orchestrator.store.columns import FLOAT, INT, STRING, Column
 
@@ -113,9 +113,4 @@ class Quality(Evaluation):
         source = torch.Generator().manual_seed(self.seed)
         size = (self.samples, subject.settings.latent_dim)
         latents = truncated_normal(size, math.inf if threshold is None else threshold, source)
-        parts = []
-        for images in images_of(subject.generator, latents, subject.device):
-            if not images.isfinite().all():
-                raise EvaluationError(f"the generator of trial {subject.trial_id} makes images that are not finite")
-            parts.append(to_bytes(images))
-        return torch.cat(parts)
+        return torch.cat([to_bytes(images) for images in images_of(subject, latents)])

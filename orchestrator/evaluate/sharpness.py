@@ -46,7 +46,7 @@ class Sharpness(Evaluation):
 
         source = torch.Generator().manual_seed(self.seed)
         latents = torch.randn(self.samples, subject.settings.latent_dim, generator=source)
-        made = [sharpness(to_unit(images)) for images in images_of(subject.generator, latents, subject.device)]
+        made = [sharpness(to_unit(images)) for images in images_of(subject, latents)]
         pixels = torch.from_numpy(subject.real.drawn(self.samples).pixels)
         real = float(torch.cat([sharpness(part.float() / 255) for part in torch.split(pixels, 256)]).mean())
         ours = float(torch.cat(made).mean())

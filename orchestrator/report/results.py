@@ -131,7 +131,9 @@ def _metrics(store: Store) -> pd.DataFrame:
 def _evaluated(store: Store, kind: type[Evaluation]) -> pd.DataFrame:
     fixed = [column for column in evaluation_columns(kind) if "." not in column.name]
     rows = _frame(store, f"{FOLDER}/{kind.model_fields['kind'].default}", fixed)
-    rows = rows[rows["trial_id"].notna() & rows["evaluation_id"].notna()].reset_index(drop=True)
+    rows = rows[rows["trial_id"].notna() & rows["evaluation_id"].notna()]
+    # Where settings of two evaluations are equal, as after a new version of a kind, the later one counts.
+    rows = rows.sort_values("evaluated_at", kind="stable", na_position="first").reset_index(drop=True)
     first = rows.drop_duplicates("evaluation_id")
     for column in [name for name in rows.columns if "." in name]:
         told = dict(zip(first["evaluation_id"], map(plain, first[column].tolist()), strict=True))

@@ -42,7 +42,8 @@ TOPICS = (
         "discriminator",
         "Discriminator outputs",
         "Mean of σ(score) on real and on generated images: the probability of being real that the score stands for, "
-        "or, where the objective's scores are no logits, as with least squares, only a squashed score.",
+        "or, where the objective's scores are no logits, as with least squares, only a squashed score. The "
+        "discriminator of wae_adversarial sees latent vectors: draws from N(0, I) for real, and codes.",
         (
             Quantity("d_real_probability", "D(real), mean σ", limits=(-0.02, 1.02)),
             Quantity("d_fake_probability", "D(fake), mean σ(F)", limits=(-0.02, 1.02)),

@@ -29,8 +29,13 @@ STRING, INT, FLOAT, BOOL = _STRING, _INT, _FLOAT, pa.bool_()
 SIGNALS: tuple[Column, ...] = (
     Column("d_loss", _FLOAT, "", "discriminator's loss, mean over the window"),
     Column("g_loss", _FLOAT, "", "generator's loss, with that of an encoder where there is one; mean over the window"),
-    Column("d_real", _FLOAT, "", "discriminator's mean raw score on real images, or an autoencoder's mean error"),
-    Column("d_fake", _FLOAT, "", "the same (score F) on generated images, in the generator's step"),
+    Column(
+        "d_real",
+        _FLOAT,
+        "",
+        "mean raw score on real images (wae_adversarial: on N(0, I)), or an autoencoder's mean error",
+    ),
+    Column("d_fake", _FLOAT, "", "the same (score F) on generated images (there: codes), in the generator's step"),
     Column("d_real_probability", _FLOAT, "", "mean of sigma(score) on real images; null for an autoencoder"),
     Column("d_fake_probability", _FLOAT, "", "mean of sigma(F), which scales the saturating gradient; null likewise"),
     Column("g_score_gradient", _FLOAT, "", "mean over images of |dL_G/dF|, L_G being each image's own loss"),

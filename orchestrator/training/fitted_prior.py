@@ -43,13 +43,18 @@ class FittedPrior(nn.Module):
 
     @torch.no_grad()
     def fit(self, learned: Tensor) -> None:
-        """Take the mean and the covariance of learned vectors (n, latent_dim), in double precision, part by part."""
+        """Take the mean and the covariance of learned vectors (n, latent_dim), in double precision, part by part.
+
+        Of vectors that are not finite none are taken: the loss that made them so is told of soon enough.
+        """
         mean = learned.mean(0, dtype=torch.float64)
         squares = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=learned.device)
         for rows in torch.split(learned, _ROWS_AT_ONCE):
             centred = rows.double() - mean
             squares.addmm_(centred.T, centred)
         covariance = squares / len(learned)
+        if not covariance.isfinite().all():
+            return
         ridge = _LEAST * covariance.diagonal().mean() + torch.finfo(torch.float32).tiny
         covariance.diagonal().add_(ridge)
         self.mean.copy_(mean)

@@ -10,6 +10,7 @@ import torch
 from scipy.ndimage import laplace
 
 from orchestrator.data.images import ImageSet
+from orchestrator.errors import EvaluationError
 from orchestrator.evaluate.sharpness import Sharpness
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
@@ -68,6 +69,13 @@ def test_where_training_images_are_flat_there_is_no_ratio() -> None:
     (row,) = Sharpness(samples=3).run(subject_of(convolutional(), images_of(1), flat), 0).rows
     assert row["real"] == 0
     assert row["ratio"] is None
+
+
+def test_samples_that_are_not_finite_are_told_in_one_line() -> None:
+    broken = Affine().float()
+    torch.nn.init.constant_(broken.bias, torch.nan)
+    with pytest.raises(EvaluationError, match="trial abc makes images that are not finite"):
+        Sharpness(samples=3).run(subject_of(broken, images_of(2), images_of(4)), 0)
 
 
 def test_it_is_one_part_whose_draws_come_from_the_seed(tmp_path: Path) -> None:

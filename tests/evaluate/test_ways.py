@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
@@ -160,6 +160,19 @@ def test_ends_are_the_inversions_and_the_picture_shows_the_way(subject: Callable
         expected = linear(*made.flatten(1)[:, None].detach())[0].clamp(0, 1) * 255
         shown = np.stack([strip[:, 10 * at : 10 * at + 8] for at in range(1, 10)])
         assert np.abs(shown.reshape(9, -1) - expected.numpy()).max() < 1.5
+
+
+def test_with_an_encoder_the_ends_are_its_codes(subject: Callable[..., Subject]) -> None:
+    def encode(images: Tensor) -> Tensor:
+        bright = (images.flatten(1).mean(1) + 1) / 2
+        return torch.stack([1 - bright, *[torch.zeros_like(bright)] * (LATENTS - 1)], 1)
+
+    found = walks(steps=1).run(replace(subject(Grey().float()), encoder=encode), 0)
+    for row in found.rows:
+        # It takes bright for dark: so must the classes at the ends be.
+        if row["way"] == "linear":
+            assert row["classes"].split("-")[0] == str(9 - row["second_label"])
+            assert row["classes"].split("-")[-1] == str(9 - row["first_label"])
 
 
 def test_shards_are_parts_of_the_pairs(subject: Callable[..., Subject], monkeypatch: pytest.MonkeyPatch) -> None:

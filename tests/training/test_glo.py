@@ -134,6 +134,14 @@ def test_vectors_that_fill_no_volume_still_have_a_gaussian(learned: Tensor) -> N
     torch.testing.assert_close(prior.mean, learned.mean(0))
 
 
+def test_vectors_that_are_not_finite_leave_the_gaussian_as_it_was() -> None:
+    learned, prior = correlated(), FittedPrior(nn.Identity(), 4)
+    prior.fit(learned)
+    before = {name: value.clone() for name, value in prior.state_dict().items()}
+    prior.fit(torch.cat([learned, torch.full((1, 4), torch.nan)]))
+    assert all(torch.equal(value, before[name]) for name, value in prior.state_dict().items())
+
+
 def test_codes_give_back_what_the_generator_makes_of_the_learned_vectors(images: Tensor) -> None:
     learner = make(trial("glo", model={"initialization": "orthogonal"}), images)
     for _ in range(5):
