@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from orchestrator.data.images import ImageShape
 
 
+OF_DISCRIMINATORS = ("discriminator_norm", "dropout", "instance_noise", "feature_noise")
+"""Settings of every pair that say nothing of its generator."""
+
+
 class Disturbance(NamedTuple):
     """What the discriminator draws for its images while it trains: a share left out, and deviations of noise."""
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from orchestrator.data import AnyDataset
 from orchestrator.errors import DataError
 from orchestrator.models import NETWORKS, AnyModel
-from orchestrator.models.pair import Pair
+from orchestrator.models.pair import OF_DISCRIMINATORS, Pair
 from orchestrator.objectives import AnyObjective
 from orchestrator.objectives.adversarial import Adversarial
 from orchestrator.settings import Settings
@@ -140,6 +140,10 @@ class TrialSettings(Settings):
             )
         if problem := self.objective.reject_training(self.training.epochs):
             return f"objective.{problem}"
+        if isinstance(self.model, Pair) and "discriminator" not in self.objective.trains:
+            for name in OF_DISCRIMINATORS:
+                if getattr(self.model, name) != type(self.model).model_fields[name].default:
+                    return f"model.{name}: {self.objective.kind} trains no discriminator; take it out"
         return None
 
     def _adversarial_misfit(self) -> str | None:

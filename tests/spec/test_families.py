@@ -60,6 +60,12 @@ MISTAKES = {
     f"{CODED}\nobjective: {{kind: wae_adversarial}}\ntraining: {{d_steps: 2}}": (
         f"training.d_steps: wae_adversarial {NO_USE}"
     ),
+    "model: {kind: dcgan, dropout: 0.5}\nobjective: {kind: glo}": (
+        "model.dropout: glo trains no discriminator; take it out"
+    ),
+    "model: {kind: dcgan, discriminator_norm: layer}\nobjective: {kind: glo}": (
+        "model.discriminator_norm: glo trains no discriminator; take it out"
+    ),
     f"{WAE}\ntraining: {{stop_when: [saturated]}}": (
         "training.stop_when: got saturated, which wae_mmd cannot become: it has no discriminator of images"
     ),
