@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from orchestrator.data._tiles import tiled
-from orchestrator.errors import EvaluationError
+from orchestrator.evaluate._sampling import finite
 from orchestrator.evaluate._search import images_in_unit
 from orchestrator.evaluate.latent_search import Inversions, LatentSearch, Targets
 from orchestrator.measures.pictures import band_power, mse, psnr, ssim
@@ -61,9 +61,7 @@ def latents_of(search: LatentSearch, subject: Subject, chosen: Chosen, seed: int
 
 def made(subject: Subject, latents: Tensor) -> Tensor:
     """Images (..., c, h, w) of latent vectors (..., latent_dim). Raises EvaluationError likewise."""
-    images = images_in_unit(subject.generator, latents.flatten(0, -2)).to(latents)
-    if not images.isfinite().all():
-        raise EvaluationError(f"the generator of trial {subject.trial_id} makes images that are not finite")
+    images = finite(subject, images_in_unit(subject.generator, latents.flatten(0, -2)).to(latents))
     return images.view(*latents.shape[:-1], *images.shape[1:])
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from orchestrator.errors import EvaluationError
 from orchestrator.evaluate._baselines import baseline
-from orchestrator.evaluate._search import images_in_unit
+from orchestrator.evaluate._inversion import made
 from orchestrator.evaluate.latent_search import Targets
 from orchestrator.measures.pictures import mse, psnr, ssim
 
@@ -53,11 +52,8 @@ def restore(settings: Restoration, subject: Subject, chosen: Chosen, corruption:
         starts = settings.draw_starts(targets, subject.settings.latent_dim, settings.seed).to(chosen.images)
         for norm in settings.norms:
             inverted = settings.seek(subject.generator, targets, starts, norm)
-            images = images_in_unit(subject.generator, inverted.chosen).to(chosen.images)
-            if not images.isfinite().all():
-                raise EvaluationError(f"the generator of trial {subject.trial_id} makes images that are not finite")
             losses = inverted.losses.take_along_dim(inverted.best[:, None], 1).squeeze(1)
-            found.append(Attempt("search", norm, mask, images, losses))
+            found.append(Attempt("search", norm, mask, made(subject, inverted.chosen), losses))
     name, images = baseline(corruption, corrupted)
     return Restored(corrupted, [*found, Attempt(name, None, None, images, None)])
 

@@ -41,7 +41,11 @@ def images_of(subject: Subject, latents: Tensor) -> Iterator[Tensor]:
     Raises EvaluationError where the generator makes images that are not finite.
     """
     for batch in torch.split(latents, _BATCH):
-        images = subject.generator(batch.to(subject.device)).float()
-        if not images.isfinite().all():
-            raise EvaluationError(f"the generator of trial {subject.trial_id} makes images that are not finite")
-        yield images
+        yield finite(subject, subject.generator(batch.to(subject.device)).float())
+
+
+def finite(subject: Subject, images: Tensor) -> Tensor:
+    """The same images of the trial's generator. Raises EvaluationError where they are not finite."""
+    if not images.isfinite().all():
+        raise EvaluationError(f"the generator of trial {subject.trial_id} makes images that are not finite")
+    return images

@@ -112,6 +112,10 @@ MISTAKES = {
     ),
     # likelihoods where there are none
     "evaluate: [{kind: likelihood}]": f"evaluate.0: likelihood: no trial of this job has it: {FLAT}{TAKES}",
+    "model: {kind: dcgan, latent_dim: 1000}\nevaluate: [{kind: likelihood}]": (
+        "evaluate.0: likelihood: no trial of this job has it: its generator turns 1000 numbers into images of 784, and "
+        f"has no inverse: p(x) would be a sum over all z that make the image, which cannot be found.{TAKES}"
+    ),
     f"{GLO}\nevaluate: [{{kind: likelihood}}]": (
         f"evaluate.0: likelihood: no trial of this job has it: {FLAT} Its latent vectors have no prior either, but the "
         f"Gaussian that was fitted to them afterwards.{TAKES}"
