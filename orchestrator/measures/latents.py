@@ -7,8 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-POINTS = tuple(quarter / 4 for quarter in range(-16, 17))
-"""-4, -3.75 ... 4: where ``cdf`` is drawn"""
+from orchestrator.store.columns import CDF_POINTS
 
 
 def cdf(codes: Tensor, points: Tensor) -> Tensor:
@@ -38,7 +37,7 @@ def mean_ks(codes: Tensor) -> float:
 
 
 class CodesLook(NamedTuple):
-    """What is measured of codes beside samples: see ``ks_distance``, ``mean_ks`` and ``cdf`` at ``POINTS``."""
+    """What is measured of codes beside samples: see ``ks_distance``, ``mean_ks`` and ``cdf`` at ``CDF_POINTS``."""
 
     latent_ks: float
     latent_ks_each: float
@@ -47,5 +46,5 @@ class CodesLook(NamedTuple):
 
 def look_at(codes: Tensor) -> CodesLook:
     """Everything that is measured of codes (n, d) while a model trains."""
-    shares = cdf(codes, torch.tensor(POINTS, dtype=torch.float64))
+    shares = cdf(codes, torch.tensor(CDF_POINTS, dtype=torch.float64))
     return CodesLook(ks_distance(codes), mean_ks(codes), shares.tolist())

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from matplotlib import colormaps
 from matplotlib.lines import Line2D
-from scipy.stats import norm
+from scipy.special import ndtr
 
-from orchestrator.measures.latents import POINTS
 from orchestrator.report import text
 from orchestrator.report.canvas import TEXT, titled_panels
 from orchestrator.report.drawings import Drawing
 from orchestrator.report.tables import by_setting, evenly
 from orchestrator.report.text import SEED
+from orchestrator.store.columns import CDF_POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +56,6 @@ def _panel(axes: Axes, looks: pd.DataFrame) -> None:
     tints, chosen = colormaps["viridis_r"], evenly(looks.to_dict("records"), MOST_EPOCHS)
     for place, look in enumerate(chosen, start=1):
         tint = tints(0.15 + 0.85 * place / len(chosen))
-        axes.plot(POINTS, look["latent_cdf"], color=tint, linewidth=1.5, label=f"epoch {look['epoch']:.0f}")
-    axes.plot(POINTS, norm.cdf(POINTS), color=TEXT, linewidth=1.2, linestyle=_DASHES)
+        axes.plot(CDF_POINTS, look["latent_cdf"], color=tint, linewidth=1.5, label=f"epoch {look['epoch']:.0f}")
+    axes.plot(CDF_POINTS, ndtr(CDF_POINTS), color=TEXT, linewidth=1.2, linestyle=_DASHES)
     axes.legend(fontsize=7, frameon=False, loc="lower right")

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from matplotlib.patches import Patch
-from scipy.stats import mannwhitneyu
 
 from orchestrator.errors import OrchError
 from orchestrator.evaluate.likelihood import Likelihood
@@ -60,6 +59,8 @@ def likelihoods(results: Results, varying: Sequence[str], names: Mapping[str, st
 
 def told_apart(own: pd.Series[float], other: pd.Series[float]) -> float:
     """Share of pairs in which the own image takes fewer bits, ties by half: Mann and Whitney's U over all pairs."""
+    from scipy.stats import mannwhitneyu
+
     statistic: float = mannwhitneyu(other, own).statistic
     return statistic / (len(own) * len(other))
 

@@ -26,6 +26,9 @@ _TIME = pa.timestamp("us", tz="UTC")
 STRING, INT, FLOAT, BOOL = _STRING, _INT, _FLOAT, pa.bool_()
 """Dtypes of the columns that a kind of evaluation adds to its own tables."""
 
+CDF_POINTS = tuple(quarter / 4 for quarter in range(-16, 17))
+"""-4, -3.75 ... 4: where the distribution of codes is kept"""
+
 SIGNALS: tuple[Column, ...] = (
     Column("d_loss", _FLOAT, "", "discriminator's loss, mean over the window"),
     Column("g_loss", _FLOAT, "", "generator's loss, with that of an encoder where there is one; mean over the window"),

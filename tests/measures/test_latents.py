@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from orchestrator.measures.latents import POINTS, cdf, ks_distance, mean_ks
+from orchestrator.measures.latents import cdf, ks_distance, mean_ks
+from orchestrator.store.columns import CDF_POINTS
 
 
 @pytest.fixture
@@ -18,13 +19,13 @@ def random() -> torch.Generator:
 
 
 def test_the_points_are_quarters_from_minus_four_to_four() -> None:
-    np.testing.assert_array_equal(POINTS, np.linspace(-4, 4, 33))
+    np.testing.assert_array_equal(CDF_POINTS, np.linspace(-4, 4, 33))
 
 
 def test_shares_are_those_of_scipys_distribution_function(random) -> None:
     codes = torch.randn(40, 3, generator=random) * 1.5 + 0.2
-    ours = cdf(codes, torch.tensor(POINTS))
-    theirs = stats.ecdf(codes.double().numpy().ravel()).cdf.evaluate(np.array(POINTS))
+    ours = cdf(codes, torch.tensor(CDF_POINTS))
+    theirs = stats.ecdf(codes.double().numpy().ravel()).cdf.evaluate(np.array(CDF_POINTS))
     assert ours.dtype == torch.float64
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-15)
     assert 0 < ours[0] + ours[-1] < 2

@@ -12,7 +12,7 @@ import yaml
 from orchestrator.spec.job import make_job
 from orchestrator.store.open import open_store
 from tests.ray.checks import assert_exactly_once
-from tests.ray.nodes import Nodes, wait_until
+from tests.ray.nodes import PATIENCE_S, Nodes, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,9 @@ ORCH = [sys.executable, "-m", "orchestrator.cli"]
 
 def orch(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; a traceback in its output fails the test."""
-    done = subprocess.run([*ORCH, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=200)
+    done = subprocess.run(
+        [*ORCH, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return done
 
@@ -65,7 +67,7 @@ class Run:
 
     def rows(self) -> list[dict[str, Any]]:
         """Wait for the end; the rows of trials/, each trial and each of its logged steps being there once."""
-        _, said = self.driver.communicate(timeout=200)
+        _, said = self.driver.communicate(timeout=PATIENCE_S)
         assert self.driver.returncode == 0, said
         assert "Traceback" not in said
         return assert_exactly_once(self.store, self.trials)

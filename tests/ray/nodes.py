@@ -15,6 +15,8 @@ from ray.cluster_utils import Cluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+PATIENCE_S = 240
+"""How long to wait for what takes half a minute on two processors that have nothing else to do."""
 WORKERS = ("RayTrainWorker", "TrialWorker", "ResourceTrainable")
 """What Ray calls the processes that train: those of a gang, and Tune's own."""
 EVALUATORS = ("ray::_evaluate",)
@@ -94,7 +96,7 @@ def kill_process(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def wait_until(true: Callable[[], Any], what: str, timeout_s: float = 90) -> Any:
+def wait_until(true: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
     """The first true answer; fails the test, saying what did not happen, when time is up."""
     deadline = time.monotonic() + timeout_s
     while not (answer := true()):

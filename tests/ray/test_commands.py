@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import yaml
 
 from orchestrator.spec.job import make_job
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.timeout(400)
 def test_submit_evaluate_submit_wider_and_again(tmp_path: Path, job_file: Callable[..., Path]) -> None:
     path = job_file(data={"name": "digits", "max_images": 160}, grid={"training.d_steps": [1, 2]})
     first = orch(tmp_path, "submit", path.name, "--set", "grid.training.d_steps=[1]")

@@ -15,6 +15,7 @@ from orchestrator.spec.job import make_job
 from orchestrator.store.open import open_store
 from tests.ray.checks import assert_exactly_once
 from tests.ray.drivers import ORCH, orch
+from tests.ray.nodes import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ def test_interrupted_driver_loses_and_doubles_nothing(
     path = job_file(grid={"training.seed": list(range(trials))}, training=LONG, resources={})
     process = start_and_wait_for_checkpoint(tmp_path, path)
     os.kill(process.pid, how)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE_S)
     if how is signal.SIGINT:
         assert process.returncode == 130
         assert "interrupted; every trial keeps its last state, go on with: orch submit tiny.yaml" in said

@@ -23,7 +23,6 @@ IMAGES = 64 * (SHARDS - 1) + 1
 INVERSION = {"kind": "inversion", "images": IMAGES, "restarts": RESTARTS, "steps": 60, "log_every": 60}
 
 
-@pytest.mark.timeout(400)
 def test_neither_a_process_nor_a_node_takes_a_row_with_it(tmp_path: Path, s3_bucket: str) -> None:
     """On S3 throughout: the processes of the cluster know no other storage."""
     raw = raw_job(

@@ -51,7 +51,6 @@ def run(tmp_path: Path, cluster: Nodes) -> Iterator[Callable[..., Run]]:
         each.driver.communicate()
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("workers", "strikes"), [(1, ["preemption", "process"]), (2, ["preemption", "node"])])
 def test_neither_a_process_nor_a_node_nor_a_preemption_takes_a_trial_with_it(
     run: Callable[..., Run], cluster: Nodes, workers: int, strikes: list[str]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.spec.job import Trial
     from orchestrator.store.location import Store
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("ray_here")]
+pytestmark = pytest.mark.usefixtures("ray_here")
 
 BROKEN = {
     "training.g_optimizer.lr": 1.0,

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ray.nodes import PATIENCE_S
+
 pytestmark = pytest.mark.faults
 
 
@@ -19,7 +21,7 @@ def test_the_usual_nesting_hangs_where_drivers_hold_what_their_workers_wait_for(
     root = Path(__file__).parents[2]
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        said, _ = process.communicate(timeout=200)
+        said, _ = process.communicate(timeout=PATIENCE_S)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

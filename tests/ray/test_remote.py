@@ -24,7 +24,7 @@ from orchestrator.store.open import open_store
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import raw_job
 from tests.ray.heads import Head, Line, running_head
-from tests.ray.nodes import wait_until
+from tests.ray.nodes import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +56,7 @@ def orch(head: Head, tmp_path: Path) -> Callable[..., subprocess.CompletedProces
             capture_output=True,
             text=True,
             check=False,
-            timeout=150,
+            timeout=PATIENCE_S,
         )
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         return done
@@ -138,7 +138,7 @@ def followed(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Followed:
         assert follower.stderr
         said = [follower.stderr.readline(), follower.stderr.readline()]
         line.cut(for_s=3.0)
-        out, rest = follower.communicate(timeout=120)
+        out, rest = follower.communicate(timeout=PATIENCE_S)
     line.close()
     return Followed(store, follower.returncode, out, said + rest.splitlines())
 
@@ -197,7 +197,7 @@ def test_ctrl_c_ends_the_following_and_the_cluster_a_run_that_storage_does_not_k
         submission = follower.stderr.readline().split()[0]
         time.sleep(0.5)
         follower.send_signal(signal.SIGINT)
-        _, said = follower.communicate(timeout=30)
+        _, said = follower.communicate(timeout=PATIENCE_S)
     assert follower.returncode == 130
     first, *commands = said.splitlines()
     assert first == f"following stopped; {submission} goes on without"

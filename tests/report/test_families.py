@@ -13,11 +13,11 @@ from orchestrator.evaluate.evaluation import Found
 from orchestrator.evaluate.likelihood import Likelihood
 from orchestrator.evaluate.reconstruction import Reconstruction
 from orchestrator.evaluate.sharpness import Sharpness
-from orchestrator.measures.latents import POINTS
 from orchestrator.plan.files import read_job
 from orchestrator.report.codes import draw_codes
 from orchestrator.report.likelihood import draw_likelihoods, likelihoods, told_apart, without_likelihood
 from orchestrator.report.reconstruction import rebuilt, reconstructed, sharpened
+from orchestrator.store.columns import CDF_POINTS
 from tests.report.test_latent_studies import parts, png
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def families(study: Any) -> Any:
     study.steps = 100
     study.job(GRID, model=MODEL)
     ids = [trial.id for trial in read_job(study.store).trials]
-    looks = {step: {"latent_cdf": [step / 200] * len(POINTS), "latent_ks": 0.5, "diversity": 1.0} for step in (50, 100)}
+    looks = {
+        step: {"latent_cdf": [step / 200] * len(CDF_POINTS), "latent_ks": 0.5, "diversity": 1.0} for step in (50, 100)
+    }
     for place, cell in enumerate(("glo", "glo", "wae_mmd", "wae_mmd")):
         settings = {"objective.kind": cell, "training.seed": place % 2, "data.name": "mnist"}
         trial = study.trial(settings, samples=(), looks=looks, trial_id=ids[place])
