@@ -61,7 +61,7 @@ class EncoderInversion(HeldOutEvaluation, LatentSearch):
     encoder: EncoderTraining = EncoderTraining()
     """how the encoder is trained"""
 
-    def values_of(self, column: str) -> tuple[Any, ...] | None:
+    def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
         """The methods."""
         return METHODS if column == "method" else None
 

@@ -114,8 +114,8 @@ class Evaluation(Settings):
         """Why trials of this family have nothing of the kind, which is no mistake where others of a job do; or None."""
         return None
 
-    def values_of(self, column: str) -> tuple[Any, ...] | None:
-        """What the rows of this evaluation have in a column, as far as its settings tell; None where they do not."""
+    def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
+        """What the rows of a trial have in a column, as far as settings tell; None where they do not."""
         return None
 
     def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:

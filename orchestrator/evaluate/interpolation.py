@@ -71,7 +71,7 @@ class Interpolation(Evaluation, LatentSearch):
         """In whose features the length of a way is."""
         return "classifier"
 
-    def values_of(self, column: str) -> tuple[Any, ...] | None:
+    def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
         """The two ways; pairs of one class, and from the second pair on also of two."""
         known = {"way": ("linear", "spherical"), "alike": (True, False)[: self.pairs]}
         return known.get(column)

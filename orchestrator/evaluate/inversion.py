@@ -13,6 +13,7 @@ from orchestrator.store.columns import BOOL, FLOAT, INT, Column
 
 if TYPE_CHECKING:
     from orchestrator.evaluate.evaluation import Subject
+    from orchestrator.training.settings import TrialSettings
 
 SHOWN, SHOWN_RESTARTS = 8, 5
 """Images, and restarts of each, in the picture of a shard."""
@@ -58,7 +59,7 @@ class Inversion(HeldOutEvaluation, LatentSearch):
     bands: int = Field(8, ge=1, le=64)
     """rings of equal width from 0 to 1/2 cycles per pixel by which the error is told"""
 
-    def values_of(self, column: str) -> tuple[Any, ...] | None:
+    def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
         """The numbers of the restarts, and whether one is chosen."""
         return {"restart": tuple(range(self.restarts)), "chosen": (False, True)}.get(column)
 

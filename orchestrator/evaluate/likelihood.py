@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -57,6 +57,10 @@ class Likelihood(HeldOutEvaluation):
     def others(self) -> tuple[Dataset, ...]:
         """The sets it looks at beside the trial's own."""
         return self.against
+
+    def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
+        """The data sets by their names, the trial's own first."""
+        return tuple(data.name for data in (trial.data, *self.against)) if column == "data" else None
 
     def shards(self, trial: TrialSettings) -> int:
         """As many for each set."""

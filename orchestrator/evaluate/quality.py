@@ -76,7 +76,7 @@ class Quality(Evaluation):
 
         return lacking() if self.features == "inception" else None
 
-    def values_of(self, column: str) -> tuple[Any, ...] | None:
+    def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
         """The thresholds, None among them for the whole distribution."""
         return (None, *self.truncation) if column == "truncation" else None
 

@@ -11,6 +11,7 @@ from orchestrator.store.columns import FLOAT, INT, STRING, Column
 
 if TYPE_CHECKING:
     from orchestrator.evaluate.evaluation import Subject
+    from orchestrator.training.settings import TrialSettings
 
 SHOWN = 8
 """Images in the picture of a shard."""
@@ -34,9 +35,10 @@ class Reconstruction(HeldOutEvaluation, LatentSearch):
 
     kind: Literal["reconstruction"] = "reconstruction"
 
-    def values_of(self, column: str) -> tuple[Any, ...] | None:
-        """Both ways to a latent vector."""
-        return ("encoder", "search") if column == "method" else None
+    def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
+        """The way to a latent vector: an encoder's or a flow's own where the trial has one, else the search."""
+        own = trial.objective.family in ("autoencoding", "likelihood")
+        return ("encoder" if own else "search",) if column == "method" else None
 
     def run(self, subject: Subject, shard: int) -> Found:
         """The images of one part, and of the first part a picture: images above, what came back below."""

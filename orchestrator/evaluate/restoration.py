@@ -75,7 +75,7 @@ class Restoration(HeldOutEvaluation, LatentSearch):
         problems = (corruption.reject(trial.data.shape) for corruption in self.corruptions)
         return super().reject(trial) or next((f"corruptions: {problem}" for problem in problems if problem), None)
 
-    def values_of(self, column: str) -> tuple[Any, ...] | None:
+    def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
         """Corruptions by their names; norms and masks, which methods other than the search have none of."""
         known = {
             "corruption": tuple(corruption.name for corruption in self.corruptions),

@@ -287,7 +287,7 @@ def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None
 
 
 def _unasked(
-    kind: str, where: Mapping[str, Any], evaluations: Sequence[Evaluation], trials: Iterable[TrialSettings]
+    kind: str, where: Mapping[str, Any], evaluations: Sequence[Evaluation], trials: Collection[TrialSettings]
 ) -> Problem | None:
     """The key below the side, and what is wrong, where no evaluation has rows for it."""
     if meant({}, kind, evaluations) is None:
@@ -299,9 +299,10 @@ def _unasked(
     if over := next((settings for settings in trials if found.passes_over(settings)), None):
         return "", f"trials under {over.objective.kind} have no {kind}"
     for column, allowed in columns_of(where).items():
-        there = found.values_of(column)
-        if there is not None and not any(allows(allowed, value) for value in there):
-            return f".{column}", f"got {show(allowed)}, expected one of {', '.join(show(value) for value in there)}"
+        there = [found.values_of(column, settings) for settings in trials]
+        known = list(dict.fromkeys(value for values in there for value in values or ()))
+        if None not in there and not any(allows(allowed, value) for value in known):
+            return f".{column}", f"got {show(allowed)}, expected one of {', '.join(show(value) for value in known)}"
     return None
 
 

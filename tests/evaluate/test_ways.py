@@ -225,10 +225,10 @@ def test_more_pairs_than_there_are_is_known_before_anything_runs(images: ImageSe
 
 
 def test_claims_can_tell_like_ends_from_unlike_ones() -> None:
-    assert walks(pairs=1).values_of("alike") == (True,)  # the second pair is the first of two classes
-    assert walks(pairs=2).values_of("alike") == (True, False)
-    assert walks().values_of("way") == ("linear", "spherical")
-    assert walks().values_of("pair") is None
+    assert walks(pairs=1).values_of("alike", trial()) == (True,)  # the second pair is the first of two classes
+    assert walks(pairs=2).values_of("alike", trial()) == (True, False)
+    assert walks().values_of("way", trial()) == ("linear", "spherical")
+    assert walks().values_of("pair", trial()) is None
 
 
 def test_rows_hold_the_columns(subject: Callable[..., Subject]) -> None:

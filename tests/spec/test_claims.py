@@ -258,10 +258,10 @@ def test_values_are_compared_as_yaml_has_them(load: Callable[..., Job]) -> None:
     assert not selects({"objective.gamma": 0.5}, settings)
 
 
-def test_evaluations_know_what_their_rows_can_have() -> None:
-    evaluation = Quality(truncation=(0.5, 1.0))
-    assert evaluation.values_of("truncation") == (None, 0.5, 1.0)
-    assert evaluation.values_of("fid") is None
+def test_evaluations_know_what_their_rows_can_have(load: Callable[..., Job]) -> None:
+    evaluation, trial = Quality(truncation=(0.5, 1.0)), load("").trials[0].settings
+    assert evaluation.values_of("truncation", trial) == (None, 0.5, 1.0)
+    assert evaluation.values_of("fid", trial) is None
 
 
 @pytest.mark.parametrize(

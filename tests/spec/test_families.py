@@ -131,6 +131,12 @@ MISTAKES = {
     "{objective.kind: likelihood}, than: {objective.kind: non_saturating}}]": (
         "claims.0.than: trials under non_saturating have no likelihood"
     ),
+    f"{FLOW}\ndata: {{name: digits}}\nevaluate: [{{kind: likelihood, against: [{{name: mnist}}]}}]\n"
+    "claims: [{id: C, says: so it is, measure: likelihood.bits_per_dimension, better: lower, group: {data: digits}, "
+    "than: {data: mnistt}}]": "claims.0.than.data: got 'mnistt', expected one of 'digits', 'mnist'",
+    f"{PAIRED}\n{SEEDS}\nevaluate: [{{kind: reconstruction}}]\n"
+    "claims: [{id: C, says: so it is, measure: reconstruction.mse, better: lower, group: {training.seed: 0}, "
+    "than: {training.seed: 1, method: encoder}}]": "claims.0.than.method: got 'encoder', expected one of 'search'",
 }
 
 
