@@ -91,9 +91,9 @@ def band(curves: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
 
     Each curve has ``step`` and ``column``; values that are not finite are left out.
     """
-    joined = pd.concat([curve[["step", column]].astype({column: float}) for curve in curves])
-    every: pd.DataFrame = joined.assign(run=_runs(curves))
-    every = every.loc[np.isfinite(_numbers(every[column]))]
+    steps = np.concatenate([curve["step"].to_numpy() for curve in curves])
+    values = np.concatenate([_numbers(curve[column]) for curve in curves])
+    every = pd.DataFrame({"run": _runs(curves), "step": steps, column: values})[np.isfinite(values)]
     if every["step"].nunique() > POINTS:
         last = int(every["step"].max())
         every["step"] = np.ceil(every["step"] * POINTS / last) * last / POINTS
