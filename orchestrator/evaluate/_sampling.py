@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 _BATCH = 256
 
 
+def sizes_of(samples: int) -> Iterator[int]:
+    """Of batches in which to draw so many latent vectors: a flow's are as large as images, too many to hold."""
+    yield from (min(_BATCH, samples - first) for first in range(0, samples, _BATCH))
+
+
 def truncated_normal(size: Sequence[int], threshold: float, generator: torch.Generator) -> Tensor:
     """Numbers (*size,) float32 of the standard normal distribution given that they lie in [-threshold, threshold].
 

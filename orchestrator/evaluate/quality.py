@@ -103,14 +103,18 @@ class Quality(Evaluation):
         return Found([row])
 
     def _draw(self, subject: Subject, threshold: float | None) -> Tensor:
+        """Images (samples, c, h, w) uint8."""
         import math
 
         import torch
 
         from orchestrator.data.batches import to_bytes
-        from orchestrator.evaluate._sampling import images_of, truncated_normal
+        from orchestrator.evaluate._sampling import images_of, sizes_of, truncated_normal
 
         source = torch.Generator().manual_seed(self.seed)
-        size = (self.samples, subject.settings.latent_dim)
-        latents = truncated_normal(size, math.inf if threshold is None else threshold, source)
-        return torch.cat([to_bytes(images) for images in images_of(subject, latents)])
+        limit = math.inf if threshold is None else threshold
+        drawn: list[Tensor] = []
+        for size in sizes_of(self.samples):
+            latents = truncated_normal((size, subject.settings.latent_dim), limit, source)
+            drawn += map(to_bytes, images_of(subject, latents))
+        return torch.cat(drawn)

@@ -41,12 +41,12 @@ class Sharpness(Evaluation):
         import torch
 
         from orchestrator.data.batches import to_unit
-        from orchestrator.evaluate._sampling import images_of
+        from orchestrator.evaluate._sampling import images_of, sizes_of
         from orchestrator.measures.pictures import sharpness
 
         source = torch.Generator().manual_seed(self.seed)
-        latents = torch.randn(self.samples, subject.settings.latent_dim, generator=source)
-        made = [sharpness(to_unit(images)) for images in images_of(subject, latents)]
+        draws = (torch.randn(size, subject.settings.latent_dim, generator=source) for size in sizes_of(self.samples))
+        made = [sharpness(to_unit(images)) for latents in draws for images in images_of(subject, latents)]
         pixels = torch.from_numpy(subject.real.drawn(self.samples).pixels)
         real = float(torch.cat([sharpness(part.float() / 255) for part in torch.split(pixels, 256)]).mean())
         ours = float(torch.cat(made).mean())

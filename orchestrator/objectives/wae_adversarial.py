@@ -11,6 +11,8 @@ from orchestrator.objectives.binary_cross_entropy import cross_entropy
 from orchestrator.objectives.wasserstein import Wasserstein
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor, nn
 
 
@@ -37,11 +39,17 @@ class WaeAdversarial(Wasserstein):
         """Linear layers with ReLU between them."""
         from torch import nn
 
-        widths = [latent_dim, *[self.critic_width] * self.critic_layers]
         layers: list[nn.Module] = []
-        for before, after in pairwise(widths):
+        for before, after in self._layers(latent_dim):
             layers += [nn.Linear(before, after), nn.ReLU(inplace=True)]
-        return nn.Sequential(*layers, nn.Linear(widths[-1], 1), nn.Flatten(0))
+        return nn.Sequential(*layers[:-1], nn.Flatten(0))
+
+    def multiply_adds(self, latent_dim: int) -> int:
+        """Of the ``critic``, for one latent vector."""
+        return sum(before * after for before, after in self._layers(latent_dim))
+
+    def _layers(self, latent_dim: int) -> Iterable[tuple[int, int]]:
+        return pairwise([latent_dim, *[self.critic_width] * self.critic_layers, 1])
 
     def discriminator(self, of_prior: Tensor, of_codes: Tensor) -> Tensor:
         """Mean of softplus(-F) over draws from N(0, I) plus mean of softplus(F) over codes, of scores (n,)."""

@@ -6,6 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from orchestrator.objectives.adversarial import Adversarial
+from orchestrator.objectives.wae_adversarial import WaeAdversarial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,8 +36,10 @@ def operations(settings: TrialSettings) -> float:
     generator, discriminator, encoder = settings.model.multiply_adds(settings.data.shape)
     again = int(training.accumulate > 1)
     if not isinstance(objective, Adversarial):
-        networks = generator + encoder if "encoder" in objective.trains else generator
-        return 2.0 * (3 + again) * networks * training.batch_size * settings.total_steps
+        step = (3 + again) * (generator + encoder if "encoder" in objective.trains else generator)
+        if isinstance(objective, WaeAdversarial):
+            step += encoder + (8 + 3 * again) * objective.multiply_adds(settings.latent_dim)
+        return 2.0 * step * training.batch_size * settings.total_steps
     judged = 1 + again
     d_update = generator + (6 + 2 * again + _PENALTY * len(objective.penalties)) * discriminator
     g_update = (3 + again) * generator + (1 + judged + _AHEAD * training.unrolled_steps) * discriminator

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from orchestrator.errors import DataError, EvaluationError
+from orchestrator.evaluate._sampling import truncated_normal
 from orchestrator.evaluate.evaluation import Subject, _hash
 from orchestrator.evaluate.quality import Quality
 from orchestrator.measures.classifier import Classifier, train_classifier
@@ -113,6 +114,8 @@ def test_each_shard_is_a_threshold_and_all_are_of_the_same_draws(
         assert threshold is None or latents[-1].abs().max() <= threshold
         assert row == row_of(evaluation, subject(Recall(real, len(real))), shard)
     assert torch.equal(latents[0].argsort(0), latents[1].argsort(0))
+    whole = truncated_normal((SAMPLES, 1), math.inf, torch.Generator().manual_seed(5))
+    assert torch.equal(latents[0], whole)  # by the batch as all at once
     other = Recall(real, len(real))
     row_of(Quality(samples=SAMPLES, seed=6), subject(other))
     assert not torch.equal(torch.cat(other.seen), latents[0])
