@@ -99,16 +99,33 @@ def titled_panels(
 
     ``labels`` are what is measured to the right and upwards, ``handles`` those of a legend for all panels.
     """
-    figure = figure_of(*size_of([len(panels)], stacked=stacked))
-    (row,) = panels_of(figure, [len(panels)], stacked=stacked)
-    for axes, (title, content) in zip(row, panels, strict=True):
-        dress(axes)
+
+    def draw_titled(axes: Axes, panel: tuple[str, _T]) -> None:
+        title, content = panel
         draw(axes, content)
         axes.set_title(title, **TITLE)
-        axes.set_xlabel(labels[0], fontsize=9, color=MUTED)
-        axes.set_ylabel(labels[1], fontsize=9.5, color=TEXT)
+        label(axes, *labels)
+
+    return row_of_panels(panels, draw_titled, handles, stacked=stacked)
+
+
+def row_of_panels(
+    panels: Sequence[_T], draw: Callable[[Axes, _T], None], handles: list[Any], *, stacked: bool
+) -> bytes:
+    """PNG of one row of panels, each drawn by ``draw``, with a legend of the ``handles`` above them."""
+    figure = figure_of(*size_of([len(panels)], stacked=stacked))
+    (row,) = panels_of(figure, [len(panels)], stacked=stacked)
+    for axes, panel in zip(row, panels, strict=True):
+        dress(axes)
+        draw(axes, panel)
     legend_of(figure, handles)
     return png_of(figure)
+
+
+def label(axes: Axes, across: str, up: str) -> None:
+    """Name what is measured to the right and upwards."""
+    axes.set_xlabel(across, fontsize=9, color=MUTED)
+    axes.set_ylabel(up, fontsize=9.5, color=TEXT)
 
 
 def legend_of(figure: Figure, handles: list[Any]) -> None:

@@ -9,17 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from orchestrator.report.canvas import (
-    MUTED,
-    PALETTE,
-    TEXT,
-    dress,
-    figure_of,
-    legend_of,
-    panels_of,
-    png_of,
-    size_of,
-)
+from orchestrator.report.canvas import PALETTE, label, row_of_panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,19 +67,16 @@ def plot(
 
     ``labels`` name the colours by place, empty for a single unnamed one; ``ticks`` are the values on the lower axes.
     """
-    figure = figure_of(*size_of([len(panels)], stacked=stacked))
-    (grid,) = panels_of(figure, [len(panels)], stacked=stacked)
-    for axes, panel in zip(grid, panels, strict=True):
-        dress(axes)
+
+    def draw(axes: Axes, panel: Panel) -> None:
         for line in panel.lines:
             _line(axes, line, points=points)
         if panel.log:
             axes.set_yscale("log")
-        axes.set_ylabel(panel.up, fontsize=9.5, color=TEXT)
-        axes.set_xlabel(panel.across, fontsize=9, color=MUTED)
+        label(axes, panel.across, panel.up)
         _scale(axes, ticks)
-    legend_of(figure, _handles(panels, labels, points=points))
-    return png_of(figure)
+
+    return row_of_panels(panels, draw, _handles(panels, labels, points=points), stacked=stacked)
 
 
 def _line(axes: Axes, line: Line, *, points: bool) -> None:
@@ -112,15 +99,15 @@ def _scale(axes: Axes, ticks: Sequence[tuple[float, str]]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xticks(values, [label for _, label in ticks], rotation=0 if len(ticks) <= 6 else 45)
+    axes.set_xticks(values, [words for _, words in ticks], rotation=0 if len(ticks) <= 6 else 45)
     axes.margins(x=0.06)
 
 
 def _handles(panels: Sequence[Panel], labels: Sequence[str], *, points: bool) -> list[Line2D]:
     handles = [
-        Line2D([], [], color=PALETTE[place], linewidth=2, label=textwrap.fill(label, _LABEL_WIDTH))
-        for place, label in enumerate(labels)
-        if label
+        Line2D([], [], color=PALETTE[place], linewidth=2, label=textwrap.fill(name, _LABEL_WIDTH))
+        for place, name in enumerate(labels)
+        if name
     ]
     if points and any(point.froze for panel in panels for line in panel.lines for point in line.points):
         handles.append(Line2D([], [], color=PALETTE[-1], linestyle="none", marker="X", markersize=5, label="run froze"))
