@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
 from orchestrator.report import text
 from orchestrator.report.canvas import GRID, MUTED, PALETTE, TEXT, dress, figure_of, legend_of, png_of
@@ -73,14 +73,11 @@ def _values(axes: Axes, verdict: Verdict, width: int) -> None:
     group, than = verdict.group.known, verdict.than.known
     axes.plot(list(group.values()), [1] * len(group), "o", color=_GROUP, markersize=6, alpha=0.75, markeredgewidth=0)
     axes.plot(list(than.values()), [0] * len(than), "s", color=_THAN, markersize=5.5, markerfacecolor="white")
-    if verdict.ratio and min([*group.values(), *than.values()]) > 0:
-        axes.set_xscale("log")
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
     title = textwrap.shorten(verdict.claim.id, width)
     axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold", color=TEXT, pad=3)
     axes.set_xlabel(verdict.compared, fontsize=8.5, color=MUTED, labelpad=1)
     axes.margins(x=0.08)
+    _scale(axes, log=verdict.ratio and min([*group.values(), *than.values()]) > 0)
     if verdict.measure.scale is Scale.YES_NO:
         axes.set_xlim(-0.08, 1.08)
 
@@ -101,15 +98,23 @@ def _effect(axes: Axes, verdict: Verdict) -> None:
     axes.plot([effect.low, effect.high], [0.5, 0.5], "|", color=_TINTS[word], markersize=9, markeredgewidth=2)
     axes.plot([effect.estimate], [0.5], "D", color=_TINTS[word], markersize=5.5)
     axes.axvline(bound, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
-    if verdict.ratio:
-        axes.set_xscale("log")
-        axes.xaxis.set_minor_locator(NullLocator())
-    else:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.margins(x=0.1)
+    _scale(axes, log=verdict.ratio)
     low, high = axes.get_xlim()
     axes.axvspan(*((bound, high) if direction(verdict.claim) == "above" else (low, bound)), color=GRID, alpha=0.6, lw=0)
     axes.set_xlim(low, high)
+
+
+def _scale(axes: Axes, *, log: bool) -> None:
+    """Few ticks, at round numbers; at powers of ten only where there are enough of them to read the axis by."""
+    if log:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+        low, high = axes.get_xlim()
+        if high / low >= 100:
+            return
+        axes.xaxis.set_major_formatter(ScalarFormatter(useOffset=False))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
 def _dress(axes: Axes) -> None:

@@ -10,6 +10,7 @@ from scipy import stats
 
 from orchestrator.plan.files import write_job
 from orchestrator.plan.ledger import Status, provenance, record
+from orchestrator.report import forest
 from orchestrator.report.claims import claims_table, judge_claims, judge_job
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.spec.job import Job, make_job
@@ -20,6 +21,8 @@ from orchestrator.store.tables import write_rows
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from matplotlib.figure import Figure
 
     from orchestrator.report.claims import Verdict
     from orchestrator.spec.job import Trial
@@ -309,6 +312,25 @@ def test_the_table_has_what_a_script_needs(stored: Callable[..., Stored]) -> Non
     assert first["low"] < first["estimate"] < first["high"] < 0.25
     assert json.loads(first["group"]) == {"objective.kind": "non_saturating"}
     assert (first["group_seeds"], first["than_seeds"], second["than_mean"]) == (3, 3, 0.0)
+
+
+@pytest.mark.parametrize("factor", [1.5, 7.0, 400.0])
+def test_axes_of_ratios_have_numbers_to_read_them_by(
+    stored: Callable[..., Stored], monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    study_at = stored(study(claim("A", factor=factor), claim("B")))
+    study_at.end_all()
+    figures: list[Figure] = []
+    monkeypatch.setattr(forest, "png_of", lambda figure: figures.append(figure) or b"")
+    assert forest.draw_claims(study_at.found())
+    for figure in figures:
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            low, high = axes.get_xlim()
+            shown = [
+                word for at, word in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True) if low <= at <= high
+            ]
+            assert len({word.get_text() for word in shown}) >= 2
 
 
 def test_a_job_of_another_version_is_a_notice(stored: Callable[..., Stored]) -> None:
