@@ -38,18 +38,19 @@ class Likelihood(HeldOutEvaluation):
 
     kind: Literal["likelihood"] = "likelihood"
     against: tuple[AnyDataset, ...] = Field((), max_length=20, strict=False)
-    """other data sets whose held-out images are told their likelihood too"""
+    """other data sets whose held-out images are told their likelihood too; a trial's own among them counts once"""
 
     def passes_over(self, trial: TrialSettings) -> str | None:
         """Other families, which have no density."""
         return None if trial.objective.family == "likelihood" else why_none(trial)
 
     def reject(self, trial: TrialSettings) -> str | None:
-        """Also where a set's images are of another shape, or are the trial's own."""
+        """Also where a set's images are of another shape, or two sets have one name."""
         for index, data in enumerate(self.against):
             if data.shape != trial.data.shape:
                 return f"against.{index}: images of {data.shape}, but those of the trial are {trial.data.shape}"
-            if data.name in (trial.data.name, *(other.name for other in self.against[:index])):
+            before = [trial.data, *self.against[:index]] if data != trial.data else self.against[:index]
+            if data.name in [other.name for other in before]:
                 return f"against.{index}: got {data.name} twice; take one out"
         return super().reject(trial)
 
@@ -60,11 +61,15 @@ class Likelihood(HeldOutEvaluation):
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
         """The data sets by their names, the trial's own first."""
-        return tuple(data.name for data in (trial.data, *self.against)) if column == "data" else None
+        return tuple(data.name for data in self._sets(trial)) if column == "data" else None
 
     def shards(self, trial: TrialSettings) -> int:
         """As many for each set."""
-        return (1 + len(self.against)) * super().shards(trial)
+        return len(self._sets(trial)) * super().shards(trial)
+
+    def _sets(self, trial: TrialSettings) -> tuple[Dataset, ...]:
+        """The trial's own set, then the others."""
+        return trial.data, *(data for data in self.against if data != trial.data)
 
     def run(self, subject: Subject, shard: int) -> Found:
         """The rows of one part of one set."""
@@ -73,7 +78,7 @@ class Likelihood(HeldOutEvaluation):
         if problem := self.passes_over(subject.settings):
             raise DataError(f"{self.kind}: {problem}")
         which, part = divmod(shard, super().shards(subject.settings))
-        data = (subject.settings.data, *self.against)[which]
+        data = self._sets(subject.settings)[which]
         held_out = subject.held_out if which == 0 else subject.others[data]
         if problem := self.reject_images(data, {"test": held_out}):
             raise DataError(f"{self.kind}: {problem}")
