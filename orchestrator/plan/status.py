@@ -112,7 +112,7 @@ def label(changes: dict[str, Any]) -> str:
     for path, value in changes.items():
         parts = path.split(".")
         name = parts[-1] if lasts[parts[-1]] == 1 else ".".join(parts[-2:])
-        words.append(str(value) if parts[-1] == "kind" else f"{name}={value}")
+        words.append(str(value) if parts[-1] in ("kind", "name") else f"{name}={value}")
     return " ".join(words)
 
 

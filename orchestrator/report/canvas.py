@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -22,6 +23,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4
 """The colours of Okabe and Ito, which readers with any colour vision can tell apart (yellow is too pale here)."""
 
 DPI = 150
+TITLE_WIDTH = 40
+"""Characters in a line above a panel."""
 _LINE = 0.2
 TEXT, MUTED, GRID = "#1b2026", "#4a525c", "#dfe3e8"
 TITLE: dict[str, Any] = {"loc": "left", "fontsize": 10, "fontweight": "bold", "color": TEXT}
@@ -103,7 +106,7 @@ def titled_panels(
     def draw_titled(axes: Axes, panel: tuple[str, _T]) -> None:
         title, content = panel
         draw(axes, content)
-        axes.set_title(title, **TITLE)
+        axes.set_title(textwrap.fill(title, TITLE_WIDTH), **TITLE)
         label(axes, *labels)
 
     return row_of_panels(panels, draw_titled, handles, stacked=stacked)

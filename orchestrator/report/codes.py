@@ -37,7 +37,11 @@ def draw_codes(results: Results, varying: Sequence[str], names: Mapping[str, str
     for settings, cell in by_setting(looked, [column for column in varying if column != SEED], results.job):
         first = (cell.sort_values(SEED) if SEED in cell else cell)["trial_id"].iloc[0]
         cells.append((text.described(settings, names), looks[looks["trial_id"] == first]))
-    shown = [(f"{title}  D = {looks['latent_ks'].iloc[-1]:.3f}".strip(), looks) for title, looks in cells[:MOST_PANELS]]
+    # The distance stays in one piece where a title takes two lines.
+    shown = [
+        (f"{title}  D\u00a0=\u00a0{looks['latent_ks'].iloc[-1]:.3f}".strip(), looks)
+        for title, looks in cells[:MOST_PANELS]
+    ]
     normal = Line2D([], [], color=TEXT, linewidth=1.2, linestyle=_DASHES, label="standard normal")
     labels = "number of a code", "share at or below"
     return Drawing(

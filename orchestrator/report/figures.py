@@ -16,6 +16,7 @@ from orchestrator.report.canvas import (
     PALETTE,
     TEXT,
     TITLE,
+    TITLE_WIDTH,
     across_of,
     dress,
     figure_of,
@@ -45,8 +46,6 @@ FLOOR = 1e-10
 
 SIGNS = {"saturated": "v", "collapsed": "X", "diverged": "D"}
 """Shapes of the marks at the steps where runs froze."""
-
-_TITLE_WIDTH = 40
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def _panel_words(layout: Layout, panel: Any, names: Mapping[str, str]) -> str:
 
 def _label(axes: Axes, quantity: Quantity, words: str, *, first: bool, stacked: bool) -> None:
     """The panel's ``words`` above it, the quantity's to the left of the ``first`` of a line, or above where stacked."""
-    wrapped = textwrap.fill(f"{quantity.label}   {words}" if stacked else words, _TITLE_WIDTH)
+    wrapped = textwrap.fill(f"{quantity.label}   {words}" if stacked else words, TITLE_WIDTH)
     if wrapped:
         axes.set_title(wrapped, **TITLE)
     if first and not stacked:
@@ -232,7 +231,7 @@ def _handles(
         if axis.setting:
             for place, value in enumerate(axis.values):
                 look = (PALETTE[place], DASHES[0]) if part == 1 else (grey, DASHES[place])
-                words = textwrap.fill(assigned(axis.setting, value, names), _TITLE_WIDTH)
+                words = textwrap.fill(assigned(axis.setting, value, names), TITLE_WIDTH)
                 if value in drawn:
                     handles.append(Line2D([], [], color=look[0], linestyle=look[1], linewidth=2, label=words))
     signs = {sign for cell in cells.values() for sign, _ in cell.marks}

@@ -81,7 +81,8 @@ def plural(count: int, noun: str) -> str:
 def short_names(columns: Iterable[str]) -> dict[str, str]:
     """The shortest unambiguous name of each dotted setting: ``training.d_steps`` -> ``d_steps``.
 
-    A last part ``kind`` says nothing by itself: ``objective.kind`` -> ``objective``.
+    A last part ``kind`` or ``name`` says nothing by itself: ``objective.kind`` -> ``objective``. Where that would be
+    another's name too, the whole path stays.
     """
     paths = {column: _meaningful(column) for column in columns}
     lengths = dict.fromkeys(paths, 1)
@@ -90,14 +91,14 @@ def short_names(columns: Iterable[str]) -> dict[str, str]:
         taken = list(names.values())
         unclear = [c for c in paths if taken.count(names[c]) > 1 and lengths[c] < len(paths[c])]
         if not unclear:
-            return names
+            return {column: name if taken.count(name) == 1 else column for column, name in names.items()}
         for column in unclear:
             lengths[column] += 1
 
 
 def _meaningful(column: str) -> list[str]:
     parts = column.split(".")
-    return parts[:-1] if len(parts) > 1 and parts[-1] == "kind" else parts
+    return parts[:-1] if len(parts) > 1 and parts[-1] in ("kind", "name") else parts
 
 
 def described(settings: Mapping[str, object], names: Mapping[str, str]) -> str:

@@ -132,6 +132,7 @@ def test_metrics_without_a_step_are_no_progress(make: Callable[..., Job], store:
         ({}, ""),
         ({"objective.kind": "least_squares", "training.d_steps": 3}, "least_squares d_steps=3"),
         ({"training.g_optimizer.lr": 1e-4, "model.kind": "dcgan"}, "lr=0.0001 dcgan"),
+        ({"data.name": "mnist", "training.seed": 1}, "mnist seed=1"),
         (
             {"training.g_optimizer.lr": 0.1, "training.d_optimizer.lr": 0.2, "training.seed": 0},
             "g_optimizer.lr=0.1 d_optimizer.lr=0.2 seed=0",

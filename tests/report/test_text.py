@@ -85,6 +85,11 @@ def test_short_names_grow_only_where_they_clash() -> None:
     }
 
 
+def test_a_name_that_is_anothers_stays_a_path() -> None:
+    assert text.short_names(["data.name", "model.kind"]) == {"data.name": "data", "model.kind": "model"}
+    assert text.short_names(["data.name", "data"]) == {"data.name": "data.name", "data": "data"}
+
+
 def test_short_names_of_equal_columns_end() -> None:
     assert text.short_names(["a.kind", "b.a.kind"]) == {"a.kind": "a", "b.a.kind": "b.a"}
 
