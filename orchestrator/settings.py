@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+TAGS = ("kind", "name")
+"""Fields that tell kinds apart. A path that ends in one says no more than it does without."""
+
+
 class Settings(BaseModel):
     """A frozen, strictly typed section of a job file; the section also computes what it stands for.
 

@@ -21,7 +21,8 @@ _BATCH = 256
 
 def sizes_of(samples: int) -> Iterator[int]:
     """Of batches in which to draw so many latent vectors: a flow's are as large as images, too many to hold."""
-    yield from (min(_BATCH, samples - first) for first in range(0, samples, _BATCH))
+    for first in range(0, samples, _BATCH):
+        yield min(_BATCH, samples - first)
 
 
 def truncated_normal(size: Sequence[int], threshold: float, generator: torch.Generator) -> Tensor:

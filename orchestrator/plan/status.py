@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DataError
 from orchestrator.plan.ledger import read_ledger
+from orchestrator.settings import TAGS
 from orchestrator.store.tables import read_table
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def label(changes: dict[str, Any]) -> str:
     for path, value in changes.items():
         parts = path.split(".")
         name = parts[-1] if lasts[parts[-1]] == 1 else ".".join(parts[-2:])
-        words.append(str(value) if parts[-1] in ("kind", "name") else f"{name}={value}")
+        words.append(str(value) if parts[-1] in TAGS else f"{name}={value}")
     return " ".join(words)
 
 

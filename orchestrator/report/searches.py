@@ -11,12 +11,11 @@ from matplotlib.lines import Line2D
 
 from orchestrator.report import text
 from orchestrator.report.canvas import (
-    MUTED,
     PALETTE,
-    TEXT,
     TITLE,
     dress,
     figure_of,
+    label,
     legend_of,
     panels_of,
     png_of,
@@ -230,8 +229,7 @@ def _panel(axes: Axes, panel: LossPanel, looks: Mapping[str, str]) -> None:
             axes.plot(curve["step"], losses, color=tint, linewidth=width, alpha=opacity, label=name if chosen else None)
     axes.set_yscale("log")
     axes.set_title(panel.title, **TITLE)
-    axes.set_ylabel("loss", fontsize=9.5, color=TEXT)
-    axes.set_xlabel("step", fontsize=9, color=MUTED)
+    label(axes, "step", "loss")
     if panel.lines:
         axes.legend(frameon=False, fontsize=8)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from orchestrator.settings import TAGS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -98,7 +100,7 @@ def short_names(columns: Iterable[str]) -> dict[str, str]:
 
 def _meaningful(column: str) -> list[str]:
     parts = column.split(".")
-    return parts[:-1] if len(parts) > 1 and parts[-1] in ("kind", "name") else parts
+    return parts[:-1] if len(parts) > 1 and parts[-1] in TAGS else parts
 
 
 def described(settings: Mapping[str, object], names: Mapping[str, str]) -> str:
