@@ -42,13 +42,10 @@ def machines(*, joined: bool) -> Iterator[Cluster]:
 
 def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool, *, trains: bool = True) -> Plan:
     """What is to be done with each trial, or with those that are done, from what storage holds of them."""
-    from orchestrator.evaluate.evaluation import FOLDER
-    from orchestrator.plan.ledger import read_ledger
-    from orchestrator.plan.plan import make_plan
+    from orchestrator.plan.survey import survey
 
-    checkpointed = {key.rpartition("/")[2].removesuffix(".pt") for key in store.keys("checkpoints")}
-    evaluated = store.keys(FOLDER) if job.header.evaluate else ()
-    plan = make_plan(job, read_ledger(store), checkpointed, cluster, store.uri, retry_failed, evaluated)
+    with err.status("looking at images and results") if err.is_terminal else contextlib.nullcontext():
+        plan = survey(job, store, cluster, retry_failed)
     return plan if trains else plan.without_training()
 
 
@@ -65,7 +62,8 @@ def drive(job: Job, store: Store, retry_failed: bool = False, *, joined: bool, t
         if plan.problem:
             raise DataError(plan.problem)
         if not plan.cells:
-            raise DataError(f"{store.uri}: no trial of {job.header.name} is done yet; orch submit trains them")
+            why = f" ({'; '.join(plan.notes)})" if plan.notes else ""
+            raise DataError(f"{store.uri}: no trial of {job.header.name} is done yet{why}; orch submit trains them")
         store.check()
         store = PatientStore(store)  # it has answered: from here on an outage is waited for
         log = RunLog(store)
@@ -78,12 +76,12 @@ def drive(job: Job, store: Store, retry_failed: bool = False, *, joined: bool, t
 
 
 def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> None:
-    from orchestrator.cli.tables import evaluations_line, left_out_lines, plan_line
+    from orchestrator.cli.tables import evaluations_line, left_out_lines, note_lines, plan_line
     from orchestrator.plan.files import read_state, write_job
     from orchestrator.plan.plan import CellState
     from orchestrator.report.page import write_report
 
-    for summary in (plan_line(plan), *evaluations_line(plan), *left_out_lines(plan.job)):
+    for summary in (plan_line(plan), *note_lines(plan), *evaluations_line(plan), *left_out_lines(plan.job)):
         _say(log, summary.plain)
     before = read_state(store)
     if before is not None and before.alive:

@@ -36,6 +36,11 @@ def evaluations_line(plan: Plan) -> list[Text]:
     return [Text(f"evaluations: {describe_due(plan.evaluations)}")] if plan.evaluations else []
 
 
+def note_lines(plan: Plan) -> list[Text]:
+    """A line for each thing that a reader of the plan has to know."""
+    return [Text(one_line(f"note: {note}")) for note in plan.notes]
+
+
 def left_out_lines(job: Job) -> list[Text]:
     """A line for each claim that overrides have taken the trials of."""
     return [Text(one_line(told)) for told in job.left_out]
@@ -63,6 +68,7 @@ def plan_table(plan: Plan) -> Group:
     lines += [
         Text(),
         plan_line(plan),
+        *note_lines(plan),
         *evaluations_line(plan),
         *left_out_lines(plan.job),
         Text(f"devices  {_device(plan)}: {plan}"),
@@ -82,6 +88,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "device_hours": _known(plan.device_s / 3600),
         "wall_s": _known(plan.wall_s),
         "problem": plan.problem,
+        "notes": list(plan.notes),
         "evaluations": [
             {
                 "trial_id": due.trial.id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ class Due:
     evaluation: Evaluation
     shards: int
     missing: tuple[int, ...]
+
+    def anew(self) -> Due:
+        """The same with every shard missing: those that are there are of a generator that is no more."""
+        return replace(self, missing=tuple(range(self.shards)))
 
 
 def find_due(trials: Iterable[Trial], evaluations: Iterable[Evaluation], keys: Collection[str]) -> tuple[Due, ...]:

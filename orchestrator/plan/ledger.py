@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
     from orchestrator.spec.job import Trial
     from orchestrator.store.location import Store
+
+
+COMMIT_VARIABLE = "ORCH_GIT_COMMIT"
+"""Names the commit of code that lies in no checkout, with ``-dirty`` behind it where files differed from it."""
 
 
 class Status(StrEnum):
@@ -51,12 +57,28 @@ class Ended:
     images_per_second: float | None = None
     device: str | None = None
     workers: int = 1
+    images: int | None = None
+    """Images that it trained on; None where its row does not say."""
+    data_fingerprint: str | None = None
+    """That of these images, likewise."""
+
+
+_READ = (
+    "trial_id",
+    "status",
+    "error",
+    "error_kind",
+    "images_per_second",
+    "device",
+    "workers",
+    "images",
+    "data_fingerprint",
+)
 
 
 def read_ledger(store: Store) -> dict[str, Ended]:
     """Every ended trial of the job whose root is ``store``, by trial id. Raises StorageError."""
-    columns = ["trial_id", "status", "error", "error_kind", "images_per_second", "device", "workers"]
-    return {row["trial_id"]: _ended(row, store) for row in read_table(store, "trials", columns).to_pylist()}
+    return {row["trial_id"]: _ended(row, store) for row in read_table(store, "trials", _READ).to_pylist()}
 
 
 def _ended(row: Mapping[str, Any], store: Store) -> Ended:
@@ -65,7 +87,16 @@ def _ended(row: Mapping[str, Any], store: Store) -> Ended:
     except ValueError as error:
         key = f"trials/{row['trial_id']}.parquet"
         raise StorageError(f"{store.uri}/{key}: {error}; delete the file to run the trial again") from error
-    return Ended(status, row["error"], kind, row["images_per_second"], row["device"], row["workers"] or 1)
+    return Ended(
+        status,
+        row["error"],
+        kind,
+        row["images_per_second"],
+        row["device"],
+        row["workers"] or 1,
+        row["images"],
+        row["data_fingerprint"],
+    )
 
 
 def record(
@@ -96,15 +127,34 @@ def record(
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Versions of what computes the results and the commit of the current folder (None outside git or without it)."""
-    try:
-        git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S607
-        commit = git.stdout.strip() if git.returncode == 0 else None
-    except FileNotFoundError:
-        commit = None
+    """Versions of what computes the results, and the commit of this program's code, whatever the current folder is."""
     return {
         "spec_version": SPEC_VERSION,
         "orch_version": __version__,
         "torch_version": version("torch"),
-        "git_commit": commit,
+        **code_commit(Path(__file__).parents[1]),
     }
+
+
+def code_commit(package: Path) -> dict[str, Any]:
+    """The commit that the folder of a package is checked out from, and whether its files differ from it.
+
+    Both are None where the folder is no part of a checkout, though one may lie around it, and without git. A copy that
+    was sent to a cluster has the word of the machine that sent it: see ``COMMIT_VARIABLE``.
+    """
+    if sent := os.environ.get(COMMIT_VARIABLE):
+        named, _, dirty = sent.partition("-")
+        return {"git_commit": named, "git_dirty": bool(dirty)}
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return {"git_commit": None, "git_dirty": None}
+    commit, changes = _git(package, "rev-parse", "HEAD"), _git(package, "status", "--porcelain", "--", ".")
+    return {"git_commit": commit or None, "git_dirty": bool(changes)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git answers about the folder; None where it is not there or refuses."""
+    try:
+        git = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    except OSError:
+        return None
+    return git.stdout.strip() if git.returncode == 0 else None

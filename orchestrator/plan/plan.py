@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -12,10 +13,12 @@ from orchestrator.plan.estimate import estimate_device_s
 from orchestrator.plan.evaluations import Due, find_due
 from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Cluster, Placement, place
+from orchestrator.plan.replaced import REPLACED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from orchestrator.data import Dataset
     from orchestrator.spec.job import Job, Trial
 
 
@@ -31,7 +34,8 @@ class CellState(StrEnum):
 class Cell:
     """One trial of the plan; ``resumes`` tells that a checkpoint waits, ``error`` why it failed before.
 
-    ``device_s`` is the estimate of its device-seconds, NaN where the data is not there to be counted.
+    ``device_s`` is the estimate of its device-seconds, NaN where the data is not there to be counted. ``other_images``
+    is the fingerprint of the images that its row in storage is of, where they are not those that are there now.
     """
 
     trial: Trial
@@ -39,6 +43,7 @@ class Cell:
     device_s: float
     resumes: bool = False
     error: str | None = None
+    other_images: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Plan:
     problem: str | None = None
     evaluations: tuple[Due, ...] = ()
     """All evaluations of the trials that are done or will be, but those that a search or a failure ended."""
+    notes: tuple[str, ...] = ()
+    """What a reader has to know of the data, and of trials that are new though storage has results of them."""
 
     @property
     def due(self) -> list[Due]:
@@ -106,11 +113,15 @@ def make_plan(
     output: str,
     retry_failed: bool = False,
     evaluated: Collection[str] = (),
+    fingerprints: Mapping[Dataset, str] | None = None,
 ) -> Plan:
     """Decide on every trial and evaluation from what is known of them; reads no results. Raises PlacementError.
 
-    ``evaluated`` are the keys of the files below evaluations/.
+    ``evaluated`` are the keys of the files below evaluations/. ``fingerprints`` are those of the training images that
+    are there now: a trial of others is new. A row that does not say which it is of, as those of earlier versions, and
+    one whose images are not there to be compared, count as of the same.
     """
+    fingerprints = fingerprints or {}
     placements = {
         workers: place(job.header.resources, workers, cluster)
         for workers in sorted({trial.workers for trial in job.trials}, reverse=True)
@@ -123,15 +134,38 @@ def make_plan(
     cells = []
     for trial in job.trials:
         past = ended.get(trial.id)
-        state = decide_cell(past, searching=job.header.search is not None, retry_failed=retry_failed)
+        others = _other_images(past, fingerprints.get(trial.settings.data))
+        state = decide_cell(None if others else past, searching=bool(job.header.search), retry_failed=retry_failed)
         error = past.error if past and state is CellState.FAILED else None
-        resumes = state is CellState.NEW and trial.id in checkpointed
-        cells.append(Cell(trial, state, seconds[trial.id], resumes, error))
+        resumes = state is CellState.NEW and trial.id in checkpointed and not others
+        cells.append(Cell(trial, state, seconds[trial.id], resumes, error, others))
     lasting = [cell.trial for cell in cells if _lasts(cell.state, ended.get(cell.trial.id))]
+    replaced = {cell.trial.id for cell in cells if cell.other_images}
     evaluations = find_due(lasting, job.header.evaluate, evaluated)
     problem = problem or next(filter(None, (due.evaluation.lacks() for due in evaluations if due.missing)), None)
-    plan = Plan(job, tuple(cells), placements, output, evaluations=evaluations)
+    evaluations = tuple(due.anew() if due.trial.id in replaced else due for due in evaluations)
+    notes = tuple(_notes(cells, ended))
+    plan = Plan(job, tuple(cells), placements, output, evaluations=evaluations, notes=notes)
     return replace(plan, problem=problem) if plan.runs else plan
+
+
+def _other_images(past: Ended | None, fingerprint: str | None) -> str | None:
+    """The fingerprint of a row whose images are known to be others than those that are there now."""
+    if past is None or past.data_fingerprint in (None, fingerprint) or fingerprint is None:
+        return None
+    return past.data_fingerprint
+
+
+def _notes(cells: Iterable[Cell], ended: Mapping[str, Ended]) -> Iterator[str]:
+    """A line for each data set of which trials have results of other images."""
+    counts = Counter((cell.trial.settings.data, ended[cell.trial.id].images) for cell in cells if cell.other_images)
+    for (data, then), number in counts.items():
+        are = "trial is" if number == 1 else "trials are"
+        of = f"{then} other images" if then else "other images"
+        yield (
+            f"{number} {are} new: the results in storage are of {of} of {data.name}, "
+            f"now there are {data.size}; they are kept in {REPLACED}/"
+        )
 
 
 def _lasts(state: CellState, past: Ended | None) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DataError
 from orchestrator.plan.ledger import read_ledger
+from orchestrator.plan.stored import stored_job
 from orchestrator.settings import TAGS
 from orchestrator.store.tables import read_table
 
@@ -32,13 +33,17 @@ class TrialState:
     """What the rows logged so far say; see ``measures.health``."""
     unwell_at: int | None = None
     """The logged step by which that was known; None where it is healthy."""
+    spec_version: int | None = None
+    """The version that its row is of, where that is an earlier one: a new run trains the trial again."""
 
     @property
     def note(self) -> str:
-        """What there is to say of it: its error, or what its health has come to."""
+        """What there is to say of it: its error, its version, or what its health has come to."""
         if self.error:
             return self.error
-        return f"{self.health} by step {self.unwell_at}" if self.unwell_at is not None else ""
+        notes = [f"spec version {self.spec_version}"] if self.spec_version is not None else []
+        notes += [f"{self.health} by step {self.unwell_at}"] if self.unwell_at is not None else []
+        return ", ".join(notes)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class JobState:
 
     def describe(self) -> str:
         """One line: ``running; 4 finished, 2 waiting``."""
-        counts = Counter(trial.state for trial in self.trials)
+        counts = Counter(_word(trial) for trial in self.trials)
         states = ", ".join(f"{number} {state}" for state, number in counts.most_common())
         evaluations = f"; {self.run.evaluations}" if self.run and self.run.evaluations else ""
         return f"{'running' if self.running else 'not running'}; {states}{evaluations}"
@@ -86,8 +91,12 @@ class JobState:
 
 
 def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
-    """Every trial of the job as storage and the last run's state tell. Raises StorageError."""
-    ended = read_ledger(store)
+    """Every trial of the job as storage and the last run's state tell. Raises StorageError.
+
+    A trial whose row is of an earlier spec version is told by that row until it is trained again.
+    """
+    recorded = stored_job(job, store)
+    job, ended = recorded.job, read_ledger(store)
     logged = _last_rows(store)
     alive = run is not None and run.alive
     trials = []
@@ -101,9 +110,14 @@ def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
             step = max(step, run.running[trial.id][0])
         else:
             state = "interrupted" if step else "waiting"
-        trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error, health, unwell_at))
+        version = recorded.versions.get(trial.id)
+        trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error, health, unwell_at, version))
     updated = time.time() - run.updated_at if run else None
     return JobState(job.header.name, alive, updated, tuple(trials), run)
+
+
+def _word(trial: TrialState) -> str:
+    return trial.state if trial.spec_version is None else f"{trial.state} (spec version {trial.spec_version})"
 
 
 def label(changes: dict[str, Any]) -> str:

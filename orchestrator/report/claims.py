@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from orchestrator.errors import SettingsError
 from orchestrator.evaluate.evaluation import FOLDER
 from orchestrator.plan.files import read_job
+from orchestrator.plan.stored import notice_of, stored_job
 from orchestrator.report import text
+from orchestrator.report.evaluated import EvaluationRows, rows_of
 from orchestrator.report.results import ENDED
 from orchestrator.report.verdicts import Judgement, Word, judge
 from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, selects
@@ -23,7 +24,6 @@ from orchestrator.store.tables import read_table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.evaluate import Evaluation
     from orchestrator.spec.job import Job, Trial
     from orchestrator.store.location import Store
 
@@ -106,13 +106,18 @@ def judge_claims(store: Store, raw: Mapping[str, Any]) -> Claims:
 
 
 def judge_job(store: Store, job: Job) -> Claims:
-    """What the results below ``store`` say of each claim; only trials of this job count. Raises StorageError."""
+    """What the results below ``store`` say of each claim; only trials of this job count. Raises StorageError.
+
+    A trial that has no row of the present spec version is judged by that of an earlier one, which a notice tells.
+    """
+    stored = stored_job(job, store)
+    job = stored.job
     measures = [measure for claim in job.header.claims for measure in measures_of(claim)]
     own = sorted({_column(measure) for measure in measures if not measure.kind})
     trials = read_table(store, "trials", ["trial_id", "status", *own]) if own else None
     kinds = {measure.kind for measure in measures if measure.kind}
     rows = {kind: read_table(store, f"{FOLDER}/{kind}") for kind in sorted(kinds)}
-    sorted_out: dict[str, _Evaluated] = {}
+    sorted_out: dict[str, EvaluationRows] = {}
 
     def values_of(measure: Measure, where: Mapping[str, Any]) -> _Values:
         if measure.kind is None:
@@ -121,12 +126,14 @@ def judge_job(store: Store, job: Job) -> Claims:
         evaluation = meant(where, measure.kind, job.header.evaluate)
         assert evaluation is not None, where
         if evaluation.id not in sorted_out:
-            sorted_out[evaluation.id] = _sort_out(rows[measure.kind], evaluation, job.trials)
-        return _means(sorted_out[evaluation.id].rows, measure, columns_of(where))
+            sorted_out[evaluation.id] = rows_of(rows[measure.kind], evaluation, job.trials)
+        return sorted_out[evaluation.id].means(measure, columns_of(where))
 
     found = [_verdict(claim, job, values_of) for claim in job.header.claims]
     incomplete = sum(one.incomplete for one in sorted_out.values())
-    return Claims(tuple(found), (_of_incomplete(incomplete, job.header.name),) if incomplete else ())
+    notices = [_of_incomplete(incomplete, job.header.name)] if incomplete else []
+    notices += [notice for one in sorted_out.values() for notice in one.notices]
+    return Claims(tuple(found), (*notices, *notice_of(stored.versions.values())))
 
 
 def _of_incomplete(count: int, name: str) -> str:
@@ -186,42 +193,6 @@ def _trained(trials: pa.Table, measure: Measure) -> _Values:
         elif value is not None and math.isfinite(value):
             found[row["trial_id"]] = float(value)
     return found
-
-
-@dataclass(frozen=True)
-class _Evaluated:
-    """The rows of one evaluation, of trials that have all of its parts, and how many have but some."""
-
-    rows: pa.Table
-    incomplete: int
-
-
-def _sort_out(rows: pa.Table, evaluation: Evaluation, trials: Sequence[Trial]) -> _Evaluated:
-    """A part left out is no sample of the others: a shard may be all that there is of a corruption."""
-    if not rows.num_rows:  # nor any column, where there is no file
-        return _Evaluated(rows, 0)
-    rows = rows.filter(pc.equal(rows["evaluation_id"], evaluation.id))
-    there: dict[str, set[int]] = {}
-    for part in rows.group_by(["trial_id", "shard"]).aggregate([]).to_pylist():
-        there.setdefault(part["trial_id"], set()).add(part["shard"])
-    begun = [trial for trial in trials if trial.id in there]
-    whole = [trial.id for trial in begun if there[trial.id].issuperset(range(evaluation.shards(trial.settings)))]
-    return _Evaluated(rows.filter(pc.is_in(rows["trial_id"], pa.array(whole, pa.string()))), len(begun) - len(whole))
-
-
-def _means(rows: pa.Table, measure: Measure, columns: Mapping[str, Any]) -> _Values:
-    """The mean of each trial's rows with these values in ``columns``; a null is no value."""
-    for name, allowed in columns.items():
-        if name not in rows.column_names:
-            return {}
-        column = rows[name]
-        known = pa.array(allowed if isinstance(allowed, list) else [allowed], column.type)
-        rows = rows.filter(pc.is_in(column, known))
-    if measure.column not in rows.column_names:
-        return {}
-    means = rows.group_by("trial_id").aggregate([(measure.column, "mean")]).to_pylist()
-    told = {row["trial_id"]: row[f"{measure.column}_mean"] for row in means}
-    return {trial: float(mean) for trial, mean in told.items() if mean is not None and math.isfinite(mean)}
 
 
 _STRING, _FLOAT = pa.string(), pa.float64()

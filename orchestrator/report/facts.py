@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from orchestrator.plan.stored import notice_of
 from orchestrator.report import text
 from orchestrator.report.health import fate
 from orchestrator.report.results import ENDED, Results, cells
 from orchestrator.report.tables import levels
+from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.store.columns import TRIALS
 
 if TYPE_CHECKING:
@@ -138,7 +140,8 @@ def notices(results: Results) -> list[str]:
     if len(failed):
         kinds = _counted(failed["error_kind"])
         told.append(f"{text.plural(len(failed), 'trial')} failed{f' ({kinds})' if kinds else ''}.")
-    return told
+    versions = trials["spec_version"].fillna(0).astype(int)
+    return [*told, *notice_of(versions[versions != SPEC_VERSION].tolist())]
 
 
 def shown_measures(trials: pd.DataFrame) -> list[str]:

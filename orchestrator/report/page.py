@@ -129,7 +129,7 @@ def render(
             summary=summary(results, varying, names),
             meanings=meanings(results.trials, results.job),
             provenance=provenance(results),
-            notices=[*notices(results), *claims.notices],
+            notices=list(dict.fromkeys([*notices(results), *claims.notices])),
             claims=claims.verdicts,
             counted_claims=counted(claims.verdicts),
             linked=set(results.trials["trial_id"]),

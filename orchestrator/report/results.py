@@ -18,6 +18,7 @@ from orchestrator.evaluate.evaluation import FOLDER
 from orchestrator.objectives import FAMILIES
 from orchestrator.report.axes import link
 from orchestrator.spec.columns import evaluation_columns
+from orchestrator.spec.recorded import current_id
 from orchestrator.store.columns import METRICS, TRIALS, Column
 from orchestrator.store.tables import parquet_keys, read_files, read_table
 
@@ -113,12 +114,24 @@ def cells(job: dict[str, Any]) -> int | None:
 
 
 def _trials(store: Store) -> pd.DataFrame:
-    trials = _with_errors(_frame(store, "trials", TRIALS))
+    trials = _with_errors(_whole(_latest(read_table(store, "trials")).to_pandas(), TRIALS))
     trials = trials[trials["trial_id"].notna()].sort_values("ended_at", kind="stable", na_position="first")
     trials = trials.drop_duplicates("trial_id", keep="last").reset_index(drop=True)
     for column in [name for name in trials.columns if "." in name]:
         trials[column] = pd.Series([plain(value) for value in trials[column].tolist()], dtype=object)
     return trials.copy()  # in one piece: a frame of so many pieces is slow, and pandas says so each time
+
+
+def _latest(trials: pa.Table) -> pa.Table:
+    """Without the rows of earlier spec versions whose trials have been trained again since."""
+    versions = trials["spec_version"].to_pylist() if "spec_version" in trials.column_names else []
+    if len(set(versions)) < 2:
+        return trials
+    latest: dict[str, tuple[int, int]] = {}
+    for place, row in enumerate(trials.to_pylist()):
+        today = current_id(row) or str(row["trial_id"])
+        latest[today] = max(latest.get(today, (-1, place)), (row["spec_version"] or 0, place))
+    return trials.take(sorted(place for _, place in latest.values()))
 
 
 def _metrics(store: Store) -> pd.DataFrame:

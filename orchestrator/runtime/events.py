@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ray import tune
 
 from orchestrator.errors import OrchError
-from orchestrator.plan.ledger import Status, provenance, record
+from orchestrator.plan.ledger import Status, record
 from orchestrator.plan.retry import FailureKind
 from orchestrator.runtime.work import measured
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.plan.files import Tally
+    from orchestrator.runtime.work import Work
     from orchestrator.spec.job import Trial
-    from orchestrator.store.location import Store
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Reporter(tune.Callback):  # type: ignore[misc]
     the scheduler stopped and of trials whose worker was lost once too often.
     """
 
-    def __init__(self, job: str, trials: Mapping[str, Trial], store: Store, watchers: Sequence[Watcher]) -> None:
-        self.job, self.trials, self.store, self.watchers = job, trials, store, watchers
+    def __init__(self, work: Work, watchers: Sequence[Watcher]) -> None:
+        self.work, self.watchers = work, watchers
         self.ended = self.failed = 0
         self.error: OrchError | None = None
         """Why the driver itself could not go on; Tune would bury it in a traceback of its own."""
@@ -96,7 +96,8 @@ class Reporter(tune.Callback):  # type: ignore[misc]
 
     def _record(self, trial: Any, status: Status, measured: Mapping[str, object]) -> None:
         try:
-            record(self.store, self.job, self._trial(trial), status, measured, provenance())
+            own = self._trial(trial)
+            record(self.work.store, self.work.job, own, status, measured, self.work.provenance_of(own))
         except OrchError as error:
             self.error = error
             raise
@@ -109,7 +110,7 @@ class Reporter(tune.Callback):  # type: ignore[misc]
         self._tell(Event(self._trial(trial), result.get("step", 0), total, result, status, error))
 
     def _trial(self, trial: Any) -> Trial:
-        return self.trials[trial.config["trial_id"]]
+        return self.work.trials[trial.config["trial_id"]]
 
     def _tell(self, event: Event) -> None:
         for watcher in self.watchers:

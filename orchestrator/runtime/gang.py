@@ -190,7 +190,8 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         if kind.may_pass:
             raise GangLostError(failure.error)
         measures = {**measured(self.last), "error": failure.error, "error_kind": failure.kind}
-        record(self.work.store, self.work.job, self.trial, Status.FAILED, measures, self.work.provenance)
+        provenance = self.work.provenance_of(self.trial)
+        record(self.work.store, self.work.job, self.trial, Status.FAILED, measures, provenance)
         return failed(failure.error)
 
     def cleanup(self) -> None:

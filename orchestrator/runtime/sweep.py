@@ -13,6 +13,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 from orchestrator.errors import DataError
 from orchestrator.plan.ledger import provenance
 from orchestrator.plan.plan import CellState, Plan
+from orchestrator.plan.replaced import set_aside
 from orchestrator.runtime.classifiers import classifiers_for
 from orchestrator.runtime.evaluation import Bench
 from orchestrator.runtime.evaluator import Evaluator
@@ -54,6 +55,7 @@ def run_sweep(
     once it has ended. ``say`` hears what no watcher does. Raises DataError, StorageError.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
+    set_aside(store, {cell.trial.id: cell.other_images for cell in plan.cells if cell.other_images})
     inception = _inception(plan)
     images = load_images([*trials.values(), *(due.trial for due in plan.due)])
     held_out = _load_held_out(plan, images)
@@ -64,7 +66,7 @@ def run_sweep(
         tested = {data: ray.put(some) for data, some in held_out.items()}
         bench = Bench(work[0], tested, None if inception is None else ray.put(inception), placement)
         evaluator = Evaluator(plan, bench, watchers, say)
-        reporter = Reporter(plan.job.header.name, trials, store, [*watchers, evaluator])
+        reporter = Reporter(shared, [*watchers, evaluator])
         expected = 0
         for placement in plan.placements.values():
             names = [trial.id for trial in trials.values() if trial.workers == placement.workers]
@@ -98,7 +100,8 @@ def _gather(
     judged = {due.trial.settings.data for due in plan.due if due.evaluation.sees == "classifier"}
     judged |= {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
     classifiers = classifiers_for({data: images[data] for data in images if data in judged}, plan, store, say)
-    return Work(plan.job.header.name, trials, images, classifiers, store, provenance())
+    fingerprints = {data: data.fingerprint() for data in images}
+    return Work(plan.job.header.name, trials, images, classifiers, store, provenance(), fingerprints)
 
 
 def _inception(plan: Plan) -> bytes | None:

@@ -40,6 +40,14 @@ class Work:
     """Of each data set whose samples are measured; None for one without classes."""
     store: Store
     provenance: Mapping[str, object]
+    fingerprints: Mapping[Dataset, str]
+    """Of each data set that of its training images."""
+
+    def provenance_of(self, trial: Trial) -> dict[str, object]:
+        """What a trial's row says of where it comes from: versions, commit, and the images that it is trained on."""
+        data = trial.settings.data
+        images = {"images": len(self.images[data]), "data_fingerprint": self.fingerprints[data]}
+        return {**self.provenance, **images}
 
 
 class Trainer:
@@ -110,7 +118,8 @@ class Trainer:
         assert self.trial is not None
         settings = self.trial.settings
         referee = self._referee() if settings.training.measure_every else None
-        return Session(self.trial.id, settings, self._images(), self.work.store, self.group, referee)
+        fingerprint = self.work.fingerprints[settings.data]
+        return Session(self.trial.id, settings, self._images(), self.work.store, self.group, referee, fingerprint)
 
     def _images(self) -> torch.Tensor:
         """The trial's images on the device, left there from the last trial where it trained on the same."""
@@ -155,7 +164,8 @@ class Trainer:
     def _record(self, status: Status, measured: Mapping[str, object]) -> None:
         if self.group.leads:
             assert self.trial is not None
-            record(self.work.store, self.work.job, self.trial, status, measured, self.work.provenance)
+            provenance = self.work.provenance_of(self.trial)
+            record(self.work.store, self.work.job, self.trial, status, measured, provenance)
 
 
 def measured(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,13 +103,16 @@ TRIALS: tuple[Column, ...] = (
     Column("resumes", _INT, "", "times the trial went on from a checkpoint"),
     Column("device", _STRING, "", "kind of device the trial trained on"),
     Column("workers", _INT, "", "processes the trial trained on, in its last attempt"),
+    Column("images", _INT, "images", "images the trial trained on"),
+    Column("data_fingerprint", _STRING, "", "hash of their content, labels and size; the same wherever they lie"),
     Column("precision", _STRING, "", "numbers the networks computed with, fp32 or bf16, in its last attempt"),
     Column("started_at", _TIME, "UTC", "when the trial's first attempt began"),
     Column("ended_at", _TIME, "UTC", "when the row was written"),
     Column("spec_version", _INT, "", "version of the settings' meaning; part of the trial's id"),
     Column("orch_version", _STRING, "", "version of this program"),
     Column("torch_version", _STRING, "", "version of torch"),
-    Column("git_commit", _STRING, "", "commit of the folder the job was submitted from; null outside git"),
+    Column("git_commit", _STRING, "", "commit of the checkout that this program ran from; null where it was installed"),
+    Column("git_dirty", BOOL, "", "whether files of the program differed from that commit; null likewise"),
 )
 """The fixed columns of trials/; every setting follows as a dotted column (``spec.columns``)."""
 

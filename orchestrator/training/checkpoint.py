@@ -36,6 +36,12 @@ def save_best(store: Store, trial_id: str, state: dict[str, Any]) -> None:
     _save(store, best_key(trial_id), trial_id, state)
 
 
+def drop_checkpoints(store: Store, trial_id: str) -> None:
+    """Remove the trial's state and its best generator; GLO's latent vectors go with the next that it stores."""
+    for key in (best_key(trial_id), checkpoint_key(trial_id)):
+        store.delete(key)
+
+
 def _save(store: Store, key: str, trial_id: str, state: dict[str, Any]) -> None:
     store.write(key, pack({"trial_id": trial_id, **state}))
 

@@ -22,6 +22,7 @@ from orchestrator.store.tables import write_rows
 from orchestrator.training.checkpoint import (
     checkpoint_error,
     checkpoint_key,
+    drop_checkpoints,
     load_checkpoint,
     save_best,
     save_checkpoint,
@@ -58,20 +59,27 @@ class Session:
         store: Store,
         group: Group = ALONE,
         referee: Referee | None = None,
+        fingerprint: str | None = None,
     ) -> None:
-        """``referee`` measures samples, where ``training.measure_every`` asks for it: every process has one."""
+        """``referee`` measures samples, where ``training.measure_every`` asks for it: every process has one.
+
+        ``fingerprint`` is that of the images: a checkpoint of a trial on others is not gone on from.
+        """
         assert referee is not None or not settings.training.measure_every, "measuring samples takes a referee"
         self.trial_id, self.settings, self.store, self.group = trial_id, settings, store, group
-        self.referee = referee
+        self.referee, self.fingerprint = referee, fingerprint
         self.learner = learner_of(settings, images, group)
         classes = None if referee is None else referee.classes
         self.progress = Progress(self.learner, self.learner.steps_per_epoch, classes)
         self.started_at = datetime.now(UTC)
         self.resumes = 0
         state = load_checkpoint(store, trial_id)
-        if state is not None:
+        of_others = state is not None and self._is_of_other_images(state)
+        if state is not None and not of_others:
             self._restore(state)
         self._check_together()
+        if of_others and group.leads:  # every process has read it by now
+            drop_checkpoints(store, trial_id)
 
     def _check_together(self) -> None:
         """Each process has read the checkpoint by itself, perhaps not the same one: storage may lag behind."""
@@ -81,6 +89,10 @@ class Session:
                 f"{self.store.uri}/{checkpoint_key(self.trial_id)}: the trial's {self.group.size} processes read "
                 f"checkpoints of different steps: {', '.join(map(str, steps))}"
             )
+
+    def _is_of_other_images(self, state: dict[str, Any]) -> bool:
+        """Whether a checkpoint is known to be of other images: what an earlier version stored does not say."""
+        return len({state.get("data_fingerprint"), self.fingerprint} - {None}) > 1
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
@@ -157,6 +169,7 @@ class Session:
             save_latents(self.store, self.trial_id, self.progress.step, self.learner.table)
         state = {
             "device": self.learner.device.type,
+            "data_fingerprint": self.fingerprint,
             "learner": self.learner.state_dict(),
             "progress": self.progress.state_dict(),
             "started_at": self.started_at.isoformat(),

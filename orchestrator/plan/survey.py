@@ -1,0 +1,67 @@
+"""The plan of a job from what storage has of it and what its images are: all that a plan needs is read here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import DataError
+from orchestrator.evaluate.evaluation import FOLDER as EVALUATIONS
+from orchestrator.plan.ledger import read_ledger
+from orchestrator.plan.plan import CellState, Plan, make_plan
+from orchestrator.plan.stored import describe_versions, stored_job
+from orchestrator.spec.identity import SPEC_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from orchestrator.data import Dataset
+    from orchestrator.plan.placement import Cluster
+    from orchestrator.spec.job import Job
+    from orchestrator.store.location import Store
+
+
+def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False) -> Plan:
+    """What is to be done with each trial of the job, whose results are below ``store``.
+
+    Images are looked at, but not decoded, to tell whether they are those that storage has results of. Raises
+    PlacementError, StorageError.
+    """
+    stored = stored_job(job, store)
+    ended = read_ledger(store)
+    checkpointed = {key.rpartition("/")[2].removesuffix(".pt") for key in store.keys("checkpoints")}
+    evaluated = store.keys(EVALUATIONS) if job.header.evaluate else ()
+    rows = ((trial.settings.data, ended.get(trial.id)) for trial in stored.today.trials)
+    compared = {data for data, row in rows if row is not None and row.data_fingerprint}
+    plan = make_plan(
+        stored.today, ended, checkpointed, cluster, store.uri, retry_failed, evaluated, fingerprints_of(compared)
+    )
+    return replace(plan, notes=(*plan.notes, *_of_versions(stored.versions.values()), *_of_data(plan)))
+
+
+def fingerprints_of(data: Iterable[Dataset]) -> dict[Dataset, str]:
+    """Fingerprints of the training images, as far as these are there."""
+    found = {}
+    for one in data:
+        try:
+            found[one] = one.fingerprint()
+        except DataError:  # which matters where a trial is to be run, and is told there
+            continue
+    return found
+
+
+def _of_versions(versions: Collection[int]) -> Iterator[str]:
+    if versions:
+        yield (
+            f"storage has {describe_versions(versions)}, which count as new: under the present one, {SPEC_VERSION}, "
+            "the same settings give other numbers; their rows stay"
+        )
+
+
+def _of_data(plan: Plan) -> Iterator[str]:
+    """What is left out of the images of trials that are to be run."""
+    for data in dict.fromkeys(cell.trial.settings.data for cell in plan.having(CellState.NEW)):
+        try:
+            yield from data.notes()
+        except DataError:  # the plan's problem names it
+            continue

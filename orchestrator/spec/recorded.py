@@ -1,0 +1,63 @@
+"""From rows back to the settings that they are of, whatever version of this program wrote them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from orchestrator.spec.identity import trial_id
+from orchestrator.training.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.evaluate import Evaluation
+
+
+def settings_of(row: Mapping[str, Any]) -> TrialSettings | None:
+    """The settings in the dotted columns of a row; what the row lacks has today's default.
+
+    None where they are no settings of today: a kind or a key that is gone.
+    """
+    try:
+        return TrialSettings.model_validate(_nested(row))
+    except ValidationError:
+        return None
+
+
+def current_id(row: Mapping[str, Any]) -> str | None:
+    """The id that a trial of the row's settings has today; None where there can be no such trial."""
+    settings = settings_of(row)
+    return None if settings is None else trial_id(settings, row.get("workers") or 1)
+
+
+def evaluation_of(kind: type[Evaluation], row: Mapping[str, Any]) -> Evaluation | None:
+    """The settings of the evaluation that a row is of, likewise; sections within a list are JSON there."""
+    nested = _nested(row).get("evaluation", {})
+    try:
+        return kind.model_validate({name: _plain(value) for name, value in nested.items()})
+    except (ValidationError, ValueError):
+        return None
+
+
+def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of dotted columns as sections of sections, without nulls."""
+    nested: dict[str, Any] = {}
+    for path, value in row.items():
+        *sections, name = path.split(".")
+        if not sections or value is None:
+            continue
+        section = nested
+        for key in sections:
+            section = section.setdefault(key, {})
+        section[name] = value
+    return nested
+
+
+def _plain(value: Any) -> Any:
+    """A setting as the job file has it."""
+    if not isinstance(value, list):
+        return value
+    return [json.loads(entry) if isinstance(entry, str) and entry.startswith("{") else entry for entry in value]
