@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 import secrets
@@ -16,48 +14,25 @@ from orchestrator.data.folders import folder_at
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-VERSION = 1
-"""Raise it when the same files no longer give the same pixels: what older code has cached is then left alone."""
-
-Stamp = tuple[str, int, int]
-"""Path, bytes, time of the last change in nanoseconds."""
-
-
-def stamps(root: Path, paths: Sequence[Path]) -> list[Stamp]:
-    """What tells files below ``root`` from others and from what they were, beginning with the root itself.
-
-    Raises DataError naming the file that cannot be looked at.
-    """
-    # files of two roots can agree in name, size and second: unpacked bitmaps do
-    found = [(str(root.resolve()), 0, 0)]
-    for path in paths:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}); mend it or take it away") from error
-        found.append((path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns))
-    return found
-
 
 def cached(
-    folder: str | None, key: Sequence[object], shape: tuple[int, ...], decode: Callable[[], NDArray[np.uint8]]
+    folder: str | None, fingerprint: str, shape: tuple[int, ...], decode: Callable[[], NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
     """What ``decode`` gives, from a file in ``folder`` if an earlier call left it there; ``folder`` may be None.
 
-    ``key`` is all that the pixels depend on, ``shape`` is theirs. Arrays from a file are mapped into memory and
-    not writable. A file that is damaged is written anew, whole or not at all.
+    ``fingerprint`` stands for all that the pixels depend on, ``shape`` is theirs. Arrays from a file are mapped
+    into memory and not writable. A file that is damaged is written anew, whole or not at all.
 
     Raises DataError where the folder cannot be written to.
     """
     if folder is None:
         return decode()
-    digest = hashlib.sha256(json.dumps([VERSION, *key]).encode()).hexdigest()
-    path = folder_at(folder, "data.cache") / f"{digest[:32]}.npy"
+    path = folder_at(folder, "data.cache") / f"{fingerprint}.npy"
     kept = _read(path, shape)
     if kept is not None:
         return kept

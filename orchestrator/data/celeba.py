@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from contextlib import contextmanager, nullcontext
 from io import BytesIO
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 from zipfile import BadZipFile, ZipFile
 
-from orchestrator.data.cache import cached, stamps
-from orchestrator.data.decoding import decode_files
+from orchestrator.data.cache import cached
+from orchestrator.data.dataset import Content
+from orchestrator.data.decoding import VERSION, decode_files
+from orchestrator.data.digests import digests_of
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.data.published import PublishedDataset
 from orchestrator.errors import DataError
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from orchestrator.data.dataset import Split
+    from orchestrator.data.dataset import Progress, Split
 
 PARTS: dict[str, Split | None] = {"0": "train", "1": None, "2": "test"}
 """The partition file's numbers; 1 is for validation, which nothing here is in need of."""
@@ -52,6 +55,7 @@ class Celeba(PublishedDataset):
     """folder for the images as decoded, to be read from there the next time; null for none"""
 
     places: ClassVar[frozenset[str]] = PublishedDataset.places | {"cache"}
+    decoder_version: ClassVar[int] = VERSION
 
     @property
     def shape(self) -> ImageShape:
@@ -65,6 +69,15 @@ class Celeba(PublishedDataset):
         self._find_images()
         return len(self._list("train"))
 
+    def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
+        """Of each file chosen, in the folder or in the zip file."""
+        images = self._find_images()
+        names = self._list(split)[:limit]
+        if images.suffix != ".zip":
+            return Content(len(names), digests_of([str(images / name) for name in names], progress))
+        with _opened(images) as fetch:
+            return Content(len(names), [hashlib.sha256(fetch(images / name).read()).digest() for name in names])
+
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Decoded by as many threads as there are cores; no image is opened that ``cache`` holds."""
         if self.download and self._missing():
@@ -72,14 +85,14 @@ class Celeba(PublishedDataset):
         images = self._find_images()
         paths = [images / name for name in self._list(split)[:limit]]
         zipped = images.suffix == ".zip"
-        seen = stamps(self._folder, [images] if zipped else paths)
-        names = [path.name for path in paths] if zipped else []
 
         def decode() -> NDArray[np.uint8]:
             with _opened(images) if zipped else nullcontext(Path) as fetch:
                 return decode_files(paths, self.shape, fetch)
 
-        key = ("celeba", *self.shape, *seen, *names)
+        if self.cache is None:
+            return ImageSet(decode())
+        key = self.fingerprint_of(self.content(split, limit))
         return ImageSet(cached(self.cache, key, (len(paths), *self.shape), decode))
 
     @property

@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
+from orchestrator.errors import DataError
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from orchestrator.data.images import ImageSet, ImageShape
 
+    Progress: TypeAlias = Callable[[int, int], None]
+    """Called with the number of files looked at and the number there are."""
+
 Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the pixels and labels of a choice of images follow from, beside the settings."""
+
+    count: int
+    """images"""
+    digests: Sequence[bytes]
+    """SHA-256 of what is decoded: one of each image in order, or one of all"""
+    labels: NDArray[np.int64] | None = None
+    """where the digests do not cover them"""
 
 
 class Dataset(Settings):
     """The ``data`` section of a job file.
 
-    ``max_images`` keeps only the first so many training images; the test images are never cut.
-    A kind is one file of this package: a subclass with a literal ``name`` that defines ``shape``,
-    ``count_images`` and ``read``.
+    ``max_images`` keeps only so many training images; the test images are never cut. A kind is one file of
+    this package: a subclass with a literal ``name`` that defines ``shape``, ``count_images``, ``content`` and
+    ``read``.
     """
 
     has_classes: ClassVar[bool] = True
     """False where no image of such a set has a label, whatever the settings and the files."""
 
+    decoder_version: ClassVar[int] = 1
+    """Raise it when the same source no longer gives the same pixels: fingerprints and cached images change."""
+
     name: str
     """data set"""
     max_images: int | None = Field(default=None, ge=1)
-    """training images kept, the first ones; null for all"""
+    """training images kept: the first ones, of an image_folder with classes as many of each; null for all"""
 
     @property
     @abstractmethod
@@ -44,8 +71,22 @@ class Dataset(Settings):
         """
 
     @abstractmethod
+    def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
+        """What tells the images that ``read`` gives from any others, without decoding one.
+
+        Raises DataError where the images are not there or cannot be read.
+        """
+
+    @abstractmethod
     def read(self, split: Split, limit: int | None) -> ImageSet:
-        """The first ``limit`` images of ``split``, or all. Raises DataError where that cannot be done."""
+        """``limit`` images of ``split``, or all. Raises DataError where that cannot be done."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the user: what of the data is left out, and what was taken for what.
+
+        As cheap as ``count_images``. Raises DataError where the images cannot be found.
+        """
+        return ()
 
     @property
     def size(self) -> int:
@@ -57,11 +98,49 @@ class Dataset(Settings):
         count = self.count_images()
         return count if self.max_images is None else min(count, self.max_images)
 
+    def fingerprint(self, split: Split = "train", progress: Progress | None = None) -> str:
+        """32 hexadecimal digits that are equal where ``load(split)`` gives equal images in equal order.
+
+        It covers the content of the images left by ``max_images``, their number, order and labels, the kind of
+        data set, the shape they are decoded to and the version of the decoder. It covers no path, no time and
+        no container: a copy, a folder of another name, a zip or gzip file of the same images give the same.
+        Nothing is decoded. Files that were not touched since an earlier call are not opened again.
+
+        Raises DataError where the images are not there or cannot be read, and where they are yet to be fetched.
+        """
+        return self.fingerprint_of(self.content(split, self._limit(split), progress))
+
+    def fingerprint_of(self, content: Content) -> str:
+        """The fingerprint of images of this kind and shape that follow from ``content``."""
+        labelled = content.labels is not None
+        header = [self.name, self.decoder_version, *self.shape, content.count, len(content.digests), labelled]
+        digest = hashlib.sha256(json.dumps(header).encode())
+        # every digest has one length, so that what is joined cannot be read in two ways
+        digest.update(b"".join(content.digests))
+        if content.labels is not None:
+            digest.update(content.labels.astype("<i8").tobytes())
+        return digest.hexdigest()[:32]
+
     def load(self, split: Split = "train") -> ImageSet:
         """The images of ``split``, always the same ones in the same order; train and test share none.
 
         Raises DataError naming the file that is missing or damaged.
         """
-        images = self.read(split, self.max_images if split == "train" else None)
+        images = self.read(split, self._limit(split))
         assert images.shape == self.shape, f"{self.name} gave {images.shape}, promised {self.shape}"
         return images
+
+    def load_to_train(self) -> ImageSet:
+        """The training images, as ``load`` gives them, if anything can be learned from them.
+
+        Raises DataError as ``load`` does, and where no two images differ: measures of variety divide by that of
+        the data, which is then 0.
+        """
+        images = self.load()
+        if images.all_alike:
+            alike = f"{len(images)} training images that are all the same" if len(images) > 1 else "one training image"
+            raise DataError(f"data: got {alike}, expected at least two that differ")
+        return images
+
+    def _limit(self, split: Split) -> int | None:
+        return self.max_images if split == "train" else None

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from orchestrator.data.images import ImageShape
 
+VERSION = 2
+"""Raise it when the same files no longer give the same pixels."""
+
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 """What Pillow may try, whatever a file is called: some of its other readers start programs."""
 

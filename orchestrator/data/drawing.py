@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Plane = NDArray[np.floating[Any]]
     """float32 (h, w), or (h, 1) or (1, w) where rows or columns are all alike."""
 
+VERSION = 1
+"""Raise it, and ``SPEC_VERSION``, when the same settings no longer give the same bits."""
+
 Choice = TypeVar("Choice")
 Colour = tuple[float, float, float]
 """Red, green and blue in [0, 1]."""

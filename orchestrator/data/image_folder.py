@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from orchestrator.data.cache import cached, stamps
-from orchestrator.data.dataset import Dataset, Split
-from orchestrator.data.decoding import decode_files
+from orchestrator.data.cache import cached
+from orchestrator.data.dataset import Content, Dataset, Split
+from orchestrator.data.decoding import VERSION, decode_files
+from orchestrator.data.digests import digests_of
 from orchestrator.data.folders import folder_at, is_folder
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.errors import DataError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from orchestrator.data.dataset import Progress
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 
@@ -48,6 +51,7 @@ class ImageFolder(Dataset):
     """folder for the images as decoded, to be read from there the next time; null for none"""
 
     places: ClassVar[frozenset[str]] = frozenset({"cache"})
+    decoder_version: ClassVar[int] = VERSION
 
     @property
     def shape(self) -> ImageShape:
@@ -58,19 +62,31 @@ class ImageFolder(Dataset):
         """From the listing of the folder; no image is opened."""
         return len(_of_split(self._list(), "train"))
 
+    def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
+        """Of each file chosen, and the labels."""
+        paths = self._list()
+        chosen = self._choose(paths, split, limit)
+        return Content(len(chosen), digests_of([str(path) for path in chosen], progress), self._labels(paths, chosen))
+
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Decoded by as many threads as there are cores; opens only images asked for, none that ``cache`` holds."""
         paths = self._list()
-        chosen = _of_split(paths, split)[:limit]
-        if not chosen:
-            raise DataError(f"{self._root}: {len(paths)} images, but a held-out image needs {HELD_OUT_EVERY} of them")
+        chosen = self._choose(paths, split, limit)
+        if self.cache is None:
+            return ImageSet(decode_files(chosen, self.shape), self._labels(paths, chosen))
         pixels = cached(
             self.cache,
-            ("image_folder", *self.shape, *stamps(self._root, chosen)),
+            self.fingerprint_of(self.content(split, limit)),
             (len(chosen), *self.shape),
             lambda: decode_files(chosen, self.shape),
         )
         return ImageSet(pixels, self._labels(paths, chosen))
+
+    def _choose(self, paths: list[Path], split: Split, limit: int | None) -> list[Path]:
+        chosen = _of_split(paths, split)[:limit]
+        if not chosen:
+            raise DataError(f"{self._root}: {len(paths)} images, but a held-out image needs {HELD_OUT_EVERY} of them")
+        return chosen
 
     @property
     def _root(self) -> Path:

@@ -47,6 +47,11 @@ class ImageSet:
         return self.labels is not None and len(self.labels) > 0 and bool((self.labels != self.labels[0]).any())
 
     @property
+    def all_alike(self) -> bool:
+        """Whether no image differs from the first one; stops at the first that does."""
+        return all(bool((image == self.pixels[0]).all()) for image in self.pixels[1:])
+
+    @property
     def shape(self) -> ImageShape:
         """Shape of one image."""
         return ImageShape(*self.pixels.shape[1:])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from orchestrator.data.dataset import Content
 from orchestrator.data.idx import read_idx, read_shape
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.data.published import PublishedDataset
@@ -14,7 +16,9 @@ from orchestrator.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.data.dataset import Split
+    from numpy.typing import NDArray
+
+    from orchestrator.data.dataset import Progress, Split
 
 PREFIXES: dict[Split, str] = {"train": "train", "test": "t10k"}
 PUBLISHED_TRAIN_IMAGES = 60_000
@@ -49,6 +53,18 @@ class IdxDataset(PublishedDataset):
         """Images with their class, 0 to 9, as the label."""
         if self.download and self._missing():
             self._fetch()
+        images, labels = self._arrays(split, limit)
+        border = (self.image_size - SIDE_PX) // 2
+        pixels = np.pad(images, ((0, 0), (border, border), (border, border)))
+        return ImageSet(pixels[:, np.newaxis], labels)
+
+    def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
+        """The values of the files as unpacked."""
+        images, labels = self._arrays(split, limit)
+        return Content(len(images), [hashlib.sha256(images.tobytes()).digest()], labels)
+
+    def _arrays(self, split: Split, limit: int | None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The first ``limit`` images (n, 28, 28) and labels, of whole and consistent files."""
         images_path = self._find(f"{PREFIXES[split]}-images-idx3-ubyte")
         labels_path = self._find(f"{PREFIXES[split]}-labels-idx1-ubyte")
         images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
@@ -59,9 +75,7 @@ class IdxDataset(PublishedDataset):
             raise DataError(f"{labels_path}: {len(labels)} labels for the {len(images)} images of {images_path}")
         if labels.max() >= CLASSES:
             raise DataError(f"{labels_path}: label {labels.max()}, expected 0 to {CLASSES - 1}")
-        border = (self.image_size - SIDE_PX) // 2
-        pixels = np.pad(images[:limit], ((0, 0), (border, border), (border, border)))
-        return ImageSet(pixels[:, np.newaxis], labels[:limit].astype(np.int64))
+        return images[:limit], labels[:limit].astype(np.int64)
 
     @property
     def _raw(self) -> Path:

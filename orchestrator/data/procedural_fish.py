@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from orchestrator.data.cache import cached
-from orchestrator.data.dataset import Dataset, Split
-from orchestrator.data.drawing import Dice, Sheet
+from orchestrator.data.dataset import Content, Dataset, Split
+from orchestrator.data.drawing import VERSION, Dice, Sheet
 from orchestrator.data.fish import draw_fish
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.data.species import SPECIES
@@ -17,6 +18,8 @@ from orchestrator.data.water import draw_front, draw_water
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from orchestrator.data.dataset import Progress
 
 STREAMS: dict[Split, int] = {"train": 0, "test": 1}
 
@@ -46,6 +49,7 @@ class ProceduralFish(Dataset):
     """folder for the images as drawn, to be read from there the next time; null for none"""
 
     places: ClassVar[frozenset[str]] = frozenset({"cache"})
+    decoder_version: ClassVar[int] = VERSION
 
     @property
     def shape(self) -> ImageShape:
@@ -56,10 +60,14 @@ class ProceduralFish(Dataset):
         """As set."""
         return self.images
 
+    def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
+        """The draws' source: seed and split."""
+        source = hashlib.sha256(f"{self.seed} {split}".encode()).digest()
+        return Content(self._count(split, limit), [source])
+
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Drawn, unless ``cache`` holds them, with the species as the label."""
-        there = self.images if split == "train" else -(-self.images // HELD_OUT_SHARE)
-        count = there if limit is None else min(limit, there)
+        count = self._count(split, limit)
 
         def draw() -> NDArray[np.uint8]:
             pixels = np.empty((count, *self.shape), np.uint8)
@@ -67,9 +75,13 @@ class ProceduralFish(Dataset):
                 pixels[index] = self._draw(split, index)
             return pixels
 
-        key = ("procedural_fish", *self.shape, self.seed, split)
+        key = self.fingerprint_of(self.content(split, limit))
         labels = [_species(self._dice(split, index)) for index in range(count)]
-        return ImageSet(cached(self.cache, (*key, count), (count, *self.shape), draw), np.array(labels, np.int64))
+        return ImageSet(cached(self.cache, key, (count, *self.shape), draw), np.array(labels, np.int64))
+
+    def _count(self, split: Split, limit: int | None) -> int:
+        there = self.images if split == "train" else -(-self.images // HELD_OUT_SHARE)
+        return there if limit is None else min(limit, there)
 
     def _dice(self, split: Split, index: int) -> Dice:
         source = np.random.SeedSequence(self.seed, spawn_key=(STREAMS[split], index))

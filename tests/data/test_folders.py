@@ -33,7 +33,7 @@ def test_a_home_that_nobody_has(data: Dataset) -> None:
 
 def test_a_cache_in_it() -> None:
     with pytest.raises(DataError, match=r"^data\.cache: ~no-such"):
-        cached(NOBODY, ("key",), (1,), lambda: np.zeros(1, np.uint8))
+        cached(NOBODY, "key", (1,), lambda: np.zeros(1, np.uint8))
 
 
 def test_a_name_too_long_to_be_looked_for() -> None:
