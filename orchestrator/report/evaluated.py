@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationRows:
-    """Rows of the trials that have all parts of an evaluation, and how many have only some; ``notices`` are for readers."""
+    """Rows of the trials that have all parts of an evaluation; ``incomplete`` trials have only some."""
 
     rows: pa.Table
     incomplete: int = 0

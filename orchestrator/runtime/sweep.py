@@ -163,8 +163,8 @@ def _tuner(
 
 
 def load_images(trials: Iterable[Trial]) -> dict[Dataset, ImageSet]:
-    """Every data set that the trials have, decoded once. Raises DataError."""
-    return {data: data.load() for data in {trial.settings.data for trial in trials}}
+    """Every data set that the trials have, decoded once. Raises DataError, also where one has nothing to be learned."""
+    return {data: data.load_to_train() for data in {trial.settings.data for trial in trials}}
 
 
 def _name(trial: Any) -> str:

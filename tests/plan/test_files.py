@@ -46,7 +46,7 @@ def test_the_last_submission_takes_the_place_of_those_before(store: LocalStore, 
 def test_the_file_tells_what_ran_it_to_any_reader_of_yaml(store: LocalStore, make: Callable[..., Job]) -> None:
     write_job(store, make())
     raw = yaml.safe_load(store.read("job.yaml"))
-    assert set(raw["provenance"]) == {"spec_version", "orch_version", "torch_version", "git_commit"}
+    assert set(raw["provenance"]) == {"spec_version", "orch_version", "torch_version", "git_commit", "git_dirty"}
     assert raw["training"]["epochs"] == 2
 
 

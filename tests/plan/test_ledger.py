@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.plan.ledger import Ended, Status, provenance, read_ledger, record
+from orchestrator.plan.ledger import COMMIT_VARIABLE, Ended, Status, code_commit, provenance, read_ledger, record
 from orchestrator.plan.retry import FailureKind
 from orchestrator.spec.columns import trial_columns
 from orchestrator.store.tables import write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from orchestrator.spec.job import Job, Trial
@@ -140,32 +140,53 @@ def test_a_damaged_file_is_one_line(store: LocalStore, trial: Trial) -> None:
     assert str(caught.value).isprintable()
 
 
+GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
+
+
 @pytest.fixture
-def fresh_provenance() -> Iterator[None]:
+def checkout(tmp_path: Path) -> Path:
+    """A repository with a package in it; the package's folder."""
+    package = tmp_path / "repository" / "package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):
+        subprocess.run([*GIT, "-C", str(package), *command], check=True)
+    return package
+
+
+def test_provenance_names_the_commit_of_the_code_and_whether_it_was_changed(checkout: Path) -> None:
+    log = subprocess.run([*GIT, "-C", str(checkout), "log", "--format=%H"], check=True, capture_output=True, text=True)
+    commit = log.stdout.strip()
+    assert code_commit(checkout) == {"git_commit": commit, "git_dirty": False}
+    (checkout.parent / "notes.txt").touch()  # beside the package
+    assert code_commit(checkout) == {"git_commit": commit, "git_dirty": False}
+    (checkout / "new.py").touch()
+    assert code_commit(checkout) == {"git_commit": commit, "git_dirty": True}
+    assert set(provenance()) == {*OF, "git_dirty"}
+
+
+def test_the_current_folder_is_nobody_s_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = provenance()
     provenance.cache_clear()
-    yield
-    provenance.cache_clear()
+    monkeypatch.chdir(checkout)
+    assert provenance() == known
 
 
-@pytest.mark.usefixtures("fresh_provenance")
-def test_provenance_names_the_commit_of_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "a"], check=True)
-    commit = subprocess.run([*git, "log", "--format=%H"], check=True, capture_output=True, text=True).stdout.strip()
-    assert provenance()["git_commit"] == commit
-    assert set(provenance()) == set(OF)
+def test_code_that_is_installed_within_a_repository_is_of_no_commit(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = checkout / "venv" / "package"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").touch()
+    nowhere = {"git_commit": None, "git_dirty": None}
+    assert code_commit(installed) == nowhere
+    monkeypatch.setenv("PATH", str(checkout))  # which holds no git
+    assert code_commit(checkout) == nowhere
 
 
-@pytest.mark.usefixtures("fresh_provenance")
-def test_provenance_outside_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.chdir(tmp_path)
-    assert provenance()["git_commit"] is None
-
-
-@pytest.mark.usefixtures("fresh_provenance")
-def test_provenance_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance()["git_commit"] is None
+@pytest.mark.parametrize(("sent", "dirty"), [("abc123", False), ("abc123-dirty", True)])
+def test_code_that_was_sent_has_the_commit_that_was_sent_along(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, sent: str, dirty: bool
+) -> None:
+    monkeypatch.setenv(COMMIT_VARIABLE, sent)
+    assert code_commit(checkout.parent) == {"git_commit": "abc123", "git_dirty": dirty}

@@ -114,6 +114,7 @@ def test_before_any_run(make: Callable[..., Job], store: LocalStore) -> None:
                 "error": None,
                 "health": "healthy",
                 "unwell_at": None,
+                "spec_version": None,
             }
             for seed, trial in enumerate(make({"training.seed": [0, 1]}).trials)
         ],

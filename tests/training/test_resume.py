@@ -193,3 +193,21 @@ def test_other_processes_go_on_with_the_same_numbers(
         command = [sys.executable, "-c", SCRIPT, ID, settings, tmp_path / "images.pt", tmp_path / "resumed", until]
         subprocess.run(command, check=True)
     assert_same("whole", "resumed")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "goes_on"),
+    [("aa", "aa", True), ("aa", "bb", False), (None, "bb", True), ("aa", None, True)],
+)
+def test_a_trial_goes_on_on_the_images_it_began_with_alone(
+    make_trial, images, tmp_path: Path, then: str | None, now: str | None, goes_on: bool
+) -> None:
+    """An earlier version's checkpoint does not say which they were."""
+    store = LocalStore(tmp_path)
+    begun = Session(ID, make_trial(**RHYTHM), images, store, fingerprint=then)
+    begun.advance(60)
+    begun.save()
+    store.write(f"checkpoints/{ID}.best.pt", b"the best generator of then")
+    again = Session(ID, make_trial(**RHYTHM), images, store, fingerprint=now)
+    assert (again.resumes, again.progress.step > 0) == ((1, True) if goes_on else (0, False))
+    assert (store.keys("checkpoints") != []) == goes_on

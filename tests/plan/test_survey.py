@@ -1,0 +1,113 @@
+"""A trial is cached only where it was trained on the images that are there now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from orchestrator.plan.ledger import Status, provenance, record
+from orchestrator.plan.placement import Cluster, Machine
+from orchestrator.plan.plan import CellState, Plan
+from orchestrator.plan.replaced import set_aside
+from orchestrator.plan.survey import survey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orchestrator.spec.job import Job
+    from orchestrator.store.local import LocalStore
+
+HERE = Cluster((Machine(cpus=2, gpus=0),))
+NEW, CACHED = CellState.NEW, CellState.CACHED
+
+
+def draw(folder: Path, count: int, seed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed)
+    for number in range(count):
+        Image.fromarray(noise.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(folder / f"{number:03}.png")
+
+
+@pytest.fixture
+def job(make: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """Two trials on the images of a relative folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    draw(tmp_path / "one" / "imgs", 20, 1)
+    draw(tmp_path / "two" / "imgs", 20, 2)
+    draw(tmp_path / "copy" / "imgs", 20, 1)
+    draw(tmp_path / "more" / "imgs", 30, 1)
+    monkeypatch.chdir(tmp_path / "one")
+    data = {"name": "image_folder", "root": "imgs", "height": 8, "width": 8}
+    model = {"kind": "fully_connected", "latent_dim": 4, "generator_widths": [4], "discriminator_widths": [4]}
+    raw = make({"training.seed": [0, 1]}, training={"batch_size": 8}).resolved()
+    from orchestrator.spec.job import make_job
+
+    return make_job({**raw, "data": data, "model": model}, "job.yaml")
+
+
+def end(job: Job, store: LocalStore, **origin: Any) -> None:
+    for trial in job.trials:
+        images = {"images": 18, "data_fingerprint": trial.settings.data.fingerprint()}
+        record(store, "study", trial, Status.FINISHED, {"step": 4}, {**provenance(), **images, **origin})
+
+
+def states(plan: Plan) -> list[CellState]:
+    return [cell.state for cell in plan.cells]
+
+
+@pytest.mark.parametrize(
+    ("folder", "state"), [("one", CACHED), ("copy", CACHED), ("two", NEW), ("more", NEW), ("none", CACHED)]
+)
+def test_the_same_settings_on_other_images_are_new(
+    job: Job, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, state: CellState
+) -> None:
+    end(job, store)
+    (tmp_path / "none").mkdir()
+    monkeypatch.chdir(tmp_path / folder)
+    plan = survey(job, store, HERE)
+    assert states(plan) == [state] * 2
+    assert plan.problem is None
+    if state is NEW:
+        (note,) = plan.notes
+        assert note.startswith("2 trials are new: the results in storage are of 18 other images of image_folder, now ")
+        assert not any(cell.resumes for cell in plan.cells)
+
+
+def test_rows_that_do_not_name_their_images_stay_cached(job: Job, store: LocalStore, monkeypatch: Any) -> None:
+    end(job, store, images=None, data_fingerprint=None)
+    assert states(survey(job, store, HERE)) == [CACHED] * 2
+
+
+def test_what_is_replaced_is_kept_aside(
+    job: Job, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(job, store)
+    first, other = (trial.id for trial in job.trials)
+    files = [
+        f"{first}.pt",
+        f"{first}.best.pt",
+        f"{first}.latents/000000004-00000.pt",
+    ]
+    keys = [f"checkpoints/{name}" for name in files]
+    keys += [f"metrics/{first}.parquet", f"samples/{first}/epoch-0001.png"]
+    keys += [f"evaluations/quality/{first}-0123456789abcdef-0000.parquet"]
+    kept = [f"checkpoints/{other}.pt", f"evaluations/quality/{other}-0123456789abcdef-0000.parquet"]
+    for key in (*keys, *kept):
+        store.write(key, key.encode())
+    keys.append(f"trials/{first}.parquet")
+    row = store.read(keys[-1])
+    monkeypatch.chdir(tmp_path / "two")
+    print_of = {cell.trial.id: cell.other_images or "" for cell in survey(job, store, HERE).cells}
+    set_aside(store, {first: print_of[first]})
+
+    assert set(store.keys()) == {
+        *kept,
+        f"trials/{other}.parquet",
+        *(f"replaced/{print_of[first][:12]}/{key}" for key in keys),
+    }
+    assert store.read(f"replaced/{print_of[first][:12]}/trials/{first}.parquet") == row
+    assert store.child(f"replaced/{print_of[first][:12]}").read(keys[0]) == keys[0].encode()

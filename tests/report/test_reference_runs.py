@@ -1,0 +1,31 @@
+"""The committed runs, some of earlier versions, keep the verdicts of their reports."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestrator.plan.files import read_job
+from orchestrator.report.claims import counted, judge_job
+from orchestrator.store.local import LocalStore
+
+RESULTS = Path(__file__).parents[2] / "results"
+RUNS = sorted(path.parent.name for path in RESULTS.glob("*/job.yaml"))
+_VERDICTS = re.compile(r"\d+ (?:supported|refuted|undecided)(?:, \d+ \w+)*")
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_reference_run_keeps_its_verdicts(name: str) -> None:
+    store = LocalStore(RESULTS / name)
+    page = store.read("report/index.html").decode()
+    found = judge_job(store, read_job(store)).verdicts
+    printed = _VERDICTS.search(page)
+    assert counted(found) == (printed[0] if printed else "")
+
+
+def test_there_are_reference_runs_of_an_earlier_version_and_of_the_present_one() -> None:
+    notices = [judge_job(store, read_job(store)).notices for store in (LocalStore(RESULTS / name) for name in RUNS)]
+    earlier = [any("of spec version" in notice for notice in each) for each in notices]
+    assert {True, False} == set(earlier)
