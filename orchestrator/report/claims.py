@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -33,7 +33,10 @@ _Values = dict[str, float]
 
 @dataclass(frozen=True)
 class Seed:
-    """One seed of a group: its trials, and the mean of their values; None unless each of them has one."""
+    """One seed of a group: its trials, and the mean of their values; None unless each of them has one.
+
+    Where both groups are of the same trials it is None too unless the other group has a value of the seed.
+    """
 
     seed: int
     trials: tuple[str, ...]
@@ -149,8 +152,21 @@ def _verdict(claim: Claim, job: Job, values_of: Callable[[Measure, Mapping[str, 
         for where, measure in zip((claim.group, claim.than), measures, strict=True)
     ]
     group, than = sides
-    judgement = judge(group.known, than.known, measures[0].scale, claim.better, by=claim.by or 0.0, factor=claim.factor)
+    if paired := [one.trials for one in group.seeds] == [one.trials for one in than.seeds]:
+        group, than = _pairs(group, than)
+    values, others = (list(side.known.values()) for side in (group, than))
+    by, factor = claim.by or 0.0, claim.factor
+    judgement = judge(values, others, measures[0].scale, claim.better, paired=paired, by=by, factor=factor)
     return Verdict(claim, measures[0], group, than, judgement)
+
+
+def _pairs(group: Side, than: Side) -> tuple[Side, Side]:
+    """Two sides of the same trials with the values of those seeds alone that have one on both: a pair takes two."""
+    whole = group.known.keys() & than.known.keys()
+    of_pairs = [
+        tuple(one if one.seed in whole else replace(one, value=None) for one in side.seeds) for side in (group, than)
+    ]
+    return replace(group, seeds=of_pairs[0]), replace(than, seeds=of_pairs[1])
 
 
 def _words(where: Mapping[str, Any], names: Mapping[str, str]) -> str:

@@ -6,6 +6,10 @@ three, its 95 % interval is that from the least to the greatest, which holds the
 Student's t is exact there for normal differences (Hesterberg, arXiv 1411.5279; Colas et al., arXiv 1806.08295). So the
 interval reaches as far as the wider of the two on each side: with few seeds that is t's, with many skewed ones the
 bootstrap's.
+
+Two values are a pair where they come from the same trained networks, such as two rows of one evaluation. Networks that
+were trained apart have nothing in common but the number that their generators were seeded with, which makes no pair of
+them: Welch's test is for those (Colas et al., arXiv 1904.06979).
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import numpy as np
 from orchestrator.spec.claims import Scale
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -62,18 +66,21 @@ class Judgement:
 
 
 def judge(
-    group: Mapping[int, float],
-    than: Mapping[int, float],
+    group: Sequence[float],
+    than: Sequence[float],
     scale: Scale,
     better: Better,
     *,
+    paired: bool,
     by: float = 0.0,
     factor: float | None = None,
 ) -> Judgement:
     """Whether ``group`` is better than ``than`` by more than ``by``, or more than ``factor`` times as good.
 
-    Both hold finite values by seed. Supported: the whole interval is beyond the bound; refuted: all of it is short of
-    the bound; undecided otherwise, and wherever a side has fewer than two seeds. Seeds that both sides have are paired.
+    Both hold finite values, one a seed. ``paired`` values stand at the same place on both sides and come from the same
+    trained networks; all others are independent, whatever seeds their networks share. Supported: the whole interval is
+    beyond the bound; refuted: all of it is short of the bound; undecided otherwise, and wherever a side has fewer than
+    two seeds.
     """
     sign = 1.0 if better == "higher" else -1.0
     bound = sign * by + 0.0 if factor is None else factor**sign  # 0, not -0
@@ -81,9 +88,9 @@ def judge(
     if counts[0] < LEAST_SEEDS:
         why = "nothing was measured" if counts[0] == 0 else "one seed says nothing of another"
         return Judgement(Word.UNDECIDED, None, bound, why)
-    if factor is not None and min(*group.values(), *than.values()) <= 0:
+    if factor is not None and min(*group, *than) <= 0:
         return Judgement(Word.UNDECIDED, None, bound, "a ratio needs values above 0")
-    effect = compare(group, than, scale, ratio=factor is not None)
+    effect = compare(group, than, scale, paired=paired, ratio=factor is not None)
     if effect.low == effect.high:
         return Judgement(Word.UNDECIDED, effect, bound, "the seeds do not differ, which leaves their spread unknown")
     claimed, beyond = ("above", effect.low > bound) if sign > 0 else ("below", effect.high < bound)
@@ -95,65 +102,55 @@ def judge(
     return Judgement(Word.UNDECIDED, effect, bound, "the interval holds the bound")
 
 
-def compare(group: Mapping[int, float], than: Mapping[int, float], scale: Scale, *, ratio: bool = False) -> Interval:
+def compare(
+    group: Sequence[float], than: Sequence[float], scale: Scale, *, paired: bool, ratio: bool = False
+) -> Interval:
     """The 95 % interval of the difference of the means group - than, or of the ratio of geometric means.
 
-    Two seeds or more on each side; of a ratio all values are above 0.
+    Two seeds or more on each side, as many on both where they are paired; of a ratio all values are above 0.
     """
+    assert not paired or len(group) == len(than), "a pair has two values"
     if scale is Scale.YES_NO:
-        return _shares(_values(group), _values(than))
-    a, b = _spread(group, scale, ratio=ratio), _spread(than, scale, ratio=ratio)
-    common = sorted(set(group) & set(than))
-    if len(common) >= LEAST_SEEDS:
-        found = _paired(a.of(common), b.of(common), a.rounding + b.rounding)
-    else:
-        found = _independent(a, b)
+        shares = (np.array(side, dtype=np.float64) for side in (group, than))
+        return _matched_shares(*shares) if paired else _shares(*shares)
+    a, b = (_side(side, scale, ratio=ratio) for side in (group, than))
+    found = _paired(a, b) if paired else _independent(a, b)
     if not ratio:
         return found
     return Interval(math.exp(found.estimate), math.exp(found.low), math.exp(found.high), found.method)
 
 
 @dataclass(frozen=True)
-class _Spread:
-    """Values by seed, or their logarithms, and the variance below which theirs cannot be known."""
+class _Side:
+    """Values, or their logarithms, one a seed, and the variance below which theirs cannot be known."""
 
-    by_seed: dict[int, float]
+    values: NDArray[np.float64]
     rounding: float
-
-    def of(self, seeds: list[int]) -> NDArray[np.float64]:
-        return np.array([self.by_seed[seed] for seed in seeds], dtype=np.float64)
-
-    @property
-    def values(self) -> NDArray[np.float64]:
-        return self.of(sorted(self.by_seed))
 
     @property
     def variance(self) -> float:
         return max(float(self.values.var(ddof=1)), self.rounding)
 
 
-def _values(side: Mapping[int, float]) -> NDArray[np.float64]:
-    return np.array([side[seed] for seed in sorted(side)], dtype=np.float64)
-
-
-def _spread(side: Mapping[int, float], scale: Scale, *, ratio: bool) -> _Spread:
-    values = _values(side)
+def _side(side: Sequence[float], scale: Scale, *, ratio: bool) -> _Side:
+    values = np.array(side, dtype=np.float64)
     rounding = ROUNDING if scale is Scale.WHOLE else 0.0
     if ratio:  # a small change of x is one of dx / x in its logarithm
-        return _Spread({seed: math.log(value) for seed, value in side.items()}, rounding * float((values**-2).mean()))
-    return _Spread({seed: float(value) for seed, value in side.items()}, rounding)
+        return _Side(np.log(values), rounding * float((values**-2).mean()))
+    return _Side(values, rounding)
 
 
-def _paired(a: NDArray[np.float64], b: NDArray[np.float64], rounding: float) -> Interval:
-    differences = a - b
+def _paired(a: _Side, b: _Side) -> Interval:
+    differences = a.values - b.values
     count, mean = len(differences), float(differences.mean())
-    half = _t(count - 1) * math.sqrt(max(float(differences.var(ddof=1)), rounding) / count)
+    variance = max(float(differences.var(ddof=1)), a.rounding + b.rounding)
+    half = _t(count - 1) * math.sqrt(variance / count)
     low, high = _percentiles(_resampled(differences, np.random.default_rng(0)))
-    method = f"paired over {count} seeds: the wider of Student's t and the percentile bootstrap"
+    method = f"paired within the trained models of {count} seeds: the wider of Student's t and the percentile bootstrap"
     return Interval(mean, min(mean - half, low), max(mean + half, high), method)
 
 
-def _independent(a: _Spread, b: _Spread) -> Interval:
+def _independent(a: _Side, b: _Side) -> Interval:
     """Welch's interval, whose degrees of freedom are Satterthwaite's, and the bootstrap of each side by itself."""
     parts = [(side.variance / len(side.values), len(side.values) - 1) for side in (a, b)]
     total = sum(variance for variance, _ in parts)
@@ -180,8 +177,23 @@ def _shares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Interval:
     variance = sum(p * (1 - p) / (len(values) + 2) for p, values in zip(shares, (a, b), strict=True))
     middle, half = shares[0] - shares[1], float(ndtri((1 + LEVEL) / 2)) * math.sqrt(variance)
     estimate = float(a.mean() - b.mean())
-    method = f"shares of {len(a)} and {len(b)} seeds: Agresti and Caffo's interval"
+    method = f"shares of {len(a)} and {len(b)} seeds, independent: Agresti and Caffo's interval"
     return Interval(estimate, max(-1.0, middle - half), min(1.0, middle + half), method)
+
+
+def _matched_shares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Interval:
+    """The interval of Bonett and Price (Journal of Educational and Behavioral Statistics 37, 2012), with Student's t.
+
+    A pair is added that differs one way, and one that differs the other way. Under the normal distribution's quantile,
+    which theirs has, three pairs of yes and no would be enough, which chance makes in one of eight studies.
+    """
+    differences = a - b
+    count = len(differences)
+    middle = float(differences.sum()) / (count + 2)
+    variance = ((float((differences**2).sum()) + 2) / (count + 2) - middle**2) / (count + 2)
+    half = _t(count - 1) * math.sqrt(variance)
+    method = f"shares paired within the trained models of {count} seeds: Bonett and Price's interval with Student's t"
+    return Interval(float(differences.mean()), max(-1.0, middle - half), min(1.0, middle + half), method)
 
 
 def _t(freedom: float) -> float:

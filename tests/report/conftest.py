@@ -20,6 +20,7 @@ from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import METRICS, TRIALS, schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows
+from tests.report.claimed import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from orchestrator.evaluate import Evaluation
     from orchestrator.evaluate.evaluation import Found
+    from orchestrator.spec.job import Job
 
 DTYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 DEFAULTS: dict[str, Any] = {
@@ -233,6 +235,12 @@ def sample_grid(epoch: int, rng: np.random.Generator, side: int = 28, tiles: int
 @pytest.fixture(scope="session")
 def a1_grid() -> dict[str, list[Any]]:
     return dict(A1_GRID)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[[Job], Stored]:
+    """A job of ``claimed.study`` in a folder."""
+    return lambda job: Stored(tmp_path, job)
 
 
 @pytest.fixture(scope="session")

@@ -8,87 +8,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scipy import stats
 
-from orchestrator.plan.files import write_job
-from orchestrator.plan.ledger import Status, provenance, record
+from orchestrator.plan.ledger import Status
 from orchestrator.report import forest
-from orchestrator.report.claims import claims_table, judge_claims, judge_job
-from orchestrator.spec.columns import evaluation_columns
-from orchestrator.spec.job import Job, make_job
-from orchestrator.store.columns import schema_of
-from orchestrator.store.local import LocalStore
-from orchestrator.store.tables import write_rows
+from orchestrator.report.claims import claims_table, judge_claims
+from tests.report.claimed import FID, claim, study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from matplotlib.figure import Figure
 
     from orchestrator.report.claims import Verdict
-    from orchestrator.spec.job import Trial
-
-FID = {"saturating": [90.0, 95.0, 93.0], "non_saturating": [10.0, 12.0, 14.0]}
-
-
-def claim(name: str, measure: str = "fid", better: str = "lower", **more: Any) -> dict[str, Any]:
-    sides = {"group": {"objective.kind": "non_saturating"}, "than": {"objective.kind": "saturating"}}
-    return {"id": name, "says": f"{name} holds.", "measure": measure, "better": better, **sides, **more}
-
-
-def study(*claims: dict[str, Any], seeds: int = 3, **more: Any) -> Job:
-    raw = {
-        "name": "study",
-        "data": {"name": "digits"},
-        "model": {"kind": "dcgan", "latent_dim": 4, "width": 4},
-        "training": {"measure_every": 1},
-        "grid": {"objective.kind": list(FID), "training.seed": list(range(seeds))},
-        "claims": list(claims),
-    }
-    return make_job({**raw, **more}, "job.yaml")
-
-
-class Stored:
-    """A job in a folder, and what a test puts beside it."""
-
-    def __init__(self, folder: Path, job: Job) -> None:
-        self.store, self.job = LocalStore(folder / "study"), job
-        write_job(self.store, job)
-
-    def end(self, trial: Trial, status: Status = Status.FINISHED, **measured: Any) -> None:
-        record(self.store, "study", trial, status, {"step": 10, "epoch": 20.0, **measured}, provenance())
-
-    def end_all(self) -> None:
-        for trial in self.job.trials:
-            kind, seed = trial.settings.objective.kind, trial.settings.training.seed
-            self.end(trial, fid=FID[kind][seed], saturated_at=9 if kind == "saturating" else None)
-
-    def judge(self, trial: Trial, number: int = 0, shard: int = 0, **found: Any) -> None:
-        evaluation = self.job.header.evaluate[number]
-        row = {"trial_id": trial.id, "evaluation_id": evaluation.id, "shard": shard, **found}
-        count = len(self.store.keys("evaluations"))
-        schema = schema_of(evaluation_columns(type(evaluation)))
-        write_rows(
-            self.store, f"evaluations/{evaluation.kind}/{trial.id}-{evaluation.id}-{count:04d}.parquet", schema, [row]
-        )
-
-    def found(self) -> list[Verdict]:
-        return list(judge_job(self.store, self.job).verdicts)
-
-
-@pytest.fixture
-def stored(tmp_path: Path) -> Callable[..., Stored]:
-    return lambda job: Stored(tmp_path, job)
+    from tests.report.claimed import Stored
 
 
 def told(one: Verdict) -> tuple[str, str]:
     return str(one.judgement.word), one.judgement.why
 
 
-def test_a_measure_of_trials_is_compared_seed_by_seed(stored: Callable[..., Stored]) -> None:
+def test_trials_that_share_seeds_are_compared_as_independent(stored: Callable[..., Stored]) -> None:
     study_at = stored(study(claim("A"), claim("B", by=100), claim("C", "saturated"), claim("D", factor=4)))
     study_at.end_all()
     first, second, third, fourth = study_at.found()
-    expected = stats.ttest_rel(FID["non_saturating"], FID["saturating"]).confidence_interval()
+    expected = stats.ttest_ind(FID["non_saturating"], FID["saturating"], equal_var=False).confidence_interval()
     assert first.judgement.effect is not None
     assert (first.judgement.effect.low, first.judgement.effect.high) == pytest.approx((expected.low, expected.high))
     assert [str(one.judgement.word) for one in (first, second, third, fourth)] == [
@@ -97,6 +39,54 @@ def test_a_measure_of_trials_is_compared_seed_by_seed(stored: Callable[..., Stor
     assert (first.group.mean, first.than.mean) == pytest.approx((12.0, 278 / 3))
     assert first.group.words == "objective = non_saturating"
     assert third.than.mean == 1.0
+
+
+SATURATING, ALONE = {"objective.kind": "saturating"}, {"objective.kind": "non_saturating", "training.seed": [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("measure", "group", "than", "expected"),
+    [
+        ("fid", {"objective.kind": "non_saturating"}, SATURATING, "3 and 3 seeds, independent"),
+        ("fid", ALONE, SATURATING, "2 and 3 seeds, independent"),
+        ("fid", SATURATING, ALONE, "3 and 2 seeds, independent"),
+        ("fid", {"training.seed": [0, 1, 2]}, {"training.seed": [3, 4]}, "3 and 2 seeds, independent"),
+        ("saturated", {"objective.kind": "non_saturating"}, SATURATING, "shares of 3 and 3 seeds, independent"),
+        ("best_fid against fid", SATURATING, SATURATING, "paired within the trained models of 3 seeds"),
+        ("best_fid against fid", ALONE, SATURATING, "2 and 3 seeds, independent"),
+        ("best_fid against fid", {}, SATURATING, "5 and 3 seeds, independent"),
+        ("saturated against collapsed", SATURATING, SATURATING, "shares paired within the trained models of 3 seeds"),
+    ],
+)
+def test_only_values_of_the_same_trials_are_pairs(
+    stored: Callable[..., Stored], measure: str, group: dict[str, Any], than: dict[str, Any], expected: str
+) -> None:
+    name, _, other = measure.partition(" against ")
+    more = {"than_measure": other} if other else {}
+    grid = {
+        "cell": [{"objective.kind": kind, "training.seed": seed} for kind in FID for seed in range(3)]
+        + [{"objective.kind": "least_squares", "training.seed": seed} for seed in (3, 4)]
+    }
+    study_at = stored(study(claim("A", name, group=group, than=than, **more), grid=grid))
+    for trial in study_at.job.trials:
+        seed = trial.settings.training.seed
+        study_at.end(trial, fid=10.0 + seed**2, best_fid=1.0 + seed, saturated_at=None)
+    (one,) = study_at.found()
+    assert one.judgement.effect is not None
+    assert one.judgement.effect.method.startswith(expected)
+    assert one.group.mean is not None
+    assert one.than.mean is not None
+    assert one.judgement.effect.estimate == pytest.approx(one.group.mean - one.than.mean)
+
+
+def test_a_pair_takes_two_values(stored: Callable[..., Stored]) -> None:
+    """Means and numbers of seeds are those of what is compared: here the third seed would turn the means around."""
+    study_at = stored(study(claim("A", "best_fid", than_measure="fid", group=SATURATING, than=SATURATING)))
+    for trial, best, last in zip(study_at.job.trials, (1.0, 2.0, 90.0), (5.0, 6.5, None), strict=False):
+        study_at.end(trial, best_fid=best, fid=last)
+    (one,) = study_at.found()
+    assert (one.group.known, one.than.known) == ({0: 1.0, 1: 2.0}, {0: 5.0, 1: 6.5})
+    assert (one.group.missing, one.than.missing) == (1, 1)
 
 
 def test_one_seed_supports_nothing(stored: Callable[..., Stored]) -> None:
@@ -134,7 +124,7 @@ def test_a_seed_without_its_value_is_none(
     assert one.than.known == {trial.settings.training.seed: FID["saturating"][i] for i, trial in enumerate(rest, 1)}
     assert one.than.missing == 1
     assert one.judgement.effect is not None
-    assert one.judgement.effect.method.startswith("paired over 2 seeds")
+    assert one.judgement.effect.method.startswith("3 and 2 seeds, independent")
 
 
 def test_trials_of_a_seed_are_averaged_and_all_needed(stored: Callable[..., Stored]) -> None:
@@ -172,134 +162,6 @@ def test_trials_of_other_submissions_do_not_count(stored: Callable[..., Stored])
     for trial in study(model={"kind": "dcgan", "latent_dim": 4, "width": 8}).trials:
         study_at.end(trial, fid=1000.0)
     assert study_at.found() == before
-
-
-class TestEvaluations:
-    """Rows of evaluations/: averaged within their trial, one trial on both sides where rows tell them apart."""
-
-    JOB: dict[str, Any] = {  # noqa: RUF012
-        "evaluate": [
-            {"kind": "quality", "samples": 1000, "truncation": [0.5]},
-            {"kind": "quality", "samples": 2000, "truncation": [0.5]},
-        ]
-    }
-
-    def test_rows_are_chosen_and_averaged_within_a_trial(self, stored: Callable[..., Stored]) -> None:
-        only = claim("A", "quality.fid", group={"truncation": 0.5}, than={"truncation": None})
-        for side in ("group", "than"):
-            only[side] |= {"evaluation.samples": 1000, "objective.kind": "saturating"}
-        other = claim("B", "quality.fid", group={"truncation": 0.5}, than={"truncation": None})
-        for side in ("group", "than"):
-            other[side] |= {"evaluation.samples": 2000}
-        unnamed = claim("C", "quality.fid", group={"truncation": 0.5}, than={"truncation": None})
-        study_at = stored(study(only, other, unnamed, **self.JOB))
-        for trial in study_at.job.trials:
-            value = 10.0 * trial.settings.training.seed + (
-                5.0 if trial.settings.objective.kind == "saturating" else 0.0
-            )
-            for number, shift in ((0, 0.0), (1, 2.0)):
-                study_at.judge(trial, number, truncation=None, fid=value + shift, samples=1000)
-                study_at.judge(trial, number, 1, truncation=0.5, fid=value + shift - 1 - value / 100, samples=1000)
-        first, second, third = study_at.found()
-        assert first.than.known == pytest.approx({0: 5.0, 1: 15.0, 2: 25.0})
-        assert first.group.known == pytest.approx({0: 3.95, 1: 13.85, 2: 23.75})
-        assert second.than.known == pytest.approx({0: 4.5, 1: 14.5, 2: 24.5})
-        assert third.than.known == pytest.approx({0: 2.5, 1: 12.5, 2: 22.5})  # of the first one under evaluate
-        assert str(first.judgement.word) == "supported"  # pairs, for the spread between seeds is ten times the effect
-
-    def test_the_best_start_is_compared_with_a_single_one_within_each_trial(
-        self, stored: Callable[..., Stored]
-    ) -> None:
-        """Rows of both sides may be the same ones: here the first start is the best of the first image."""
-        ours = claim("D1", "inversion.mse", factor=2, group={"chosen": True}, than={"restart": 0})
-        study_at = stored(study(ours, evaluate=[{"kind": "inversion", "restarts": 2, "images": 2}]))
-        for trial in study_at.job.trials:
-            scale = 10.0**trial.settings.training.seed * (1.1 if trial.settings.objective.kind == "saturating" else 1.0)
-            for image, errors in enumerate(((1.0, 4.0), (9.0, 1.0 + trial.settings.training.seed / 10))):
-                for restart, mse in enumerate(errors):
-                    best = mse == min(errors)
-                    study_at.judge(trial, image_id=image, restart=restart, chosen=best, mse=scale * mse)
-        (one,) = study_at.found()
-        ratios = [(1.0 + 1.0 + seed / 10) / 10.0 for seed in range(3)]
-        assert one.judgement.effect is not None
-        assert one.judgement.effect.estimate == pytest.approx(stats.gmean(ratios))
-        assert str(one.judgement.word) == "supported"
-
-    def test_rows_of_other_evaluations_do_not_count(self, stored: Callable[..., Stored]) -> None:
-        study_at = stored(study(claim("A", "quality.fid"), evaluate=[self.JOB["evaluate"][0]]))
-        for trial in study_at.job.trials:
-            for shard, truncation in enumerate((None, 0.5)):
-                study_at.judge(trial, shard=shard, truncation=truncation, fid=1.0 + trial.settings.training.seed)
-        before = study_at.found()
-        assert before[0].group.known == {0: 1.0, 1: 2.0, 2: 3.0}
-        study_at.job = study(claim("A", "quality.fid"), **self.JOB)
-        for trial in study_at.job.trials:
-            study_at.judge(trial, 1, truncation=None, fid=500.0)
-        study_at.job = study(claim("A", "quality.fid"), evaluate=[self.JOB["evaluate"][0]])
-        assert study_at.found() == before
-
-    def test_an_evaluation_that_is_added_changes_no_verdict(self, stored: Callable[..., Stored]) -> None:
-        """As by ``orch evaluate study --kind inversion --set restarts=20``, whose best start is better."""
-        ours = claim("D1", "inversion.mse", factor=2, group={"chosen": True}, than={"restart": 0})
-        first, added = {"kind": "inversion", "images": 8}, {"kind": "inversion", "images": 8, "restarts": 20}
-        study_at = stored(study(ours, evaluate=[first, added]))
-        told = []
-        for number, best in ((0, 0.9), (1, 0.01)):
-            for trial in study_at.job.trials:
-                single = 1.0 + trial.settings.training.seed / 10
-                study_at.judge(trial, number, image_id=0, restart=0, chosen=False, mse=single)
-                study_at.judge(trial, number, image_id=0, restart=1, chosen=True, mse=single**2 * best)
-            told.append(study_at.found())
-        assert told[0] == told[1]
-        assert str(told[0][0].judgement.word) == "refuted"
-
-    def test_an_evaluation_counts_once_all_of_its_parts_are_there(self, stored: Callable[..., Stored]) -> None:
-        """Parts are systematic: here the second one is of the corruption that is harder, and the claim not of it."""
-        both = claim("A", "restoration.mse", group={"norm": "l1"}, than={"norm": "l2"})
-        easy = claim("B", "restoration.mse", group={"norm": "l1", "corruption": "pepper"}, than={"norm": "l2"})
-        corruptions = [{"kind": "pepper"}, {"kind": "crosswalk"}]
-        study_at = stored(
-            study(both, easy, evaluate=[{"kind": "restoration", "images": 2, "corruptions": corruptions}])
-        )
-        assert judge_job(study_at.store, study_at.job).notices == ()
-        for trial in study_at.job.trials:
-            seed, saturating = trial.settings.training.seed, trial.settings.objective.kind == "saturating"
-            for shard, name in enumerate(("pepper", "crosswalk")):
-                if not (shard and (seed == 2 or (seed == 1 and saturating))):
-                    for norm in ("l1", "l2"):
-                        mse = 1.0 + shard + seed / 8
-                        study_at.judge(trial, shard=shard, image_id=0, corruption=name, norm=norm, mse=mse)
-        judged = judge_job(study_at.store, study_at.job)
-        first, second = judged.verdicts
-        assert first.group.known == first.than.known == {0: 1.5}
-        assert second.group.known == {0: 1.0}
-        assert second.group.missing == 2
-        assert judged.notices == (
-            "3 evaluations are incomplete and count as missing in the claims; 'orch evaluate study' computes the rest.",
-        )
-
-    def test_means_of_counts_over_many_rows_are_no_whole_numbers(self, stored: Callable[..., Stored]) -> None:
-        """Third classes of a pair are whole, their mean over pairs is known far better than to a half."""
-        ours = claim("A", "interpolation.third_classes", group={"alike": True}, than={"alike": False})
-        study_at = stored(study(ours, evaluate=[{"kind": "interpolation", "pairs": 20}]))
-        for trial in study_at.job.trials:
-            for pair in range(20):
-                met = pair < 2 + trial.settings.training.seed and pair % 2
-                study_at.judge(trial, pair=pair, alike=pair % 2 == 0, third_classes=int(met))
-        (one,) = study_at.found()
-        shares = [0.1, 0.1, 0.2]
-        assert list(one.than.known.values()) == pytest.approx(shares)
-        expected = stats.t.interval(0.95, 2, -0.4 / 3, stats.sem(shares))
-        assert one.judgement.effect is not None
-        assert (one.judgement.effect.low, one.judgement.effect.high) == pytest.approx(expected)
-
-    def test_rows_without_a_value_are_passed_over(self, stored: Callable[..., Stored]) -> None:
-        study_at = stored(study(claim("A", "quality.fid"), **self.JOB))
-        for trial in study_at.job.trials:
-            study_at.judge(trial, truncation=None, fid=3.0)
-            study_at.judge(trial, shard=1, truncation=0.5, fid=None)
-        (one,) = study_at.found()
-        assert one.group.known == {0: 3.0, 1: 3.0, 2: 3.0}
 
 
 def test_the_table_has_what_a_script_needs(stored: Callable[..., Stored]) -> None:
@@ -363,7 +225,7 @@ class TestPage:
         for word in (
             "supported first", "refuted evil", "undecided third", "Is <script>alert(1)</script> escaped?",
             "mean 12, 3 of 3 seeds", "claimed: below 0", "claimed: below -100", "nothing was measured",
-            "the whole interval is below the bound, as claimed", "paired over 3 seeds",
+            "the whole interval is below the bound, as claimed", "3 and 3 seeds, independent",
         ):  # fmt: skip
             assert word in words
         assert "no value, 0 of 3 seeds" in words

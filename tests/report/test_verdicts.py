@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,39 +20,40 @@ YES_NO = Scale.YES_NO
 A, B = [3.1, 2.9, 3.4, 3.3], [4.0, 3.6, 4.4, 3.7]
 
 
-def by_seed(values: object, first: int = 0) -> dict[int, float]:
-    return dict(enumerate(map(float, values), first))  # type: ignore[call-overload]
+def yes(hits: int, of: int) -> list[float]:
+    return [1.0] * hits + [0.0] * (of - hits)
 
 
-def yes(hits: int, of: int) -> dict[int, float]:
-    return by_seed([1] * hits + [0] * (of - hits))
-
-
-def word(a: object, b: object, scale: Scale = Scale.NUMBER, better: str = "lower", **how: float) -> Word:
-    return judge(by_seed(a), by_seed(b), scale, better, **how).word  # type: ignore[arg-type]
+def word(a: list[float], b: list[float], scale: Scale = Scale.NUMBER, better: str = "lower", **how: Any) -> Word:
+    return judge(a, b, scale, better, **{"paired": True, **how}).word  # type: ignore[arg-type]
 
 
 class TestIntervals:
-    def test_a_few_paired_seeds_have_the_interval_of_scipy_s_paired_t_test(self) -> None:
-        found = compare(by_seed(A), by_seed(B), Scale.NUMBER)
+    def test_a_few_pairs_have_the_interval_of_scipy_s_paired_t_test(self) -> None:
+        found = compare(A, B, Scale.NUMBER, paired=True)
         expected = stats.ttest_rel(A, B).confidence_interval()
         assert found.estimate == pytest.approx(np.mean(A) - np.mean(B))
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
-    def test_seeds_that_differ_have_that_of_welch_s_test(self) -> None:
-        found = compare(by_seed(A), by_seed(B[:3], 100), Scale.NUMBER)
-        expected = stats.ttest_ind(A, B[:3], equal_var=False).confidence_interval()
+    @pytest.mark.parametrize("b", [B, B[:3], [*B, 3.9, 4.1]])
+    def test_models_trained_apart_have_that_of_welch_s_test(self, b: list[float]) -> None:
+        found = compare(A, b, Scale.NUMBER, paired=False)
+        expected = stats.ttest_ind(A, b, equal_var=False).confidence_interval()
+        assert found.estimate == pytest.approx(np.mean(A) - np.mean(b))
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
-    def test_a_ratio_is_a_difference_of_logarithms(self) -> None:
-        found = compare(by_seed(A), by_seed(B), Scale.NUMBER, ratio=True)
-        expected = stats.ttest_rel(np.log(A), np.log(B)).confidence_interval()
+    @pytest.mark.parametrize("paired", [True, False])
+    def test_a_ratio_is_a_difference_of_logarithms(self, paired: bool) -> None:
+        found = compare(A, B, Scale.NUMBER, paired=paired, ratio=True)
+        logarithms = np.log(A), np.log(B)
+        test = stats.ttest_rel(*logarithms) if paired else stats.ttest_ind(*logarithms, equal_var=False)
+        expected = test.confidence_interval()
         assert found.estimate == pytest.approx(stats.gmean(A) / stats.gmean(B))
         assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
 
     def test_many_skewed_seeds_reach_as_far_as_scipy_s_percentile_bootstrap(self) -> None:
         values = np.random.default_rng(3).lognormal(sigma=1.5, size=25)
-        found = compare(by_seed(values), by_seed(np.zeros(25)), Scale.NUMBER)
+        found = compare(list(values), [0.0] * 25, Scale.NUMBER, paired=True)
         plain = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
         student = stats.ttest_1samp(values, 0).confidence_interval()
         assert plain.high > student.high
@@ -61,7 +63,7 @@ class TestIntervals:
     def test_independent_sides_are_resampled_apart(self) -> None:
         values = np.random.default_rng(4).lognormal(sigma=1.5, size=25)
         others = np.random.default_rng(5).normal(size=20)
-        found = compare(by_seed(values), by_seed(others, 100), Scale.NUMBER)
+        found = compare(list(values), list(others), Scale.NUMBER, paired=False)
         plain = stats.bootstrap(
             (values, others), lambda a, b, axis: a.mean(axis) - b.mean(axis), method="percentile", n_resamples=20_000,
             rng=1,
@@ -75,7 +77,9 @@ class TestIntervals:
         Where these are the same, a claim that one is greater is supported in 2.5 % of studies at most.
         """
         counts = [np.arange(number + 1) for number in seeds]
-        found = [[compare(yes(i, seeds[0]), yes(j, seeds[1]), YES_NO) for j in counts[1]] for i in counts[0]]
+        found = [
+            [compare(yes(i, seeds[0]), yes(j, seeds[1]), YES_NO, paired=False) for j in counts[1]] for i in counts[0]
+        ]
         low, high = (np.array([[getattr(one, end) for one in row] for row in found]) for end in ("low", "high"))
         coverage = []
         for p, q in itertools.product(np.linspace(0, 1, 21), repeat=2):
@@ -87,12 +91,35 @@ class TestIntervals:
         assert min(coverage) > 0.8
         assert np.mean(coverage) > 0.95
 
+    @pytest.mark.parametrize("seeds", [2, 3, 5, 8, 12])
+    def test_so_are_shares_of_pairs(self, seeds: int) -> None:
+        """Over every number of pairs that differ one way or the other, three outcomes by their probabilities.
+
+        Where all pairs differ and chance alone decides how, seven of eight one way are supported: 9 / 256.
+        """
+        counts = [(more, less) for more in range(seeds + 1) for less in range(seeds + 1 - more)]
+        found = [
+            compare([1] * more + [0] * (seeds - more), [0] * more + yes(less, seeds - more), YES_NO, paired=True)
+            for more, less in counts
+        ]
+        coverage = []
+        for p, q in itertools.product(np.linspace(0, 1, 21), repeat=2):
+            if p + q > 1 + 1e-9:
+                continue
+            rest = max(0.0, 1 - p - q)
+            weights = stats.multinomial.pmf([(i, j, seeds - i - j) for i, j in counts], seeds, [p, q, rest])
+            held = [one.low - 1e-9 <= p - q <= one.high + 1e-9 for one in found]
+            coverage.append(weights[held].sum())
+            assert p != q or weights[[one.low > 0 for one in found]].sum() <= 0.036
+        assert min(coverage) > 0.8
+        assert np.mean(coverage) > 0.95
+
     def test_counts_are_known_to_their_unit_only(self) -> None:
         """Three seeds of 10 and of 1 mode each: a spread of nothing is that of rounding, 1/12 for each side."""
-        found = compare(by_seed([10, 10, 10]), by_seed([1, 1, 1]), Scale.WHOLE)
+        found = compare([10, 10, 10], [1, 1, 1], Scale.WHOLE, paired=True)
         half = stats.t.ppf(0.975, 2) * math.sqrt(2 / 12 / 3)
         assert (found.low, found.high) == pytest.approx((9 - half, 9 + half))
-        ratio = compare(by_seed([10, 10, 10]), by_seed([1, 1, 1]), Scale.WHOLE, ratio=True)
+        ratio = compare([10, 10, 10], [1, 1, 1], Scale.WHOLE, paired=True, ratio=True)
         half = stats.t.ppf(0.975, 2) * math.sqrt((1 / 12 + 1 / 1200) / 3)
         assert math.log(ratio.high) == pytest.approx(math.log(10) + half)
 
@@ -115,21 +142,22 @@ class TestIntervals:
         held = alone = 0
         for _ in range(studies):
             values = draw(rng, seeds)  # type: ignore[operator]
-            found = compare(by_seed(values), by_seed(np.zeros(seeds)), Scale.NUMBER)
+            found = compare(values, np.zeros(seeds), Scale.NUMBER, paired=True)
             held += found.low <= mean <= found.high
             alone += values.min() <= mean <= values.max()
         assert held / studies >= least
         assert seeds > 3 or alone / studies < 0.85  # what the percentile bootstrap could hold at most
 
-    def test_without_a_difference_few_claims_are_decided(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("paired", [True, False])
+    def test_without_a_difference_few_claims_are_decided(self, paired: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(verdicts, "RESAMPLES", 100)
         rng = np.random.default_rng(1)
-        words = [word(rng.normal(size=3), rng.normal(size=3)) for _ in range(600)]
+        words = [word(rng.normal(size=3), rng.normal(size=3), paired=paired) for _ in range(600)]  # type: ignore[arg-type]
         assert words.count(Word.SUPPORTED) < 24
         assert words.count(Word.REFUTED) < 24
 
     def test_it_is_the_same_every_time(self) -> None:
-        assert compare(by_seed(A), by_seed(B), Scale.NUMBER) == compare(by_seed(A), by_seed(B), Scale.NUMBER)
+        assert compare(A, B, Scale.NUMBER, paired=True) == compare(A, B, Scale.NUMBER, paired=True)
 
 
 class TestWords:
@@ -146,7 +174,7 @@ class TestWords:
         assert word(A, B, by=0.2) is Word.SUPPORTED
         assert word(A, B, by=0.75) is Word.UNDECIDED
         assert word(A, B, by=2.0) is Word.REFUTED
-        found = judge(by_seed(A), by_seed(B), Scale.NUMBER, "lower", by=2.0)
+        found = judge(A, B, Scale.NUMBER, "lower", paired=True, by=2.0)
         assert found.bound == -2.0
         assert found.why == "no part of the interval is below the bound, as was claimed"
 
@@ -155,30 +183,38 @@ class TestWords:
         assert word(tenth, A, factor=4.0) is Word.SUPPORTED
         assert word(tenth, A, factor=20.0) is Word.REFUTED
         assert word(A, tenth, better="higher", factor=4.0) is Word.SUPPORTED
-        assert judge(by_seed(tenth), by_seed(A), Scale.NUMBER, "lower", factor=4.0).bound == 0.25
+        assert judge(tenth, A, Scale.NUMBER, "lower", paired=True, factor=4.0).bound == 0.25
 
     def test_a_ratio_of_nothing_is_none(self) -> None:
-        found = judge(by_seed([1, 2]), by_seed([0, 2]), Scale.NUMBER, "higher", factor=2.0)
+        found = judge([1, 2], [0, 2], Scale.NUMBER, "higher", paired=True, factor=2.0)
         assert (found.word, found.effect, found.why) == (Word.UNDECIDED, None, "a ratio needs values above 0")
 
     @pytest.mark.parametrize("seeds", [(0, 3), (1, 3), (3, 1), (1, 1), (0, 0)])
     @pytest.mark.parametrize("scale", Scale)
     def test_fewer_than_two_seeds_decide_nothing(self, seeds: tuple[int, int], scale: Scale) -> None:
-        found = judge(by_seed([1.0] * seeds[0]), by_seed([0.0] * seeds[1]), scale, "higher")
+        found = judge([1.0] * seeds[0], [0.0] * seeds[1], scale, "higher", paired=False)
         assert (found.word, found.effect) == (Word.UNDECIDED, None)
         assert found.why == ("nothing was measured" if 0 in seeds else "one seed says nothing of another")
 
     def test_numbers_without_any_spread_decide_nothing(self) -> None:
-        found = judge(by_seed([1.5, 1.5, 1.5]), by_seed([1.0, 1.0, 1.0]), Scale.NUMBER, "higher")
+        found = judge([1.5, 1.5, 1.5], [1.0, 1.0, 1.0], Scale.NUMBER, "higher", paired=True)
         assert found.word is Word.UNDECIDED
         assert found.why == "the seeds do not differ, which leaves their spread unknown"
 
     def test_all_seeds_against_none(self) -> None:
         """Three against three is decided, as it is by Barnard's test (2 / 64); two against two is not."""
-        assert word([0, 0, 0], [1, 1, 1], YES_NO) is Word.SUPPORTED
-        assert word([0, 0], [1, 1], YES_NO) is Word.UNDECIDED
-        assert word([0, 0, 1], [1, 1, 1], YES_NO) is Word.UNDECIDED
-        assert word([1, 1, 1], [1, 1, 1], YES_NO) is Word.UNDECIDED
+        for a, b, expected in (
+            ([0, 0, 0], [1, 1, 1], Word.SUPPORTED),
+            ([0, 0], [1, 1], Word.UNDECIDED),
+            ([0, 0, 1], [1, 1, 1], Word.UNDECIDED),
+            ([1, 1, 1], [1, 1, 1], Word.UNDECIDED),
+        ):
+            assert word(a, b, YES_NO, paired=False) is expected  # type: ignore[arg-type]
+
+    def test_pairs_that_all_differ_one_way(self) -> None:
+        """Six are decided, as by the sign test (1 / 64); five are not (1 / 32)."""
+        assert word([0.0] * 6, [1.0] * 6, YES_NO) is Word.SUPPORTED
+        assert word([0.0] * 5, [1.0] * 5, YES_NO) is Word.UNDECIDED
 
     @settings(max_examples=30)
     @given(
@@ -187,10 +223,5 @@ class TestWords:
         st.floats(0, 10),
     )
     def test_no_claim_and_its_opposite_are_both_supported(self, a: list[float], b: list[float], by: float) -> None:
-        words = {word(a, b, better="lower", by=by), word(a, b, better="higher", by=by)}
+        words = {word(a, b, better=better, by=by, paired=False) for better in ("lower", "higher")}
         assert words != {Word.SUPPORTED}
-
-    def test_seeds_that_only_one_side_has_are_left_out_of_pairs(self) -> None:
-        with_third = judge({0: 1.0, 1: 2.0, 2: 50.0}, {0: 1.5, 1: 2.6}, Scale.NUMBER, "lower")
-        without = judge({0: 1.0, 1: 2.0}, {0: 1.5, 1: 2.6}, Scale.NUMBER, "lower")
-        assert with_third == without
