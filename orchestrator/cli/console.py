@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
-from typing import TextIO
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
+
+from orchestrator.plan.marks import MarkedStdout
 
 
 def _console(stream: TextIO, stderr: bool) -> Console:
     """Names and values of users go through it, so nothing is markup; a file or pipe gets whole lines."""
     width = None if stream.isatty() else 1000
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+    # A driver on a cluster has one log for both.
+    file = MarkedStdout(stream) if not stderr and "ORCH_SUBMISSION_ID" in os.environ else None
+    return Console(file=cast("TextIO", file), stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
 out = _console(sys.stdout, stderr=False)

@@ -9,15 +9,17 @@ import typer
 from rich.text import Text
 
 from orchestrator.cli.console import duration, err, out
-from orchestrator.cli.handover import connect
+from orchestrator.cli.handover import connect, outcome_of
 from orchestrator.cli.options import Address, JobName, Storage, find_job
 from orchestrator.errors import ClusterError, NotFoundError, StorageError
+from orchestrator.plan.marks import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from orchestrator.plan.files import RunState
     from orchestrator.plan.log import Said
+    from orchestrator.plan.marks import Line
     from orchestrator.store.location import Store
 
 _LOOK_S = 2.0
@@ -41,16 +43,20 @@ def logs(
     Examples: `orch logs quickstart -f` · `orch logs my_sweep --storage s3://bucket/studies --lines 20` ·
     `orch logs my_sweep --address http://head:8265`
     """
+    from orchestrator.plan.handovers import read_handover
     from orchestrator.plan.log import read_log
 
     store = find_job(job, storage)
     if address is not None:
         _remote_logs(store, address, follow, lines)
         return
-    said = read_log(store)
+    said, handover = read_log(store), read_handover(store)
     if not said.lines and not follow:
-        raise NotFoundError(f"{store.uri}: no log; 'orch submit' makes one, --storage looks elsewhere")
+        why = "'orch submit' makes one, --storage looks elsewhere" if handover is None else outcome_of(handover)[0]
+        raise NotFoundError(f"{store.uri}: no log; {why}")
     _print(_last(said.lines, lines))
+    if handover is not None:
+        err.print(f"that was before; since then {outcome_of(handover)[0]}", soft_wrap=True)
     if follow:
         _follow(store, said)
 
@@ -61,9 +67,9 @@ def _follow(store: Store, said: Said) -> None:
     from orchestrator.plan.log import read_log
 
     began = time.monotonic()
-    while not said.ended:
-        state = read_state(store)
-        if state is None and not said.lines and time.monotonic() - began > _BEGIN_S:
+    while (waiting := _awaits_run(store)) or not said.ended:
+        state = None if waiting else read_state(store)
+        if state is None and (waiting or not said.lines) and time.monotonic() - began > _BEGIN_S:
             raise NotFoundError(f"{store.uri}: no run has begun in {_BEGIN_S:.0f} s; --address shows Ray's own log")
         if state is not None and state.silent:
             ago = duration(time.time() - state.updated_at)
@@ -74,6 +80,19 @@ def _follow(store: Store, said: Said) -> None:
         said = newer
 
 
+def _awaits_run(store: Store) -> bool:
+    """Whether the run of a hand-over is yet to begin. Raises ClusterError where it came to nothing."""
+    from orchestrator.plan.handovers import read_handover
+
+    handover = read_handover(store)
+    if handover is None:
+        return False
+    news, may_begin = outcome_of(handover)
+    if not may_begin:
+        raise ClusterError(f"{_name(store)}: {news}")
+    return True
+
+
 def _remote_logs(store: Store, address: str, follow: bool, lines: int | None) -> None:
     name = _name(store)
     cluster = connect(address)
@@ -81,12 +100,16 @@ def _remote_logs(store: Store, address: str, follow: bool, lines: int | None) ->
     if submission is None:
         raise ClusterError(f"{cluster.address}: no job called {name} was handed to this cluster since it started")
     if follow and lines is None:
-        _print(cluster.follow(submission))
+        _print(_texts(cluster.follow(submission)))
         return
-    said = cluster.log(submission)
+    said = list(_texts(cluster.log(submission)))
     _print(_last(said, lines))
     if follow:
-        _print(line for number, line in enumerate(cluster.follow(submission)) if number >= len(said))
+        _print(line for number, line in enumerate(_texts(cluster.follow(submission))) if number >= len(said))
+
+
+def _texts(lines: Iterable[Line]) -> Iterator[str]:
+    return (line.text for line in lines if line.kind is not Kind.BEGUN)
 
 
 def cancel(job: JobName, storage: Storage = None, address: Address = None) -> None:

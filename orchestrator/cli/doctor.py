@@ -111,16 +111,21 @@ def _torch() -> Finding:
 def _devices() -> Finding:
     import torch
 
+    from orchestrator.plan.gpus import present_gpus, usable_gpus, visible_gpus
     from orchestrator.plan.placement import this_machine
 
     (machine,) = this_machine().nodes
-    if machine.gpus and not torch.cuda.is_available():
-        return Finding(
-            False,
-            f"{machine.gpus} NVIDIA GPUs are there, but this torch cannot use them; install a CUDA build of torch",
-        )
-    names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
-    return Finding(True, f"{machine.cpus} processors, {names or 'no GPU: trials train on the CPU'}")
+    visible, usable = visible_gpus(), usable_gpus()
+    if visible and not usable:
+        there = f"{len(visible)} NVIDIA GPUs are there ({', '.join(dict.fromkeys(gpu.name for gpu in visible))})"
+        if torch.version.cuda is None:
+            return Finding(False, f"{there}, but torch {torch.__version__} is no CUDA build; install one")
+        needs = f"torch {torch.__version__} cannot use them; does the driver support CUDA {torch.version.cuda}?"
+        return Finding(False, f"{there}, but {needs}")
+    names = ", ".join(gpu.name for gpu in usable)
+    hidden = len(present_gpus()) if not usable else 0
+    none = f"CUDA_VISIBLE_DEVICES hides {hidden} NVIDIA GPUs" if hidden else "no NVIDIA GPU"
+    return Finding(True, f"{machine.cpus} processors, {names or f'{none}: trials train on the CPU'}")
 
 
 def _ray() -> Finding:

@@ -76,6 +76,7 @@ def drive(job: Job, store: Store, retry_failed: bool = False, *, joined: bool, t
 
 
 def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> None:
+    from orchestrator.cli.handover import begin
     from orchestrator.cli.tables import evaluations_line, left_out_lines, note_lines, plan_line
     from orchestrator.plan.files import read_state, write_job
     from orchestrator.plan.plan import CellState
@@ -88,6 +89,7 @@ def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
         seen = duration(time.time() - before.updated_at)
         _say(log, f"note: another run of this job showed life {seen} ago; two at once train the same trials twice")
     write_job(store, plan.job)
+    begin(store)
     ran = _sweep(plan, store, log, cluster, joined=joined) if plan.runs else _Ran()
     failed, stopped = len(plan.having(CellState.FAILED)) + ran.failed, ran.stopped
     if stopped is not None:

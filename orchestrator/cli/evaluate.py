@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.cli.console import out
 from orchestrator.cli.drive import drive, machines, parent, plan_job
-from orchestrator.cli.handover import hand_over
+from orchestrator.cli.handover import hand_over, show_remote
 from orchestrator.cli.options import (
     ON_THIS_MACHINE,
     Address,
@@ -63,8 +63,10 @@ def evaluate(
         drive(asked, store, joined=address is not None, trains=False)
     else:
         assert address is not None
-        command = ["evaluate", *(["--dry-run"] if dry_run else [])]
-        hand_over(asked, parent(store, asked.header.name), address, command, detach=detach)
+        place = parent(store, asked.header.name)
+        if dry_run:
+            show_remote(asked, place, address, ["evaluate", "--dry-run"])
+        hand_over(asked, place, address, ["evaluate"], detach=detach)
 
 
 def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:

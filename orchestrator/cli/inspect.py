@@ -10,13 +10,14 @@ from rich.table import Table
 
 from orchestrator.cli.console import duration, out
 from orchestrator.cli.options import AsJson, JobName, Storage, asked_job, find_job
-from orchestrator.errors import QueryError, SettingsError, one_line
+from orchestrator.errors import NotFoundError, QueryError, SettingsError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
 
+    from orchestrator.plan.status import JobState
     from orchestrator.store.location import Store
 
 _ROWS = 50
@@ -28,13 +29,15 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     Examples: `orch status quickstart` · `orch status quickstart --json` ·
     `orch status my_sweep --storage s3://bucket/studies`
     """
-    from orchestrator.plan.files import read_job, read_state, to_json
-    from orchestrator.plan.status import job_status
+    from orchestrator.plan.files import to_json
 
-    store = find_job(job, storage)
-    state = job_status(read_job(store), store, read_state(store))
+    state, news = _state_of(find_job(job, storage))
     if as_json:
-        typer.echo(to_json(state.as_json()))
+        typer.echo(to_json({**state.as_json(), "handover": news}))
+        return
+    if news is not None:
+        out.print(f"{state.name}: {news}", soft_wrap=True)
+    if not state.trials:
         return
     out.print(f"{state.name}: {state.describe()}")
     if where := state.where():
@@ -51,6 +54,23 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     if state.updated_s is not None:
         how = f", {state.run.state}" if state.run and state.run.state != "running" else ""
         out.print(f"last sign of life {duration(state.updated_s)} ago{one_line(how)}")
+
+
+def _state_of(store: Store) -> tuple[JobState, str | None]:
+    """How a job is getting on, and what has come of a hand-over of which no run has begun yet."""
+    from orchestrator.cli.handover import outcome_of
+    from orchestrator.plan.files import read_job, read_state
+    from orchestrator.plan.handovers import read_handover
+    from orchestrator.plan.status import JobState, job_status
+
+    handover = read_handover(store)
+    try:
+        state = job_status(read_job(store), store, read_state(store))
+    except NotFoundError:
+        if handover is None:
+            raise
+        state = JobState(store.uri.rpartition("/")[2], False, None, ())
+    return state, None if handover is None else outcome_of(handover)[0]
 
 
 def results(

@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli.console import out
 from orchestrator.cli.drive import count, drive, machines, parent, plan_job
-from orchestrator.cli.handover import hand_over, show_remote_plan
+from orchestrator.cli.handover import hand_over, show_remote
 from orchestrator.cli.options import (
     ON_THIS_MACHINE,
     Address,
@@ -137,8 +137,8 @@ def _store(job: Job) -> Store:
 def _plan(job: Job, address: str | None, retry_failed: bool, as_json: bool) -> None:
     if address not in ON_THIS_MACHINE:
         assert address is not None
-        show_remote_plan(job, address, retry_failed=retry_failed, as_json=as_json)
-        return
+        options = [*_submission(retry_failed), "--dry-run", *(["--json"] if as_json else [])]
+        show_remote(job, job.header.storage, address, options)
     store = _store(job)
     with machines(joined=address is not None) as cluster:
         _show(plan_job(job, store, cluster, retry_failed), as_json)
@@ -149,7 +149,7 @@ def _show(plan: Plan, as_json: bool) -> None:
     from orchestrator.plan.files import to_json
 
     if as_json:
-        typer.echo(to_json(plan_json(plan)))
+        typer.echo(to_json(plan_json(plan)), file=out.file)
     else:
         out.print(plan_table(plan))
     if plan.problem:

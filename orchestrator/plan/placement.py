@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import PlacementError
+from orchestrator.plan.gpus import usable_gpus
 
 if TYPE_CHECKING:
     from orchestrator.spec.job import Resources
@@ -60,11 +60,10 @@ class Placement:
 
 
 def this_machine() -> Cluster:
-    """The processors this process may run on and the NVIDIA GPUs it may see, without importing torch."""
+    """The processors this process may run on, and the NVIDIA GPUs (or parts of them) that its trials can take."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cpus = int(min(cpus, _container_cpus()))
-    present = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    return Cluster((Machine(cpus, min(present, _visible(os.environ.get("CUDA_VISIBLE_DEVICES"), present))),))
+    return Cluster((Machine(cpus, len(usable_gpus())),))
 
 
 def _container_cpus() -> float:
@@ -74,14 +73,6 @@ def _container_cpus() -> float:
         return math.ceil(int(quota) / int(period))
     except (OSError, ValueError):  # no control groups here, or the quota is "max"
         return math.inf
-
-
-def _visible(devices: str | None, present: int) -> int:
-    """GPUs that CUDA_VISIBLE_DEVICES leaves; CUDA ends the list at its first empty or negative entry."""
-    if devices is None:
-        return present
-    entries = (entry.strip() for entry in devices.split(","))
-    return len(list(itertools.takewhile(lambda entry: entry and not entry.startswith("-"), entries)))
 
 
 def place(resources: Resources, workers: int, cluster: Cluster) -> Placement:

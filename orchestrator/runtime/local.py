@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.plan.gpus import visible_devices
 from orchestrator.runtime.interrupt import interrupts_deferred
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
     """
     (machine,) = cluster.nodes
     set_environment()
+    if machine.gpus and (devices := visible_devices()):
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices  # Ray gives each worker entries of it
     import ray
 
     # Ray prints what it has to say of dead workers to stdout, which is for results; its own logs have it too.

@@ -21,6 +21,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from orchestrator.errors import ClusterError
+from orchestrator.plan.marks import Kind, Line, read_marks
 from orchestrator.runtime.staging import check_storage_is_shared, entrypoint, environment, stage
 
 if TYPE_CHECKING:
@@ -42,8 +43,6 @@ _RAY_VARIABLES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 _CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging")
 _EXIT_CODES = (0, 1, 2, 130)
 _INTERRUPTED = 130
-_NOT_FOUND = 127
-"""A shell's exit code for a command that is not there."""
 
 
 class ConnectionLostError(ClusterError):
@@ -53,15 +52,20 @@ class ConnectionLostError(ClusterError):
 class _Client(JobSubmissionClient):  # type: ignore[misc]
     """Ray's client, which by itself waits for an answer for ever."""
 
+    answer_s = _ANSWER_S
+
     def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
-        return super()._do_request(method, endpoint, timeout=(_CONNECT_S, _ANSWER_S), **options)
+        return super()._do_request(method, endpoint, timeout=(_CONNECT_S, self.answer_s), **options)
 
 
 class RemoteCluster:
-    """The Jobs API of the cluster whose dashboard is at ``address``. Every method raises ClusterError."""
+    """The Jobs API of the cluster whose dashboard is at ``address``. Every method raises ClusterError.
 
-    def __init__(self, address: str) -> None:
-        self.address = _checked(address)
+    ``answer_s`` is how long each answer may take.
+    """
+
+    def __init__(self, address: str, answer_s: float = _ANSWER_S) -> None:
+        self.address, self._answer_s = _checked(address), answer_s
         headers, self._token_from = _authorization()
         version = self._version(headers)
         if version.split(".")[:2] != ray.__version__.split(".")[:2]:
@@ -73,6 +77,7 @@ class RemoteCluster:
             logging.getLogger(name).setLevel(logging.ERROR)
         with self._explained(), _without(_RAY_VARIABLES):
             self._client = _Client(self.address, headers=headers)
+        self._client.answer_s = answer_s
 
     def submit(self, job: Job, storage: str, command: Sequence[str] = ("submit",), *, runs: bool = True) -> str:
         """Have a command of ``orch`` that takes a job file run on the cluster, with its options; the submission's id.
@@ -111,12 +116,17 @@ class RemoteCluster:
         with self._explained():
             return bool(self._client.get_job_status(submission_id).is_terminal())
 
-    def log(self, submission_id: str) -> list[str]:
+    def queued(self, submission_id: str) -> bool:
+        """Whether Ray has not started the submission's driver yet."""
+        with self._explained():
+            return bool(self._client.get_job_status(submission_id) == JobStatus.PENDING)
+
+    def log(self, submission_id: str) -> list[Line]:
         """What the driver has said so far, without what Ray adds."""
         with self._explained():
             return list(_lines([self._client.get_job_logs(submission_id)]))
 
-    def follow(self, submission_id: str) -> Iterator[str]:
+    def follow(self, submission_id: str) -> Iterator[Line]:
         """The same line by line as it comes, until the submission has ended.
 
         A connection that is lost is tried again for two minutes: then ConnectionLostError.
@@ -133,8 +143,6 @@ class RemoteCluster:
         if code in _EXIT_CODES:
             return int(code)
         cause = " ".join((details.message or "no cause is known").split())[:300]
-        if code == _NOT_FOUND:
-            cause = "there is no python on the PATH of the cluster's head node"
         raise ClusterError(f"{submission_id} failed on the cluster: {cause}")
 
     def stop(self, submission_id: str) -> None:
@@ -179,7 +187,7 @@ class RemoteCluster:
         """Ray's version on the cluster, which tells at once whether there is one and whether it lets us in."""
         try:
             with self._explained():
-                url, timeout = f"{self.address}/api/version", (_CONNECT_S, _ANSWER_S)
+                url, timeout = f"{self.address}/api/version", (_CONNECT_S, self._answer_s)
                 reply = requests.get(url, headers=headers, timeout=timeout, allow_redirects=False)
         except ConnectionLostError as error:
             raise ClusterError(f"{error}; is it the dashboard's address, and can this machine reach it?") from error
@@ -261,11 +269,16 @@ def _without(names: Iterable[str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _lines(pieces: Iterable[str]) -> Iterator[str]:
+def _lines(pieces: Iterable[str]) -> Iterator[Line]:
     """Whole lines out of pieces of text; those that are Ray's own are left out."""
     rest = ""
     for piece in pieces:
         *lines, rest = (rest + piece).split("\n")
-        yield from (line for line in lines if not _RAY_SAYS.match(line))
-    if rest and not _RAY_SAYS.match(rest):
-        yield rest
+        for line in lines:
+            yield from _without_ray(line)
+    if rest:
+        yield from _without_ray(rest)
+
+
+def _without_ray(line: str) -> Iterator[Line]:
+    return (each for each in read_marks(line) if each.kind is not Kind.NOTE or not _RAY_SAYS.match(each.text))

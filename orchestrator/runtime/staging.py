@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_DATA_BYTES = 200_000_000
 """More data than that does not go through the head node of a cluster."""
 
+_LAUNCH = Path(__file__).with_name("launch.sh")
+
 _SKIPPED = shutil.ignore_patterns("__pycache__", ".gitignore", ".rayignore")
 """Ray leaves out what files of the last two names list, which is for other purposes."""
 
@@ -44,6 +46,7 @@ def stage(job: Job, storage: str, folder: Path) -> tuple[Path, Path]:
     working, package = folder / "job", folder / "package" / "orchestrator"
     working.mkdir()
     shutil.copy(preflight.__file__, working / "preflight.py")
+    shutil.copy(_LAUNCH, working / _LAUNCH.name)
     (working / "job.yaml").write_text(dump_yaml({**job.resolved(), "storage": storage}))
     total = 0
     for root in sorted(set(_relative_roots(job))):
@@ -79,9 +82,8 @@ def _size(folder: Path) -> int:
 
 
 def entrypoint(ray_version: str, arguments: Sequence[str]) -> str:
-    """The shell's line that runs ``orch`` with these arguments on the cluster, once it is found fit to."""
-    # The second replaces the shell, so that the signal by which Ray stops a job reaches it, and its exit code Ray.
-    return f"python preflight.py {ray_version} && exec python -m orchestrator.cli {shlex.join(arguments)}"
+    """The shell's line that runs ``orch`` with these arguments on the cluster, once a Python is found fit to."""
+    return shlex.join(["exec", "sh", _LAUNCH.name, ray_version, *arguments])
 
 
 def environment(submission_id: str, address: str) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_the_job_as_it_was_resolved_with_its_storage(out: Path) -> None:
     again = load_job(working / "job.yaml")
     assert [trial.id for trial in again.trials] == [trial.id for trial in wide.trials]
     assert again.header.storage == SHARED
-    assert {path.name for path in working.iterdir()} == {"job.yaml", "preflight.py"}
+    assert {path.name for path in working.iterdir()} == {"job.yaml", "launch.sh", "preflight.py"}
 
 
 def test_the_whole_package_travels_and_works_by_itself(out: Path) -> None:
@@ -73,10 +73,10 @@ def test_data_below_the_current_folder_travels(here: Path, out: Path) -> None:
         (here / name).write_text(name)
     working, _ = stage(job("data", "more/deep", "missing"), SHARED, out)
     found = {path.relative_to(working).as_posix() for path in working.rglob("*") if path.is_file()}
-    assert found == {"job.yaml", "preflight.py", "data/MNIST/raw/x", "more/deep/x"}
+    assert found == {"job.yaml", "launch.sh", "preflight.py", "data/MNIST/raw/x", "more/deep/x"}
     (out / "again").mkdir()
     working, _ = stage(job(str(here / "data"), "~/data"), SHARED, out / "again")
-    assert {path.name for path in working.iterdir()} == {"job.yaml", "preflight.py"}
+    assert {path.name for path in working.iterdir()} == {"job.yaml", "launch.sh", "preflight.py"}
 
 
 def test_a_folder_below_another_travels_once(here: Path, out: Path) -> None:
@@ -121,12 +121,51 @@ def test_storage_that_nodes_cannot_share(uri: str) -> None:
         check_storage_is_shared(uri)
 
 
-def test_the_command_is_one_line_of_shell(tmp_path: Path) -> None:
+def test_the_command_is_one_line_of_shell() -> None:
     line = entrypoint("2.60.0", ["submit", "job.yaml", "--address", "auto", "--set", "a b; rm -rf"])
-    first, second = line.split(" && ")
-    assert shlex.split(first) == ["python", "preflight.py", "2.60.0"]
-    assert shlex.split(second)[:4] == ["exec", "python", "-m", "orchestrator.cli"]
-    assert shlex.split(second)[4:] == ["submit", "job.yaml", "--address", "auto", "--set", "a b; rm -rf"]
+    assert shlex.split(line)[:4] == ["exec", "sh", "launch.sh", "2.60.0"]
+    assert shlex.split(line)[4:] == ["submit", "job.yaml", "--address", "auto", "--set", "a b; rm -rf"]
+
+
+PRINTS_NOTHING, FAILS = "exit 0", "echo no >&2; exit 1"
+FIT = f'exec {shlex.quote(sys.executable)} "$@"'
+
+
+@pytest.mark.parametrize(
+    ("of_ray", "on_path", "said"),
+    [
+        # the Python of Ray comes before any on the PATH, whatever is there
+        (FIT, FAILS, "orch 0"),
+        (FIT, PRINTS_NOTHING, "orch 0"),
+        # Ray's is not to be found, or not fit
+        (None, FIT, "orch 0"),
+        (FAILS, FIT, "orch 0"),
+        (FAILS, PRINTS_NOTHING, "error: no Python on the cluster's head node has Ray (tried "),
+        (None, FAILS, "error: no Python on the cluster's head node has Ray (tried "),
+    ],
+)
+def test_the_python_that_runs_ray_runs_the_driver(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_ray: str | None, on_path: str, said: str
+) -> None:
+    import ray
+
+    working, _ = stage(job(), SHARED, out)
+    for name, text in (("path/python", on_path), ("path/python3", on_path), ("its own/python", of_ray)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text or FAILS}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # A raylet, whose child is the supervisor, whose child is the shell.
+    supervisor = f"({entrypoint(ray.__version__, ['--version'])}); exit $?"
+    raylet = ["sh", "-c", f"sh -c {shlex.quote(supervisor)}; exit $?", "raylet"]
+    if of_ray is not None:
+        worker = subprocess.list2cmdline([str(tmp_path / "its own/python"), "setup_worker.py", "a b"])
+        raylet += ["--raylet_name=x", f"--python_worker_command={worker}", "--temp_dir=/tmp"]
+    ran = subprocess.run(raylet, cwd=working, capture_output=True, text=True, check=False)
+    assert (ran.stdout + ran.stderr).startswith(said), ran
+    assert (ran.stdout + ran.stderr).count("\n") == 1
+    assert ran.returncode == (0 if said.startswith("orch") else 2)
 
 
 def test_nothing_of_this_machine_s_environment_travels(monkeypatch: pytest.MonkeyPatch) -> None:
