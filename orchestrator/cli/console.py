@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from typing import TextIO
 
 from rich.console import Console
 from rich.text import Text
+
+from orchestrator.cli.streams import OutputError, ReaderGoneError, guard_standard_streams
+
+guard_standard_streams()  # before anything else is opened
 
 
 def _console(stream: TextIO, stderr: bool) -> Console:
@@ -18,6 +23,12 @@ def _console(stream: TextIO, stderr: bool) -> Console:
 
 out = _console(sys.stdout, stderr=False)
 err = _console(sys.stderr, stderr=True)
+
+
+def tell(line: str) -> None:
+    """One line on stdout about work that is done, never wrapped; that nobody can read it changes nothing."""
+    with contextlib.suppress(OutputError, ReaderGoneError):
+        out.print(line, soft_wrap=True)
 
 
 def complain(message: str) -> None:

@@ -51,11 +51,11 @@ def follow(cluster: RemoteCluster, submission: str, name: str, storage: str) -> 
     raise typer.Exit(code)
 
 
-def show_remote_plan(job: Job, address: str, *, retry_failed: bool, as_json: bool) -> None:
+def show_remote_plan(job: Job, storage: str, address: str, *, retry_failed: bool, as_json: bool) -> None:
     """Print the plan that the cluster makes of the job, with its devices and what it finds in storage."""
     cluster = connect(address)
     command = ["submit", "--dry-run", *(["--retry-failed"] if retry_failed else []), *(["--json"] if as_json else [])]
-    submission = cluster.submit(job, job.header.storage, command, runs=False)
+    submission = cluster.submit(job, storage, command, runs=False)
     lines = list(cluster.follow(submission))
     problems = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
     lines = [line for line in lines if not line.startswith(_ERROR)]
