@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -10,7 +11,10 @@ from typing import TextIO, cast
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.cli.streams import OutputError, ReaderGoneError, guard_standard_streams
 from orchestrator.plan.marks import MarkedStdout
+
+guard_standard_streams()  # before anything else is opened
 
 
 def _console(stream: TextIO, stderr: bool) -> Console:
@@ -23,6 +27,12 @@ def _console(stream: TextIO, stderr: bool) -> Console:
 
 out = _console(sys.stdout, stderr=False)
 err = _console(sys.stderr, stderr=True)
+
+
+def tell(line: str) -> None:
+    """One line on stdout about work that is done, never wrapped; that nobody can read it changes nothing."""
+    with contextlib.suppress(OutputError, ReaderGoneError):
+        out.print(line, soft_wrap=True)
 
 
 def complain(message: str) -> None:

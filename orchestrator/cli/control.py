@@ -10,8 +10,9 @@ from rich.text import Text
 
 from orchestrator.cli.console import duration, err, out
 from orchestrator.cli.handover import connect, outcome_of
-from orchestrator.cli.options import Address, JobName, Storage, find_job
-from orchestrator.errors import ClusterError, NotFoundError, StorageError
+from orchestrator.cli.options import Address, JobName, Storage, name_job
+from orchestrator.cli.usage import line_count
+from orchestrator.errors import ClusterError, NotFoundError, SettingsError, StorageError
 from orchestrator.plan.marks import Kind
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ _OBEY_S = 90.0
 def logs(
     job: JobName,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-    lines: Annotated[int | None, typer.Option("--lines", metavar="N", min=0, help="Only the last N lines.")] = None,
+    lines: Annotated[
+        int | None, typer.Option("--lines", metavar="N", parser=line_count, help="Only the last N lines.")
+    ] = None,
     storage: Storage = None,
     address: Address = None,
 ) -> None:
@@ -46,12 +49,17 @@ def logs(
     from orchestrator.plan.handovers import read_handover
     from orchestrator.plan.log import read_log
 
-    store = find_job(job, storage)
+    if lines == 0 and not follow:
+        raise SettingsError("--lines", "", "got 0, expected a number > 0, or --follow with it")
+    named = name_job(job, storage)
+    store = named.store
     if address is not None:
         _remote_logs(store, address, follow, lines)
         return
     said, handover = read_log(store), read_handover(store)
     if not said.lines and not follow:
+        if handover is None:
+            named.require()
         why = "'orch submit' makes one, --storage looks elsewhere" if handover is None else outcome_of(handover)[0]
         raise NotFoundError(f"{store.uri}: no log; {why}")
     _print(_last(said.lines, lines))
@@ -122,7 +130,8 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
     """
     from orchestrator.plan.files import ask_to_cancel, read_state
 
-    store = find_job(job, storage)
+    named = name_job(job, storage)
+    store = named.store
     state = read_state(store)
     if state is not None and state.alive:
         ask_to_cancel(store, state)
@@ -131,6 +140,8 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
     elif address is not None:
         _stop(_name(store), address)
     else:
+        if state is None:
+            named.require()
         seen = "" if state is None else f": {state.state}, last sign of life {duration(time.time() - state.updated_at)}"
         raise StorageError(f"{store.uri}: no run is at work on it{seen and seen + ' ago'}")
 

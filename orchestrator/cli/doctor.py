@@ -3,62 +3,63 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import typer
 from rich.text import Text
 
 from orchestrator.cli.console import err, out
-from orchestrator.cli.options import Overrides, Storage
+from orchestrator.cli.options import AsJson, NamedJob, OptionalJob, Overrides, Storage, name_job
+from orchestrator.cli.usage import refuse_without
 from orchestrator.errors import OrchError
+from orchestrator.store.open import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from orchestrator.store.location import Store
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: ``good`` or with its remedy."""
+    """What one check found: ``good``, or with its remedy."""
 
     good: bool
     text: str
 
 
 def doctor(
-    job_file: Annotated[
-        str | None, typer.Argument(metavar="JOB.yaml", help="Also check this job's data and storage.")
-    ] = None,
-    overrides: Overrides = None,
-    storage: Storage = None,
+    job: OptionalJob = None, overrides: Overrides = None, storage: Storage = None, as_json: AsJson = False
 ) -> None:
     """Check Python, torch, devices, Ray, storage and data; say what is missing and how to get it.
 
+    With a job its data and its storage are checked too.
+
     Examples: `orch doctor` · `orch doctor jobs/saturation_sweep.yaml` · `orch doctor --storage s3://bucket/studies`
     """
-    from pathlib import Path
-
-    from orchestrator.cli.options import with_storage
-
+    refuse_without(("JOB", job), ("--set", overrides))
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
         ("torch", _torch),
         ("devices", _devices),
         ("ray", _ray),
     ]
-    if job_file is None:
-        checks.append(("storage", lambda: _storage(storage or "results")))
+    if job is None:
+        checks.append(("storage", lambda: _storage(open_store("results" if storage is None else storage))))
     else:
-        checks += _job_checks(Path(job_file), with_storage(overrides, storage))
-    healthy = True
+        checks += _job_checks(job, name_job(job, storage, overrides))
+    findings = {}
     for name, check in checks:
-        finding = _run(name, check)
-        healthy &= finding.good
-        mark = Text("ok     ", style="green") if finding.good else Text("missing", style="bold red")
-        out.print(mark, Text(f"{name:8} {finding.text}"), soft_wrap=True)
-    if not healthy:
+        finding = findings[name] = _run(name, check)
+        if not as_json:
+            mark = Text("ok     ", style="green") if finding.good else Text("missing", style="bold red")
+            out.print(mark, Text(f"{name:8} {finding.text}"), soft_wrap=True)
+    if as_json:
+        typer.echo(json.dumps({name: asdict(finding) for name, finding in findings.items()}, indent=2))
+    if not all(finding.good for finding in findings.values()):
         raise typer.Exit(2)
 
 
@@ -74,26 +75,28 @@ def _run(name: str, check: Callable[[], Finding]) -> Finding:
         return Finding(False, f"{error}; install with: pip install torch torchvision 'ray[default,train,tune]'")
 
 
-def _job_checks(path: Path, overrides: list[str]) -> list[tuple[str, Callable[[], Finding]]]:
+def _job_checks(argument: str, named: NamedJob) -> list[tuple[str, Callable[[], Finding]]]:
+    from orchestrator.plan.checks import find_problem
     from orchestrator.plan.placement import place, this_machine
-    from orchestrator.spec.job import load_job
 
-    job = load_job(path, overrides)
+    job = named.load()
 
     def placing() -> Finding:
         sizes = sorted({trial.workers for trial in job.trials}, reverse=True)
         return Finding(True, "; then ".join(str(place(job.header.resources, size, this_machine())) for size in sizes))
 
     def data() -> Finding:
+        if problem := find_problem(job.trials, job.header.evaluate):
+            return Finding(False, problem)
         sets = list(dict.fromkeys(trial.settings.data for trial in job.trials))
         found = [f"{one.name}: {len(one.load()):,} training images of {one.shape}" for one in sets]
         return Finding(True, "; ".join(found))
 
     return [
-        ("job", lambda: Finding(True, f"{path}: {len(job.trials)} trials")),
+        ("job", lambda: Finding(True, f"{argument}: {len(job.trials)} trials")),
         ("placing", placing),
         ("data", data),
-        ("storage", lambda: _storage(job.header.storage)),
+        ("storage", lambda: _storage(named.root)),
     ]
 
 
@@ -136,9 +139,6 @@ def _ray() -> Finding:
         return Finding(True, f"{ray_version()} starts on this machine")
 
 
-def _storage(uri: str) -> Finding:
-    from orchestrator.store.open import open_store
-
-    store = open_store(uri)
+def _storage(store: Store) -> Finding:
     store.check()
     return Finding(True, f"{store.uri} can be written, read and listed")

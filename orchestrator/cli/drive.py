@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from orchestrator.cli.console import duration, err, out
+from orchestrator.cli.console import duration, err, tell
 from orchestrator.errors import DataError, OrchError, StorageError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
     with err.status("writing the report") if err.is_terminal else contextlib.nullcontext():
         report = write_report(store)
     for line in (f"results  {store.uri}", f"report   {store.uri}/{report}"):
-        out.print(line, soft_wrap=True)
+        tell(line)
         log.say(line)
     if stopped is not None:
         raise typer.Exit(130)

@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.console import out
-from orchestrator.cli.drive import drive, machines, parent, plan_job
+from orchestrator.cli.drive import drive, machines, plan_job
 from orchestrator.cli.handover import hand_over, show_remote
 from orchestrator.cli.options import (
     ON_THIS_MACHINE,
     Address,
     Detach,
+    DryRunAsJson,
     JobName,
+    NamedJob,
     Storage,
-    asked_job,
-    find_job,
+    name_job,
     reject_detach,
 )
-from orchestrator.errors import SettingsError
+from orchestrator.cli.usage import refuse_together, refuse_without
+from orchestrator.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from orchestrator.spec.job import Job
-    from orchestrator.store.location import Store
 
 
 def evaluate(
@@ -38,35 +39,36 @@ def evaluate(
     address: Address = None,
     detach: Detach = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
+    as_json: DryRunAsJson = False,
 ) -> None:
     """Evaluate the trials that are done, without training any: what the job asks for, and what --kind adds to it.
-
-    A job's name stands for what its storage holds, a job file for its own trials and evaluations.
 
     Examples: `orch evaluate quickstart --kind quality` ·
     `orch evaluate quickstart --kind quality --set samples=5000 --set truncation=[0.5,1,2]` ·
     `orch evaluate jobs/truncation.yaml --dry-run` ·
     `orch evaluate my_sweep --kind quality --storage s3://bucket/studies --address http://head:8265`
     """
-    if settings and kind is None:
-        raise typer.BadParameter("--set needs --kind: it is a setting of the evaluation that is added")
-    store = find_job(job, storage)
-    asked = asked_job(job, store, storage)
+    refuse_without(("--kind", kind), ("--set", settings))
+    refuse_without(("--dry-run", dry_run), ("--json", as_json))
+    refuse_together(("--dry-run", dry_run), ("--detach", detach))
+    named = name_job(job, storage)
+    named.require()
+    asked = named.load()
     if kind is not None:
         asked = _with_evaluation(asked, kind, settings or [])
     if not asked.header.evaluate:
         raise SettingsError(asked.source, "evaluate", "is empty; name a --kind, such as quality")
-    if dry_run and address in ON_THIS_MACHINE:
-        _show(asked, store, joined=address is not None)
-    elif address in ON_THIS_MACHINE:
-        reject_detach(detach)
-        drive(asked, store, joined=address is not None, trains=False)
-    else:
+    if address not in ON_THIS_MACHINE:
         assert address is not None
-        place = parent(store, asked.header.name)
         if dry_run:
-            show_remote(asked, place, address, ["evaluate", "--dry-run"])
-        hand_over(asked, place, address, ["evaluate"], detach=detach)
+            options = ["--dry-run", *(["--json"] if as_json else [])]
+            show_remote(asked, named.storage, address, ["evaluate", *options])
+        hand_over(asked, named.storage, address, ["evaluate"], detach=detach)
+    elif dry_run:
+        _show(asked, named, joined=address is not None, as_json=as_json)
+    else:
+        reject_detach(detach)
+        drive(asked, named.store, joined=address is not None, trains=False)
 
 
 def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:
@@ -85,10 +87,15 @@ def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:
     return replace(job, header=job.header.model_copy(update={"evaluate": evaluations}))
 
 
-def _show(job: Job, store: Store, *, joined: bool) -> None:
-    from orchestrator.cli.tables import evaluations_line
+def _show(job: Job, named: NamedJob, *, joined: bool, as_json: bool) -> None:
+    from orchestrator.cli.tables import evaluations_line, plan_json
+    from orchestrator.plan.files import to_json
 
     with machines(joined=joined) as cluster:
-        plan = plan_job(job, store, cluster, retry_failed=False, trains=False)
-    for line in evaluations_line(plan):
+        plan = plan_job(job, named.store, cluster, retry_failed=False, trains=False)
+    if as_json:
+        typer.echo(to_json(plan_json(plan)))
+    for line in () if as_json else evaluations_line(plan):
         out.print(line)
+    if plan.problem:
+        raise DataError(plan.problem)

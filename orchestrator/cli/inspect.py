@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from orchestrator.cli.console import duration, out
-from orchestrator.cli.options import AsJson, JobName, Storage, asked_job, find_job
+from orchestrator.cli.console import duration, out, tell
+from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
+from orchestrator.cli.usage import refuse_together
 from orchestrator.errors import NotFoundError, QueryError, SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from orchestrator.plan.status import JobState
+    from orchestrator.store.export import Format
     from orchestrator.store.location import Store
 
 _ROWS = 50
@@ -26,12 +27,14 @@ _ROWS = 50
 def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> None:
     """Say how a job is getting on: trials ended, running, still to run. Works during a run and after it.
 
+    A name stands for the trials that were last submitted, a job file for its own.
+
     Examples: `orch status quickstart` · `orch status quickstart --json` ·
     `orch status my_sweep --storage s3://bucket/studies`
     """
     from orchestrator.plan.files import to_json
 
-    state, news = _state_of(find_job(job, storage))
+    state, news = _state_of(name_job(job, storage))
     if as_json:
         typer.echo(to_json({**state.as_json(), "handover": news}))
         return
@@ -56,31 +59,32 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
         out.print(f"last sign of life {duration(state.updated_s)} ago{one_line(how)}")
 
 
-def _state_of(store: Store) -> tuple[JobState, str | None]:
+def _state_of(named: NamedJob) -> tuple[JobState, str | None]:
     """How a job is getting on, and what has come of a hand-over of which no run has begun yet."""
     from orchestrator.cli.handover import outcome_of
-    from orchestrator.plan.files import read_job, read_state
+    from orchestrator.plan.files import read_state
     from orchestrator.plan.handovers import read_handover
     from orchestrator.plan.status import JobState, job_status
 
-    handover = read_handover(store)
+    handover = read_handover(named.store)
     try:
-        state = job_status(read_job(store), store, read_state(store))
+        named.require()
+        state = job_status(named.load(), named.store, read_state(named.store))
     except NotFoundError:
         if handover is None:
             raise
-        state = JobState(store.uri.rpartition("/")[2], False, None, ())
+        state = JobState(named.store.uri.rpartition("/")[2], False, None, ())
     return state, None if handover is None else outcome_of(handover)[0]
 
 
 def results(
-    job: Annotated[str | None, typer.Argument(metavar="JOB", help="A job's name, or its job file.")] = None,
+    job: OptionalJob = None,
     sql: Annotated[
         str | None, typer.Option("--sql", metavar="QUERY", help="DuckDB SQL over trials and metrics.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV; - is stdout.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write JSON rows; - is stdout.")] = None,
-    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write one Parquet file.")] = None,
+    csv: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write CSV; - is stdout.")] = None,
+    parquet: Annotated[str | None, typer.Option("--parquet", metavar="FILE", help="Write one Parquet file.")] = None,
+    as_json: AsJson = False,
     evaluation: Annotated[
         str | None,
         typer.Option("--evaluation", metavar="KIND", help="Rows of an evaluation, with the settings of their trials."),
@@ -95,59 +99,76 @@ def results(
 
     Examples: `orch results quickstart` · `orch results quickstart --csv trials.csv` ·
     `orch results truncation --evaluation quality` ·
-    `orch results quickstart --sql "select trial_id, max(step) from metrics group by all" --json -` ·
+    `orch results quickstart --sql "select trial_id, max(step) from metrics group by all" --json` ·
     `orch results saturation_sweep --claims` · `orch results --schema`
     """
-    from orchestrator.store.export import export
+    from orchestrator.store.export import check_target, export
 
+    contents = (("--sql", sql), ("--evaluation", evaluation), ("--claims", claims))
+    targets: tuple[tuple[Format, str | None], ...] = (
+        ("csv", csv),
+        ("parquet", parquet),
+        ("json", "-" if as_json else None),
+    )
+    forms = [(f"--{form}", target) for form, target in targets]
     if schema:
+        for option in (("JOB", job), ("--storage", storage), *contents, *forms):
+            refuse_together(("--schema", schema), option)
         _print_schema()
         return
     if job is None:
-        raise typer.BadParameter("name a job, or ask for --schema")
-    files = [path for path in (csv, json, parquet) if path is not None]
-    if len(files) > 1:
-        raise typer.BadParameter("choose one of --csv, --json and --parquet")
-    if sum(map(bool, (sql, evaluation, claims))) > 1:
-        raise typer.BadParameter("choose one of --sql, --evaluation and --claims")
-    store = find_job(job, storage)
-    table, notices = _verdicts(job, store, storage) if claims else (_rows(store, sql, evaluation), ())
-    if files:
-        export(table, "csv" if csv else "json" if json else "parquet", str(files[0]))
+        raise SettingsError("JOB", "", "is missing, expected a job's name or its job file, or --schema alone")
+    for options in (forms, contents):
+        refuse_together(*options)
+    asked = [(form, target) for form, target in targets if target is not None]
+    for form, target in asked:
+        check_target(f"--{form}", target)
+    named = name_job(job, storage)
+    named.require()
+    table, notices = _verdicts(named) if claims else (_rows(named.store, sql, evaluation), ())
+    if asked:
+        export(table, *asked[0])
     elif claims:
         _print_claims(table, notices)
     else:
-        rows = table.slice(0, _ROWS).to_pylist()
-        _print_rows(table.column_names if sql else _telling(rows), rows, table.num_rows)
-        if not sql:
-            out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
+        _print_results(table, everything=sql is not None)
+
+
+def _print_results(table: pa.Table, *, everything: bool) -> None:
+    """What a query answers, or what a screen has room for of wider rows."""
+    names = table.column_names if everything else _telling(table)
+    _print_table(names, table.slice(0, _ROWS).to_pylist(), table.num_rows)
+    if not everything:
+        out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
 
 
 def _rows(store: Store, sql: str | None, evaluation: str | None) -> pa.Table:
     from orchestrator.store.query import query
 
-    return query(store, sql or (_joined(store, evaluation) if evaluation else _DEFAULT_SQL))
+    if sql is not None and not sql.strip():
+        raise SettingsError("--sql", "", "is empty, expected a query, such as 'select * from trials'")
+    return query(store, _joined(store, evaluation) if evaluation is not None else _DEFAULT_SQL if sql is None else sql)
 
 
-def _verdicts(job: str, store: Store, storage: str | None) -> tuple[pa.Table, tuple[str, ...]]:
+def _verdicts(named: NamedJob) -> tuple[pa.Table, tuple[str, ...]]:
     """The table of claims, and what its reader has to know. Raises SettingsError where the job has none."""
     from orchestrator.report.claims import claims_table, judge_job
 
-    asked = asked_job(job, store, storage)
+    asked = named.load()
     if not asked.header.claims:
         raise SettingsError(asked.source, "claims", "is missing; see docs/job-file.md")
-    judged = judge_job(store, asked)
+    judged = judge_job(named.store, asked)
     return claims_table(judged.verdicts), judged.notices
 
 
 def _print_claims(table: pa.Table, notices: Sequence[str]) -> None:
     """What a screen has room for of each claim; the rest is in the exports."""
+    names = ("claim", "verdict", "measure", "group_mean", "than_mean", "effect", "estimate", "low", "high", "claimed")
     rows = table.to_pylist()
     for row in rows:
         row["claimed"] = f"{row['claimed']} {_cell(row['bound'])}"
         row["measure"] += f" against {row['than_measure']}" if row["than_measure"] else ""
-    names = ("claim", "verdict", "measure", "group_mean", "than_mean", "effect", "estimate", "low", "high", "claimed")
-    _print_rows((*names, "why"), rows[:_ROWS], len(rows))
+    _print_table((*names, "why"), rows[:_ROWS], len(rows))
     for notice in notices:
         out.print(notice)
 
@@ -156,34 +177,47 @@ _DEFAULT_SQL = "select * from trials order by all"
 
 
 def _joined(store: Store, kind: str) -> str:
-    """SQL for the rows of an evaluation with the settings of their trials. Raises QueryError."""
+    """SQL for the rows of an evaluation with the settings of their trials, which are null while a trial has no row.
+
+    Raises QueryError.
+    """
     from orchestrator.evaluate.evaluation import FOLDER
-    from orchestrator.spec.columns import trial_columns
+    from orchestrator.spec.messages import nearest
+    from orchestrator.store.query import query
 
     kinds = sorted({key.split("/")[1] for key in store.keys(FOLDER)})
     if kind not in kinds:
+        near = nearest(kind, kinds)
+        hint = f"did you mean {near!r}? " if near else ""
         there = f"has {', '.join(kinds)}" if kinds else "has no evaluations"
-        raise QueryError(f"--evaluation: got {one_line(kind)!r}, but {store.uri} {there}")
-    settings = ", ".join(f'trials."{column.name}"' for column in trial_columns() if "." in column.name)
+        raise QueryError(f"--evaluation: got {one_line(kind)!r}; {hint}{store.uri} {there}")
     rows = f'"evaluations_{kind}"'  # one of the names above
-    return f"select rows.*, {settings} from {rows} as rows join trials using (trial_id) order by all"  # noqa: S608
+    if not store.keys("trials"):
+        return f"select * from {rows} order by all"  # noqa: S608
+    names = query(store, "select * from trials limit 0").column_names
+    settings = "".join(f', trials."{name}"' for name in names if "." in name)
+    return f"select rows.*{settings} from {rows} as rows left join trials using (trial_id) order by all"  # noqa: S608
 
 
-def _telling(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _telling(table: pa.Table) -> list[str]:
     """The columns that a screen has room for: settings that differ between the rows, and what was measured."""
     from orchestrator.store.columns import EVALUATIONS, LOOKS, SIGNALS
 
-    settings = [name for name in (rows[0] if rows else ()) if "." in name and len({str(row[name]) for row in rows}) > 1]
-    if rows and "evaluation_id" in rows[0]:
+    def differs(name: str) -> bool:
+        return len({str(value) for value in table[name].to_pylist()}) > 1
+
+    columns = table.column_names
+    settings = [name for name in columns if "." in name and differs(name)]
+    if "evaluation_id" in columns:
         passed = {column.name for column in EVALUATIONS}
-        return ["trial_id", *settings, *(name for name in rows[0] if "." not in name and name not in passed)]
+        return ["trial_id", *settings, *(name for name in columns if "." not in name and name not in passed)]
     measures = [column.name for column in (*LOOKS, *SIGNALS)]
     ends = ("saturated_at", "collapsed_at", "diverged_at")
     names = ("trial_id", "status", "error", *settings, *ends, *measures, "step", "images_per_second")
-    return [name for name in names if any(row.get(name) is not None for row in rows)]
+    return [name for name in names if name in columns and table[name].null_count < len(table)]
 
 
-def _print_rows(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int) -> None:
+def _print_table(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int) -> None:
     """Rows as a table of the columns ``names``, with a word on what is not shown."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
@@ -222,9 +256,12 @@ def _print_schema() -> None:
 def report(job: JobName, storage: Storage = None) -> None:
     """Write the report of what is in storage: one HTML file with all pictures, and the pictures as PNG.
 
+    A job file's own description, grid and claims are what it speaks of.
+
     Examples: `orch report quickstart` · `orch report quickstart --storage s3://bucket/studies`
     """
     from orchestrator.report.page import write_report
 
-    store = find_job(job, storage)
-    out.print(f"{store.uri}/{write_report(store)}", soft_wrap=True)
+    named = name_job(job, storage)
+    named.require()
+    tell(f"{named.store.uri}/{write_report(named.store, named.from_file)}")

@@ -9,14 +9,16 @@ import typer
 from orchestrator import __version__
 from orchestrator.cli import control, doctor, evaluate, inspect, run
 from orchestrator.cli.console import complain
-from orchestrator.errors import OrchError
+from orchestrator.cli.streams import ReaderGoneError
+from orchestrator.cli.usage import Command, Commands, Mistake, explain
+from orchestrator.errors import OrchError, one_line
 
 app = typer.Typer(
     name="orch",
+    cls=Commands,
     help="Run studies of generative adversarial networks as batch jobs: one YAML file in, a table of answers out.",
     epilog="Start with: orch submit jobs/quickstart.yaml. Exit codes: 0 done, 1 some trials failed, 2 a mistake "
     "that one line explains, 130 interrupted.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -25,10 +27,17 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+def _root(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
     if version:
         typer.echo(f"orch {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        if text := context.get_help():  # Rich has printed it already
+            typer.echo(text)
+        raise typer.Exit(2)
 
 
 for command in (
@@ -44,16 +53,23 @@ for command in (
     inspect.report,
     doctor.doctor,
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def main() -> None:
     """Run the command line; every mistake of the user's is one line on stderr and exit code 2.
 
-    Typer itself answers Ctrl-C (exit code 130) and a reader that closed its pipe (1), without a word.
+    Typer itself answers Ctrl-C (exit code 130). A reader that has closed its pipe gets nothing more (exit code 1).
     """
     try:
-        app()
+        code = app(prog_name="orch", standalone_mode=False)
+        sys.stdout.flush()
     except OrchError as error:
         complain(str(error))
-        sys.exit(2)
+        code = 2
+    except ReaderGoneError:
+        code = 1
+    except Mistake as error:
+        complain(one_line(explain(error)))
+        code = 2
+    sys.exit(code)

@@ -1,19 +1,25 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and what they stand for."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.errors import NotFoundError, SettingsError
+
 if TYPE_CHECKING:
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
-JobFile = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job file.", show_default=False)]
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name, or its job file.", show_default=False)]
+OptionalJob = Annotated[
+    str | None, typer.Argument(metavar="[JOB]", help="A job's name, or its job file.", show_default=False)
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override a setting, such as training.epochs=5; repeatable."),
@@ -28,15 +34,18 @@ Address = Annotated[
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="With --address: hand the job over and leave it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
+DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON for a script to read.")]
 
 ON_THIS_MACHINE = (None, "auto")
 """Addresses that name no other machine."""
+_STORAGE = "results"
+_SHOWN = 20
 
 
 def reject_detach(detach: bool) -> None:
-    """Raise BadParameter where a job is to be left that runs here."""
+    """Raise SettingsError where a job is to be left that runs here."""
     if detach:
-        raise typer.BadParameter("--detach needs --address with the URL of a cluster, to which the job is left")
+        raise SettingsError("--detach", "", "needs --address with the URL of a cluster, to which the job is left")
 
 
 def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
@@ -45,29 +54,97 @@ def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
     return [*(overrides or []), *quoted]
 
 
-def find_job(job: str, storage: str | None) -> Store:
-    """The root of a submitted job's results, from its name or from its job file. Raises OrchError."""
-    from pydantic import TypeAdapter, ValidationError
+@dataclass(frozen=True)
+class NamedJob:
+    """What the argument JOB stands for, in every command.
 
-    from orchestrator.errors import SettingsError
-    from orchestrator.spec.job import Name, load_job
+    A job file speaks for itself: its name, its storage, its trials, its claims. A name stands for what was last
+    submitted under it to a storage. ``root`` is the storage in which the job's results have a folder.
+    """
+
+    name: str
+    root: Store
+    overrides: tuple[str, ...] = ()
+    from_file: Job | None = None
+
+    @property
+    def store(self) -> Store:
+        """The root of the job's results."""
+        return self.root.child(self.name)
+
+    @property
+    def storage(self) -> str:
+        """The storage as a cluster is told of it."""
+        return self.root.uri if self.from_file is None else self.from_file.header.storage
+
+    def load(self) -> Job:
+        """The job. Raises NotFoundError for a name that the storage does not know, SettingsError, StorageError."""
+        if self.from_file is not None:
+            return self.from_file
+        from orchestrator.plan.files import read_job
+
+        try:
+            return read_job(self.store, self.overrides)
+        except NotFoundError as error:
+            raise NotFoundError(f"{error}{self._hint()}") from error
+
+    def require(self) -> None:
+        """Raise NotFoundError unless the storage knows the job or holds results of it."""
+        from orchestrator.plan.files import JOB_KEY
+
+        store = self.store
+        try:
+            store.read(JOB_KEY)
+        except NotFoundError:
+            if not store.keys():
+                NamedJob(self.name, self.root).load()
+
+    def _hint(self) -> str:
+        """What may have been meant: a job file of that name, or another job of the storage."""
+        from orchestrator.plan.files import job_names
+        from orchestrator.spec.messages import nearest
+
+        for path in (f"{self.name}.yaml", f"jobs/{self.name}.yaml"):
+            if Path(path).is_file():
+                return f"; did you mean the file {path}?"
+        names = job_names(self.root)
+        near = nearest(self.name, names)
+        listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        hint = f"did you mean {near!r}? " if near else ""
+        return f"; {hint}jobs there: {listed}" if names else ""
+
+
+def name_job(job: str, storage: str | None, overrides: list[str] | None = None) -> NamedJob:
+    """What JOB stands for; the storage is not asked yet. Raises SettingsError, StorageError."""
+    from orchestrator.spec.job import load_job
     from orchestrator.store.open import open_store
 
-    if Path(job).suffix in (".yaml", ".yml"):
-        header = load_job(Path(job), with_storage(None, storage)).header
-        return open_store(header.storage).child(header.name)
+    if (path := _job_file(job)) is not None:
+        loaded = load_job(path, with_storage(overrides, storage))
+        return NamedJob(loaded.header.name, open_store(loaded.header.storage), from_file=loaded)
+    return NamedJob(job, open_store(_STORAGE if storage is None else storage), tuple(overrides or ()))
+
+
+def _job_file(job: str) -> Path | None:
+    """The file that JOB names, None where it is a name: a file's name ends in .yaml or .yml, or holds a slash.
+
+    Raises SettingsError for what is neither.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from orchestrator.spec.job import Name
+
+    path = Path(job)
+    if job.startswith("~"):
+        with contextlib.suppress(RuntimeError):  # no such user: then it is a file of that name
+            path = path.expanduser()
+    if path.suffix in (".yaml", ".yml") or ("/" in job and path.is_file()):
+        return path
+    problem = f"got {job!r}, expected a job's name or its job file"
+    if "/" in job and (path / "job.yaml").is_file():
+        problem += f"; for the job in that folder write: {path.name} --storage {path.parent}"
     try:
         TypeAdapter(Name).validate_python(job)
     except ValidationError as error:
-        raise SettingsError("JOB", "", f"got {job!r}, expected a job's name or its job file") from error
-    return open_store(storage or "results").child(job)
-
-
-def asked_job(job: str, store: Store, storage: str | None) -> Job:
-    """What a job's name stands for in its storage, or what its job file says. Raises OrchError."""
-    from orchestrator.plan.files import read_job
-    from orchestrator.spec.job import load_job
-
-    if Path(job).suffix in (".yaml", ".yml"):
-        return load_job(Path(job), with_storage(None, storage))
-    return read_job(store)
+        raise SettingsError("JOB", "", problem) from error
+    return None

@@ -7,27 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.console import out
-from orchestrator.cli.drive import count, drive, machines, parent, plan_job
+from orchestrator.cli.drive import count, drive, machines, plan_job
 from orchestrator.cli.handover import hand_over, show_remote
 from orchestrator.cli.options import (
     ON_THIS_MACHINE,
     Address,
     AsJson,
     Detach,
-    JobFile,
+    DryRunAsJson,
     JobName,
+    NamedJob,
     Overrides,
     Storage,
-    find_job,
+    name_job,
     reject_detach,
-    with_storage,
 )
-from orchestrator.errors import DataError
+from orchestrator.cli.usage import refuse_together, refuse_without
+from orchestrator.errors import DataError, one_line
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Plan
-    from orchestrator.spec.job import Job
-    from orchestrator.store.location import Store
 
 RetryFailed = Annotated[
     bool,
@@ -35,22 +34,33 @@ RetryFailed = Annotated[
 ]
 
 
-def validate(job_file: JobFile, overrides: Overrides = None) -> None:
-    """Check a job file and say how many trials it makes.
+def validate(job: JobName, overrides: Overrides = None, storage: Storage = None, as_json: AsJson = False) -> None:
+    """Check a job and say how many trials it makes: the file, its data and the name of its storage, but no devices.
 
-    Examples: `orch validate jobs/quickstart.yaml` · `orch validate my.yaml --set training.epochs=5`
+    Examples: `orch validate jobs/quickstart.yaml` · `orch validate my.yaml --set training.epochs=5` ·
+    `orch validate my.yaml --json | jq .trials`
     """
     from orchestrator.cli.tables import left_out_lines
-    from orchestrator.spec.job import load_job
+    from orchestrator.plan.checks import find_problem
+    from orchestrator.plan.files import to_json
 
-    job = load_job(job_file, overrides or [])
-    out.print(f"{job_file}: {job.header.name} is valid and makes {count(len(job.trials), 'trial')}", soft_wrap=True)
-    for line in left_out_lines(job):
+    checked = name_job(job, storage, overrides).load()
+    if problem := find_problem(checked.trials, checked.header.evaluate):
+        raise DataError(problem)
+    if as_json:
+        told = {"job": checked.header.name, "trials": len(checked.trials), "left_out": checked.left_out}
+        typer.echo(to_json(told))
+        return
+    out.print(
+        f"{one_line(job)}: {checked.header.name} is valid and makes {count(len(checked.trials), 'trial')}",
+        soft_wrap=True,
+    )
+    for line in left_out_lines(checked):
         out.print(line, soft_wrap=True)
 
 
 def plan(
-    job_file: JobFile,
+    job: JobName,
     overrides: Overrides = None,
     storage: Storage = None,
     address: Address = None,
@@ -62,21 +72,18 @@ def plan(
     Examples: `orch plan jobs/saturation_sweep.yaml` · `orch plan my.yaml --json | jq .new` ·
     `orch plan my.yaml --address http://head:8265`
     """
-    from orchestrator.spec.job import load_job
-
-    job = load_job(job_file, with_storage(overrides, storage))
-    _plan(job, address, retry_failed, as_json)
+    _plan(name_job(job, storage, overrides), address, retry_failed, as_json)
 
 
 def submit(
-    job_file: JobFile,
+    job: JobName,
     overrides: Overrides = None,
     storage: Storage = None,
     address: Address = None,
     detach: Detach = False,
     retry_failed: RetryFailed = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print the plan as JSON.")] = False,
+    as_json: DryRunAsJson = False,
 ) -> None:
     """Run what is missing of a job, here or on a Ray cluster, then write its report.
 
@@ -87,17 +94,13 @@ def submit(
     `orch submit my.yaml --storage s3://bucket/studies --dry-run` ·
     `orch submit my.yaml --storage s3://bucket/studies --address http://head:8265 --detach`
     """
-    from orchestrator.spec.job import load_job
-
-    job = load_job(job_file, with_storage(overrides, storage))
+    refuse_without(("--dry-run", dry_run), ("--json", as_json))
+    refuse_together(("--dry-run", dry_run), ("--detach", detach))
+    named = name_job(job, storage, overrides)
     if dry_run:
-        _plan(job, address, retry_failed, as_json)
-    elif address in ON_THIS_MACHINE:
-        reject_detach(detach)
-        drive(job, _store(job), retry_failed, joined=address is not None)
+        _plan(named, address, retry_failed, as_json)
     else:
-        assert address is not None
-        hand_over(job, job.header.storage, address, _submission(retry_failed), detach=detach)
+        _run(named, address, detach, retry_failed)
 
 
 def resume(
@@ -107,41 +110,38 @@ def resume(
     detach: Detach = False,
     retry_failed: RetryFailed = False,
 ) -> None:
-    """Go on with a job that was interrupted, from what its storage holds.
+    """Go on with a job that was interrupted: with what was last submitted under its name, or with what its file says.
 
     Examples: `orch resume quickstart` · `orch resume quickstart --storage s3://bucket/studies` ·
     `orch resume my_sweep --storage s3://bucket/studies --address http://head:8265 --detach`
     """
-    from orchestrator.plan.files import read_job
+    named = name_job(job, storage)
+    named.require()
+    _run(named, address, detach, retry_failed)
 
-    store = find_job(job, storage)
-    again = read_job(store)
+
+def _run(named: NamedJob, address: str | None, detach: bool, retry_failed: bool) -> None:
+    job = named.load()
     if address in ON_THIS_MACHINE:
         reject_detach(detach)
-        drive(again, store, retry_failed, joined=address is not None)
+        drive(job, named.store, retry_failed, joined=address is not None)
     else:
         assert address is not None
-        hand_over(again, parent(store, again.header.name), address, _submission(retry_failed), detach=detach)
+        hand_over(job, named.storage, address, _submission(retry_failed), detach=detach)
 
 
 def _submission(retry_failed: bool) -> list[str]:
     return ["submit", *(["--retry-failed"] if retry_failed else [])]
 
 
-def _store(job: Job) -> Store:
-    from orchestrator.store.open import open_store
-
-    return open_store(job.header.storage).child(job.header.name)
-
-
-def _plan(job: Job, address: str | None, retry_failed: bool, as_json: bool) -> None:
+def _plan(named: NamedJob, address: str | None, retry_failed: bool, as_json: bool) -> None:
+    job = named.load()
     if address not in ON_THIS_MACHINE:
         assert address is not None
         options = [*_submission(retry_failed), "--dry-run", *(["--json"] if as_json else [])]
-        show_remote(job, job.header.storage, address, options)
-    store = _store(job)
+        show_remote(job, named.storage, address, options)
     with machines(joined=address is not None) as cluster:
-        _show(plan_job(job, store, cluster, retry_failed), as_json)
+        _show(plan_job(job, named.store, cluster, retry_failed), as_json)
 
 
 def _show(plan: Plan, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from orchestrator.spec.job import make_job
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
@@ -31,8 +34,11 @@ def write_job(store: Store, job: Job) -> None:
     store.write(JOB_KEY, dump_yaml(content).encode())
 
 
-def read_job(store: Store) -> Job:
-    """The job as it was last submitted. Raises NotFoundError where none was, SettingsError where it is damaged."""
+def read_job(store: Store, overrides: Iterable[str] = ()) -> Job:
+    """The job as it was last submitted, with ``path=value`` overrides.
+
+    Raises NotFoundError where none was, SettingsError where it is damaged.
+    """
     try:
         text = store.read(JOB_KEY).decode(errors="replace")
     except NotFoundError as error:
@@ -42,7 +48,17 @@ def read_job(store: Store) -> Job:
     if not isinstance(raw, dict):
         raise StorageError(f"{source}: damaged; submit the job file again")
     raw.pop("provenance", None)
-    return make_job(raw, source)
+    return make_job(raw, source, overrides)
+
+
+def job_names(root: Store) -> list[str]:
+    """The jobs that were submitted to a storage. Asks for a file of each: for where one is missed."""
+    found = []
+    for name in root.folders():
+        with suppress(NotFoundError):
+            root.child(name).read(JOB_KEY)
+            found.append(name)
+    return found
 
 
 @dataclass(frozen=True)

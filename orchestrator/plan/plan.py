@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
+from orchestrator.plan.checks import find_problem
 from orchestrator.plan.estimate import estimate_device_s
 from orchestrator.plan.evaluations import Due, find_due
 from orchestrator.plan.ledger import Ended, Status
@@ -79,7 +80,7 @@ class Plan:
         kept = tuple(self.having(CellState.CACHED))
         ids = {cell.trial.id for cell in kept}
         rest = replace(self, cells=kept, evaluations=tuple(due for due in self.evaluations if due.trial.id in ids))
-        return rest if rest.runs else replace(rest, problem=None)
+        return _with_problem(rest)
 
     def having(self, state: CellState) -> list[Cell]:
         """The cells in one state."""
@@ -126,11 +127,11 @@ def make_plan(
         workers: place(job.header.resources, workers, cluster)
         for workers in sorted({trial.workers for trial in job.trials}, reverse=True)
     }
-    problem, some = None, next(iter(placements.values()))
+    some = next(iter(placements.values()))
     try:
         seconds = estimate_device_s(job.trials, ended, some.device, some.cpus)
-    except DataError as missing:
-        seconds, problem = dict.fromkeys((trial.id for trial in job.trials), math.nan), str(missing)
+    except DataError:
+        seconds = dict.fromkeys((trial.id for trial in job.trials), math.nan)
     cells = []
     for trial in job.trials:
         past = ended.get(trial.id)
@@ -142,11 +143,16 @@ def make_plan(
     lasting = [cell.trial for cell in cells if _lasts(cell.state, ended.get(cell.trial.id))]
     replaced = {cell.trial.id for cell in cells if cell.other_images}
     evaluations = find_due(lasting, job.header.evaluate, evaluated)
-    problem = problem or next(filter(None, (due.evaluation.lacks() for due in evaluations if due.missing)), None)
     evaluations = tuple(due.anew() if due.trial.id in replaced else due for due in evaluations)
     notes = tuple(_notes(cells, ended))
-    plan = Plan(job, tuple(cells), placements, output, evaluations=evaluations, notes=notes)
-    return replace(plan, problem=problem) if plan.runs else plan
+    return _with_problem(Plan(job, tuple(cells), placements, output, evaluations=evaluations, notes=notes))
+
+
+def _with_problem(plan: Plan) -> Plan:
+    """The plan with what keeps its new trials and due evaluations from being done; what is done needs no data."""
+    trials = [*(cell.trial for cell in plan.having(CellState.NEW)), *(due.trial for due in plan.due)]
+    distinct = {trial.id: trial for trial in trials}.values()
+    return replace(plan, problem=find_problem(distinct, [due.evaluation for due in plan.due]))
 
 
 def _other_images(past: Ended | None, fingerprint: str | None) -> str | None:

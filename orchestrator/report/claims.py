@@ -97,12 +97,15 @@ class Claims:
     notices: tuple[str, ...] = ()
 
 
-def judge_claims(store: Store, raw: Mapping[str, Any]) -> Claims:
-    """The claims of the ``raw`` job in storage; a job that cannot be read as one is a notice. Raises StorageError."""
+def judge_claims(store: Store, raw: Mapping[str, Any], job: Job | None = None) -> Claims:
+    """The claims of the ``raw`` job in storage, or of ``job``; a job that cannot be read as one is a notice.
+
+    Raises StorageError.
+    """
     if not raw.get("claims"):
         return Claims()
     try:
-        job = read_job(store)
+        job = job or read_job(store)
     except SettingsError as error:
         return Claims(notices=(f"The claims cannot be judged: {error}.",))
     return judge_job(store, job)

@@ -48,6 +48,7 @@ from orchestrator.report.text import SEED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
 INDEX = "report/index.html"
@@ -56,16 +57,17 @@ FAILURES_SHOWN = 20
 _PER_INCH = 100
 
 
-def write_report(store: Store) -> str:
+def write_report(store: Store, job: Job | None = None) -> str:
     """Write the report of the job rooted at ``store``; returns the key of its page.
 
-    Figures of an earlier report that this one does not have are removed. Raises NotFoundError when the job has
-    no results, StorageError when they cannot be read or the report cannot be written.
+    Its description, grid and claims are those of ``job``, or else of what was last submitted. Figures of an earlier
+    report that this one does not have are removed. Raises NotFoundError when the job has no results, StorageError
+    when they cannot be read or the report cannot be written.
     """
-    results = load(store)
+    results = load(store, job)
     varying = varying_settings(results.trials, grid_axes(results.job))
     names = names_of([*results.settings, SEED], varying)
-    claims = judge_claims(store, results.job)
+    claims = judge_claims(store, results.job, job)
     drawn = _draw(results, varying, names, claims)
     found = gallery(store, results, [column for column in varying if column != SEED])
     page = render(results, varying, names, drawn, found, claims)

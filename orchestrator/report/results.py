@@ -19,6 +19,7 @@ from orchestrator.objectives import FAMILIES
 from orchestrator.report.axes import link
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.spec.recorded import current_id
+from orchestrator.spec.yaml_file import dump_yaml
 from orchestrator.store.columns import METRICS, TRIALS, Column
 from orchestrator.store.tables import parquet_keys, read_files, read_table
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.evaluate import Evaluation
+    from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
 OBJECTIVE = "objective.kind"
@@ -84,12 +86,15 @@ class Results:
         return _whole(read_files(self.store, keys, [column.name for column in own]).to_pandas(), own)
 
 
-def load(store: Store) -> Results:
-    """Read the job below ``store``; NotFoundError when it has neither a trial nor a measurement."""
+def load(store: Store, asked: Job | None = None) -> Results:
+    """Read the results below ``store``, of the job that lies there or of ``asked`` in its place.
+
+    Raises NotFoundError when there is neither a trial nor a measurement.
+    """
     trials, metrics = _trials(store), _metrics(store)
     if trials.empty and metrics.empty:
         raise NotFoundError(f"{store.uri}: no results yet, so there is nothing to report; run 'orch submit' first")
-    text, job = _job(store)
+    text, job = _job(store) if asked is None else _written(asked)
     pictures: dict[str, dict[str, dict[int, str]]] = {"epoch": {}, "autoencoder": {}}
     for key in store.keys("samples"):
         if match := _SAMPLE.fullmatch(key):
@@ -198,6 +203,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         value = value.tolist()
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _written(job: Job) -> tuple[str, dict[str, Any]]:
+    raw = job.resolved()
+    return dump_yaml(raw), raw
 
 
 def _job(store: Store) -> tuple[str, dict[str, Any]]:

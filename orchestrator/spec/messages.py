@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
@@ -88,9 +88,20 @@ def show(value: Any) -> str:
 
 def did_you_mean(word: str, allowed: list[str]) -> str:
     """What is allowed, with the nearest word first when one is near."""
-    near = difflib.get_close_matches(word, allowed, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(word, allowed)
+    hint = f"did you mean {near!r}? " if near else ""
     return f"{hint}allowed: {', '.join(allowed)}"
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str | None:
+    """The allowed word that ``word`` is probably meant to be, whatever its case and its dashes; None without any."""
+    plain = {_folded(one): one for one in allowed}
+    near = difflib.get_close_matches(_folded(word), plain, n=1)
+    return plain[near[0]] if near else None
+
+
+def _folded(word: str) -> str:
+    return word.lower().replace("-", "_")
 
 
 def _unknown_key(key: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> str:

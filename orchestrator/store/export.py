@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import sys
+from contextlib import contextmanager, suppress
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -15,17 +17,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from orchestrator.errors import QueryError
+from orchestrator.errors import QueryError, StorageError
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Format = Literal["csv", "json", "parquet"]
 
 
 def export(table: pa.Table, form: Format, target: str) -> None:
-    """Write ``table`` to the file ``target``, whole or not at all; ``-`` is standard output.
+    """Write ``table`` to the file ``target``, whole or not at all; ``-`` is standard output, as is a pipe's name.
 
     CSV and JSON (a list of objects) write times as ISO 8601. JSON writes NaN and infinities as null, CSV writes
     lists and structures as JSON. Raises StorageError, and QueryError for a dtype that Parquet lacks.
@@ -35,8 +37,38 @@ def export(table: pa.Table, form: Format, target: str) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    path = Path(target).expanduser()
+    path = _resolved(target)
+    if path.exists() and not path.is_file():  # a device or a named pipe, which must not be replaced
+        with _explained(path), path.open("wb") as file:
+            file.write(data)
+        return
     LocalStore(path.parent).write(path.name, data)
+
+
+def check_target(option: str, target: str) -> None:
+    """Raise StorageError where ``export`` could not write to the file that an option names."""
+    path = _resolved(target)
+    if target == "-":
+        return
+    if not target or path.is_dir():
+        raise StorageError(f"{option}: got {target!r}, which is a folder, expected the name of a file")
+    if not path.parent.is_dir():
+        raise StorageError(f"{option}: got {target!r}, but there is no folder {path.parent}; make it first")
+
+
+def _resolved(target: str) -> Path:
+    """The file itself, which a link may lead to."""
+    with suppress(RuntimeError):  # no such user's home: then it is a folder of that name
+        return Path(os.path.realpath(Path(target).expanduser()))
+    return Path(target)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path}: cannot write: {error.strerror}") from error
 
 
 def _csv(table: pa.Table) -> bytes:

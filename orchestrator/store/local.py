@@ -80,6 +80,14 @@ class LocalStore(Store):
         with _explained(base, "list"):
             return sorted(key for key in (path[start:] for path in _files(base)) if is_key(key))
 
+    def folders(self) -> list[str]:
+        """See Store."""
+        with _explained(self._root, "list"):
+            try:
+                return sorted(path.name for path in self._root.iterdir() if path.is_dir() and is_key(path.name))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
     def delete(self, key: str) -> None:
         """See Store."""
         path = self.path(key)

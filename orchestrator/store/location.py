@@ -47,6 +47,10 @@ class Store(ABC):
         """All keys below the folder ``prefix``, sorted; empty when there is no such folder."""
 
     @abstractmethod
+    def folders(self) -> list[str]:
+        """Names of the folders directly below the root, sorted; empty when there is no such root."""
+
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Remove a blob; removing what is not there is no error."""
 

@@ -45,6 +45,10 @@ class PatientStore(Store):
         """See Store."""
         return self._insist(lambda: self._store.keys(prefix))
 
+    def folders(self) -> list[str]:
+        """See Store."""
+        return self._insist(self._store.folders)
+
     def delete(self, key: str) -> None:
         """See Store."""
         self._insist(lambda: self._store.delete(key))

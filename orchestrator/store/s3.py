@@ -80,6 +80,15 @@ class S3Store(Store):
             names = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return sorted(key for key in (name[len(self._prefix) :] for name in names) if is_key(key))
 
+    def folders(self) -> list[str]:
+        """See Store."""
+        with self._explained(self._prefix, "list"):
+            listing = _client().get_paginator("list_objects_v2")
+            pages = listing.paginate(Bucket=self._bucket, Prefix=self._prefix, Delimiter="/")
+            names = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
+        folders = (name[len(self._prefix) :].removesuffix("/") for name in names)
+        return sorted(name for name in folders if is_key(name))
+
     def delete(self, key: str) -> None:
         """See Store."""
         self._delete(self._name(key))

@@ -1,0 +1,89 @@
+"""Mistakes in a command itself, in the one line that every other mistake gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from orchestrator.errors import SettingsError
+from orchestrator.spec.messages import did_you_mean, nearest, show
+
+Mistake: type[Exception] = typer.BadParameter.__bases__[0]
+"""Typer's own name for what its parser refuses; Typer exports only the kinds below it."""
+
+
+class Commands(TyperGroup):
+    """The commands of ``orch``; an unknown one is answered with the nearest."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """See TyperGroup. Raises SettingsError."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise SettingsError(ctx.command_path, "", f"got {show(args[0])}; {did_you_mean(args[0], [*self.commands])}")
+        return super().resolve_command(ctx, args)
+
+
+class Command(TyperCommand):
+    """One command; what is left over of its arguments is answered with what it takes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See TyperCommand. Raises SettingsError."""
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest:
+            taken = [str(one.metavar or one.name) for one in self.params if one.param_type_name == "argument"]
+            expected = f"nothing after {' '.join(taken)}" if taken else "no argument"
+            raise SettingsError(ctx.command_path, "", f"got {show(rest[0])}, expected {expected}{_help(ctx)}")
+        return rest
+
+
+def explain(mistake: Any) -> str:
+    """What Typer's parser refuses, as ``place: got value, expected what is allowed``."""
+    context = mistake.ctx
+    place, name = context.command_path if context else "orch", getattr(mistake, "option_name", None)
+    if hasattr(mistake, "possibilities") and name:
+        options = [option for one in context.command.params for option in one.opts if option.startswith("--")]
+        near = nearest(name, options)
+        hint = f"; did you mean {near}? see '{place} --help'" if near else _help(context)
+        return f"{place}: there is no option {name}{hint}"
+    if name:  # an option without its value, or a flag with one
+        takes = "takes no value" if "not take" in mistake.message else "expected a value after it"
+        return f"{name}: {takes}{_help(context)}"
+    parameter = getattr(mistake, "param", None)
+    if parameter is None:
+        return f"{place}: {_plain(mistake.message)}{_help(context)}"
+    name = max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.metavar
+    if not mistake.message:
+        return f"{place}: {name} is missing, expected {_plain(parameter.help)}{_help(context)}"
+    return f"{name}: {_plain(mistake.message)}{_help(context)}"
+
+
+def refuse_together(*options: tuple[str, Any]) -> None:
+    """Raise SettingsError where two of the options, which are names with values, are given: one has no effect."""
+    given = [name for name, value in options if value is not None and value is not False]
+    if len(given) > 1:
+        raise SettingsError(given[1], "", f"has no effect with {given[0]}; leave one of them out")
+
+
+def refuse_without(needed: tuple[str, Any], *options: tuple[str, Any]) -> None:
+    """Raise SettingsError where one of the options is given, but not the one that it needs."""
+    given = [name for name, value in options if value is not None and value is not False and value != []]
+    if given and not needed[1]:
+        raise SettingsError(given[0], "", f"has no effect without {needed[0]}")
+
+
+def line_count(text: str) -> int:
+    """The value of --lines. Raises SettingsError."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise SettingsError("--lines", "", f"got {show(text)}, expected a whole number >= 0")
+    return int(text)
+
+
+def _help(context: Any) -> str:
+    return f"; see '{context.command_path} --help'" if context else ""
+
+
+def _plain(sentence: str) -> str:
+    """A sentence as a part of another."""
+    return sentence[:1].lower() + sentence[1:].rstrip(".")
