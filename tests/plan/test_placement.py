@@ -124,14 +124,11 @@ def test_a_placement_in_words() -> None:
     [(None, 4), ("", 0), ("-1", 0), ("0", 1), ("2,3", 2), ("0, 1, 2, 3, 4, 5", 4), ("1,-1,2", 1), ("GPU-8932f937", 1)],
 )
 def test_gpus_that_cuda_hides_are_not_there(monkeypatch: pytest.MonkeyPatch, visible: str | None, gpus: int) -> None:
-    class Drivers(Path):
-        _flavour = Path()._flavour  # type: ignore[attr-defined]
+    def glob(folder: Path, pattern: str) -> list[str]:
+        assert str(folder) == "/proc/driver/nvidia/gpus"
+        return ["0000:00:04.0", "0000:00:05.0", "0000:00:06.0", "0000:00:07.0"]
 
-        def glob(self, pattern: str) -> list[str]:  # type: ignore[override]
-            assert str(self) == "/proc/driver/nvidia/gpus"
-            return ["0000:00:04.0", "0000:00:05.0", "0000:00:06.0", "0000:00:07.0"]
-
-    monkeypatch.setattr(module, "Path", Drivers)
+    monkeypatch.setattr(Path, "glob", glob)
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
