@@ -36,6 +36,11 @@ def pytest_runtestloop() -> None:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """Let Python take down what was frozen: nanobind, in duckdb, reports all that is still there at the end as leaked."""
+    gc.unfreeze()
+
+
 # Each test makes clients of its own; the megabytes of JSON that describe AWS to them are the same.
 botocore.session.create_loader = cache(botocore.session.create_loader)
 

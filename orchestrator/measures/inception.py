@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from orchestrator.errors import DataError
+from orchestrator.measures.inception_weights import INSTALL
 from orchestrator.measures.judge import Seen, digest_of
 
 _AT_ONCE = 50
@@ -52,9 +53,7 @@ def load_inception(data: bytes) -> Inception:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
-        raise DataError(
-            "Inception features need torch-fidelity on every node: pip install 'orch[inception]'"
-        ) from error
+        raise DataError(f"Inception features need torch-fidelity on every node: {INSTALL}") from error
     wanted = ["2048", "logits_unbiased"]
     try:
         state: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

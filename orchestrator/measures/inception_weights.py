@@ -10,7 +10,8 @@ from orchestrator.errors import DataError
 
 NAME = "weights-inception-2015-12-05-6726825d.pth"
 """The file that torch-fidelity publishes: TensorFlow's Inception of 2015, by which FID is defined."""
-_EXTRA = "inception"
+INSTALL = "pip install 'torch-fidelity>=0.4,<0.5'"
+"""The remedy: what the extra ``inception`` asks for, since the project itself need not be on any index."""
 
 
 def weights_file() -> Path:
@@ -23,7 +24,7 @@ def weights_file() -> Path:
 def lacking() -> str | None:
     """What this machine lacks for Inception features, and the remedy, in one line; None where all is there."""
     if importlib.util.find_spec("torch_fidelity") is None:
-        return f"Inception features need torch-fidelity: pip install 'orch[{_EXTRA}]'"
+        return f"Inception features need torch-fidelity: {INSTALL}"
     file = weights_file()
     if not file.is_file():
         return (

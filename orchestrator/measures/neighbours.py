@@ -39,7 +39,8 @@ def prdc(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> Prdc:
     both = torch.cat([real, fake]).double()
     numbers = torch.unique(both, dim=0, return_inverse=True)[1]
     real_ones, fake_ones = (
-        _Vectors(*parts) for parts in zip(*(torch.split(t, [len(real), len(fake)]) for t in (both, numbers)), strict=True)
+        _Vectors(*parts)
+        for parts in zip(*(torch.split(t, [len(real), len(fake)]) for t in (both, numbers)), strict=True)
     )
     real_radii, fake_radii = _radii(real_ones, k), _radii(fake_ones, k)
     inside = density = 0

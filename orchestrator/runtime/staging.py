@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DataError, StorageError
+from orchestrator.plan.ledger import COMMIT_VARIABLE, provenance
 from orchestrator.runtime import preflight
 from orchestrator.spec.yaml_file import dump_yaml
 from orchestrator.store.local import LocalStore
@@ -87,8 +88,11 @@ def entrypoint(ray_version: str, arguments: Sequence[str]) -> str:
 
 
 def environment(submission_id: str, address: str) -> dict[str, Any]:
-    """What the driver is told of where it is; nothing of this machine's environment goes along."""
+    """What the driver is told of where it and its code are from; nothing of this machine's environment goes along."""
+    code = provenance()
+    commit = f"{code['git_commit']}{'-dirty' if code['git_dirty'] else ''}" if code["git_commit"] else ""
     return {
+        COMMIT_VARIABLE: commit,
         "ORCH_SUBMISSION_ID": submission_id,
         "ORCH_ADDRESS": address,
         # Ray kills a driver that it stopped after three seconds; trials take longer to store their last states.

@@ -65,7 +65,7 @@ def test_what_is_lacking_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(DataError, match="no such file"):
         read_weights()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert lacking() == "Inception features need torch-fidelity: pip install 'orch[inception]'"
+    assert lacking() == "Inception features need torch-fidelity: pip install 'torch-fidelity>=0.4,<0.5'"
 
 
 @pytest.mark.parametrize("content", [b"", b"none", b"PK\x03\x04"])
