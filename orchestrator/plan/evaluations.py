@@ -21,10 +21,17 @@ class Due:
     evaluation: Evaluation
     shards: int
     missing: tuple[int, ...]
+    other_images: str | None = None
+    """The fingerprint of the held-out images that storage has it of, where they are not those that are there now."""
 
-    def anew(self) -> Due:
-        """The same with every shard missing: those that are there are of a generator that is no more."""
-        return replace(self, missing=tuple(range(self.shards)))
+    @property
+    def name(self) -> str:
+        """What tells it from the others of a job, and its files by how their names begin."""
+        return f"{self.trial.id}-{self.evaluation.id}"
+
+    def anew(self, other_images: str | None = None) -> Due:
+        """The same with every shard missing: those that are there are of another generator or other images."""
+        return replace(self, missing=tuple(range(self.shards)), other_images=other_images)
 
 
 def find_due(trials: Iterable[Trial], evaluations: Iterable[Evaluation], keys: Collection[str]) -> tuple[Due, ...]:

@@ -8,35 +8,44 @@ from typing import TYPE_CHECKING
 from orchestrator.evaluate.evaluation import FOLDER as EVALUATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
+    from orchestrator.plan.evaluations import Due
     from orchestrator.store.location import Store
 
 REPLACED = "replaced"
 """Below it lies a folder for each set of images, laid out as a job's results are."""
+_FOLDERS = ("checkpoints", "samples", EVALUATIONS, "metrics", "trials")
 
 
 def set_aside(store: Store, fingerprints: Mapping[str, str]) -> None:
     """Move all that storage has of some trials to ``replaced/<fingerprint>/``, by their ids and the images they are of.
 
-    A trial's row goes last: whoever is interrupted begins again. Raises StorageError.
+    Raises StorageError.
     """
-    if not fingerprints:
-        return
-    keys: dict[str, list[str]] = {trial_id: [] for trial_id in fingerprints}
-    for folder in ("checkpoints", "samples", EVALUATIONS, "metrics", "trials"):
-        for key in store.keys(folder):
-            if (trial_id := _trial_of(key, keys)) is not None:
-                keys[trial_id].append(key)
+    keys = [key for folder in _FOLDERS for key in store.keys(folder)] if fingerprints else []
+    trials = ((_trial_of(key, fingerprints), key) for key in keys)
+    _move(store, [(fingerprints[trial_id], key) for trial_id, key in trials if trial_id is not None])
 
-    def move(trial_id: str) -> None:
-        for key in keys[trial_id]:
-            store.write(f"{REPLACED}/{fingerprints[trial_id][:12]}/{key}", store.read(key))
-        for key in keys[trial_id]:
-            store.delete(key)
+
+def set_evaluations_aside(store: Store, dues: Iterable[Due]) -> None:
+    """The same of evaluations that were computed on other held-out images. Raises StorageError."""
+    stale = {due.name: due.other_images for due in dues if due.other_images is not None}
+    names = ((stale.get(key.rpartition("/")[2].rpartition("-")[0]), key) for key in store.keys(EVALUATIONS))
+    _move(store, [(fingerprint, key) for fingerprint, key in names if fingerprint is not None] if stale else [])
+
+
+def _move(store: Store, keys: Sequence[tuple[str, str]]) -> None:
+    """Copy each key below the folder of its images, then delete them, rows of trials last: a broken move begins anew."""
+
+    def copy(item: tuple[str, str]) -> None:
+        fingerprint, key = item
+        store.write(f"{REPLACED}/{fingerprint[:12]}/{key}", store.read(key))
 
     with ThreadPoolExecutor(store.parallel_reads) as pool:
-        list(pool.map(move, keys))
+        list(pool.map(copy, keys))
+        list(pool.map(store.delete, [key for _, key in keys if not key.startswith("trials/")]))
+        list(pool.map(store.delete, [key for _, key in keys if key.startswith("trials/")]))
 
 
 def _trial_of(key: str, trial_ids: Container[str]) -> str | None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
 from orchestrator.evaluate.evaluation import FOLDER as EVALUATIONS
+from orchestrator.plan.held_out import read_looked_at, with_other_images
 from orchestrator.plan.ledger import read_ledger
 from orchestrator.plan.plan import CellState, Plan, make_plan
+from orchestrator.plan.replaced import REPLACED
 from orchestrator.plan.stored import describe_versions, stored_job
 from orchestrator.spec.identity import SPEC_VERSION
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from orchestrator.data import Dataset
+    from orchestrator.plan.evaluations import Due
     from orchestrator.plan.placement import Cluster
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
@@ -36,7 +39,9 @@ def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False)
     plan = make_plan(
         stored.today, ended, checkpointed, cluster, store.uri, retry_failed, evaluated, fingerprints_of(compared)
     )
-    return replace(plan, notes=(*plan.notes, *_of_versions(stored.versions.values()), *_of_data(plan)))
+    evaluations = with_other_images(plan.evaluations, read_looked_at(store) if plan.evaluations else {})
+    notes = (*plan.notes, *_of_evaluations(evaluations), *_of_versions(stored.versions.values()), *_of_data(plan))
+    return replace(plan, evaluations=evaluations, notes=notes)
 
 
 def fingerprints_of(data: Iterable[Dataset]) -> dict[Dataset, str]:
@@ -48,6 +53,12 @@ def fingerprints_of(data: Iterable[Dataset]) -> dict[Dataset, str]:
         except DataError:  # which matters where a trial is to be run, and is told there
             continue
     return found
+
+
+def _of_evaluations(dues: Iterable[Due]) -> Iterator[str]:
+    if count := sum(due.other_images is not None for due in dues):
+        are = "evaluation is" if count == 1 else "evaluations are"
+        yield f"{count} {are} new: those in storage are of other held-out images; they are kept in {REPLACED}/"
 
 
 def _of_versions(versions: Collection[int]) -> Iterator[str]:

@@ -11,9 +11,10 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from orchestrator.errors import DataError
+from orchestrator.plan.held_out import note_looked_at
 from orchestrator.plan.ledger import provenance
 from orchestrator.plan.plan import CellState, Plan
-from orchestrator.plan.replaced import set_aside
+from orchestrator.plan.replaced import set_aside, set_evaluations_aside
 from orchestrator.runtime.classifiers import classifiers_for
 from orchestrator.runtime.evaluation import Bench
 from orchestrator.runtime.evaluator import Evaluator
@@ -56,6 +57,8 @@ def run_sweep(
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
     set_aside(store, {cell.trial.id: cell.other_images for cell in plan.cells if cell.other_images})
+    set_evaluations_aside(store, plan.due)
+    note_looked_at(store, plan.due)
     inception = _inception(plan)
     images = load_images([*trials.values(), *(due.trial for due in plan.due)])
     held_out = _load_held_out(plan, images)

@@ -41,7 +41,7 @@ def write_rows(
     unknown = {name for row in rows for name in row} - set(schema.names)
     assert not unknown, f"{key}: no such columns: {sorted(unknown)}"
     table = pa.table([_column(field, rows) for field in schema], schema=schema)
-    # Of one row, statistics and dictionaries only repeat the value: files are less than half the size without.
+    # Of one row, statistics and dictionaries only repeat the value: files are about half the size without.
     # Our dtypes are Parquet's own, so a copy of the Arrow schema would add nothing either.
     several = len(rows) > 1
     buffer = pa.BufferOutputStream()

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from orchestrator.plan.held_out import note_looked_at
 from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState, Plan
-from orchestrator.plan.replaced import set_aside
+from orchestrator.plan.replaced import set_aside, set_evaluations_aside
 from orchestrator.plan.survey import survey
+from orchestrator.spec.job import make_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +46,6 @@ def job(make: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     data = {"name": "image_folder", "root": "imgs", "height": 8, "width": 8}
     model = {"kind": "fully_connected", "latent_dim": 4, "generator_widths": [4], "discriminator_widths": [4]}
     raw = make({"training.seed": [0, 1]}, training={"batch_size": 8}).resolved()
-    from orchestrator.spec.job import make_job
-
     return make_job({**raw, "data": data, "model": model}, "job.yaml")
 
 
@@ -111,3 +111,33 @@ def test_what_is_replaced_is_kept_aside(
     }
     assert store.read(f"replaced/{print_of[first][:12]}/trials/{first}.parquet") == row
     assert store.child(f"replaced/{print_of[first][:12]}").read(keys[0]) == keys[0].encode()
+
+
+def test_evaluations_of_other_held_out_images_are_new(
+    job: Job, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tenth and twentieth image of a folder are held out: the trials stay, what looks at these images does not."""
+    raw = job.resolved()
+    search = {"kind": "inversion", "images": 2}
+    asked = make_job({**raw, "evaluate": [search, {"kind": "sharpness"}]}, "job.yaml")
+    end(asked, store)
+    dues = survey(asked, store, HERE).due
+    note_looked_at(store, dues)
+    for due in dues:
+        store.write(due.evaluation.rows_key(due.trial.id, 0), b"rows")
+    assert survey(asked, store, HERE).due == []
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "one" / "imgs" / "009.png")
+    plan = survey(asked, store, HERE)
+    assert states(plan) == [CACHED] * 2
+    assert [due.evaluation.kind for due in plan.due] == ["inversion"] * 2
+    assert plan.notes == (
+        "2 evaluations are new: those in storage are of other held-out images; they are kept in replaced/",
+    )
+    set_evaluations_aside(store, plan.due)
+    note_looked_at(store, plan.due)
+    assert len(store.keys("evaluations/inversion")) == 0
+    assert len(store.keys("evaluations/sharpness")) == len(store.keys("replaced")) == 2
+    assert [due.other_images for due in survey(asked, store, HERE).due] == [None, None]
+    monkeypatch.chdir(tmp_path)  # where there is nothing to compare with
+    assert [due.other_images for due in survey(asked, store, HERE).due] == [None, None]

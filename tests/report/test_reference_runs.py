@@ -13,6 +13,8 @@ from orchestrator.store.local import LocalStore
 
 RESULTS = Path(__file__).parents[2] / "results"
 RUNS = sorted(path.parent.name for path in RESULTS.glob("*/job.yaml"))
+SINCE = {"families": "7 supported, 2 refuted"}
+"""Where the rule has changed since: E5-reconstruction compares models trained apart, by Welch's interval now."""
 _VERDICTS = re.compile(r"\d+ (?:supported|refuted|undecided)(?:, \d+ \w+)*")
 
 
@@ -22,7 +24,7 @@ def test_a_reference_run_keeps_its_verdicts(name: str) -> None:
     page = store.read("report/index.html").decode()
     found = judge_job(store, read_job(store)).verdicts
     printed = _VERDICTS.search(page)
-    assert counted(found) == (printed[0] if printed else "")
+    assert counted(found) == SINCE.get(name, printed[0] if printed else "")
 
 
 def test_there_are_reference_runs_of_an_earlier_version_and_of_the_present_one() -> None:

@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from orchestrator.errors import DataError, StorageError
+from orchestrator.plan.ledger import COMMIT_VARIABLE, code_commit, provenance
 from orchestrator.runtime import preflight, staging
 from orchestrator.runtime.staging import check_storage_is_shared, entrypoint, environment, stage
 from orchestrator.spec.job import load_job, make_job
@@ -168,10 +169,15 @@ def test_the_python_that_runs_ray_runs_the_driver(
     assert ran.returncode == (0 if said.startswith("orch") else 2)
 
 
-def test_nothing_of_this_machine_s_environment_travels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_this_machine_s_environment_travels_but_the_commit_of_the_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     told = environment("orch-a-1", "http://head:8265")
-    assert set(told) == {"ORCH_SUBMISSION_ID", "ORCH_ADDRESS", "RAY_JOB_STOP_WAIT_TIME_S"}
+    assert set(told) == {"ORCH_SUBMISSION_ID", "ORCH_ADDRESS", "RAY_JOB_STOP_WAIT_TIME_S", COMMIT_VARIABLE}
+    monkeypatch.setenv(COMMIT_VARIABLE, told[COMMIT_VARIABLE])
+    known = provenance()
+    assert code_commit(Path("/"))["git_commit"] == known["git_commit"] or not told[COMMIT_VARIABLE]
     assert "hush" not in str(told)
 
 

@@ -98,7 +98,7 @@ def test_files_are_compressed_and_one_row_is_small(tmp_path: Path) -> None:
         assert {group.column(n).compression for n in range(group.num_columns)} == {"ZSTD"}
     plain = pa.BufferOutputStream()
     pq.write_table(pq.read_table(tmp_path / "t.parquet"), plain, compression="zstd")
-    assert (tmp_path / "t.parquet").stat().st_size < plain.getvalue().size / 2
+    assert (tmp_path / "t.parquet").stat().st_size < plain.getvalue().size * 0.55
 
 
 @pytest.mark.parametrize(

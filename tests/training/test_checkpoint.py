@@ -110,7 +110,7 @@ def test_each_checkpoint_takes_the_place_of_the_last(store: LocalStore) -> None:
 
 def test_torch_itself_reads_a_checkpoint_as_plain_data(saved: bytes) -> None:
     state = torch.load(io.BytesIO(saved), weights_only=True)
-    assert set(state) == {"trial_id", "device", "learner", "progress", "started_at", "resumes"}
+    assert set(state) == {"trial_id", "device", "data_fingerprint", "learner", "progress", "started_at", "resumes"}
     networks = {"networks", "averaged", "discriminator", "g_optimizer", "d_optimizer"}
     assert set(state["learner"]) == {*networks, "latents", "noise", "batches", "objective", "steps", "stall"}
 
