@@ -47,10 +47,9 @@ class DigestMemo:
 
     def __init__(self, root: Path) -> None:
         """Read what is remembered of files below ``root``; what is damaged or someone else's counts as nothing."""
-        folder = _own_cache_folder()
-        name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:32]
-        self._path = None if folder is None else folder / name
-        self._known = {} if self._path is None else _read(self._path)
+        self._name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:32]
+        folder = _own_folder()
+        self._known = {} if folder is None else _read(folder / self._name)
         self._fresh: dict[bytes, bytes] = {}
 
     def __enter__(self) -> DigestMemo:
@@ -58,9 +57,9 @@ class DigestMemo:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         # also after an error or an interrupt: a first look at many files may have taken long
-        if self._fresh and self._path is not None:
-            records = {**self._known, **self._fresh}
-            _write(self._path, b"".join(key + digest for key, digest in list(records.items())[-MAX_RECORDS:]))
+        if self._fresh:
+            records = list({**self._known, **self._fresh}.items())[-MAX_RECORDS:]
+            _write(self._name, b"".join(key + digest for key, digest in records))
 
     def of_file(self, path: str) -> bytes:
         """SHA-256 of a file's content. Raises DataError naming a file that cannot be read."""
@@ -146,18 +145,20 @@ def _key(status: os.stat_result, part: str = "") -> bytes:
     return hashlib.sha256(f"{touched} {part}".encode("utf-8", "surrogateescape")).digest()
 
 
-def _own_cache_folder() -> Path | None:
-    """The folder for digests, made if need be; None where it cannot be made or others may write to it."""
+def _cache_folder() -> Path:
+    """Raises RuntimeError where this user has no home."""
     base = os.environ.get("XDG_CACHE_HOME", "")
+    # the specification of XDG asks to pass over a relative path
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "orch" / "digests"
+
+
+def _own_folder() -> Path | None:
+    """The folder for digests, if it is there and nobody else may write to it."""
     try:
-        # the specification of XDG asks to pass over a relative path
-        parent = (Path(base) if base.startswith("/") else Path.home() / ".cache") / "orch"
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = parent / "digests"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder = _cache_folder()
         own = all(status.st_uid == os.geteuid() for status in (folder.lstat(), folder.stat()))
         return folder if own and not folder.stat().st_mode & 0o022 else None
-    except (OSError, RuntimeError):  # a home that nobody may write to, or none at all
+    except (OSError, RuntimeError):
         return None
 
 
@@ -179,15 +180,24 @@ def _read(path: Path) -> dict[bytes, bytes]:
     }
 
 
-def _write(path: Path, body: bytes) -> None:
-    """Replace the file as a whole; where that fails, the next look takes as long as this one."""
+def _write(name: str, body: bytes) -> None:
+    """Replace a file of digests as a whole. Where that cannot be, the next look takes as long as this one."""
+    try:
+        wanted = _cache_folder()
+        wanted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        wanted.mkdir(mode=0o700, exist_ok=True)
+        folder = _own_folder()
+        if folder is not None:
+            _replace(folder / name, MAGIC + hashlib.sha256(body).digest() + body)
+    except (OSError, RuntimeError):
+        return
+
+
+def _replace(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
-        try:
-            with draft.open("xb") as file:
-                file.write(MAGIC + hashlib.sha256(body).digest() + body)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError:
-        return
+        with draft.open("xb") as file:
+            file.write(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
