@@ -62,7 +62,7 @@ class Celeba(PublishedDataset):
 
     def count_images(self) -> int:
         """From the partition file; the published number when it is yet to be fetched."""
-        if self.download and self._missing():
+        if self.awaits_download:
             return PUBLISHED_TRAIN_IMAGES
         self._find_images()
         return len(self._list("train"))
@@ -73,7 +73,7 @@ class Celeba(PublishedDataset):
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Decoded by as many threads as there are cores; no image is opened that ``cache`` holds."""
-        if self.download and self._missing():
+        if self.awaits_download:
             self._fetch()
         images, names = self._find_images(), self._list(split)[:limit]
         content = None if self.cache is None else self._content(images, names)

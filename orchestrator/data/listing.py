@@ -65,19 +65,26 @@ def list_images(root: Path) -> Listing:
     """
     listing = Listing()
     start = len(str(root).rstrip("/")) + 1
-    for folder, names, children in _walk(str(root)):
-        prefix = f"{folder}/"[start:]
-        if not prefix:
-            listing.folders = children
-        for name in names:
-            # a file called ".png" is hidden, and has no suffix
-            suffix = f".{name.rpartition('.')[2].lower()}"
-            if suffix in SUFFIXES:
-                listing.images.append(prefix + name)
-            elif suffix in OTHER_IMAGES:
-                listing.skipped[suffix] += 1
+    try:
+        for folder, names, children in _walk(str(root)):
+            at_root = folder == str(root)
+            if at_root:
+                listing.folders = children
+            _add(listing, "" if at_root else f"{folder}/"[start:], names)
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: cannot be listed ({error.strerror})") from error
     listing.images.sort()
     return listing
+
+
+def _add(listing: Listing, prefix: str, names: list[str]) -> None:
+    """The files of one folder, by their suffixes."""
+    for name in names:
+        suffix = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
+        if suffix in SUFFIXES:
+            listing.images.append(prefix + name)
+        elif suffix in OTHER_IMAGES:
+            listing.skipped[suffix] += 1
 
 
 def _walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -87,25 +94,22 @@ def _walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
     waiting = [root]
     while waiting:
         folder = waiting.pop()
-        try:
-            with os.scandir(folder) as entries:
-                shown = [entry for entry in entries if entry.name[0] != "."]
-            files, children = [], []
-            for entry in shown:
-                if _is_folder(entry):
-                    children.append(entry)
-                elif entry.is_symlink() or entry.is_file():  # no pipe, on which reading would wait
-                    files.append(entry.name)
-            # sorted, so that of two ways to one folder the same is taken
-            children.sort(key=lambda entry: entry.name)
-            entering = []
-            for child in children:
-                status = child.stat()
-                if (status.st_dev, status.st_ino) not in entered:
-                    entered.add((status.st_dev, status.st_ino))
-                    entering.append(child.path)
-        except OSError as error:
-            raise DataError(f"{error.filename or folder}: cannot be listed ({error.strerror})") from error
+        with os.scandir(folder) as entries:
+            shown = [entry for entry in entries if entry.name[0] != "."]
+        files, children = [], []
+        for entry in shown:
+            if _is_folder(entry):
+                children.append(entry)
+            elif entry.is_symlink() or entry.is_file():  # no pipe, on which reading would wait
+                files.append(entry.name)
+        # sorted, so that of two ways to one folder the same is taken
+        children.sort(key=lambda entry: entry.name)
+        entering = []
+        for child in children:
+            status = child.stat()
+            if (status.st_dev, status.st_ino) not in entered:
+                entered.add((status.st_dev, status.st_ino))
+                entering.append(child.path)
         yield folder, files, [child.name for child in children]
         waiting += reversed(entering)
 
