@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -136,6 +137,16 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(DataError, match=r"no images below it; .*; left out, as no format .*: 2 \.heic, 1 \.svg, 1 \.t"):
         folder.notes()
+
+
+def test_what_is_no_file_is_left_out(tmp_path: Path) -> None:
+    folder = fill(tmp_path, CLASSES)
+    before = folder.fingerprint()
+    os.mkfifo(tmp_path / "a" / "pipe.png")  # reading one waits for a writer
+    (tmp_path / "a" / "ring").symlink_to("ring")
+    (tmp_path / "a" / "png").write_text("a name without a suffix")
+    assert folder.fingerprint() == before
+    assert len(folder.load()) == 5
 
 
 def test_plain_folders_need_no_words(tmp_path: Path) -> None:
