@@ -82,8 +82,8 @@ def _decode(
     except DataError:
         raise
     except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
-        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        reason = " ".join(said.split()) or type(error).__name__
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = " ".join(text.split()) or type(error).__name__
         raise DataError(f"{path}: cannot be read as an image ({reason}); mend it or take it away") from error
     return np.asarray(fitted).reshape(shape.height, shape.width, shape.channels).transpose(2, 0, 1)
 

@@ -48,7 +48,7 @@ class DigestMemo:
     def __init__(self, root: Path) -> None:
         """Read what is remembered of files below ``root``; what is damaged or someone else's counts as nothing."""
         self._name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:32]
-        folder = _own_folder()
+        folder = _trusted_folder()
         self._known = {} if folder is None else _read(folder / self._name)
         self._fresh: dict[bytes, bytes] = {}
 
@@ -152,12 +152,12 @@ def _cache_folder() -> Path:
     return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "orch" / "digests"
 
 
-def _own_folder() -> Path | None:
+def _trusted_folder() -> Path | None:
     """The folder for digests, if it is there and nobody else may write to it."""
     try:
         folder = _cache_folder()
-        own = all(status.st_uid == os.geteuid() for status in (folder.lstat(), folder.stat()))
-        return folder if own and not folder.stat().st_mode & 0o022 else None
+        is_ours = all(status.st_uid == os.geteuid() for status in (folder.lstat(), folder.stat()))
+        return folder if is_ours and not folder.stat().st_mode & 0o022 else None
     except (OSError, RuntimeError):
         return None
 
@@ -166,8 +166,8 @@ def _read(path: Path) -> dict[bytes, bytes]:
     """The records of a file that is whole and this user's; none of any other."""
     try:
         with path.open("rb") as file:
-            own = os.fstat(file.fileno()).st_uid == os.geteuid()
-            content = file.read() if own else b""
+            is_ours = os.fstat(file.fileno()).st_uid == os.geteuid()
+            content = file.read() if is_ours else b""
     except OSError:
         return {}
     start = len(MAGIC) + DIGEST_BYTES
@@ -186,7 +186,7 @@ def _write(name: str, body: bytes) -> None:
         wanted = _cache_folder()
         wanted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         wanted.mkdir(mode=0o700, exist_ok=True)
-        folder = _own_folder()
+        folder = _trusted_folder()
         if folder is not None:
             _replace(folder / name, MAGIC + hashlib.sha256(body).digest() + body)
     except (OSError, RuntimeError):

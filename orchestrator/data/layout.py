@@ -89,19 +89,19 @@ def layout_of(root: Path, listing: Listing) -> Layout:
             "needs another"
         )
     source = splits[TRAIN]
-    inside = _classes(root, source, _by_folder(by_folder[source], f"{source}/"))
+    train_classes = _classes(root, source, _by_folder(by_folder[source], f"{source}/"))
     tested = splits.get(TEST) or splits.get(VAL)
-    notes = _of_one_class(root / source, inside)
+    notes = _of_one_class(root / source, train_classes)
     if tested is None:
         note = f"{root}: trained on {source}, of which every tenth image is held out: no folder test or val"
         train, test = _held_out(by_folder[source])
-        return _layout(train, test, inside, inside, prefixes=(source, source), notes=(note, *notes))
+        return _layout(train, test, train_classes, train_classes, prefixes=(source, source), notes=(note, *notes))
     unused = [name for name in splits.values() if name not in (source, tested)]
     note = f"{root}: trained on {source}, tested on {tested}" + (f", {_names(unused)} not used" if unused else "")
-    theirs = _classes(root, tested, _by_folder(by_folder[tested], f"{tested}/"))
-    notes = (note, *notes, *_of_other_classes(root, source, tested, inside, theirs))
+    test_classes = _classes(root, tested, _by_folder(by_folder[tested], f"{tested}/"))
+    notes = (note, *notes, *_of_other_classes(root, source, tested, train_classes, test_classes))
     train, test = by_folder[source], by_folder[tested]
-    return _layout(train, test, inside, theirs, prefixes=(source, tested), notes=notes)
+    return _layout(train, test, train_classes, test_classes, prefixes=(source, tested), notes=notes)
 
 
 def evenly(labels: NDArray[np.int64], limit: int) -> NDArray[np.bool_]:
@@ -128,22 +128,25 @@ def evenly(labels: NDArray[np.int64], limit: int) -> NDArray[np.bool_]:
 def _layout(
     train: list[str],
     test: list[str],
-    inside: Sequence[str] | None,
-    theirs: Sequence[str] | None,
+    train_classes: Sequence[str] | None,
+    test_classes: Sequence[str] | None,
     *,
     prefixes: tuple[str, str],
     notes: tuple[str, ...],
 ) -> Layout:
-    """Both parts with their labels; classes ``inside`` the train images and ``theirs``, the test images'."""
-    if inside is None:
+    """Both parts with their labels; the classes of each are names of folders, or None."""
+    if train_classes is None:
         return Layout(Part(train, None), Part(test, None), notes)
-    index = {name: number for number, name in enumerate([*inside, *sorted({*(theirs or ())} - {*inside})])}
+    index = {
+        name: number
+        for number, name in enumerate([*train_classes, *sorted({*(test_classes or ())} - {*train_classes})])
+    }
 
     def labels(paths: list[str], prefix: str) -> NDArray[np.int64]:
         start = len(prefix) + 1 if prefix else 0
         return np.array([index[path[start : path.index("/", start)]] for path in paths], np.int64)
 
-    held_out = Part(test, None if theirs is None else labels(test, prefixes[1]))
+    held_out = Part(test, None if test_classes is None else labels(test, prefixes[1]))
     return Layout(Part(train, labels(train, prefixes[0])), held_out, notes)
 
 
@@ -216,16 +219,16 @@ def _of_one_class(where: Path, classes: Sequence[str] | None) -> tuple[str, ...]
 
 
 def _of_other_classes(
-    root: Path, source: str, tested: str, inside: Sequence[str] | None, theirs: Sequence[str] | None
+    root: Path, source: str, tested: str, train_classes: Sequence[str] | None, test_classes: Sequence[str] | None
 ) -> tuple[str, ...]:
     """What the folders of the two splits do not agree in."""
-    if (inside is None) != (theirs is None):
-        with_classes, without = (source, tested) if theirs is None else (tested, source)
+    if (train_classes is None) != (test_classes is None):
+        with_classes, without = (source, tested) if test_classes is None else (tested, source)
         return (f"{root}: {with_classes} has class folders, {without} has none: its images are of no class",)
     notes = []
     for has, lacks, names in (
-        (source, tested, sorted({*(inside or ())} - {*(theirs or ())})),
-        (tested, source, sorted({*(theirs or ())} - {*(inside or ())})),
+        (source, tested, sorted({*(train_classes or ())} - {*(test_classes or ())})),
+        (tested, source, sorted({*(test_classes or ())} - {*(train_classes or ())})),
     ):
         if names:
             notes.append(f"{root}: {has} has class folders that {lacks} lacks: {_names(names)}")

@@ -18,7 +18,7 @@ SUFFIXES = frozenset(
     {
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
         *(".ppm", ".pgm", ".pbm", ".pnm"),
-        *((".avif", ".avifs") if AVIF else ()),
+        *((".avif",) if AVIF else ()),
     }
 )
 """Files that are read: what ``decoding.FORMATS`` covers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +15,11 @@ from PIL import Image
 
 from orchestrator.data.image_folder import ImageFolder
 from orchestrator.data.layout import evenly
+from orchestrator.data.listing import OTHER_IMAGES, SUFFIXES
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from orchestrator.data import ImageSet
 
@@ -189,3 +190,10 @@ class TestMaxImages:
         for number in range(len(counts)):
             places = np.flatnonzero(of_each == number)
             assert kept[places].tolist() == [place < shares[number] for place in range(len(places))]
+
+
+def test_the_document_names_every_format() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "job-file.md").read_text()
+    (sentence,) = re.findall(r"^Read are (.*?)\. ", text, re.DOTALL | re.MULTILINE)
+    assert {suffix[1:] for suffix in SUFFIXES} <= set(re.findall(r"\w+", sentence))
+    assert not SUFFIXES & OTHER_IMAGES
