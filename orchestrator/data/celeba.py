@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -13,14 +12,13 @@ from zipfile import BadZipFile, ZipFile
 from orchestrator.data.cache import cached
 from orchestrator.data.dataset import Content
 from orchestrator.data.decoding import VERSION, decode_files
-from orchestrator.data.digests import digests_of
+from orchestrator.data.digests import DigestMemo, in_threads
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.data.published import PublishedDataset
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import IO
 
     import numpy as np
     from numpy.typing import NDArray
@@ -64,36 +62,40 @@ class Celeba(PublishedDataset):
 
     def count_images(self) -> int:
         """From the partition file; the published number when it is yet to be fetched."""
-        if self.download and self._missing():
+        if self.awaits_download:
             return PUBLISHED_TRAIN_IMAGES
         self._find_images()
         return len(self._list("train"))
 
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
         """Of each file chosen, in the folder or in the zip file."""
-        images = self._find_images()
-        names = self._list(split)[:limit]
-        if images.suffix != ".zip":
-            return Content(len(names), digests_of([str(images / name) for name in names], progress))
-        with _opened(images) as fetch:
-            return Content(len(names), [hashlib.sha256(fetch(images / name).read()).digest() for name in names])
+        return self._content(self._find_images(), self._list(split)[:limit], progress)
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Decoded by as many threads as there are cores; no image is opened that ``cache`` holds."""
-        if self.download and self._missing():
+        if self.awaits_download:
             self._fetch()
-        images = self._find_images()
-        paths = [images / name for name in self._list(split)[:limit]]
-        zipped = images.suffix == ".zip"
+        images, names = self._find_images(), self._list(split)[:limit]
+        content = None if self.cache is None else self._content(images, names)
 
         def decode() -> NDArray[np.uint8]:
-            with _opened(images) if zipped else nullcontext(Path) as fetch:
-                return decode_files(paths, self.shape, fetch)
+            paths, digests = [images / name for name in names], None if content is None else content.digests
+            if images.suffix != ".zip":
+                return decode_files(paths, self.shape, digests=digests)
+            with _opened(images) as member:
+                return decode_files(paths, self.shape, lambda path: BytesIO(member(path.name)), digests)
 
-        if self.cache is None:
+        if content is None:
             return ImageSet(decode())
-        key = self.fingerprint_of(self.content(split, limit))
-        return ImageSet(cached(self.cache, key, (len(paths), *self.shape), decode))
+        return ImageSet(cached(self.cache, self.fingerprint_of(content), (len(names), *self.shape), decode))
+
+    def _content(self, images: Path, names: list[str], progress: Progress | None = None) -> Content:
+        with DigestMemo(images) as memo:
+            if images.suffix == ".zip":
+                digests = memo.of_members(images, names, lambda: _opened(images), progress)
+            else:
+                digests = in_threads(lambda name: memo.of_file(f"{images}/{name}"), names, progress)
+        return Content(len(names), digests)
 
     @property
     def _folder(self) -> Path:
@@ -159,8 +161,8 @@ class Celeba(PublishedDataset):
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[Callable[[Path], IO[bytes]]]:
-    """What reads an image of the zip file by its path: the archive, and the image's name below it."""
+def _opened(archive: Path) -> Iterator[Callable[[str], bytes]]:
+    """What reads an image of the zip file by its name."""
     try:
         opened = ZipFile(archive)
     except OSError as error:
@@ -168,4 +170,4 @@ def _opened(archive: Path) -> Iterator[Callable[[Path], IO[bytes]]]:
     except BadZipFile as error:
         raise DataError(f"{archive}: damaged zip file ({error}); fetch it again") from error
     with opened:
-        yield lambda path: BytesIO(opened.read(f"{IMAGES}/{path.name}"))
+        yield lambda name: opened.read(f"{IMAGES}/{name}")

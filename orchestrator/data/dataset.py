@@ -89,6 +89,11 @@ class Dataset(Settings):
         return ()
 
     @property
+    def awaits_download(self) -> bool:
+        """Whether the images are yet to be fetched, which ``load`` does; what they are is not known before."""
+        return False
+
+    @property
     def size(self) -> int:
         """Training images that ``load`` will give.
 
@@ -108,6 +113,10 @@ class Dataset(Settings):
 
         Raises DataError where the images are not there or cannot be read, and where they are yet to be fetched.
         """
+        if self.awaits_download:
+            raise DataError(
+                f"{self.name}: got no images yet, expected them to be there; they are fetched when a trial runs"
+            )
         return self.fingerprint_of(self.content(split, self._limit(split), progress))
 
     def fingerprint_of(self, content: Content) -> str:

@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
+from orchestrator.data.flatten import flattened
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
     from typing import IO
 
     from numpy.typing import NDArray
 
     from orchestrator.data.images import ImageShape
 
+AVIF = ("AVIF",) if "avif" in features.modules and features.check("avif") else ()
+"""Not every Pillow reads it."""
+
 VERSION = 2
 """Raise it when the same files no longer give the same pixels."""
 
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM", *AVIF)
 """What Pillow may try, whatever a file is called: some of its other readers start programs."""
 
 
 def decode_files(
-    paths: Sequence[Path], shape: ImageShape, fetch: Callable[[Path], IO[bytes] | Path] = Path
+    paths: Sequence[Path],
+    shape: ImageShape,
+    fetch: Callable[[Path], IO[bytes]] = lambda path: path.open("rb"),
+    digests: Sequence[bytes] | None = None,
 ) -> NDArray[np.uint8]:
     """The images as (n, c, h, w), decoded by as many threads as there are cores.
 
     Each is turned as its EXIF orientation says, scaled until it just covers ``shape`` and cropped to its
-    middle; what is transparent becomes white. ``fetch`` gives what to read for a path, where that is not the
-    file of that name.
+    middle; what is transparent becomes white. ``fetch`` opens what to read for a path, where that is not the
+    file of that name. ``digests`` are the SHA-256 that the files must have, where that is known.
 
-    Raises DataError naming the first path of those that cannot be decoded.
+    Raises DataError naming the first path of those that cannot be decoded or have changed.
     """
     pixels = np.empty((len(paths), *shape), np.uint8)
 
     def decode_into_place(index: int) -> None:
-        pixels[index] = _decode(paths[index], shape, fetch)
+        pixels[index] = _decode(paths[index], shape, fetch, None if digests is None else digests[index])
 
     # filters are one for all threads: set before they start, back after they end
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        # what Pillow says of metadata that it cannot read; the pixels may be whole
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         # the first failure in order ends the iteration, which cancels what has not begun
         for _ in pool.map(decode_into_place, range(len(paths))):
@@ -53,33 +63,35 @@ def decode_files(
     return pixels
 
 
-def _decode(path: Path, shape: ImageShape, fetch: Callable[[Path], IO[bytes] | Path]) -> NDArray[np.uint8]:
+def _decode(
+    path: Path, shape: ImageShape, fetch: Callable[[Path], IO[bytes]], expected: bytes | None
+) -> NDArray[np.uint8]:
     """The image as ``shape``. Raises DataError naming the file, whatever is wrong with it."""
     try:
-        with Image.open(fetch(path), formats=FORMATS) as image:
+        with fetch(path) as file, Image.open(_unchanged(path, file, expected), formats=FORMATS) as image:
             # JPEG decodes to 1/2, 1/4 or 1/8 in less time; at twice the size needed the result looks the same
             side = 2 * max(shape.height, shape.width)
             image.draft(None, (side, side))
             fitted = ImageOps.fit(
-                _opaque(ImageOps.exif_transpose(image), "L" if shape.channels == 1 else "RGB"),
+                flattened(image, file, "L" if shape.channels == 1 else "RGB"),
                 (shape.width, shape.height),
                 Image.Resampling.LANCZOS,
             )
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: refused, too large ({error}); shrink it or take it away") from error
+    except DataError:
+        raise
     except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
-        reason = " ".join(str(error).split()) or type(error).__name__
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = " ".join(text.split()) or type(error).__name__
         raise DataError(f"{path}: cannot be read as an image ({reason}); mend it or take it away") from error
     return np.asarray(fitted).reshape(shape.height, shape.width, shape.channels).transpose(2, 0, 1)
 
 
-def _opaque(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
-    """``image`` in ``mode``, on white where it is transparent."""
-    if image.mode.startswith("I"):
-        # Pillow clips 16 bits to 8 when it converts, which leaves a white image
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert(mode)
-    if "A" in image.getbands() or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.new("RGBA", layer.size, "white")
-        image.alpha_composite(layer)
-    return image.convert(mode)
+def _unchanged(path: Path, file: IO[bytes], expected: bytes | None) -> IO[bytes]:
+    """``file`` from its beginning. Raises DataError where its SHA-256 is not the one expected."""
+    if expected is not None:
+        if hashlib.file_digest(file, "sha256").digest() != expected:  # type: ignore[arg-type]
+            raise DataError(f"{path}: was changed while the images were read; try again when nobody writes to it")
+        file.seek(0)
+    return file

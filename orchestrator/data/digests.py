@@ -1,29 +1,203 @@
-"""SHA-256 of files."""
+"""SHA-256 of files, remembered until they are touched.
+
+A digest is remembered under the file's device, inode, size, and times of the last change of content and of status.
+The last one cannot be set: ``cp -p``, ``touch`` and archives keep the others. It is kept in the user's own cache
+folder, one file for each folder of data. Where there is no such folder, nothing is remembered.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
+import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from types import TracebackType
 
     from orchestrator.data.dataset import Progress
 
+UNSETTLED_NS = 2_000_000_000
+"""A file changed less long ago could change again and keep its times: file systems round them, some to 2 s."""
 
-def digests_of(paths: Sequence[str], progress: Progress | None = None) -> list[bytes]:
-    """SHA-256 of each file's content. Raises DataError naming the first that cannot be read."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(_digest, paths))
+MAGIC = b"orch digests 1\n\0"
+DIGEST_BYTES = 32
+RECORD_BYTES = 2 * DIGEST_BYTES
+MAX_RECORDS = 2_000_000
+
+THREADS = 8
+"""They wait for disks more than they compute."""
+
+CHUNK = 256
+"""Files that a thread looks at before it reports."""
+
+Item = TypeVar("Item")
 
 
-def _digest(path: str) -> bytes:
+class DigestMemo:
+    """Digests of files below one folder, read at the beginning of a ``with`` block and stored at its end."""
+
+    def __init__(self, root: Path) -> None:
+        """Read what is remembered of files below ``root``; what is damaged or someone else's counts as nothing."""
+        self._name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:32]
+        folder = _trusted_folder()
+        self._known = {} if folder is None else _read(folder / self._name)
+        self._fresh: dict[bytes, bytes] = {}
+
+    def __enter__(self) -> DigestMemo:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        # also after an error or an interrupt: a first look at many files may have taken long
+        if self._fresh:
+            records = list({**self._known, **self._fresh}.items())[-MAX_RECORDS:]
+            _write(self._name, b"".join(key + digest for key, digest in records))
+
+    def of_file(self, path: str) -> bytes:
+        """SHA-256 of a file's content. Raises DataError naming a file that cannot be read."""
+        try:
+            status = os.stat(path)  # noqa: PTH116 - a Path for each of 200,000 files takes seconds
+            if not stat.S_ISREG(status.st_mode):
+                raise DataError(f"{path}: is no file; take it away")
+            return self.recall(status) or self._of_content(path)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error}); mend it or take it away") from error
+
+    def of_members(
+        self,
+        archive: Path,
+        names: Sequence[str],
+        opened: Callable[[], AbstractContextManager[Callable[[str], bytes]]],
+        progress: Progress | None = None,
+    ) -> list[bytes]:
+        """SHA-256 of members of an archive, which ``opened`` opens for reading by name if need be.
+
+        Raises DataError naming a member that cannot be read.
+        """
+        started_ns = time.time_ns()
+        try:
+            status = archive.stat()
+            known = {name: digest for name in names if (digest := self.recall(status, name))}
+            missing = [name for name in names if name not in known]
+            if missing:
+                with opened() as read:
+                    fresh = in_threads(lambda name: _of_member(archive, name, read), missing, progress)
+                if _key(archive.stat()) != _key(status):
+                    raise DataError(f"{archive}: was changed while it was read; try again when nobody writes to it")
+                for name, digest in zip(missing, fresh, strict=True):
+                    self.remember(status, started_ns, digest, name)
+                    known[name] = digest
+        except OSError as error:
+            raise DataError(f"{archive}: cannot be read ({error.strerror or error})") from error
+        return [known[name] for name in names]
+
+    def recall(self, status: os.stat_result, part: str = "") -> bytes | None:
+        """What is remembered of the file, or of a part of it."""
+        return self._known.get(_key(status, part))
+
+    def remember(self, status: os.stat_result, started_ns: int, digest: bytes, part: str = "") -> None:
+        """Keep the digest of a file, or of a part of it, that had ``status`` when its reading started."""
+        if min(abs(started_ns - status.st_mtime_ns), abs(started_ns - status.st_ctime_ns)) >= UNSETTLED_NS:
+            self._fresh[_key(status, part)] = digest
+
+    def _of_content(self, path: str) -> bytes:
+        started_ns = time.time_ns()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            before = os.fstat(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").digest()
+            after = os.fstat(file.fileno())
+        if _key(before) != _key(after):
+            raise DataError(f"{path}: was changed while it was read; try again when nobody writes to it")
+        self.remember(before, started_ns, digest)
+        return digest
+
+
+def in_threads(digest: Callable[[Item], bytes], items: Sequence[Item], progress: Progress | None = None) -> list[bytes]:
+    """``digest`` of each item, in order; the first error in order is raised."""
+    digests: list[bytes] = []
+    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        for chunk in pool.map(lambda chunk: [digest(item) for item in chunk], chunks):
+            digests += chunk
+            if progress is not None:
+                progress(len(digests), len(items))
+    return digests
+
+
+def _of_member(archive: Path, name: str, read: Callable[[str], bytes]) -> bytes:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); mend it or take it away") from error
+        return hashlib.sha256(read(name)).digest()
+    except Exception as error:  # zip files fail in as many ways as images
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{archive}/{name}: cannot be read ({reason}); mend it or take it away") from error
+
+
+def _key(status: os.stat_result, part: str = "") -> bytes:
+    touched = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return hashlib.sha256(f"{touched} {part}".encode("utf-8", "surrogateescape")).digest()
+
+
+def _cache_folder() -> Path:
+    """Raises RuntimeError where this user has no home."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # the specification of XDG asks to pass over a relative path
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "orch" / "digests"
+
+
+def _trusted_folder() -> Path | None:
+    """The folder for digests, if it is there and nobody else may write to it."""
+    try:
+        folder = _cache_folder()
+        is_ours = all(status.st_uid == os.geteuid() for status in (folder.lstat(), folder.stat()))
+        return folder if is_ours and not folder.stat().st_mode & 0o022 else None
+    except (OSError, RuntimeError):
+        return None
+
+
+def _read(path: Path) -> dict[bytes, bytes]:
+    """The records of a file that is whole and this user's; none of any other."""
+    try:
+        with path.open("rb") as file:
+            is_ours = os.fstat(file.fileno()).st_uid == os.geteuid()
+            content = file.read() if is_ours else b""
+    except OSError:
+        return {}
+    start = len(MAGIC) + DIGEST_BYTES
+    body = content[start:]
+    if content[:start] != MAGIC + hashlib.sha256(body).digest() or len(body) % RECORD_BYTES:
+        return {}
+    return {
+        body[at : at + DIGEST_BYTES]: body[at + DIGEST_BYTES : at + RECORD_BYTES]
+        for at in range(0, len(body), RECORD_BYTES)
+    }
+
+
+def _write(name: str, body: bytes) -> None:
+    """Replace a file of digests as a whole. Where that cannot be, the next look takes as long as this one."""
+    try:
+        wanted = _cache_folder()
+        wanted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        wanted.mkdir(mode=0o700, exist_ok=True)
+        folder = _trusted_folder()
+        if folder is not None:
+            _replace(folder / name, MAGIC + hashlib.sha256(body).digest() + body)
+    except (OSError, RuntimeError):
+        return
+
+
+def _replace(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
 from orchestrator.data.cache import cached
 from orchestrator.data.dataset import Content, Dataset, Split
 from orchestrator.data.decoding import VERSION, decode_files
-from orchestrator.data.digests import digests_of
+from orchestrator.data.digests import DigestMemo, in_threads
 from orchestrator.data.folders import folder_at, is_folder
 from orchestrator.data.images import ImageSet, ImageShape
+from orchestrator.data.layout import HELD_OUT_EVERY, Layout, Part, layout_of
+from orchestrator.data.listing import SUFFIXES, Listing, list_images
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
+    from pathlib import Path
 
     from orchestrator.data.dataset import Progress
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-
-HELD_OUT_EVERY = 10
-
 
 class ImageFolder(Dataset):
-    """All png, jpg, jpeg, bmp and webp images below ``root``, in the order of their paths.
+    """All images below ``root`` that Pillow reads safely, in the order of their paths.
 
-    Every tenth image (the 10th, 20th, ...) is held out as the test set. Hidden files and folders are left
-    out. The folder directly below ``root`` is an image's class; there are no classes when images lie in
-    ``root`` itself. An image is turned as its EXIF orientation says, scaled until it just covers
-    ``height`` x ``width`` pixels and cropped to its middle; what is transparent becomes white.
+    Folders ``train``, ``val`` and ``test`` directly below ``root`` are splits; without them every tenth image (the
+    10th, 20th, ...) is held out as the test set. The folder directly below ``root``, or below the split's folder,
+    is an image's class; there are no classes when all images lie there themselves, and both at once is an error.
+    ``max_images`` keeps as many images of each class as the classes allow. Hidden files and folders are left out.
+    An image is turned as its EXIF orientation says, scaled until it just covers ``height`` x ``width`` pixels and
+    cropped to its middle; what is transparent becomes white.
     """
 
     name: Literal["image_folder"] = "image_folder"
@@ -60,82 +55,66 @@ class ImageFolder(Dataset):
 
     def count_images(self) -> int:
         """From the listing of the folder; no image is opened."""
-        return len(_of_split(self._list(), "train"))
+        return len(self._layout()[0].train.paths)
+
+    def notes(self) -> tuple[str, ...]:
+        """Which folders are splits, which files and folders are left out, and classes that ``max_images`` drops."""
+        layout, listing = self._layout()
+        notes = list(layout.notes)
+        if listing.skipped:
+            notes.append(f"{self._root}: left out, as no format that is read: {listing.skipped_text}")
+        with_images = {path.partition("/")[0] for path in listing.images}
+        if empty := [name for name in sorted(listing.folders) if name not in with_images]:
+            notes.append(f"{self._root}: no images in {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}")
+        kept, every = layout.train.first(self.max_images).labels, layout.train.labels
+        if kept is not None and every is not None and (few := len({*kept.tolist()})) < (all_ := int(every.max()) + 1):
+            notes.append(f"data.max_images: {self.max_images} images are of {few} of the {all_} classes")
+        return tuple(notes)
 
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
         """Of each file chosen, and the labels."""
-        paths = self._list()
-        chosen = self._choose(paths, split, limit)
-        return Content(len(chosen), digests_of([str(path) for path in chosen], progress), self._labels(paths, chosen))
+        return self._content(self._choose(split, limit), progress)
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Decoded by as many threads as there are cores; opens only images asked for, none that ``cache`` holds."""
-        paths = self._list()
-        chosen = self._choose(paths, split, limit)
+        part = self._choose(split, limit)
+        paths = [self._root / path for path in part.paths]
         if self.cache is None:
-            return ImageSet(decode_files(chosen, self.shape), self._labels(paths, chosen))
+            return ImageSet(decode_files(paths, self.shape), part.labels)
+        content = self._content(part)
         pixels = cached(
             self.cache,
-            self.fingerprint_of(self.content(split, limit)),
-            (len(chosen), *self.shape),
-            lambda: decode_files(chosen, self.shape),
+            self.fingerprint_of(content),
+            (len(paths), *self.shape),
+            lambda: decode_files(paths, self.shape, digests=content.digests),
         )
-        return ImageSet(pixels, self._labels(paths, chosen))
-
-    def _choose(self, paths: list[Path], split: Split, limit: int | None) -> list[Path]:
-        chosen = _of_split(paths, split)[:limit]
-        if not chosen:
-            raise DataError(f"{self._root}: {len(paths)} images, but a held-out image needs {HELD_OUT_EVERY} of them")
-        return chosen
+        return ImageSet(pixels, part.labels)
 
     @property
     def _root(self) -> Path:
         return folder_at(self.root, "data.root")
 
-    def _list(self) -> list[Path]:
-        """Every image below the root, sorted by relative path."""
+    def _content(self, part: Part, progress: Progress | None = None) -> Content:
+        root = str(self._root)
+        with DigestMemo(self._root) as memo:
+            digests = in_threads(lambda path: memo.of_file(f"{root}/{path}"), part.paths, progress)
+        return Content(len(part.paths), digests, part.labels)
+
+    def _choose(self, split: Split, limit: int | None) -> Part:
+        layout, listing = self._layout()
+        part = layout.part(split).first(limit)
+        if not part.paths:
+            raise DataError(
+                f"{self._root}: {len(listing.images)} images, but a held-out image needs {HELD_OUT_EVERY} of them"
+            )
+        return part
+
+    def _layout(self) -> tuple[Layout, Listing]:
+        """Every image below the root, as the folders say what it is."""
         if not is_folder(self._root, "data.root"):
             raise DataError(f"{self._root}: no such folder; set data.root to the folder of the images")
-        paths = sorted(_images_below(self._root), key=lambda path: path.relative_to(self._root).as_posix())
-        if not paths:
-            raise DataError(f"{self._root}: no images below it; looked for {', '.join(sorted(SUFFIXES))}")
-        return paths
-
-    def _labels(self, paths: list[Path], chosen: list[Path]) -> NDArray[np.int64] | None:
-        """Index of each chosen image's folder among the sorted folders of all images."""
-        if any(path.parent == self._root for path in paths):
-            return None
-
-        def folder(path: Path) -> str:
-            return path.relative_to(self._root).parts[0]
-
-        classes = {name: label for label, name in enumerate(sorted({folder(path) for path in paths}))}
-        return np.array([classes[folder(path)] for path in chosen], np.int64)
-
-
-def _of_split(paths: list[Path], split: Split) -> list[Path]:
-    held_out = HELD_OUT_EVERY - 1
-    return [path for i, path in enumerate(paths) if (i % HELD_OUT_EVERY == held_out) == (split == "test")]
-
-
-def _images_below(root: Path) -> Iterator[Path]:
-    """Image files by their suffix, links followed, each folder entered once even where links form a ring."""
-
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be listed ({error.strerror})") from error
-
-    entered = {root.resolve()}
-    for folder, children, files in os.walk(root, followlinks=True, onerror=refuse):
-        # sorted, so that of two ways to one folder the same is taken
-        targets = {child: Path(folder, child).resolve() for child in sorted(children) if child[0] != "."}
-        # changed in place: that is what tells os.walk where to go
-        children.clear()
-        for child, target in targets.items():
-            if target not in entered:
-                entered.add(target)
-                children.append(child)
-        for file in files:
-            path = Path(folder, file)
-            # a Mac leaves "._name.jpg" beside name.jpg, which is no image
-            if path.suffix.lower() in SUFFIXES and file[0] != ".":
-                yield path
+        listing = list_images(self._root)
+        if not listing.images:
+            skipped = f"; left out, as no format that is read: {listing.skipped_text}" if listing.skipped else ""
+            raise DataError(f"{self._root}: no images below it; looked for {', '.join(sorted(SUFFIXES))}{skipped}")
+        return layout_of(self._root, listing), listing

@@ -45,13 +45,13 @@ class IdxDataset(PublishedDataset):
 
     def count_images(self) -> int:
         """From the header of the training images' file; the published number when it is yet to be fetched."""
-        if self.download and self._missing():
+        if self.awaits_download:
             return PUBLISHED_TRAIN_IMAGES
         return read_shape(self._find("train-images-idx3-ubyte"), 3)[0]
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Images with their class, 0 to 9, as the label."""
-        if self.download and self._missing():
+        if self.awaits_download:
             self._fetch()
         images, labels = self._arrays(split, limit)
         border = (self.image_size - SIDE_PX) // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.data.dataset import Dataset
@@ -20,6 +21,15 @@ class PublishedDataset(Dataset):
     """whether the data set may be fetched"""
 
     places: ClassVar[frozenset[str]] = frozenset({"root", "download"})
+
+    @property
+    def awaits_download(self) -> bool:
+        """Whether ``download`` is set and files are not there."""
+        return self.download and self._missing()
+
+    @abstractmethod
+    def _missing(self) -> bool:
+        """Whether any file is not there."""
 
     @property
     def root_folder(self) -> Path:

@@ -39,3 +39,10 @@ def make_mnist(tmp_path: Path, write_idx: WriteIdx) -> Callable[..., Path]:
         return tmp_path / "root"
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache folder, of this test alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache-home"))
+    return tmp_path / ".cache-home"

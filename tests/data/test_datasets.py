@@ -97,6 +97,7 @@ from orchestrator.data import AnyDataset
 from pydantic import TypeAdapter
 settings = TypeAdapter(AnyDataset).validate_python({"name": "digits"})
 assert settings.size == 1500 and settings.shape.height == 28
+assert len(settings.fingerprint()) == 32 and settings.notes() == ()
 print([name for name in ("torch", "torchvision", "sklearn", "scipy", "ray") if name in sys.modules])
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

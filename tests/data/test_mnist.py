@@ -130,8 +130,13 @@ class TestDownload:
     def test_fetches_what_is_not_there(self, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
         settings = Mnist(root=str(root), download=True)
         assert settings.size == 60_000  # the published number, until the files are there
+        assert settings.awaits_download
+        with pytest.raises(DataError, match=r"^mnist: got no images yet"):
+            settings.fingerprint()
         assert len(settings.load()) == settings.size == 20
         assert len(settings.load("test")) == 5
+        assert not settings.awaits_download
+        assert len(settings.fingerprint()) == 32
         assert capsys.readouterr().out == ""
 
     def test_does_nothing_unless_asked(self, root: Path) -> None:

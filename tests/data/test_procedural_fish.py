@@ -31,7 +31,7 @@ def test_promised_and_drawn_shapes_agree(size: tuple[int, int]) -> None:
 
 
 def test_the_pictures_are_the_same_everywhere() -> None:
-    """Whoever changes them raises ``cache.VERSION`` and ``SPEC_VERSION``: results of other pictures are others."""
+    """Whoever changes them raises ``drawing.VERSION`` and ``SPEC_VERSION``: results of other pictures are others."""
     pixels = ProceduralFish(height=35, width=80, images=20).load().pixels
     assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "0ddbd142ea4b8b99"
 
