@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-NEIGHBOURS = 5
-"""A ball reaches to the neighbour of this number: it takes more vectors than that."""
+from orchestrator.measures.needs import NEIGHBOURS
+
 _BLOCK = 1024
 _AT_ONCE = 2**22
 """Numbers that are subtracted at once."""
@@ -39,7 +39,8 @@ def prdc(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> Prdc:
     both = torch.cat([real, fake]).double()
     numbers = torch.unique(both, dim=0, return_inverse=True)[1]
     real_ones, fake_ones = (
-        _Vectors(*parts) for parts in zip(*(torch.split(t, [len(real), len(fake)]) for t in (both, numbers)), strict=True)
+        _Vectors(*parts)
+        for parts in zip(*(torch.split(t, [len(real), len(fake)]) for t in (both, numbers)), strict=True)
     )
     real_radii, fake_radii = _radii(real_ones, k), _radii(fake_ones, k)
     inside = density = 0
