@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from orchestrator.training.settings import TrialSettings
 
 
-LEAST_SIDE = 3
-"""Pixels of an image's side from which on some pixel has four neighbours."""
-
-
 class Sharpness(Evaluation):
     """Mean variance of the Laplacian of samples from N(0, I), of training images, and the ratio of the two.
 
@@ -35,12 +31,6 @@ class Sharpness(Evaluation):
     kind: Literal["sharpness"] = "sharpness"
     samples: int = Field(1000, ge=1, le=1_000_000)
     """generated images"""
-
-    def reject(self, trial: TrialSettings) -> str | None:
-        """Also images that have no pixel but at their edges."""
-        if min(trial.data.shape.height, trial.data.shape.width) < LEAST_SIDE:
-            return f"{self.kind} takes images of at least {LEAST_SIDE}x{LEAST_SIDE}, the data's are {trial.data.shape}"
-        return super().reject(trial)
 
     def shards(self, trial: TrialSettings) -> int:
         """One."""
