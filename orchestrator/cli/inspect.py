@@ -37,6 +37,7 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
         typer.echo(to_json(state.as_json()))
         return
     out.print(f"{state.name}: {state.describe()}")
+    _print_foreign(store)
     if where := state.where():
         out.print(f"cluster {one_line(where)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -92,6 +93,8 @@ def results(
         raise typer.BadParameter("choose one of --sql, --evaluation and --claims")
     store = find_job(job, storage)
     table, notices = _verdicts(job, store, storage) if claims else (_rows(store, sql, evaluation), ())
+    if not files:
+        _print_foreign(store)
     if files:
         export(table, "csv" if csv else "json" if json else "parquet", str(files[0]))
     elif claims:
@@ -101,6 +104,14 @@ def results(
         _print_rows(table.column_names if sql else _telling(rows), rows, table.num_rows)
         if not sql:
             out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
+
+
+def _print_foreign(store: Store) -> None:
+    """A note on Parquet files that are none of this program's, where there are any."""
+    from orchestrator.store.tables import foreign_notice
+
+    if notice := foreign_notice(store):
+        out.print(f"note: {notice}", soft_wrap=True)
 
 
 def _rows(store: Store, sql: str | None, evaluation: str | None) -> pa.Table:

@@ -12,6 +12,7 @@ from orchestrator.report.health import fate
 from orchestrator.report.results import ENDED, Results, cells
 from orchestrator.report.tables import levels
 from orchestrator.store.columns import TRIALS
+from orchestrator.store.tables import foreign_notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -138,6 +139,8 @@ def notices(results: Results) -> list[str]:
     if len(failed):
         kinds = _counted(failed["error_kind"])
         told.append(f"{text.plural(len(failed), 'trial')} failed{f' ({kinds})' if kinds else ''}.")
+    if foreign := foreign_notice(results.store):
+        told.append(foreign)
     return told
 
 
