@@ -93,17 +93,22 @@ def results(
         raise typer.BadParameter("choose one of --sql, --evaluation and --claims")
     store = find_job(job, storage)
     table, notices = _verdicts(job, store, storage) if claims else (_rows(store, sql, evaluation), ())
-    if not files:
-        _print_foreign(store)
     if files:
         export(table, "csv" if csv else "json" if json else "parquet", str(files[0]))
     elif claims:
         _print_claims(table, notices)
     else:
-        rows = table.slice(0, _ROWS).to_pylist()
-        _print_rows(table.column_names if sql else _telling(rows), rows, table.num_rows)
-        if not sql:
-            out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
+        _print_trials(table, sql)
+    if not files:
+        _print_foreign(store)
+
+
+def _print_trials(table: pa.Table, sql: str | None) -> None:
+    """The first rows, of which those of a table are shown in the columns that tell them apart."""
+    rows = table.slice(0, _ROWS).to_pylist()
+    _print_rows(table.column_names if sql else _telling(rows), rows, table.num_rows)
+    if not sql:
+        out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
 
 
 def _print_foreign(store: Store) -> None:
