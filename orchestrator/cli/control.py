@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from orchestrator.cli.console import duration, err, out
+from orchestrator.cli.console import err, out
 from orchestrator.cli.handover import connect
 from orchestrator.cli.options import Address, JobName, Storage, find_job
+from orchestrator.durations import duration
 from orchestrator.errors import ClusterError, NotFoundError, StorageError
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from orchestrator.cli.console import duration, err, out
+from orchestrator.cli.console import err, out
+from orchestrator.durations import duration
 from orchestrator.errors import DataError, OrchError, StorageError
 
 if TYPE_CHECKING:

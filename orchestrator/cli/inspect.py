@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from orchestrator.cli.console import duration, out
+from orchestrator.cli.console import out
 from orchestrator.cli.options import AsJson, JobName, Storage, asked_job, find_job
+from orchestrator.durations import duration
 from orchestrator.errors import QueryError, SettingsError, one_line
 
 if TYPE_CHECKING:

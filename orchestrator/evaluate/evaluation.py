@@ -163,7 +163,7 @@ class Evaluation(Settings):
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits of the SHA-256 of the settings and the version."""
+        """16 hexadecimal digits of the SHA-256 of the settings, idle ones at their defaults, and the version."""
         return _hash(self)
 
     def rows_key(self, trial_id: str, shard: int, table: str = "") -> str:
@@ -183,6 +183,6 @@ class Evaluation(Settings):
 
 @cache
 def _hash(evaluation: Evaluation) -> str:
-    content = {"version": evaluation.version, **evaluation.model_dump(mode="json")}
+    content = {"version": evaluation.version, **evaluation.canonical().model_dump(mode="json")}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from orchestrator.durations import duration
 from orchestrator.report import text
 from orchestrator.report.health import fate
 from orchestrator.report.results import ENDED, Results, cells
@@ -93,7 +94,7 @@ def summary(results: Results, varying: Sequence[str], names: Mapping[str, str]) 
     facts += [("Data", _section(results, "data", "name")), ("Model", _section(results, "model", "kind"))]
     facts.append(("Devices", _counted(trials["device"])))
     if trials["train_s"].notna().any():
-        facts.append(("Training time", f"{text.duration(float(trials['train_s'].sum()))}, all trials together"))
+        facts.append(("Training time", f"{duration(float(trials['train_s'].sum()))}, all trials together"))
     facts.append(("When", _when(trials)))
     return [(name, value) for name, value in facts if value]
 

@@ -198,8 +198,9 @@ def _reject_missing_measure(search: Search, trials: Iterable[Trial], source: str
 
 def _reject_evaluations(evaluations: tuple[Evaluation, ...], trials: Sequence[Trial], source: str) -> None:
     """Two evaluations that are the same, or one that a trial of the job cannot have."""
+    ids = [evaluation.id for evaluation in evaluations]
     for index, evaluation in enumerate(evaluations):
-        first = evaluations.index(evaluation)
+        first = ids.index(evaluation.id)
         if first < index:
             raise SettingsError(source, f"evaluate.{index}", f"is the same as evaluate.{first}; take one out")
         meant = [trial.settings for trial in trials if evaluation.passes_over(trial.settings) is None]

@@ -142,6 +142,9 @@ MISTAKES = {
     "training: {seed: -1}": "training.seed: got -1, expected a number >= 0",
     "data: {name: digits, image_size: 30}": "data.image_size: got 30, expected 28 or 32",
     "data: {name: image_folder, root: x, height: 7}": "data.height: got 7, expected a number >= 8",
+    "evaluate: [{kind: inversion}, {kind: quality}, {kind: inversion, batch: 64}]": (
+        "evaluate.2: is the same as evaluate.0; take one out"
+    ),
     "resources: {workers: 0}": "resources.workers: got 0, expected a number >= 1",
     "resources: {workers: 2, gpus_per_worker: 0.5}": (
         "resources: gpus_per_worker: got 0.5 with 2 workers, expected 0 or 1: "
