@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from inspect import isabstract
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, Union
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,7 +20,8 @@ TAGS = ("kind", "name")
 class Settings(BaseModel):
     """A frozen, strictly typed section of a job file; the section also computes what it stands for.
 
-    ``places`` names fields that say where something is, not what it is: they do not enter a trial's id.
+    ``places`` names fields that say where something is, not what it is: they do not enter a trial's id. ``idle`` names
+    fields that change no result, but what a run costs or keeps beside it: in ids their defaults stand for them.
     """
 
     model_config = ConfigDict(
@@ -28,6 +29,19 @@ class Settings(BaseModel):
     )
 
     places: ClassVar[frozenset[str]] = frozenset()
+    idle: ClassVar[frozenset[str]] = frozenset()
+
+    def canonical(self) -> Self:
+        """The same settings with the default in every idle field, also of sections within: equal for equal results."""
+        fields = type(self).model_fields
+        values = {name: _canonical(getattr(self, name)) for name in fields}
+        return self.model_copy(update=values | {name: fields[name].default for name in self.idle})
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return value.canonical()
+    return tuple(map(_canonical, value)) if isinstance(value, tuple) else value
 
 
 def union_of_kinds(package: ModuleType, base: type[Settings], tag: str) -> Any:

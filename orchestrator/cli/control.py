@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from orchestrator.cli.console import duration, err, out
+from orchestrator.cli.console import err, out
 from orchestrator.cli.handover import connect, outcome_of
 from orchestrator.cli.options import Address, JobName, Storage, name_job
 from orchestrator.cli.usage import line_count
+from orchestrator.durations import duration
 from orchestrator.errors import ClusterError, NotFoundError, SettingsError, StorageError
 from orchestrator.plan.marks import Kind
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from orchestrator.cli.console import duration, err, tell
+from orchestrator.cli.console import err, tell
+from orchestrator.durations import duration
 from orchestrator.errors import DataError, OrchError, StorageError
 
 if TYPE_CHECKING:

@@ -83,7 +83,7 @@ def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:
     alone = make_job(raw, "--kind", [f"evaluate.0.{setting}" for setting in settings])
     (added,) = alone.header.evaluate
     known = job.header.evaluate
-    evaluations = known if added in known else (*known, added)
+    evaluations = known if added.id in [one.id for one in known] else (*known, added)
     return replace(job, header=job.header.model_copy(update={"evaluate": evaluations}))
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from orchestrator.cli.console import duration, out, tell
+from orchestrator.cli.console import out, tell
 from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
 from orchestrator.cli.usage import refuse_together
+from orchestrator.durations import duration
 from orchestrator.errors import NotFoundError, QueryError, SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     """
     from orchestrator.plan.files import to_json
 
-    state, news = _state_of(name_job(job, storage))
+    named = name_job(job, storage)
+    state, news = _state_of(named)
     if as_json:
         typer.echo(to_json({**state.as_json(), "handover": news}))
         return
@@ -43,6 +45,7 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     if not state.trials:
         return
     out.print(f"{state.name}: {state.describe()}")
+    _print_foreign(named.store)
     if where := state.where():
         out.print(f"cluster {one_line(where)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -132,6 +135,8 @@ def results(
         _print_claims(table, notices)
     else:
         _print_results(table, everything=sql is not None)
+    if not files:
+        _print_foreign(store)
 
 
 def _print_results(table: pa.Table, *, everything: bool) -> None:
@@ -140,6 +145,14 @@ def _print_results(table: pa.Table, *, everything: bool) -> None:
     _print_table(names, table.slice(0, _ROWS).to_pylist(), table.num_rows)
     if not everything:
         out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
+
+
+def _print_foreign(store: Store) -> None:
+    """A note on Parquet files that are none of this program's, where there are any."""
+    from orchestrator.store.tables import foreign_notice
+
+    if notice := foreign_notice(store):
+        out.print(f"note: {notice}", soft_wrap=True)
 
 
 def _rows(store: Store, sql: str | None, evaluation: str | None) -> pa.Table:

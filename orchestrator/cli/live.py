@@ -12,7 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.console import duration, err
+from orchestrator.cli.console import err
+from orchestrator.durations import duration
 from orchestrator.plan.plan import CellState
 from orchestrator.plan.status import label
 

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.console import duration
+from orchestrator.durations import duration
 from orchestrator.errors import one_line
 from orchestrator.plan.evaluations import describe_due
 from orchestrator.plan.plan import CellState

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.data import Split
+from orchestrator.measures.needs import measures_fid
 from orchestrator.settings import Settings
 from orchestrator.store.columns import Column
 
@@ -108,6 +109,8 @@ class Evaluation(Settings):
             return f"{self.kind} needs a data set with classes, from which features are learned; {name} has none"
         if self.checkpoint == "best" and not trial.training.measure_every:
             return "checkpoint: best is that of the lowest FID measured: set training.measure_every, or take last"
+        if self.checkpoint == "best" and not trial.data.has_classes:
+            return f"checkpoint: got best, that of the lowest FID, but {trial.data.name} has no classes; take last"
         return None
 
     def passes_over(self, trial: TrialSettings) -> str | None:
@@ -119,8 +122,22 @@ class Evaluation(Settings):
         return None
 
     def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
-        """Why it cannot be computed with the images of its ``splits``, or None where it can."""
+        """Why it cannot be computed with these images, or None where it can.
+
+        Before a run they are those of its ``splits`` and the training images; when it is computed, its ``splits``.
+        """
+        train = images.get("train")
+        if train is None:
+            return None
+        if self.sees == "classifier" and not train.has_classes:
+            return self._classless(data)  # one class is none: it tells no image from another
+        if self.checkpoint == "best" and not measures_fid(train):
+            few = f"has {len(train)} training images of two classes or more" if train.has_classes else "has no classes"
+            return f"checkpoint: got best, that of the lowest FID, which is not measured: {data.name} {few}; take last"
         return None
+
+    def _classless(self, data: Dataset) -> str:
+        return f"the images of {data.name} have no classes, from which features are learned"
 
     def lacks(self) -> str | None:
         """What is not on this machine, which drives a run, of what it needs beside data, with the remedy; or None."""
@@ -146,7 +163,7 @@ class Evaluation(Settings):
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits of the SHA-256 of the settings and the version."""
+        """16 hexadecimal digits of the SHA-256 of the settings, idle ones at their defaults, and the version."""
         return _hash(self)
 
     def rows_key(self, trial_id: str, shard: int, table: str = "") -> str:
@@ -166,6 +183,6 @@ class Evaluation(Settings):
 
 @cache
 def _hash(evaluation: Evaluation) -> str:
-    content = {"version": evaluation.version, **evaluation.model_dump(mode="json")}
+    content = {"version": evaluation.version, **evaluation.canonical().model_dump(mode="json")}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -86,7 +86,7 @@ class Interpolation(Evaluation, LatentSearch):
 
         labels = images["test"].labels
         if labels is None:
-            return _classless(data)
+            return self._classless(data)
         there = len(pair_up(labels, self.pairs))
         if there < self.pairs:
             make = f"make only {there} of which every second is of one class; {'lower it' if there else 'take it out'}"
@@ -101,13 +101,9 @@ class Interpolation(Evaluation, LatentSearch):
         data, labels = subject.settings.data, subject.held_out.labels
         problem = self.reject_images(data, subject.splits)
         if problem or subject.classifier is None or labels is None:
-            raise DataError(f"{self.kind}: {problem or _classless(data)}")
+            raise DataError(f"{self.kind}: {problem or self._classless(data)}")
         pairs = pair_up(labels, self.pairs)
         first = shard * SHARD_PAIRS
         walked = walk(self, subject, subject.classifier, pairs[first : first + SHARD_PAIRS])
         pictures = {} if shard else {way: tiled(strips(walked, way, SHOWN)) for way in walked.ways}
         return Found(rows_of(walked, first), {"points": points_of(walked, first)}, pictures)
-
-
-def _classless(data: Dataset) -> str:
-    return f"the images of {data.name} have no classes, from which features are learned"

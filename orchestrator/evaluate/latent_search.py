@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -62,6 +62,8 @@ class LatentSearch(Settings):
     Bora et al., arXiv 1703.03208.
     """
 
+    idle: ClassVar[frozenset[str]] = frozenset({"batch"})
+
     steps: int = Field(500, ge=1, le=1_000_000)
     """steps from each start"""
     restarts: int = Field(5, ge=1, le=1000)
@@ -107,15 +109,6 @@ class LatentSearch(Settings):
             max(1, self.steps >> (halvings - number)): -(-self.restarts // 2 ** (number + 1))
             for number in range(halvings)
         }
-
-    @property
-    def budget(self) -> int:
-        """Steps spent on an image, by all its restarts."""
-        spent, alive, since = 0, self.restarts, 0
-        for step, kept in [*self.drops.items(), (self.steps, 0)]:
-            spent += alive * (step - since)
-            alive, since = kept, step
-        return spent
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, numbered from 0."""

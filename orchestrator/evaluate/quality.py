@@ -8,18 +8,21 @@ from pydantic import Field
 
 from orchestrator.errors import DataError
 from orchestrator.evaluate.evaluation import Evaluation, Found
+from orchestrator.measures.needs import INCEPTION_FEATURES, NEIGHBOURS
 from orchestrator.store.columns import FLOAT, INT, STRING, Column
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
+    from orchestrator.data import Dataset, ImageSet, Split
     from orchestrator.evaluate.evaluation import Subject
     from orchestrator.training.settings import TrialSettings
 
 Threshold = Annotated[float, Field(gt=0.0, le=10.0)]
 LEAST_SAMPLES = 200
 """Fewer samples than this say nothing of a distribution's covariance."""
-INCEPTION_FEATURES = 2048
 
 
 class Quality(Evaluation):
@@ -63,12 +66,23 @@ class Quality(Evaluation):
         return self.features
 
     def reject(self, trial: TrialSettings) -> str | None:
-        """As every kind, with what can be done for data without classes."""
+        """As every kind, with what can be done for data without classes; also where there are few images."""
         if self.features == "inception" and self.samples <= INCEPTION_FEATURES:
             return f"samples: got {self.samples}, expected more than Inception's {INCEPTION_FEATURES} features, for FID"
         problem = super().reject(trial)
-        learns = self.features == "classifier" and not trial.data.has_classes
-        return f"{problem}; set features: inception" if learns else problem
+        if problem and self.features == "classifier" and not trial.data.has_classes:
+            return f"{problem}; set features: inception"
+        most = trial.data.max_images
+        few = _too_few(most, "data.max_images keeps") if most is not None else None
+        return problem or (f"{self.kind} {few}" if few else None)
+
+    def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
+        """Also of fewer training images than PRDC's neighbours are."""
+        there = len(images["train"])
+        return super().reject_images(data, images) or _too_few(there, f"the images of {data.name} are")
+
+    def _classless(self, data: Dataset) -> str:
+        return f"{super()._classless(data)}; set features: inception"
 
     def lacks(self) -> str | None:
         """Inception's weights, or the package that reads them."""
@@ -87,11 +101,9 @@ class Quality(Evaluation):
     def run(self, subject: Subject, shard: int) -> Found:
         """The row of one distribution of latent vectors."""
         features = subject.referee.features
-        if features is None:
-            raise DataError(
-                f"{self.kind}: the images of {subject.settings.data.name} have no classes, from which features are "
-                "learned; set features: inception"
-            )
+        problem = self.reject_images(subject.settings.data, subject.splits)
+        if problem or features is None:
+            raise DataError(f"{self.kind}: {problem or self._classless(subject.settings.data)}")
         threshold = self.truncation[shard - 1] if shard else None
         judged = subject.referee.judge(self._draw(subject, threshold))
         row = {
@@ -118,3 +130,10 @@ class Quality(Evaluation):
             latents = truncated_normal((size, subject.settings.latent_dim), limit, source)
             drawn += map(to_bytes, images_of(subject, latents))
         return torch.cat(drawn)
+
+
+def _too_few(count: int, are: str) -> str | None:
+    if count > NEIGHBOURS:
+        return None
+    needed = f"takes more than {NEIGHBOURS} training images, for precision and recall"
+    return f"{needed}, but {are} {count}; add some, or take it out"

@@ -20,16 +20,14 @@ from orchestrator.data.batches import BatchStream, from_bytes, to_device
 from orchestrator.data.images import ImageShape
 from orchestrator.errors import DataError
 from orchestrator.measures.judge import Seen, digest_of
+from orchestrator.measures.needs import CLASSIFIER_FEATURES
 from orchestrator.store.tensors import DamagedError, pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from orchestrator.data.images import ImageSet
 
 VERSION = 1
 """Raise it whenever the same images would give another classifier: those kept are then left alone."""
-FEATURES = 128
 _SMALL = 40
 """Images are averaged down until their shorter side has at most so many pixels."""
 _MAPS = (16, 32, 32, 64, 64)
@@ -80,8 +78,8 @@ class _Network(nn.Module):
             stride = 2 if number in (1, 3) else 1
             layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*layers)
-        self.to_features = nn.Linear(_MAPS[-1] * height * width, FEATURES)
-        self.to_logits = nn.Linear(FEATURES, classes)
+        self.to_features = nn.Linear(_MAPS[-1] * height * width, CLASSIFIER_FEATURES)
+        self.to_logits = nn.Linear(CLASSIFIER_FEATURES, classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         if self.pool > 1:
@@ -103,12 +101,10 @@ def train_classifier(
     images: ImageSet,
     held_out: ImageSet | None = None,
     device: torch.device | str = "cpu",
-    tell: Callable[[float], None] | None = None,
 ) -> Classifier:
     """Train on all ``images``, each shifted by up to two pixels whenever it is shown.
 
-    ``tell`` hears now and then what share is done. Raises DataError where there are no labels, or fewer than two
-    classes.
+    Raises DataError where there are no labels, or fewer than two classes.
     """
     if images.labels is None or len(np.unique(images.labels)) < 2:
         raise DataError("a classifier takes images of two classes or more")
@@ -122,17 +118,15 @@ def train_classifier(
     optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps + 1, pct_start=0.2)
     stream = BatchStream(to_device(images, device), batch, torch.Generator(device).manual_seed(1))
-    for step in range(steps):
+    for _ in range(steps):
         pixels, chosen = stream.next_numbered()
         _, logits = network(_shifted(pixels, random))
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(functional.cross_entropy(logits, labels[chosen]))
         optimizer.step()
         schedule.step()
-        if tell is not None and step % 20 == 0:
-            tell(step / steps)
     classifier = Classifier(network, images.shape, classes, None)
-    if held_out is not None and held_out.labels is not None:
+    if held_out is not None and held_out.labels is not None and len(held_out):
         classifier.accuracy = _accuracy(classifier, held_out, device)
     return classifier
 

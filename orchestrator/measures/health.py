@@ -110,7 +110,8 @@ class Health:
     def after(self, row: Row, course: Course) -> Health:
         """What one more row of metrics/ makes of it: first its signals, then what it measured of samples, if it did."""
         known = replace(self._after_signals(row, course), last_step=int(row["step"] or 0))
-        return known.after_look(row, course) if row.get("diversity") is not None else known
+        looked = any(row.get(name) is not None for name in ("fid", "modes", "diversity"))
+        return known.after_look(row, course) if looked else known
 
     def after_look(self, row: Row, course: Course) -> Health:
         """What a measure of samples makes of it, taken at the last row's step."""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-NEIGHBOURS = 5
-"""A ball reaches to the neighbour of this number: it takes more vectors than that."""
+from orchestrator.measures.needs import NEIGHBOURS
+
 _BLOCK = 1024
 _AT_ONCE = 2**22
 """Numbers that are subtracted at once."""

@@ -12,6 +12,7 @@ from orchestrator.measures.classes import class_divergence, inception_score, mod
 from orchestrator.measures.diversity import mean_distance
 from orchestrator.measures.frechet import frechet_distance, moments
 from orchestrator.measures.kernel import kernel_distance
+from orchestrator.measures.needs import NEIGHBOURS, takes_fid
 from orchestrator.measures.neighbours import prdc
 
 if TYPE_CHECKING:
@@ -22,23 +23,30 @@ MOST_REAL = 10_000
 """Real images that samples are compared with."""
 
 
+_OfNeighbours = tuple[float | None, float | None, float | None, float | None]
+NO_PRDC: _OfNeighbours = (None, None, None, None)
+"""What stands in the place of precision, recall, density and coverage where there are too few images."""
+
+
 class Look(NamedTuple):
     """What is quickly measured of samples. ``diversity`` is their mean distance divided by that of the data.
 
-    The others are None where nothing sees features; those of classes where these are not the data's.
+    It is None where the data's images are all the same. The others are None where nothing sees features; those of
+    classes where these are not the data's; ``fid`` too where the data's images, or the samples, are no more than there
+    are features, of whose covariance they then say too little (``takes_fid``).
     """
 
     fid: float | None
     modes: int | None
     class_kl: float | None
-    diversity: float
+    diversity: float | None
 
 
 class Quality(NamedTuple):
     """Everything that is measured of samples; what is None is so for the reasons of ``Look``.
 
-    ``real`` is the number of training images that they are compared with; ``fid`` is None too where these, or the
-    samples, are no more than there are features, of whose covariance they then say too little.
+    ``real`` is the number of training images that they are compared with. ``kid`` is None too where these, or the
+    samples, are fewer than two; ``precision`` to ``coverage`` where they are no more than PRDC's NEIGHBOURS.
     """
 
     real: int
@@ -52,7 +60,7 @@ class Quality(NamedTuple):
     coverage: float | None
     modes: int | None
     class_kl: float | None
-    diversity: float
+    diversity: float | None
 
 
 class Referee:
@@ -65,10 +73,10 @@ class Referee:
     def __init__(self, images: ImageSet, sees: Judge | None, device: torch.device | str) -> None:
         real = to_device(images.drawn(MOST_REAL), device)
         self._sees = None if sees is None else sees.to(device)
-        self._count, self._distance = len(real), mean_distance(real)
+        self._count, self._distance = len(real), mean_distance(real) if len(real) > 1 else 0.0
         if self._sees is not None:
             self._features = self._sees(real).features
-            self._moments = moments(self._features)
+            self._moments = moments(self._features) if len(real) > 1 else None
         if self.classes is not None:
             assert images.labels is not None, "a classifier is of images with labels"
             counts = torch.bincount(torch.tensor(images.labels), minlength=self.classes)
@@ -90,34 +98,43 @@ class Referee:
         return None if self._sees is None else f"{self._sees.kind}:{self._sees.digest}"
 
     def look(self, images: Tensor) -> Look:
-        """A quick measure, for use while training; FID takes more images than there are features."""
-        diversity = mean_distance(images) / self._distance
+        """A quick measure of two images or more, for use while training."""
         if self._sees is None:
-            return Look(None, None, None, diversity)
+            return Look(None, None, None, self._diversity(images))
         seen = self._sees(images)
         modes, class_kl = self._of_classes(seen)
-        return Look(frechet_distance(self._moments, moments(seen.features)), modes, class_kl, diversity)
+        return Look(self._fid(seen), modes, class_kl, self._diversity(images))
 
     def judge(self, images: Tensor) -> Quality:
-        """Everything; takes more images than PRDC's neighbours are."""
-        diversity = mean_distance(images) / self._distance
+        """Everything, of two images or more."""
         if self._sees is None:
-            return Quality(self._count, None, None, None, None, None, None, None, None, None, diversity)
+            return Quality(self._count, None, None, None, *NO_PRDC, None, None, self._diversity(images))
         seen = self._sees(images)
         modes, class_kl = self._of_classes(seen)
         as_many = min(self._count, len(images))
-        enough = as_many > seen.features.shape[1]
+        # of as many images each: coverage and recall grow with the number of samples
+        of_neighbours = NO_PRDC
+        if as_many > NEIGHBOURS:
+            of_neighbours = prdc(self._features[:as_many], seen.features[:as_many])
         return Quality(
             self._count,
             inception_score(seen.probabilities),
-            frechet_distance(self._moments, moments(seen.features)) if enough else None,
-            kernel_distance(self._features, seen.features),
-            # of as many images each: coverage and recall grow with the number of samples
-            *prdc(self._features[:as_many], seen.features[:as_many]),
+            self._fid(seen),
+            kernel_distance(self._features, seen.features) if as_many > 1 else None,
+            *of_neighbours,
             modes,
             class_kl,
-            diversity,
+            self._diversity(images),
         )
+
+    def _diversity(self, images: Tensor) -> float | None:
+        return mean_distance(images) / self._distance if self._distance else None
+
+    def _fid(self, seen: Seen) -> float | None:
+        """The one rule of all of a trial's and of an evaluation's FIDs: see ``Look``."""
+        if self._moments is None or not takes_fid(self._count, *seen.features.shape):
+            return None
+        return frechet_distance(self._moments, moments(seen.features))
 
     def _of_classes(self, seen: Seen) -> tuple[int, float] | tuple[None, None]:
         if self.classes is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ Width = Annotated[int, Field(ge=1, le=65536, strict=True)]
 class FullyConnected(Pair):
     """Linear layers alone: a pixel knows of its neighbours only what they have in common with the latent vector."""
 
+    of_vectors: ClassVar[bool] = True
+
     kind: Literal["fully_connected"]
     discriminator_norm: Literal["batch", "layer", "none"] = "none"
     generator_widths: tuple[Width, ...] = Field((256, 512, 1024), min_length=1, max_length=16, strict=False)
@@ -35,6 +37,11 @@ class FullyConnected(Pair):
 
     def reject(self, image: ImageShape) -> str | None:  # noqa: D102
         return None
+
+    def least_part(self, trained: frozenset[str], workers: int) -> int:
+        """Two also under layer norm of one number, which torch takes of several images only."""
+        layer = self.discriminator_norm == "layer" and "discriminator" in trained and 1 in self.discriminator_widths
+        return 2 if layer else super().least_part(trained, workers)
 
     def generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn

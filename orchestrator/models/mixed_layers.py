@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from orchestrator.models._activations import Activation, activation_layer
 from orchestrator.models._sides import area, halved, kernel, too_small
@@ -28,6 +28,8 @@ class MixedLayers(Pair):
 
     The generator's first maps are as large as the image halved three times, odd sides rounded up.
     """
+
+    of_vectors: ClassVar[bool] = True
 
     kind: Literal["mixed_layers"]
     discriminator_norm: Literal["batch", "layer", "none"] = "none"

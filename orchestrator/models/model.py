@@ -67,6 +67,13 @@ class Model(Settings):
         """Over which images batch norm takes its statistics, if there is any."""
         return "none"
 
+    def least_part(self, trained: frozenset[str], workers: int) -> int:
+        """Images that each device's pass takes at least while these networks train on so many devices together.
+
+        Two where a norm sees one number of an image at a time, which has no variance.
+        """
+        return 1
+
 
 class Decoder(Model):
     """A model whose generator decodes vectors of ``latent_dim`` numbers, with or without batch norm."""

@@ -35,6 +35,8 @@ class Pair(Decoder):
 
     networks: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
     judges: ClassVar[Literal["scores", "reconstruction"]] = "scores"
+    of_vectors: ClassVar[bool] = False
+    """Whether norms stand behind linear layers; of maps, the smallest are of 2x2 pixels."""
 
     discriminator_norm: Literal["batch", "layer", "none"] = "batch"
     """the discriminator's norm: batch norm as far as there is any, layer norm over each image, or none"""
@@ -77,6 +79,13 @@ class Pair(Decoder):
     def d_normalizes(self) -> bool:
         """Whether the discriminator has batch norm."""
         return self.normalizes and self.discriminator_norm == "batch"
+
+    def least_part(self, trained: frozenset[str], workers: int) -> int:
+        """Two where batch norm of vectors takes its statistics over one device."""
+        normalized = self.normalizes if "generator" in trained else False
+        normalized = normalized or (self.d_normalizes and "discriminator" in trained)
+        alone = workers == 1 or self.batch_statistics == "per_device"
+        return 2 if self.of_vectors and normalized and alone else 1
 
     @property
     def disturbance(self) -> Disturbance:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.measures.health import REJECTED
 from orchestrator.report.results import OBJECTIVE
-from orchestrator.report.saturation import REJECTED, Agreement, GradientRow
 from orchestrator.report.text import described, listing, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from orchestrator.report.saturation import Agreement, GradientRow
     from orchestrator.report.tables import Spread
 
 VANISHED = 0.01

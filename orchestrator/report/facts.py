@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from orchestrator.durations import duration
 from orchestrator.plan.stored import notice_of
 from orchestrator.report import text
 from orchestrator.report.health import fate
@@ -14,6 +15,7 @@ from orchestrator.report.results import ENDED, Results, cells
 from orchestrator.report.tables import levels
 from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.store.columns import TRIALS
+from orchestrator.store.tables import foreign_notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +96,7 @@ def summary(results: Results, varying: Sequence[str], names: Mapping[str, str]) 
     facts += [("Data", _section(results, "data", "name")), ("Model", _section(results, "model", "kind"))]
     facts.append(("Devices", _counted(trials["device"])))
     if trials["train_s"].notna().any():
-        facts.append(("Training time", f"{text.duration(float(trials['train_s'].sum()))}, all trials together"))
+        facts.append(("Training time", f"{duration(float(trials['train_s'].sum()))}, all trials together"))
     facts.append(("When", _when(trials)))
     return [(name, value) for name, value in facts if value]
 
@@ -141,7 +143,10 @@ def notices(results: Results) -> list[str]:
         kinds = _counted(failed["error_kind"])
         told.append(f"{text.plural(len(failed), 'trial')} failed{f' ({kinds})' if kinds else ''}.")
     versions = trials["spec_version"].fillna(0).astype(int)
-    return [*told, *notice_of(versions[versions != SPEC_VERSION].tolist())]
+    told += notice_of(versions[versions != SPEC_VERSION].tolist())
+    if foreign := foreign_notice(results.store):
+        told.append(foreign)
+    return told
 
 
 def shown_measures(trials: pd.DataFrame) -> list[str]:

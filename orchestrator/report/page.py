@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from orchestrator.measures.health import REJECTED
 from orchestrator.report import text
 from orchestrator.report.answer import DAMPED, VANISHED, answer
 from orchestrator.report.axes import grid_axes, meanings, names_of
@@ -37,9 +38,9 @@ from orchestrator.report.quality import SEVERAL, judged, looked, truncated
 from orchestrator.report.reconstruction import rebuilt, reconstructed, sharpened
 from orchestrator.report.restoration import panels, restored
 from orchestrator.report.results import ENDED, Results, load
-from orchestrator.report.runs import runs_of
+from orchestrator.report.runs import Runs, runs_of
 from orchestrator.report.samples import Gallery, gallery, reconstructions, strip
-from orchestrator.report.saturation import FAIR_SHARE, REJECTED, agreement, gradient_rows, is_saturation_study
+from orchestrator.report.saturation import FAIR_SHARE, agreement, gradient_rows, is_saturation_study
 from orchestrator.report.searches import draw_bands, draw_restarts, draw_searches, draw_training
 from orchestrator.report.sheets import draw_samples, sample_matrix, sample_words
 from orchestrator.report.tables import varying_settings
@@ -94,6 +95,8 @@ class Figures:
     encoder: tuple[Drawing, ...]
     codes: Drawing | None
     likelihood: Drawing | None
+    runs: tuple[Runs, Runs]
+    """Of latent searches and of encoders: what their figures, and the tables beside these, are of."""
 
     def all(self) -> list[Drawing]:
         """Every figure, in the page's order."""
@@ -114,6 +117,7 @@ def _draw(results: Results, varying: Sequence[str], names: dict[str, str], claim
         tuple(drawing for drawing in of_encoder if drawing),
         draw_codes(results, varying, names),
         draw_likelihoods(results, varying, names),
+        (inversions, encoders),
     )
 
 
@@ -144,6 +148,7 @@ def render(
             style_hash=_policy_hash("page.css"),
             script_hash=_policy_hash("page.js"),
             **_tables(results, varying, names),
+            **_inversions(results, *drawn.runs),
         )
     )
 
@@ -194,13 +199,11 @@ def _tables(results: Results, varying: Sequence[str], names: dict[str, str]) -> 
         "panels": panels(results, varying, names),
         "walked": walked(results, varying, names),
         "strips": strips(results, varying, names),
-        **_inversions(results, varying, names),
     }
 
 
-def _inversions(results: Results, varying: Sequence[str], names: dict[str, str]) -> dict[str, Any]:
+def _inversions(results: Results, inversions: Runs, encoders: Runs) -> dict[str, Any]:
     """What the sections on inversion show beside their figures."""
-    inversions, encoders = (runs_of(results, kind, varying, names) for kind in (KIND, ENCODER_KIND))
     return {
         "inversion_heads": inversions.heads,
         "inverted": inverted(inversions),

@@ -18,6 +18,7 @@ from orchestrator.evaluate.evaluation import FOLDER
 from orchestrator.objectives import FAMILIES
 from orchestrator.report.axes import link
 from orchestrator.spec.columns import evaluation_columns
+from orchestrator.spec.identity import IDLE
 from orchestrator.spec.recorded import current_id
 from orchestrator.spec.yaml_file import dump_yaml
 from orchestrator.store.columns import METRICS, TRIALS, Column
@@ -115,7 +116,14 @@ def cells(job: dict[str, Any]) -> int | None:
     grid = job.get("grid")
     if not isinstance(grid, dict) or not all(isinstance(values, list) for values in grid.values()):
         return None
-    return math.prod(len(values) for values in grid.values())
+    return math.prod(_distinct(str(name), values) for name, values in grid.items())
+
+
+def _distinct(axis: str, values: Sequence[Any]) -> int:
+    """Entries of an axis that differ in more than settings which change no result."""
+    entries = [value if isinstance(value, dict) else {axis: value} for value in values]
+    told = [{path: value for path, value in entry.items() if path not in IDLE} for entry in entries]
+    return sum(entry not in told[:place] for place, entry in enumerate(told))
 
 
 def _trials(store: Store) -> pd.DataFrame:

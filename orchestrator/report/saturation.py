@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orchestrator.measures.health import REJECTED
 from orchestrator.report.results import D_STEPS, ENDED, OBJECTIVE, adversarial
 from orchestrator.report.tables import Spread, by_setting
 from orchestrator.report.text import SEED
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-
-REJECTED = 1e-3
-"""Below this mean sigma(F) the discriminator rejects every sample (the threshold of the saturation signal)."""
 
 FAIR_SHARE = 0.1
 """Share of a run's steps that sigma(F) must stay below REJECTED, up to the end, to be called so for good."""

@@ -11,6 +11,7 @@ import numpy as np
 from orchestrator.report.axes import Level
 from orchestrator.report.results import OBJECTIVE, plain
 from orchestrator.report.text import LINKED, SEED
+from orchestrator.spec.identity import IDLE, IDLE_OF_EVALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +41,7 @@ def varying_settings(trials: pd.DataFrame, axes: Sequence[Sequence[str]]) -> lis
     """The settings in which trials differ: the objective's first, then in the grid's order, then others, seed last.
 
     ``axes`` are the grid's, see ``axes.grid_axes``. A setting that only follows another one (an objective's own
-    target; all that the levels of an axis of its own name set) is left out.
+    target; all that the levels of an axis of its own name set) is left out, and so is one that changes no result.
     """
     dotted = [column for column in trials.columns if "." in column]
     present = [[path for path in axis if path in dotted] for axis in axes]
@@ -50,7 +51,7 @@ def varying_settings(trials: pd.DataFrame, axes: Sequence[Sequence[str]]) -> lis
     listed.sort(key=lambda path: (path == SEED, not tells_objective(trials, path)))
     kept: list[str] = []
     for column in listed:
-        if len(set(trials[column])) < 2:
+        if column in IDLE or len(set(trials[column])) < 2:
             continue
         if column in free or not any(_follows(trials, column, other) for other in kept):
             kept.append(column)
@@ -99,8 +100,9 @@ def by_setting(
 
 
 def variants(rows: pd.DataFrame, told: Sequence[str] = ()) -> list[str]:
-    """The settings of evaluations in which ``rows`` differ, without those that are ``told`` in other ways."""
-    own = [column for column in rows.columns if column.startswith("evaluation.") and column not in told]
+    """The settings of evaluations in which ``rows`` differ and results may, without those ``told`` in other ways."""
+    passed_over = {*told, *IDLE_OF_EVALUATIONS}
+    own = [column for column in rows.columns if column.startswith("evaluation.") and column not in passed_over]
     return [column for column in own if len(set(rows[column])) > 1]
 
 

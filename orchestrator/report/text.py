@@ -53,22 +53,6 @@ def percent(share: float) -> str:
     return f"{digits}\u00a0%"
 
 
-def duration(seconds: float) -> str:
-    """A time in the two largest units that it fills, from days down to seconds."""
-    if not math.isfinite(seconds):
-        return NOTHING
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    parts = [("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)]
-    shown: list[str] = []
-    rest = round(seconds)
-    for unit, size in parts:
-        count, rest = divmod(rest, size)
-        if count or shown:
-            shown.append(f"{count} {unit}")
-    return " ".join(shown[:2])
-
-
 def listing(items: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     words = list(items)

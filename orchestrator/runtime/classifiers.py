@@ -34,11 +34,11 @@ def classifiers_for(
 
 
 def _classifier(data: Dataset, images: ImageSet, plan: Plan, shelf: Store, say: Callable[[str], None]) -> bytes | None:
+    from orchestrator.measures.needs import unmeasured
+
+    for clause in unmeasured(images):
+        say(f"note: the images of {data.name} {clause}")
     if not images.has_classes:
-        say(
-            f"note: the images of {data.name} have no classes: neither FID nor modes are measured while training, and "
-            "only samples that are all alike tell of a collapse"
-        )
         return None
     from orchestrator.measures.classifier import content_key
 

@@ -27,7 +27,7 @@ from orchestrator.runtime.work import Work
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from orchestrator.data import Dataset
+    from orchestrator.data import Dataset, Split
     from orchestrator.data.images import ImageSet
     from orchestrator.plan.files import Tally
     from orchestrator.plan.placement import Placement
@@ -126,7 +126,9 @@ def _load_held_out(plan: Plan, images: Mapping[Dataset, ImageSet]) -> dict[Datas
     held_out = {data: data.load("test") for data in tested}
     for due in plan.due:
         data = due.trial.settings.data
-        splits = {split: images[data] if split == "train" else held_out[data] for split in due.evaluation.splits}
+        splits: dict[Split, ImageSet] = {"train": images[data]}
+        if "test" in due.evaluation.splits:
+            splits["test"] = held_out[data]
         problems = [due.evaluation.reject_images(data, splits)]
         problems += [due.evaluation.reject_images(other, {"test": held_out[other]}) for other in due.evaluation.others]
         if problem := next(filter(None, problems), None):

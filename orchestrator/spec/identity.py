@@ -6,10 +6,17 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.evaluate import KINDS
+from orchestrator.training.settings import TrainingSettings
+
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.training.settings import TrialSettings
 
+IDLE = frozenset(f"training.{name}" for name in TrainingSettings.idle)
+"""Settings of a trial by which no two trials are told apart."""
+IDLE_OF_EVALUATIONS = frozenset(f"evaluation.{name}" for kind in KINDS.values() for name in kind.idle)
+"""Settings of an evaluation by which no two evaluations of a kind are told apart."""
 SPEC_VERSION = 5
 """Raise it whenever the same settings come to mean other numbers: every trial then counts as new."""
 
@@ -17,7 +24,8 @@ SPEC_VERSION = 5
 def trial_id(settings: TrialSettings, workers: int = 1) -> str:
     """16 hexadecimal digits of the SHA-256 of all settings, defaults written out, and the spec version.
 
-    Settings that say where something is (``Settings.places``) do not count: a moved data folder is the same data.
+    Settings that say where something is (``Settings.places``) do not count: a moved data folder is the same data. Those
+    that change no result (``Settings.idle``) count as their defaults.
     Nor does the number of devices, but for batch statistics over each device alone, which depend on it.
     """
     content = {"spec_version": SPEC_VERSION, **_content(settings)}
@@ -28,7 +36,7 @@ def trial_id(settings: TrialSettings, workers: int = 1) -> str:
 
 
 def _content(settings: TrialSettings) -> dict[str, Any]:
-    content = settings.model_dump(mode="json")
+    content = settings.canonical().model_dump(mode="json")
     for name in content:
         section: Settings = getattr(settings, name)
         for place in section.places:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.evaluate import Evaluation
-    from orchestrator.training.settings import TrainingSettings
 
 _S = TypeVar("_S", bound=Settings)
 
@@ -199,8 +198,9 @@ def _reject_missing_measure(search: Search, trials: Iterable[Trial], source: str
 
 def _reject_evaluations(evaluations: tuple[Evaluation, ...], trials: Sequence[Trial], source: str) -> None:
     """Two evaluations that are the same, or one that a trial of the job cannot have."""
+    ids = [evaluation.id for evaluation in evaluations]
     for index, evaluation in enumerate(evaluations):
-        first = evaluations.index(evaluation)
+        first = ids.index(evaluation.id)
         if first < index:
             raise SettingsError(source, f"evaluate.{index}", f"is the same as evaluate.{first}; take one out")
         meant = [trial.settings for trial in trials if evaluation.passes_over(trial.settings) is None]
@@ -239,7 +239,7 @@ def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tu
     for cell, changes in cells(sections, axes, source):
         settings = _validated(TrialSettings, {key: cell[key] for key in cell if key != "resources"}, source, axis_of)
         workers = _validated(_Varied, {"resources": cell["resources"]}, source, axis_of).resources.workers
-        _reject_sharing(settings.training, workers, source)
+        _reject_sharing(settings, workers, source)
         trial = Trial(trial_id(settings, workers), settings, flatten(changes), workers)
         if found.setdefault(trial.id, trial).workers != workers:
             problem = f"{found[trial.id].workers} and {workers} devices train the same trial; vary a setting with it"
@@ -247,8 +247,9 @@ def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tu
     return tuple(found.values())
 
 
-def _reject_sharing(training: TrainingSettings, workers: int, source: str) -> None:
-    """A batch of which devices get unequal parts would leave some of them waiting at every step."""
+def _reject_sharing(settings: TrialSettings, workers: int, source: str) -> None:
+    """A batch of which devices get unequal parts, for which some would wait at every step, or too small ones."""
+    training = settings.training
     batch, parts = training.batch_size, workers * training.accumulate
     if training.unrolled_steps and workers > 1:
         problem = f"got {training.unrolled_steps}, expected 0 with {workers} workers: looking ahead takes one device"
@@ -257,6 +258,14 @@ def _reject_sharing(training: TrainingSettings, workers: int, source: str) -> No
         near = " or ".join(str(size) for size in (batch - left, batch - left + parts) if size > 0)
         sharing = f"{workers} workers" + (f" in {training.accumulate} parts each" if training.accumulate > 1 else "")
         problem = f"got {batch}, which {sharing} cannot share equally; the nearest that they can: {near}"
+        raise SettingsError(source, "training.batch_size", problem)
+    least = settings.model.least_part(settings.objective.trains, workers)
+    if batch // parts < least:
+        problem = (
+            f"got {batch}, of which a pass has 1 image (workers {workers}, accumulate {training.accumulate}), expected "
+            f"at least {least * parts}: a norm of {settings.model.kind} takes {least} images; raise it, lower "
+            "accumulate, or choose other norms (model.batch_norm, model.discriminator_norm)"
+        )
         raise SettingsError(source, "training.batch_size", problem)
 
 

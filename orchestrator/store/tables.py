@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from numbers import Integral
@@ -12,7 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 
-from orchestrator.errors import StorageError
+from orchestrator.errors import StorageError, one_line
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ _FORMAT = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
 _FILES = LocalFileSystem()
+FOLDERS = ("trials", "metrics", "evaluations")
+"""Where tables lie: a file a trial, and in a folder a kind one for each part of a trial's evaluation."""
+_NAMED = re.compile(
+    r"(trials|metrics)/[0-9a-f]{16}\.parquet|evaluations/[a-z0-9_]+/[0-9a-f]{16}-[0-9a-f]{16}-(\d{4}|[1-9]\d{4,})\.parquet"
+)
 
 
 def write_rows(
@@ -80,9 +86,30 @@ def read_files(store: Store, keys: Sequence[str], columns: Sequence[str] | None 
 
 
 def parquet_keys(store: Store, folder: str) -> list[str]:
-    """Keys of all Parquet files below ``folder``, without those that pandas would pass over."""
-    keys = (key for key in store.keys(folder) if key.endswith(_ENDING))
-    return [key for key in keys if not any(part.startswith((".", "_")) for part in key.split("/"))]
+    """Keys of the tables' files at or below ``folder``: those that this program names so, and no other Parquet file.
+
+    A copy that a synchronised folder or a user left beside one, whatever it is called, would count its rows twice.
+    """
+    return [key for key in store.keys(folder) if _NAMED.fullmatch(key)]
+
+
+def foreign_keys(store: Store) -> list[str]:
+    """Keys of the Parquet files in the tables' folders that ``parquet_keys`` passes over, hidden ones left out."""
+    keys = (key for folder in FOLDERS for key in store.keys(folder) if key.endswith(_ENDING))
+    hidden = (".", "_")  # pandas passes over them too
+    return [
+        key for key in keys if not _NAMED.fullmatch(key) and not any(part.startswith(hidden) for part in key.split("/"))
+    ]
+
+
+def foreign_notice(store: Store) -> str | None:
+    """One sentence on the files of ``foreign_keys``; None where there are none."""
+    keys = foreign_keys(store)
+    if not keys:
+        return None
+    files, verb, auxiliary = ("1 file", "is", "does") if len(keys) == 1 else (f"{len(keys)} files", "are", "do")
+    which = f"{files} of Parquet in the results' folders {verb} none of this program's and {auxiliary} not count"
+    return f"{which}, such as {one_line(keys[0])}."
 
 
 def lazy_table(store: Store, keys: Sequence[str]) -> ds.Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -30,6 +30,8 @@ class TrainingSettings(Settings):
     An epoch is (images // batch_size) steps whatever ``d_steps`` is, so that trials which differ only in it
     make the same number of generator updates.
     """
+
+    idle: ClassVar[frozenset[str]] = frozenset({"samples_every", "checkpoint_every"})
 
     epochs: int = Field(20, ge=1, le=1_000_000)
     """epochs of the whole trial"""

@@ -45,9 +45,12 @@ class Wae(Learner):
 
     def _step(self) -> Mapping[str, Tensor]:
         reals = self._parts(self.batches.next())
-        priors = self._draw()
-        told = self._update_critic(reals, priors) if self.critic is not None else {}
-        return told | self._update(reals, torch.cat(priors))
+        size = self.settings.batch_size, self.latent_dim
+        prior = torch.randn(size, generator=self.latents, device=self.device)
+        told = {}
+        if self.critic is not None:
+            told = self._update_critic(reals, self._parts(self.group.own(prior)))
+        return told | self._update(reals, prior)
 
     def _update_critic(self, reals: Sequence[Tensor], priors: Sequence[Tensor]) -> dict[str, Tensor]:
         """One update of the discriminator of latent vectors; its signals."""
@@ -75,9 +78,8 @@ class Wae(Learner):
         }
 
     def _update(self, reals: Sequence[Tensor], prior: Tensor) -> dict[str, Tensor]:
-        """One update of encoder and generator; its signals. ``prior`` are this process's draws from N(0, I)."""
+        """One update of encoder and generator; its signals. ``prior`` are the whole batch's draws from N(0, I)."""
         weight = self._weight()
-        joined_prior = self.group.gather(prior, self.settings.batch_size)
         found: dict[str, Tensor] = {}
 
         def judge(part: int) -> Tensors:
@@ -92,7 +94,7 @@ class Wae(Learner):
             found["reconstruction"] = loss = errors.mean()
             if self.wasserstein is None or said is None:
                 return loss
-            found["latent_penalty"] = penalty = self.wasserstein.penalty(said, joined_prior)
+            found["latent_penalty"] = penalty = self.wasserstein.penalty(said, prior)
             return loss + weight * penalty
 
         self.g_optimizer.zero_grad(set_to_none=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator import __version__
-from orchestrator.cli.console import duration
 from orchestrator.cli.main import app
+from orchestrator.durations import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,7 @@ def test_a_mistake_in_the_command_itself(orch: Callable[..., Any], arguments: tu
         (86399, "23 h 59 min"),
         (86400, "1 d 0 h"),
         (3 * 86400 + 4 * 3600 + 59 * 60, "3 d 4 h"),
+        (float("nan"), "unknown"),
     ],
 )
 def test_durations(seconds: float, text: str) -> None:

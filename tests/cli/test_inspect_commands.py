@@ -86,8 +86,8 @@ def test_status_of_many_trials_is_a_screenful(orch: Callable[..., Any], folder: 
     [
         ("job.yaml", b"name: [", "job.yaml: line 1, column 8: not valid YAML: expected the node content, but found "),
         ("run.json", b"{", "run.json: damaged; delete it"),
-        ("trials/x.parquet", b"PAR1", "trials/x.parquet: not a whole Parquet file ("),
-        ("metrics/x.parquet", b"", "metrics/x.parquet: not a whole Parquet file ("),
+        ("trials/0000000000000078.parquet", b"PAR1", "trials/0000000000000078.parquet: not a whole Parquet file ("),
+        ("metrics/0000000000000078.parquet", b"", "metrics/0000000000000078.parquet: not a whole Parquet file ("),
     ],
 )
 @pytest.mark.usefixtures("job")

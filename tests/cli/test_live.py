@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli import live
+from orchestrator.durations import duration
 from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import Plan, make_plan
@@ -104,7 +105,7 @@ def test_the_live_table(plan: Plan, clock: Clock, watched: Callable[..., Console
         # half of the short one and a tenth of a long one, in the ten seconds since the first step
         times = [cell.device_s for cell in plan.cells[1:]]
         done = (0.5 * times[0] + 0.1 * times[1]) / sum(times)
-        assert whole.endswith(f" 0/3 trials, 1 min 00 s, {live.duration(10 / done - 10)} to go")
+        assert whole.endswith(f" 0/3 trials, 1 min 00 s, {duration(10 / done - 10)} to go")
         assert f"{watcher.done:.6f}" == f"{done:.6f}"
 
         watcher.update(Told(short, 30, ended=Status.FINISHED))
@@ -174,7 +175,7 @@ def test_plain_lines_elsewhere(plan: Plan, clock: Clock, watched: Callable[..., 
         watcher.tick()
         (line,) = said()
         share = 0.5 * plan.cells[1].device_s / plan.device_s
-        assert line == f"{share:.0%} done, 0/3 trials, 16 s, {live.duration(16 / share - 16)} to go"
+        assert line == f"{share:.0%} done, 0/3 trials, 16 s, {duration(16 / share - 16)} to go"
         watcher.tick()
         assert said() == []
 

@@ -230,8 +230,6 @@ def test_dropping_leaves_the_paths_of_the_rest_as_they_were(optimizer: str) -> N
 def test_dropping_has_its_budget(restarts: int, steps: int, drops: dict[int, int], budget: int) -> None:
     halved = LatentSearch(restarts=restarts, steps=steps, halving=True)
     assert halved.drops == drops
-    assert halved.budget == budget
-    assert LatentSearch(restarts=restarts, steps=steps).budget == restarts * steps
     counted = _Counting()
     run(counted, targets(1, dtype=torch.float64), halved)
     # the last points are evaluated too, without a gradient

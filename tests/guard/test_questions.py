@@ -46,7 +46,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     for table, columns in TABLES.items():
         row = {column.name: value(column) for column in columns}
-        write_rows(LocalStore(folder / "results" / "any"), f"{table}/one.parquet", schema_of(columns), [row])
+        name = "-".join(["1" * 16] * 2 + ["0000"]) if "/" in table else "1" * 16
+        write_rows(LocalStore(folder / "results" / "any"), f"{table}/{name}.parquet", schema_of(columns), [row])
     return folder
 
 

@@ -8,7 +8,8 @@ import torch
 
 from orchestrator.data.images import ImageSet
 from orchestrator.errors import DataError
-from orchestrator.measures.classifier import FEATURES, Classifier, content_key, dump, load, train_classifier
+from orchestrator.measures.classifier import Classifier, content_key, dump, load, train_classifier
+from orchestrator.measures.needs import CLASSIFIER_FEATURES
 from orchestrator.measures.quality import Referee
 
 
@@ -35,7 +36,7 @@ def test_it_learns_and_says_how_well(classifier: Classifier) -> None:
     assert classifier.accuracy is not None
     assert classifier.accuracy > 0.97
     seen = classifier(torch.tensor(bars(5, seed=2).pixels))
-    assert seen.features.shape == (5, FEATURES)
+    assert seen.features.shape == (5, CLASSIFIER_FEATURES)
     assert (seen.features >= 0).all()
     torch.testing.assert_close(seen.probabilities.sum(1), torch.ones(5))
 
@@ -137,9 +138,9 @@ def test_neighbours_are_those_of_as_many_images_on_either_side(classifier: Class
 
 
 def test_fid_takes_more_images_than_features_on_either_side(classifier: Classifier) -> None:
-    few, many = bars(FEATURES, seed=4), bars(FEATURES + 1, seed=5)
+    few, many = bars(CLASSIFIER_FEATURES, seed=4), bars(CLASSIFIER_FEATURES + 1, seed=5)
     as_tensor = {len(images): torch.tensor(images.pixels) for images in (few, many)}
     for real in (few, many):
         referee = Referee(real, classifier, "cpu")
         for count, images in as_tensor.items():
-            assert (referee.judge(images).fid is None) == (FEATURES in (count, len(real)))
+            assert (referee.judge(images).fid is None) == (CLASSIFIER_FEATURES in (count, len(real)))

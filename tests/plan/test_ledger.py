@@ -124,10 +124,12 @@ def test_each_trial_has_one_file(store: LocalStore, make: Callable[..., Job]) ->
 )
 def test_a_row_of_another_version_is_one_line(store: LocalStore, row: dict[str, Any], problem: str) -> None:
     schema = pa.schema([("trial_id", pa.string()), ("status", pa.string()), ("error_kind", pa.string())])
-    write_rows(store, "trials/ab12.parquet", schema, [{"trial_id": "ab12", **row}])
+    write_rows(store, "trials/000000000000ab12.parquet", schema, [{"trial_id": "000000000000ab12", **row}])
     with pytest.raises(StorageError) as caught:
         read_ledger(store)
-    assert str(caught.value) == (f"{store.uri}/trials/ab12.parquet: {problem}; delete the file to run the trial again")
+    assert str(caught.value) == (
+        f"{store.uri}/trials/000000000000ab12.parquet: {problem}; delete the file to run the trial again"
+    )
 
 
 def test_a_damaged_file_is_one_line(store: LocalStore, trial: Trial) -> None:

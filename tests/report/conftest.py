@@ -100,7 +100,7 @@ class Study:
         **changes: Any,
     ) -> str:
         position = len(self.rows)
-        trial_id = trial_id or f"{position:04x}" + "ab12cd34ef56" * 2
+        trial_id = trial_id or f"{position:04x}ab12cd34ef56"
         resolved = {**DEFAULTS, **settings}
         if resolved["objective.kind"] == "least_squares":
             resolved["objective.fake_target"] = 0.0
@@ -164,7 +164,9 @@ class Study:
             [pa.field(name, pa.float64() if name in floats else types.get(name, DTYPES.get(type(value))))
              for name, value in row.items()]
         )  # fmt: skip
-        write_rows(self.store, f"evaluations/quality/{trial_id}-{evaluation_id}-{threshold}.parquet", schema, [row])
+        part = 0 if threshold is None else round(1000 * threshold)
+        key = f"evaluations/quality/{trial_id}-{evaluation_id.encode().hex():0>16}-{part:04d}.parquet"
+        write_rows(self.store, key, schema, [row])
 
     def evaluated(self, trial_id: str, evaluation: Evaluation, found: Found, shard: int = 0) -> None:
         """Store what a shard came to as a task would."""

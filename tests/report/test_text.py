@@ -66,14 +66,6 @@ def test_percent(share: float, shown: str) -> None:
     assert text.percent(share).replace("\u00a0", " ") == shown
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0.25, "0.2 s"), (59.94, "59.9 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90_000, "1 d 1 h"), (math.nan, "–")],
-)
-def test_duration(seconds: float, shown: str) -> None:
-    assert text.duration(seconds) == shown
-
-
 def test_short_names_grow_only_where_they_clash() -> None:
     columns = ["objective.kind", "training.d_steps", "training.g_optimizer.lr", "training.d_optimizer.lr", "model.kind"]
     assert text.short_names(columns) == {

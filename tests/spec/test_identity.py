@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orchestrator.evaluate import KINDS
 from orchestrator.spec import identity
 from orchestrator.spec.identity import flatten, trial_id
 from orchestrator.training.settings import TrialSettings
@@ -160,7 +161,12 @@ NOT_ALONE = {
 """What changes only together with settings beside it."""
 
 
-@pytest.mark.parametrize(("path", "value"), [leaf for leaf in LEAVES if leaf[0] not in NOT_ALONE], ids=str)
+IDLE_LEAVES = {("training", "samples_every"), ("training", "checkpoint_every")}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [leaf for leaf in LEAVES if leaf[0] not in NOT_ALONE | IDLE_LEAVES], ids=str
+)
 def test_every_setting_counts(path: tuple[str, ...], value: Any) -> None:
     whole = {key: section for key, section in CANONICAL.items() if key != "spec_version"}
     other = OTHER.get(path, value / 2 if isinstance(value, float) else value + 1 if isinstance(value, int) else None)
@@ -170,6 +176,38 @@ def test_every_setting_counts(path: tuple[str, ...], value: Any) -> None:
     if path == ("objective", "r1"):
         whole = changed(whole, ("model", "discriminator_norm"), "none")
     assert id_of(changed(whole, path, other)) != id_of(whole)
+
+
+def test_settings_that_change_no_result_count_as_their_defaults(load: Callable[..., Job]) -> None:
+    idle = {"samples_every": 7, "checkpoint_every": 3}
+    for chosen in ({}, {"samples_every": 0}, {"checkpoint_every": 50}, idle):
+        training = {**SETTINGS["training"], **chosen}
+        assert id_of({**SETTINGS, "training": training}) == id_of(SETTINGS)
+    assert {".".join(path) for path in IDLE_LEAVES} == identity.IDLE
+    job = load("grid: {training.samples_every: [0, 5], training.checkpoint_every: [1, 2], training.seed: [0, 1]}")
+    assert [trial.settings.training.seed for trial in job.trials] == [0, 1]
+    assert [trial.settings.training.samples_every for trial in job.trials] == [0, 0]
+
+
+STAYED = {  # change one only together with its kind's version: stored results are found by it
+    "encoder_inversion": "c3ced78f2b338009", "interpolation": "b11e08d51e428bfb", "inversion": "f63ce39262d657fa",
+    "likelihood": "1bfb94f2d911369f", "quality": "f170960351ea8017", "reconstruction": "20c8ec72407b8716",
+    "restoration": "04f79f43bd6c584c", "sharpness": "8cfa49b5cd29a47b",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_batch_of_a_latent_search_is_no_other_evaluation(kind: str) -> None:
+    settings = KINDS[kind]()
+    assert settings.id == STAYED[kind]
+    assert kind in ("likelihood", "quality", "sharpness") or settings.idle == {"batch"}
+    if "batch" in settings.idle:
+        other = KINDS[kind].model_validate({"batch": 64})
+        assert other.id == settings.id
+        assert other.canonical() == settings
+        assert KINDS[kind].model_validate({"batch": 64, "steps": 400}).id != settings.id
+    if kind == "encoder_inversion":
+        assert KINDS[kind].model_validate({"encoder": {"batch_size": 64}}).id != settings.id
 
 
 def test_kinds_and_what_goes_with_them_count() -> None:

@@ -142,6 +142,9 @@ MISTAKES = {
     "training: {seed: -1}": "training.seed: got -1, expected a number >= 0",
     "data: {name: digits, image_size: 30}": "data.image_size: got 30, expected 28 or 32",
     "data: {name: image_folder, root: x, height: 7}": "data.height: got 7, expected a number >= 8",
+    "evaluate: [{kind: inversion}, {kind: quality}, {kind: inversion, batch: 64}]": (
+        "evaluate.2: is the same as evaluate.0; take one out"
+    ),
     "resources: {workers: 0}": "resources.workers: got 0, expected a number >= 1",
     "resources: {workers: 2, gpus_per_worker: 0.5}": (
         "resources: gpus_per_worker: got 0.5 with 2 workers, expected 0 or 1: "
@@ -156,6 +159,16 @@ MISTAKES = {
     ),
     "resources: {workers: 4}\ntraining: {batch_size: 2}": (
         "training.batch_size: got 2, which 4 workers cannot share equally; the nearest that they can: 4"
+    ),
+    "model: {kind: fully_connected}\ntraining: {batch_size: 16, accumulate: 16}": (
+        "training.batch_size: got 16, of which a pass has 1 image (workers 1, accumulate 16), expected at least 32: "
+        "a norm of fully_connected takes 2 images; raise it, lower accumulate, or choose other norms "
+        "(model.batch_norm, model.discriminator_norm)"
+    ),
+    "model: {kind: mixed_layers, batch_norm: per_device}\nresources: {workers: 2}\ntraining: {batch_size: 2}": (
+        "training.batch_size: got 2, of which a pass has 1 image (workers 2, accumulate 1), expected at least 4: "
+        "a norm of mixed_layers takes 2 images; raise it, lower accumulate, or choose other norms "
+        "(model.batch_norm, model.discriminator_norm)"
     ),
     "grid: {resources.workers: [1, 2]}": (
         "grid.resources.workers: 1 and 2 devices train the same trial; vary a setting with it"

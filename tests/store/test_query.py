@@ -35,13 +35,18 @@ def job(store: Store) -> Store:
     """A job of three trials, 40 logged steps each, and one kind of evaluation."""
     for n, trial in enumerate(IDS):
         row = {"trial_id": trial, "status": "finished", "training.d_steps": n + 1, "started_at": NOW}
-        write_rows(store, f"trials/{trial}.parquet", TRIAL, [{**row, "objective.kind": "saturating"}])
+        write_rows(store, f"trials/{trial:0>16}.parquet", TRIAL, [{**row, "objective.kind": "saturating"}])
         steps = [
             {"trial_id": trial, "step": step, "g_loss": math.exp(-step / (10 + n)), "d_loss": step / 7}
             for step in range(40)
         ]
-        write_rows(store, f"metrics/{trial}.parquet", schema_of(METRICS), steps)
-        write_rows(store, f"evaluations/inversion/{trial}.parquet", ITEM, [{"trial_id": trial, "mse": n / 10}])
+        write_rows(store, f"metrics/{trial:0>16}.parquet", schema_of(METRICS), steps)
+        write_rows(
+            store,
+            f"evaluations/inversion/{trial:0>16}-{trial:0>16}-0000.parquet",
+            ITEM,
+            [{"trial_id": trial, "mse": n / 10}],
+        )
     return store
 
 
@@ -89,11 +94,11 @@ def test_every_folder_is_a_table(job: Store) -> None:
     assert [row["column_name"] for row in described] == TRIAL.names
 
 
-def test_kinds_with_odd_names(store: Store) -> None:
-    write_rows(store, "evaluations/Fish-2/x.parquet", ITEM, [{"mse": 2.0}])
+def test_kinds_of_other_versions(store: Store) -> None:
+    write_rows(store, "evaluations/fish_2/0000000000000078-0000000000000078-0000.parquet", ITEM, [{"mse": 2.0}])
     write_rows(store, "evaluations/loose.parquet", ITEM, [{"mse": 3.0}])
-    write_rows(store, "trials/x.parquet", TRIAL, [{"step": 7}])
-    assert rows(store, 'SELECT mse, step FROM "evaluations_fish-2", trials') == [{"mse": 2.0, "step": 7}]
+    write_rows(store, "trials/0000000000000078.parquet", TRIAL, [{"step": 7}])
+    assert rows(store, "SELECT mse, step FROM evaluations_fish_2, trials") == [{"mse": 2.0, "step": 7}]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +140,7 @@ def test_a_job_without_results(store: Store) -> None:
         "SELECT * FROM read_csv('{file}')",
         "SELECT * FROM read_text('{file}')",
         "SELECT * FROM read_parquet('{folder}/root/trials/*.parquet')",
-        "SELECT * FROM parquet_metadata('{folder}/root/trials/a1.parquet')",
+        "SELECT * FROM parquet_metadata('{folder}/root/trials/00000000000000a1.parquet')",
         "SELECT * FROM glob('{folder}/*')",
         "SELECT * FROM sniff_csv('{file}')",
         "COPY (SELECT 1) TO '{folder}/out.csv'",
@@ -156,7 +161,7 @@ def test_sql_reaches_nothing_but_the_results(tmp_path: Path, monkeypatch: pytest
     # Where it may, duckdb takes the variables of the Python that calls it for tables.
     monkeypatch.setattr(query_module, "hidden_rows", pa.table({"a": ["private"]}), raising=False)
     store = LocalStore(tmp_path / "root")
-    write_rows(store, "trials/a1.parquet", TRIAL, [{"trial_id": "a1"}])
+    write_rows(store, "trials/00000000000000a1.parquet", TRIAL, [{"trial_id": "a1"}])
     (tmp_path / "private.csv").write_text("private\n1\n")
     before = sorted(os.walk(tmp_path))
     with pytest.raises(QueryError):
@@ -166,27 +171,29 @@ def test_sql_reaches_nothing_but_the_results(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("how", ["cut", "page"])
 def test_a_damaged_file_is_named(job: Store, how: str) -> None:
-    data = job.read("metrics/b2.parquet")
+    data = job.read("metrics/00000000000000b2.parquet")
     page = slice(4, 200)  # behind the first mark, and far before the description at the end
     spoiled = data[:20] if how == "cut" else data[:4] + bytes(byte ^ 0xFF for byte in data[page]) + data[200:]
-    job.write("metrics/b2.parquet", spoiled)
+    job.write("metrics/00000000000000b2.parquet", spoiled)
     with pytest.raises(StorageError) as caught:
         query(job, "SELECT sum(g_loss + d_loss + step) FROM metrics WHERE trial_id <> ''")
-    assert str(caught.value).startswith(f"{job.uri}/metrics/b2.parquet: not a whole Parquet file")
+    assert str(caught.value).startswith(f"{job.uri}/metrics/00000000000000b2.parquet: not a whole Parquet file")
     assert str(caught.value).isprintable()
     assert rows(job, "SELECT count(*) AS n FROM trials") == [{"n": 3}]
 
 
 def test_files_of_other_versions_are_one_table(job: Store) -> None:
     old = pa.schema([("trial_id", pa.string()), ("g_loss", pa.int64()), ("gone", pa.string())])
-    write_rows(job, "metrics/z9.parquet", old, [{"trial_id": "z9", "g_loss": 4, "gone": "x"}])
+    write_rows(job, "metrics/0000000000007a39.parquet", old, [{"trial_id": "z9", "g_loss": 4, "gone": "x"}])
     got = rows(job, "SELECT g_loss, gone, step FROM metrics WHERE trial_id = 'z9' AND g_loss > 3.5")
     assert got == [{"g_loss": 4.0, "gone": "x", "step": None}]
 
 
 def test_what_is_not_finite_counts_as_in_sql(store: Store) -> None:
     values = [1.0, math.nan, math.inf, -math.inf, None, 3.0]
-    write_rows(store, "metrics/a.parquet", schema_of(METRICS), [{"d_loss": v, "step": 1} for v in values])
+    write_rows(
+        store, "metrics/000000000000000a.parquet", schema_of(METRICS), [{"d_loss": v, "step": 1} for v in values]
+    )
     got = rows(store, "SELECT count(*) AS n FROM metrics WHERE isnan(d_loss) OR isinf(d_loss)")
     assert got == [{"n": 3}]
     assert rows(store, "SELECT count(*) AS n FROM metrics WHERE d_loss > 2") == [{"n": 3}]  # NaN is the largest
@@ -197,10 +204,10 @@ def test_a_million_rows(tmp_path: Path) -> None:
     schema = schema_of(METRICS)
     losses = np.random.default_rng(0).normal(size=5000)
     steps = [{"trial_id": "a", "step": n, "g_loss": loss} for n, loss in enumerate(losses.tolist())]
-    write_rows(store, "metrics/000.parquet", schema, steps)
-    data = store.read("metrics/000.parquet")
+    write_rows(store, "metrics/0000000000000000.parquet", schema, steps)
+    data = store.read("metrics/0000000000000000.parquet")
     for n in range(1, 200):
-        (tmp_path / "metrics" / f"{n:03d}.parquet").write_bytes(data)
+        (tmp_path / "metrics" / f"{n:016d}.parquet").write_bytes(data)
     got = rows(
         store, "SELECT trial_id, count(*) AS n, avg(g_loss) AS mean, max(step) AS step FROM metrics GROUP BY ALL"
     )

@@ -14,9 +14,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.errors import NotFoundError, StorageError
+from orchestrator.evaluate import KINDS
 from orchestrator.store.columns import METRICS, TRIALS, schema_of
 from orchestrator.store.local import LocalStore
-from orchestrator.store.tables import find_damage, lazy_table, parquet_keys, read_table, write_rows
+from orchestrator.store.query import query
+from orchestrator.store.tables import (
+    find_damage,
+    foreign_keys,
+    foreign_notice,
+    lazy_table,
+    parquet_keys,
+    read_table,
+    write_rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +62,7 @@ def put(store: Store, key: str, **columns: Any) -> None:
 
 
 def test_what_is_written_comes_back(store: Store) -> None:
-    assert write_rows(store, "trials/a.parquet", SCHEMA, [ROW])
+    assert write_rows(store, "trials/000000000000000a.parquet", SCHEMA, [ROW])
     table = read_table(store, "trials")
     assert table.schema == SCHEMA
     assert table.to_pylist() == [{name: ROW.get(name) for name in SCHEMA.names}]
@@ -61,7 +71,7 @@ def test_what_is_written_comes_back(store: Store) -> None:
 def test_numbers_come_back_bit_for_bit(store: Store) -> None:
     losses = [0.1, -0.0, 1e-308, math.inf, -math.inf, math.nan, None]
     rows = [{"trial_id": "a", "step": step, "d_loss": loss} for step, loss in enumerate(losses)]
-    write_rows(store, "metrics/a.parquet", schema_of(METRICS), rows)
+    write_rows(store, "metrics/000000000000000a.parquet", schema_of(METRICS), rows)
     back = read_table(store, "metrics", ["d_loss"])["d_loss"].to_pylist()
     assert [repr(value) for value in back] == [repr(value) for value in losses]
 
@@ -69,7 +79,7 @@ def test_numbers_come_back_bit_for_bit(store: Store) -> None:
 def test_pandas_reads_the_folder_as_it_is(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     for name in "ba":
-        write_rows(store, f"trials/{name}.parquet", SCHEMA, [{**ROW, "trial_id": name}])
+        write_rows(store, f"trials/{name:0>16}.parquet", SCHEMA, [{**ROW, "trial_id": name}])
     (tmp_path / "trials" / ".orch-tmp-killed").write_bytes(b"half")
     frame = pd.read_parquet(tmp_path / "trials")
     assert frame["trial_id"].tolist() == ["a", "b"]
@@ -79,9 +89,9 @@ def test_pandas_reads_the_folder_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_second_write_changes_nothing_when_told_so(store: Store) -> None:
-    assert write_rows(store, "t/a.parquet", SCHEMA, [{"trial_id": "1"}], replace=False)
-    assert not write_rows(store, "t/a.parquet", SCHEMA, [{"trial_id": "2"}], replace=False)
-    assert read_table(store, "t", ["trial_id"]).to_pylist() == [{"trial_id": "1"}]
+    assert write_rows(store, "trials/000000000000000a.parquet", SCHEMA, [{"trial_id": "1"}], replace=False)
+    assert not write_rows(store, "trials/000000000000000a.parquet", SCHEMA, [{"trial_id": "2"}], replace=False)
+    assert read_table(store, "trials", ["trial_id"]).to_pylist() == [{"trial_id": "1"}]
 
 
 def test_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
@@ -111,33 +121,63 @@ def test_a_row_that_does_not_fit_is_our_defect(tmp_path: Path, row: dict[str, ob
 
 
 def test_text_that_is_not_utf8_is_kept_as_far_as_possible(store: Store) -> None:
-    write_rows(store, "t/a.parquet", SCHEMA, [{"error": "no such file: caf\udce9.png"}])
-    assert read_table(store, "t", ["error"]).to_pylist() == [{"error": "no such file: caf?.png"}]
+    write_rows(store, "trials/000000000000000a.parquet", SCHEMA, [{"error": "no such file: caf\udce9.png"}])
+    assert read_table(store, "trials", ["error"]).to_pylist() == [{"error": "no such file: caf?.png"}]
 
 
 def test_no_rows_and_no_files(store: Store) -> None:
     assert read_table(store, "trials").num_rows == 0
     assert read_table(store, "trials", ["trial_id", "x"]).column_names == ["trial_id", "x"]
-    write_rows(store, "trials/none.parquet", SCHEMA, [])
+    write_rows(store, "trials/000000006e6f6e65.parquet", SCHEMA, [])
     assert read_table(store, "trials").schema == SCHEMA
     assert read_table(store, "trials").num_rows == 0
 
 
 def test_one_file_can_be_read_alone(store: Store) -> None:
     for name in "ab":
-        write_rows(store, f"trials/{name}.parquet", SCHEMA, [{"trial_id": name}])
-    assert read_table(store, "trials/b.parquet", ["trial_id"]).to_pylist() == [{"trial_id": "b"}]
+        write_rows(store, f"trials/{name:0>16}.parquet", SCHEMA, [{"trial_id": name}])
+    assert read_table(store, "trials/000000000000000b.parquet", ["trial_id"]).to_pylist() == [{"trial_id": "b"}]
     with pytest.raises(NotFoundError):
-        read_table(store, "trials/c.parquet")
+        read_table(store, "trials/000000000000000c.parquet")
     with pytest.raises(NotFoundError):
-        lazy_table(store, ["trials/c.parquet"])
+        lazy_table(store, ["trials/000000000000000c.parquet"])
 
 
-def test_only_parquet_files_below_the_folder_are_read(store: Store) -> None:
-    for key in ("t/b.parquet", "t/a/x.parquet", "t2/c.parquet", "t/_old.parquet", "t/.hidden/d.parquet"):
-        put(store, key, name=[key])
-    store.write("t/readme.txt", b"text")
-    assert read_table(store, "t")["name"].to_pylist() == ["t/a/x.parquet", "t/b.parquet"]
+HEX = "0123456789abcdef"
+COPIES = (  # of Dropbox, Nextcloud, iCloud, Windows, OneDrive, Syncthing, Resilio, Seafile, editors; of users
+    "{} (host's conflicted copy 2026-01-01)", "{} (conflicted copy)", "{} 2", "{} (1)", "{} - Copy", "Copy of {}",
+    "{}-LAPTOP", "{}.sync-conflict-20260101-120000-ABCDEFG", "{}.Conflict", "{} (SFConflict a@b 2026-01-01)", "{}~",
+    "{}0", "all", "old/{}", "{}/{}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize("key", [f"trials/{HEX}", f"metrics/{HEX}", f"evaluations/quality/{HEX}-{HEX}-0000"])
+def test_files_count_that_this_program_has_named(tmp_path: Path, key: str, copy: str) -> None:
+    store = LocalStore(tmp_path)
+    folder, _, name = key.rpartition("/")
+    foreign = f"{folder}/{copy.format(name, name)}.parquet"
+    put(store, f"{key}.parquet", x=[1])
+    assert foreign_notice(store) is None
+    put(store, foreign, x=[2])
+    store.write(f"{folder}/readme.txt", b"text")
+    put(store, f"{folder}/.hidden.parquet", x=[3])
+    assert read_table(store, folder)["x"].to_pylist() == [1]
+    assert query(store, f"FROM {folder.replace('/', '_')}").to_pylist() == [{"x": 1}]
+    assert foreign_keys(store) == [foreign]
+    assert foreign_notice(store) == (
+        f"1 file of Parquet in the results' folders is none of this program's and does not count, such as {foreign}."
+    )
+
+
+def test_the_names_of_written_files_are_those_that_count(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    evaluation = KINDS["inversion"]()
+    for shard in (0, 12_345):
+        put(store, evaluation.rows_key(HEX, shard), x=[shard])
+        put(store, evaluation.rows_key(HEX, shard, "curves"), x=[shard])
+    assert len(parquet_keys(store, "evaluations")) == 4
+    assert read_table(store, "evaluations/inversion")["x"].to_pylist() == [0, 12_345]
 
 
 def both_ways(store: Store, folder: str) -> list[pa.Table]:
@@ -145,36 +185,36 @@ def both_ways(store: Store, folder: str) -> list[pa.Table]:
 
 
 def test_files_of_other_versions_are_read_together(store: Store) -> None:
-    put(store, "t/1.parquet", trial_id=["a"], gone=[1], rate=[1], n=pa.array([1], pa.int32()))
-    put(store, "t/2.parquet", rate=[0.5], trial_id=["b"], new=["x"], n=[2**40])
-    put(store, "t/3.parquet", trial_id=["c"], rate=pa.nulls(1), n=[3], new=["y"])
-    for table in both_ways(store, "t"):
+    put(store, "trials/0000000000000001.parquet", trial_id=["a"], gone=[1], rate=[1], n=pa.array([1], pa.int32()))
+    put(store, "trials/0000000000000002.parquet", rate=[0.5], trial_id=["b"], new=["x"], n=[2**40])
+    put(store, "trials/0000000000000003.parquet", trial_id=["c"], rate=pa.nulls(1), n=[3], new=["y"])
+    for table in both_ways(store, "trials"):
         assert table.column_names == ["trial_id", "gone", "rate", "n", "new"]
         assert table.to_pylist() == [
             {"trial_id": "a", "gone": 1, "rate": 1.0, "n": 1, "new": None},
             {"trial_id": "b", "gone": None, "rate": 0.5, "n": 2**40, "new": "x"},
             {"trial_id": "c", "gone": None, "rate": None, "n": 3, "new": "y"},
         ]
-    some = read_table(store, "t", ["new", "rate", "never"])
+    some = read_table(store, "trials", ["new", "rate", "never"])
     assert some.column_names == ["new", "rate", "never"]
     assert some["never"].to_pylist() == [None] * 3
     assert some["rate"].type == pa.float64()
 
 
 def test_a_dotted_column_is_not_its_prefix(store: Store) -> None:
-    write_rows(store, "t/a.parquet", SCHEMA, [{"objective": "plain", "objective.kind": "dotted"}])
-    assert read_table(store, "t", ["objective"]).to_pylist() == [{"objective": "plain"}]
-    lazy = lazy_table(store, ["t/a.parquet"])
+    write_rows(store, "trials/000000000000000a.parquet", SCHEMA, [{"objective": "plain", "objective.kind": "dotted"}])
+    assert read_table(store, "trials", ["objective"]).to_pylist() == [{"objective": "plain"}]
+    lazy = lazy_table(store, ["trials/000000000000000a.parquet"])
     assert lazy.to_table(columns=["objective.kind"]).to_pylist() == [{"objective.kind": "dotted"}]
 
 
 @pytest.mark.parametrize("read", [both_ways, lambda store, folder: read_table(store, folder, ["x"])])
 def test_columns_that_do_not_fit_together_name_the_file(store: Store, read: Callable[[Store, str], Any]) -> None:
-    put(store, "t/1.parquet", x=[1])
-    put(store, "t/2.parquet", x=["one"])
+    put(store, "trials/0000000000000001.parquet", x=[1])
+    put(store, "trials/0000000000000002.parquet", x=["one"])
     with pytest.raises(StorageError) as caught:
-        read(store, "t")
-    assert str(caught.value).startswith(f"{store.uri}/t/2.parquet: its columns do not fit")
+        read(store, "trials")
+    assert str(caught.value).startswith(f"{store.uri}/trials/0000000000000002.parquet: its columns do not fit")
     assert str(caught.value).isprintable()
 
 
@@ -192,13 +232,13 @@ def damage(data: bytes, how: str) -> bytes:
 def test_a_damaged_file_is_named(store: Store, how: str) -> None:
     rows = [{"trial_id": f"{n * 7919 % 1000}", "step": n, "d_loss": math.sin(n)} for n in range(2000)]
     for name in "abc":
-        write_rows(store, f"metrics/{name}.parquet", schema_of(METRICS), rows)
-    store.write("metrics/b.parquet", damage(store.read("metrics/b.parquet"), how))
+        write_rows(store, f"metrics/{name:0>16}.parquet", schema_of(METRICS), rows)
+    store.write("metrics/000000000000000b.parquet", damage(store.read("metrics/000000000000000b.parquet"), how))
     for read in (lambda: read_table(store, "metrics"), lambda: find_damage(store, parquet_keys(store, "metrics"))):
         with pytest.raises(StorageError) as caught:
             read()
         text = str(caught.value)
-        assert text.startswith(f"{store.uri}/metrics/b.parquet: not a whole Parquet file")
+        assert text.startswith(f"{store.uri}/metrics/000000000000000b.parquet: not a whole Parquet file")
         assert text.endswith("delete it and submit the job again")
         assert text.isprintable()
     if how not in ("page", "no start"):  # these leave the description at the end of the file as it was
@@ -207,21 +247,21 @@ def test_a_damaged_file_is_named(store: Store, how: str) -> None:
 
 
 def test_one_wrong_bit_is_found(store: Store) -> None:
-    write_rows(store, "t/a.parquet", SCHEMA, [{"d_loss": 0.25, "error": "x" * 40}])
-    data = store.read("t/a.parquet")
+    write_rows(store, "trials/000000000000000a.parquet", SCHEMA, [{"d_loss": 0.25, "error": "x" * 40}])
+    data = store.read("trials/000000000000000a.parquet")
     place = data.index(struct.pack("<d", 0.25))
-    store.write("t/a.parquet", data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-    with pytest.raises(StorageError, match=r"t/a\.parquet: not a whole"):
-        read_table(store, "t")
+    store.write("trials/000000000000000a.parquet", data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    with pytest.raises(StorageError, match=r"trials/000000000000000a\.parquet: not a whole"):
+        read_table(store, "trials")
     with pytest.raises(OSError, match="CRC"):
-        lazy_table(store, ["t/a.parquet"]).to_table()
+        lazy_table(store, ["trials/000000000000000a.parquet"]).to_table()
 
 
 def test_many_small_files(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
-    write_rows(store, "trials/0000.parquet", SCHEMA, [ROW])
-    data = store.read("trials/0000.parquet")
+    write_rows(store, "trials/0000000000000000.parquet", SCHEMA, [ROW])
+    data = store.read("trials/0000000000000000.parquet")
     for n in range(1, 2000):
-        (tmp_path / "trials" / f"{n:04d}.parquet").write_bytes(data)
+        (tmp_path / "trials" / f"{n:016d}.parquet").write_bytes(data)
     assert read_table(store, "trials", ["step"])["step"].to_pylist() == [ROW["step"]] * 2000
     assert len(lazy_table(store, parquet_keys(store, "trials")).to_table(columns=["step"])) == 2000
