@@ -9,7 +9,7 @@ from rich.table import Table
 
 from orchestrator.cli.console import duration, out, tell
 from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
-from orchestrator.cli.usage import refuse_together
+from orchestrator.cli.usage import refuse_beside, refuse_together
 from orchestrator.errors import QueryError, SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.store.export import Format
     from orchestrator.store.location import Store
 
+_FORMS: dict[str, Format] = {"--csv": "csv", "--parquet": "parquet", "--json": "json"}
 _ROWS = 50
 
 
@@ -85,29 +86,23 @@ def results(
     from orchestrator.store.export import check_target, export
 
     contents = (("--sql", sql), ("--evaluation", evaluation), ("--claims", claims))
-    targets: tuple[tuple[Format, str | None], ...] = (
-        ("csv", csv),
-        ("parquet", parquet),
-        ("json", "-" if as_json else None),
-    )
-    forms = [(f"--{form}", target) for form, target in targets]
+    forms = (("--csv", csv), ("--parquet", parquet), ("--json", "-" if as_json else None))
     if schema:
-        for option in (("JOB", job), ("--storage", storage), *contents, *forms):
-            refuse_together(("--schema", schema), option)
+        refuse_beside("--schema", ("JOB", job), ("--storage", storage), *contents, *forms)
         _print_schema()
         return
     if job is None:
         raise SettingsError("JOB", "", "is missing, expected a job's name or its job file, or --schema alone")
-    for options in (forms, contents):
-        refuse_together(*options)
-    asked = [(form, target) for form, target in targets if target is not None]
-    for form, target in asked:
-        check_target(f"--{form}", target)
+    refuse_together(*forms)
+    refuse_together(*contents)
+    asked = [(option, target) for option, target in forms if target is not None]
+    for option, target in asked:
+        check_target(option, target)
     named = name_job(job, storage)
     named.require()
     table, notices = _verdicts(named) if claims else (_rows(named.store, sql, evaluation), ())
     if asked:
-        export(table, *asked[0])
+        export(table, _FORMS[asked[0][0]], asked[0][1])
     elif claims:
         _print_claims(table, notices)
     else:

@@ -90,28 +90,26 @@ class NamedJob:
 
     def require(self) -> None:
         """Raise NotFoundError unless the storage knows the job or holds results of it."""
-        from orchestrator.plan.files import JOB_KEY
+        from orchestrator.plan.files import NO_SUCH_JOB, has_job
 
         store = self.store
-        try:
-            store.read(JOB_KEY)
-        except NotFoundError:
-            if not store.keys():
-                NamedJob(self.name, self.root).load()
+        if not has_job(store) and not store.keys():
+            raise NotFoundError(f"{store.uri}: {NO_SUCH_JOB}{'' if self.from_file else self._hint()}")
 
     def _hint(self) -> str:
-        """What may have been meant: a job file of that name, or another job of the storage."""
-        from orchestrator.plan.files import job_names
+        """What a name may have been meant to be: a job file, or another job of the storage."""
+        from orchestrator.plan.files import has_job
         from orchestrator.spec.messages import nearest
 
         for path in (f"{self.name}.yaml", f"jobs/{self.name}.yaml"):
             if Path(path).is_file():
                 return f"; did you mean the file {path}?"
-        names = job_names(self.root)
-        near = nearest(self.name, names)
-        listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-        hint = f"did you mean {near!r}? " if near else ""
-        return f"; {hint}jobs there: {listed}" if names else ""
+        folders = self.root.folders()
+        near = nearest(self.name, folders)
+        asked = dict.fromkeys([*([near] if near else []), *folders])  # of many, each of which takes a request
+        names = [name for name in list(asked)[:_SHOWN] if has_job(self.root.child(name))]
+        hint = f"did you mean {near!r}? " if near in names else ""
+        return f"; {hint}jobs there: {', '.join(sorted(names))}{', ...' * (len(asked) > _SHOWN)}" if names else ""
 
 
 def name_job(job: str, storage: str | None, overrides: list[str] | None = None) -> NamedJob:
