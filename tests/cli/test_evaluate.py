@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +42,8 @@ def test_only_trials_that_are_done_are_evaluated(orch: Callable[..., Any], job: 
     key = _with_evaluation(job, "quality", []).header.evaluate[0].rows_key(job.trials[0].id, 0)
     store.write(key, b"")
     assert orch("evaluate", "study", "--kind", "quality", "--dry-run").out == "evaluations: 0 new, 1 cached\n"
+    (due,) = json.loads(orch("evaluate", "study", "--kind", "quality", "--dry-run", "--json").out)["evaluations"]
+    assert (due["trial_id"], due["state"]) == (job.trials[0].id, "cached")
     assert store.read("job.yaml") == before
 
 
@@ -74,9 +77,7 @@ def test_inception_without_its_weights_is_refused_before_anything_is_written(
 
 
 def test_a_setting_needs_a_kind(orch: Callable[..., Any]) -> None:
-    ran = orch("evaluate", "study", "--set", "samples=300")
-    assert ran.code == 2
-    assert "--set needs --kind" in ran.err
+    assert orch("evaluate", "study", "--set", "samples=300").mistake == "--set: has no effect without --kind"
 
 
 def test_nothing_to_evaluate_yet(orch: Callable[..., Any], folder: Path, store: LocalStore) -> None:
@@ -109,7 +110,7 @@ def test_rows_are_joined_with_the_settings_of_their_trials(
     assert told["training.d_steps"] == "1"
     assert (told["fid"], told["evaluation.samples"]) == ("12.5", "10000")
     assert orch("results", "study", "--evaluation", "qualty").mistake == (
-        f"--evaluation: got 'qualty', but {store.uri} has quality"
+        f"--evaluation: got 'qualty'; did you mean 'quality'? {store.uri} has quality"
     )
 
 

@@ -45,8 +45,11 @@ def test_validate(orch: Callable[..., Any]) -> None:
 
 
 @pytest.mark.usefixtures("untouched")
-def test_validate_needs_no_data(orch: Callable[..., Any]) -> None:
-    assert orch("validate", "job.yaml", "--set", "data={name: mnist, root: nowhere}").code == 0
+def test_validate_needs_no_data_that_will_be_fetched_and_no_devices(orch: Callable[..., Any]) -> None:
+    assert orch("validate", "job.yaml", "--set", "data={name: mnist, root: nowhere, download: true}").code == 0
+    assert orch("validate", "job.yaml", "--set", "resources.cpus_per_worker=1000").code == 0
+    told = {"job": "study", "trials": 4, "left_out": []}
+    assert json.loads(orch("validate", "job.yaml", "--json").out) == told
 
 
 def test_a_file_name_is_no_markup(orch: Callable[..., Any], folder: Path) -> None:
