@@ -114,5 +114,22 @@ def test_rows_are_joined_with_the_settings_of_their_trials(
     )
 
 
+def test_rows_of_an_evaluation_are_those_of_all_trials(orch: Callable[..., Any], job: Job, store: LocalStore) -> None:
+    """A trial whose own row is missing keeps its rows, and a setting that differs in the last of many is shown."""
+    (quality,) = _with_evaluation(job, "quality", []).header.evaluate
+    schema = schema_of(evaluation_columns(type(quality)))
+    rows = [{"trial_id": job.trials[0].id, "evaluation_id": quality.id, "fid": number} for number in range(60)]
+    write_rows(store, quality.rows_key(job.trials[0].id, 0), schema, rows)
+    write_rows(store, quality.rows_key("zzz", 0), schema, [{"trial_id": "zzz", "fid": 7.5}])
+    told = json.loads(orch("results", "study", "--evaluation", "quality", "--json").out)
+    assert [row["training.d_steps"] for row in told] == [*[1] * 60, None]
+    shown = orch("results", "study", "--evaluation", "quality").out.splitlines()
+    assert "training.d_steps" in shown[0].split()
+    assert "50 of 61 rows; --csv, --json, --parquet give all" in shown
+    for key in store.keys("trials"):
+        store.delete(key)
+    assert len(json.loads(orch("results", "study", "--evaluation", "quality", "--json").out)) == 61
+
+
 def test_every_column_is_told(orch: Callable[..., Any]) -> None:
     assert "evaluations/quality/*.parquet" in orch("results", "--schema").out
