@@ -178,10 +178,13 @@ def _telling(table: pa.Table) -> list[str]:
     """The columns that a screen has room for: settings that differ between the rows, and what was measured."""
     from orchestrator.store.columns import EVALUATIONS, LOOKS, SIGNALS
 
-    def differs(name: str) -> bool:
-        return len({str(value) for value in table[name].to_pylist()}) > 1
-
     columns = table.column_names
+    of_trials = table.filter(table["data.name"].is_valid()) if "data.name" in columns else table  # those with a row
+
+    def differs(name: str) -> bool:
+        rows = table if name.startswith("evaluation.") else of_trials
+        return len({str(value) for value in rows[name].to_pylist()}) > 1
+
     settings = [name for name in columns if "." in name and differs(name)]
     if "evaluation_id" in columns:
         passed = {column.name for column in EVALUATIONS}
