@@ -88,6 +88,15 @@ class NamedJob:
         except NotFoundError as error:
             raise NotFoundError(f"{error}{self._hint()}") from error
 
+    def load_to_run(self) -> Job:
+        """The same, for a command whose results go to its storage; refuses a storage that can never hold any."""
+        from orchestrator.store.local import LocalStore
+
+        job = self.load()
+        if isinstance(self.store, LocalStore):
+            self.store.check_place()
+        return job
+
     def require(self) -> None:
         """Raise NotFoundError unless the storage knows the job or holds results of it."""
         from orchestrator.plan.files import NO_SUCH_JOB, has_job

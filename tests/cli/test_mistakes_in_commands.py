@@ -90,10 +90,12 @@ def test_a_plan_without_its_data_is_shown_all_the_same(
         assert (plan["device_hours"], plan["wall_s"], plan["trials"][0]["device_s"]) == (None, None, None)
 
 
-def test_a_storage_that_is_a_file(orch: Callable[..., Any], folder: Path) -> None:
-    assert orch("submit", "job.yaml", "--storage", "job.yaml").mistake.startswith(
-        f"{folder}/job.yaml/study: cannot write: {folder}/job.yaml is not a folder; move it away, "
-    )
+@pytest.mark.parametrize("command", ["validate", "plan", "submit"])
+def test_a_storage_that_is_a_file(orch: Callable[..., Any], folder: Path, command: str) -> None:
+    for storage in ("job.yaml", "job.yaml/below"):
+        assert orch(command, "job.yaml", "--storage", storage).mistake.startswith(
+            f"{folder}/{storage}/study: cannot write: {folder}/job.yaml is not a folder; move it away, "
+        )
 
 
 @pytest.mark.parametrize("command", ["status", "resume", "results", "report", "evaluate", "logs", "cancel"])

@@ -47,6 +47,7 @@ def test_each_command_speaks_of_the_same_trials(
     monkeypatch.setenv("HOME", str(folder))
     for name, trials in (("study", 4), ("job.yaml", 4), ("wider.yaml", 6), ("./wider.yaml", 6), ("~/wider.yaml", 6)):
         assert trials_of(orch, *command, name) == trials
+    assert trials_of(orch, *command, "results/study/job.yaml") == 4
     (folder / "wider").write_text((folder / "wider.yaml").read_text())
     assert trials_of(orch, *command, "./wider") == 6
     if command != ("status",):
