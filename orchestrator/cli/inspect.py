@@ -165,7 +165,7 @@ def _joined(store: Store, kind: str) -> str:
         near = nearest(kind, kinds)
         hint = f"did you mean {near!r}? " if near else ""
         there = f"has {', '.join(kinds)}" if kinds else "has no evaluations"
-        raise QueryError(f"--evaluation: got {one_line(kind)!r}; {hint}{store.uri} {there}")
+        raise QueryError(f"--evaluation: got {kind!r}; {hint}{store.uri} {there}")
     rows = f'"evaluations_{kind}"'  # one of the names above
     if not store.keys("trials"):
         return f"select * from {rows} order by all"  # noqa: S608

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,12 +45,6 @@ def reject_detach(detach: bool) -> None:
     """Raise SettingsError where a job is to be left that runs here."""
     if detach:
         raise SettingsError("--detach", "", "needs --address with the URL of a cluster, to which the job is left")
-
-
-def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
-    """The overrides, with the option --storage as one of them, quoted: a folder's name need not be YAML."""
-    quoted = [f"storage={json.dumps(storage, ensure_ascii=False)}"] if storage is not None else []
-    return [*(overrides or []), *quoted]
 
 
 @dataclass(frozen=True)
@@ -127,8 +120,14 @@ def name_job(job: str, storage: str | None, overrides: list[str] | None = None) 
     from orchestrator.store.open import open_store
 
     if (path := _job_file(job)) is not None:
-        loaded = load_job(path, with_storage(overrides, storage))
+        loaded = load_job(path, overrides or [])
+        if storage is not None:
+            loaded = replace(loaded, header=loaded.header.model_copy(update={"storage": storage}))
         return NamedJob(loaded.header.name, open_store(loaded.header.storage), from_file=loaded)
+    for path in ("name", "storage"):
+        if any(override.partition("=")[0].strip() == path for override in overrides or []):
+            problem = "cannot be set of a job that is in storage; name its job file instead"
+            raise SettingsError("--set", path, problem)
     return NamedJob(job, open_store(_STORAGE if storage is None else storage), tuple(overrides or ()))
 
 
@@ -145,7 +144,7 @@ def _job_file(job: str) -> Path | None:
     if job.startswith("~"):
         with contextlib.suppress(RuntimeError):  # no such user: then it is a file of that name
             path = path.expanduser()
-    if path.suffix in (".yaml", ".yml") or ("/" in job and path.is_file()):
+    if path.suffix in (".yaml", ".yml") or ("/" in job and path.exists() and not path.is_dir()):
         return path
     problem = f"got {job!r}, expected a job's name or its job file"
     if "/" in job and (path / "job.yaml").is_file():

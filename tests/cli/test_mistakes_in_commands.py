@@ -56,7 +56,8 @@ def test_devices_that_are_not_here(orch: Callable[..., Any], command: str) -> No
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("--storage", ""), "--set: storage: got '', expected at least 1 character"),
+        (("--storage", ""), "storage: got an empty name or one that cannot be printed, expected a folder such as "),
+        (("--storage", "caf\udce9"), "storage: got an empty name or one that cannot be printed, expected a folder "),
         (("--storage", "gs://bucket"), "storage: gs:// is not supported, expected a folder such as results or "),
         (("--storage", "a\nb"), "storage: got an empty name or one that cannot be printed, expected a folder such as "),
     ],
@@ -124,6 +125,14 @@ def test_markup_and_control_characters_reach_the_terminal_as_text(orch: Callable
     assert orch("plan", "job.yaml", "--set", "model.kind='[red]'").mistake.startswith(
         "--set: model.kind: got '[red]'; "
     )
+
+
+def test_a_current_folder_that_is_gone(orch: Callable[..., Any], folder: Path) -> None:
+    (folder / "gone").mkdir()
+    os.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    for command in ("status", "plan", "submit", "results"):
+        assert orch(command, str(folder / "job.yaml")).mistake.startswith("the current folder is gone, ")
 
 
 def test_a_file_name_that_is_not_utf_8(folder: Path) -> None:

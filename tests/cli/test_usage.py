@@ -50,8 +50,12 @@ MISTAKES = [
     (("plan", "job.yaml", "--set", "trainng.epochs=3"), "--set: trainng.epochs: unknown key; did you mean 'training'"),
     (("plan", "job.yaml", "--set", "model.kind=DCGAN"), "--set: model.kind: got 'DCGAN'; did you mean 'dcgan'"),
     (("plan", "job.yaml", "--set", "epochs"), "--set: epochs: expected path=value, such as training.epochs=5"),
+    (("plan", "study", "--set", "name=b"), "--set: name: cannot be set of a job that is in storage; name its job file "),
+    (("plan", "study", "--set", "storage=b"), "--set: storage: cannot be set of a job that is in storage; name its "),
     (("results",), "JOB: is missing, expected a job's name or its job file, or --schema alone"),
     (("results", "study", "--sql", " "), "--sql: is empty, expected a query, such as 'select * from trials'"),
+    (("results", "study", "--sql", "\udce9"), "SQL: holds characters that are not UTF-8 text"),
+    (("results", "study", "--evaluation", "\udce9"), r"--evaluation: got '\udce9'; "),
     (("results", "study", "--evaluation", ""), "--evaluation: got ''; "),
 ]  # fmt: skip
 
