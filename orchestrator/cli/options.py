@@ -124,10 +124,10 @@ def name_job(job: str, storage: str | None, overrides: list[str] | None = None) 
         if storage is not None:
             loaded = replace(loaded, header=loaded.header.model_copy(update={"storage": storage}))
         return NamedJob(loaded.header.name, open_store(loaded.header.storage), from_file=loaded)
-    for path in ("name", "storage"):
-        if any(override.partition("=")[0].strip() == path for override in overrides or []):
+    for setting in (override.partition("=")[0].strip() for override in overrides or []):
+        if setting in ("name", "storage"):
             problem = "cannot be set of a job that is in storage; name its job file instead"
-            raise SettingsError("--set", path, problem)
+            raise SettingsError("--set", setting, problem)
     return NamedJob(job, open_store(_STORAGE if storage is None else storage), tuple(overrides or ()))
 
 

@@ -143,6 +143,17 @@ def test_nothing_left_to_do(orch: Callable[..., Any], folder: Path, job: Job) ->
     assert "estimate 0.00 device-hours, 0 s from start to end" in ran.out
 
 
+def test_what_is_done_needs_its_data_no_more(orch: Callable[..., Any], folder: Path) -> None:
+    elsewhere = "data={name: mnist, root: nowhere}"
+    store = LocalStore(folder / "results" / "study")
+    first, *rest = load_job(folder / "job.yaml", [elsewhere]).trials
+    for trial in rest:
+        record(store, "study", trial, Status.FINISHED, {}, provenance())
+    assert orch("plan", "job.yaml", "--set", elsewhere).err.startswith("error: mnist: neither ")
+    record(store, "study", first, Status.FINISHED, {}, provenance())
+    assert (orch("plan", "job.yaml", "--set", elsewhere).code, len(rest)) == (0, 3)
+
+
 def test_only_a_screenful_is_shown_but_json_has_it_all(orch: Callable[..., Any]) -> None:
     wide = ("--set", f"grid.training.seed={list(range(50))}")
     assert "more" not in orch("plan", "job.yaml", "--set", f"grid.training.seed={list(range(30))}").out

@@ -50,7 +50,7 @@ MISTAKES = [
     (("plan", "job.yaml", "--set", "trainng.epochs=3"), "--set: trainng.epochs: unknown key; did you mean 'training'"),
     (("plan", "job.yaml", "--set", "model.kind=DCGAN"), "--set: model.kind: got 'DCGAN'; did you mean 'dcgan'"),
     (("plan", "job.yaml", "--set", "epochs"), "--set: epochs: expected path=value, such as training.epochs=5"),
-    (("plan", "study", "--set", "name=b"), "--set: name: cannot be set of a job that is in storage; name its job file "),
+    (("plan", "study", "--set", "name=b"), "--set: name: cannot be set of a job that is in storage; name its "),
     (("plan", "study", "--set", "storage=b"), "--set: storage: cannot be set of a job that is in storage; name its "),
     (("results",), "JOB: is missing, expected a job's name or its job file, or --schema alone"),
     (("results", "study", "--sql", " "), "--sql: is empty, expected a query, such as 'select * from trials'"),
