@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name, or its job file.", show_default=False)]
 OptionalJob = Annotated[
-    str | None, typer.Argument(metavar="[JOB]", help="A job's name, or its job file.", show_default=False)
+    str | None, typer.Argument(metavar="JOB", help="A job's name, or its job file.", show_default=False)
 ]
 Overrides = Annotated[
     list[str] | None,

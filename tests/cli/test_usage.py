@@ -40,7 +40,7 @@ MISTAKES = [
     (("evaluate", "study", "--retry-failed"), "orch evaluate: there is no option --retry-failed; "),
     (("plan", "job.yaml", "\x1b[31m"), "orch plan: got '\\x1b[31m', expected nothing after JOB; see "),
     (("plan", "job.yaml", "--\x1b[31m"), r"orch plan: there is no option --\x1b[31m; see 'orch plan --help'"),
-    (("results", "study", "--json", "rows"), "orch results: got 'rows', expected nothing after [JOB]; "),
+    (("results", "study", "--json", "rows"), "orch results: got 'rows', expected nothing after JOB; "),
     (("plan", "job.yaml", "--json=yes"), "--json: takes no value"),
     (("plan", "job.yaml", "--storage"), "--storage: expected a value after it"),
     (("logs", "study", "--lines", "-3"), "--lines: got '-3', expected a whole number >= 0"),
