@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+
+from orchestrator.cli.streams import _Output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,3 +104,14 @@ def test_a_line_on_work_that_is_done_needs_no_reader(folder: Path) -> None:
         script = f"set -o pipefail; ({shlex.join([sys.executable, '-c', code])}) {streams}"
         ran = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
         assert (ran.returncode, ran.stdout, ran.stderr) == (7, "", "")
+
+
+def test_a_pipe_that_another_process_has_made_non_blocking() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with ThreadPoolExecutor(1) as pool, os.fdopen(reader, "rb") as end:
+        text = pool.submit(end.read)
+        with io.BufferedWriter(_Output(writer)) as stream:
+            stream.write(bytes(1_000_000))
+        os.close(writer)
+        assert text.result() == bytes(1_000_000)
