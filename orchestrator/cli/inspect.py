@@ -9,7 +9,7 @@ from rich.table import Table
 
 from orchestrator.cli.console import out, tell
 from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
-from orchestrator.cli.usage import refuse_together
+from orchestrator.cli.usage import refuse_beside, refuse_together
 from orchestrator.durations import duration
 from orchestrator.errors import NotFoundError, QueryError, SettingsError, one_line
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.store.export import Format
     from orchestrator.store.location import Store
 
+_FORMS: dict[str, Format] = {"--csv": "csv", "--parquet": "parquet", "--json": "json"}
 _ROWS = 50
 
 
@@ -108,35 +109,29 @@ def results(
     from orchestrator.store.export import check_target, export
 
     contents = (("--sql", sql), ("--evaluation", evaluation), ("--claims", claims))
-    targets: tuple[tuple[Format, str | None], ...] = (
-        ("csv", csv),
-        ("parquet", parquet),
-        ("json", "-" if as_json else None),
-    )
-    forms = [(f"--{form}", target) for form, target in targets]
+    forms = (("--csv", csv), ("--parquet", parquet), ("--json", "-" if as_json else None))
     if schema:
-        for option in (("JOB", job), ("--storage", storage), *contents, *forms):
-            refuse_together(("--schema", schema), option)
+        refuse_beside("--schema", ("JOB", job), ("--storage", storage), *contents, *forms)
         _print_schema()
         return
     if job is None:
         raise SettingsError("JOB", "", "is missing, expected a job's name or its job file, or --schema alone")
-    for options in (forms, contents):
-        refuse_together(*options)
-    asked = [(form, target) for form, target in targets if target is not None]
-    for form, target in asked:
-        check_target(f"--{form}", target)
+    refuse_together(*forms)
+    refuse_together(*contents)
+    asked = [(option, target) for option, target in forms if target is not None]
+    for option, target in asked:
+        check_target(option, target)
     named = name_job(job, storage)
     named.require()
     table, notices = _verdicts(named) if claims else (_rows(named.store, sql, evaluation), ())
     if asked:
-        export(table, *asked[0])
+        export(table, _FORMS[asked[0][0]], asked[0][1])
     elif claims:
         _print_claims(table, notices)
     else:
         _print_results(table, everything=sql is not None)
-    if not files:
-        _print_foreign(store)
+    if not asked:
+        _print_foreign(named.store)
 
 
 def _print_results(table: pa.Table, *, everything: bool) -> None:
@@ -203,7 +198,7 @@ def _joined(store: Store, kind: str) -> str:
         near = nearest(kind, kinds)
         hint = f"did you mean {near!r}? " if near else ""
         there = f"has {', '.join(kinds)}" if kinds else "has no evaluations"
-        raise QueryError(f"--evaluation: got {one_line(kind)!r}; {hint}{store.uri} {there}")
+        raise QueryError(f"--evaluation: got {kind!r}; {hint}{store.uri} {there}")
     rows = f'"evaluations_{kind}"'  # one of the names above
     if not store.keys("trials"):
         return f"select * from {rows} order by all"  # noqa: S608
@@ -216,10 +211,13 @@ def _telling(table: pa.Table) -> list[str]:
     """The columns that a screen has room for: settings that differ between the rows, and what was measured."""
     from orchestrator.store.columns import EVALUATIONS, LOOKS, SIGNALS
 
-    def differs(name: str) -> bool:
-        return len({str(value) for value in table[name].to_pylist()}) > 1
-
     columns = table.column_names
+    of_trials = table.filter(table["data.name"].is_valid()) if "data.name" in columns else table  # those with a row
+
+    def differs(name: str) -> bool:
+        rows = table if name.startswith("evaluation.") else of_trials
+        return len({str(value) for value in rows[name].to_pylist()}) > 1
+
     settings = [name for name in columns if "." in name and differs(name)]
     if "evaluation_id" in columns:
         passed = {column.name for column in EVALUATIONS}

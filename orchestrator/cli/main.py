@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import typer
 
@@ -11,7 +12,7 @@ from orchestrator.cli import control, doctor, evaluate, inspect, run
 from orchestrator.cli.console import complain
 from orchestrator.cli.streams import ReaderGoneError
 from orchestrator.cli.usage import Command, Commands, Mistake, explain
-from orchestrator.errors import OrchError, one_line
+from orchestrator.errors import OrchError, StorageError, one_line
 
 app = typer.Typer(
     name="orch",
@@ -38,6 +39,10 @@ def _root(
         if text := context.get_help():  # Rich has printed it already
             typer.echo(text)
         raise typer.Exit(2)
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise StorageError("the current folder is gone, or cannot be read; change to another") from error
 
 
 for command in (

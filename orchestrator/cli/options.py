@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name, or its job file.", show_default=False)]
 OptionalJob = Annotated[
-    str | None, typer.Argument(metavar="[JOB]", help="A job's name, or its job file.", show_default=False)
+    str | None, typer.Argument(metavar="JOB", help="A job's name, or its job file.", show_default=False)
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -46,12 +45,6 @@ def reject_detach(detach: bool) -> None:
     """Raise SettingsError where a job is to be left that runs here."""
     if detach:
         raise SettingsError("--detach", "", "needs --address with the URL of a cluster, to which the job is left")
-
-
-def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:
-    """The overrides, with the option --storage as one of them, quoted: a folder's name need not be YAML."""
-    quoted = [f"storage={json.dumps(storage, ensure_ascii=False)}"] if storage is not None else []
-    return [*(overrides or []), *quoted]
 
 
 @dataclass(frozen=True)
@@ -88,30 +81,37 @@ class NamedJob:
         except NotFoundError as error:
             raise NotFoundError(f"{error}{self._hint()}") from error
 
+    def load_to_run(self) -> Job:
+        """The same, for a command whose results go to its storage; refuses a storage that can never hold any."""
+        from orchestrator.store.local import LocalStore
+
+        job = self.load()
+        if isinstance(self.store, LocalStore):
+            self.store.check_place()
+        return job
+
     def require(self) -> None:
         """Raise NotFoundError unless the storage knows the job or holds results of it."""
-        from orchestrator.plan.files import JOB_KEY
+        from orchestrator.plan.files import NO_SUCH_JOB, has_job
 
         store = self.store
-        try:
-            store.read(JOB_KEY)
-        except NotFoundError:
-            if not store.keys():
-                NamedJob(self.name, self.root).load()
+        if not has_job(store) and not store.keys():
+            raise NotFoundError(f"{store.uri}: {NO_SUCH_JOB}{'' if self.from_file else self._hint()}")
 
     def _hint(self) -> str:
-        """What may have been meant: a job file of that name, or another job of the storage."""
-        from orchestrator.plan.files import job_names
+        """What a name may have been meant to be: a job file, or another job of the storage."""
+        from orchestrator.plan.files import has_job
         from orchestrator.spec.messages import nearest
 
         for path in (f"{self.name}.yaml", f"jobs/{self.name}.yaml"):
             if Path(path).is_file():
                 return f"; did you mean the file {path}?"
-        names = job_names(self.root)
-        near = nearest(self.name, names)
-        listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-        hint = f"did you mean {near!r}? " if near else ""
-        return f"; {hint}jobs there: {listed}" if names else ""
+        folders = self.root.folders()
+        near = nearest(self.name, folders)
+        asked = dict.fromkeys([*([near] if near else []), *folders])  # of many, each of which takes a request
+        names = [name for name in list(asked)[:_SHOWN] if has_job(self.root.child(name))]
+        hint = f"did you mean {near!r}? " if near in names else ""
+        return f"; {hint}jobs there: {', '.join(sorted(names))}{', ...' * (len(asked) > _SHOWN)}" if names else ""
 
 
 def name_job(job: str, storage: str | None, overrides: list[str] | None = None) -> NamedJob:
@@ -120,8 +120,14 @@ def name_job(job: str, storage: str | None, overrides: list[str] | None = None) 
     from orchestrator.store.open import open_store
 
     if (path := _job_file(job)) is not None:
-        loaded = load_job(path, with_storage(overrides, storage))
+        loaded = load_job(path, overrides or [])
+        if storage is not None:
+            loaded = replace(loaded, header=loaded.header.model_copy(update={"storage": storage}))
         return NamedJob(loaded.header.name, open_store(loaded.header.storage), from_file=loaded)
+    for setting in (override.partition("=")[0].strip() for override in overrides or []):
+        if setting in ("name", "storage"):
+            problem = "cannot be set of a job that is in storage; name its job file instead"
+            raise SettingsError("--set", setting, problem)
     return NamedJob(job, open_store(_STORAGE if storage is None else storage), tuple(overrides or ()))
 
 
@@ -138,7 +144,7 @@ def _job_file(job: str) -> Path | None:
     if job.startswith("~"):
         with contextlib.suppress(RuntimeError):  # no such user: then it is a file of that name
             path = path.expanduser()
-    if path.suffix in (".yaml", ".yml") or ("/" in job and path.is_file()):
+    if path.suffix in (".yaml", ".yml") or ("/" in job and path.exists() and not path.is_dir()):
         return path
     problem = f"got {job!r}, expected a job's name or its job file"
     if "/" in job and (path / "job.yaml").is_file():

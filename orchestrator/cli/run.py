@@ -44,7 +44,7 @@ def validate(job: JobName, overrides: Overrides = None, storage: Storage = None,
     from orchestrator.plan.checks import find_problem
     from orchestrator.plan.files import to_json
 
-    checked = name_job(job, storage, overrides).load()
+    checked = name_job(job, storage, overrides).load_to_run()
     if problem := find_problem(checked.trials, checked.header.evaluate):
         raise DataError(problem)
     if as_json:
@@ -121,7 +121,7 @@ def resume(
 
 
 def _run(named: NamedJob, address: str | None, detach: bool, retry_failed: bool) -> None:
-    job = named.load()
+    job = named.load_to_run()
     if address in ON_THIS_MACHINE:
         reject_detach(detach)
         drive(job, named.store, retry_failed, joined=address is not None)
@@ -135,7 +135,7 @@ def _submission(retry_failed: bool) -> list[str]:
 
 
 def _plan(named: NamedJob, address: str | None, retry_failed: bool, as_json: bool) -> None:
-    job = named.load()
+    job = named.load_to_run()
     if address not in ON_THIS_MACHINE:
         assert address is not None
         options = [*_submission(retry_failed), "--dry-run", *(["--json"] if as_json else [])]

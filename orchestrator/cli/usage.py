@@ -59,18 +59,29 @@ def explain(mistake: Any) -> str:
     return f"{name}: {_plain(mistake.message)}{_help(context)}"
 
 
+def refuse_beside(name: str, *options: tuple[str, Any]) -> None:
+    """Raise SettingsError where one of the options, which are names with values, is given: ``name`` leaves it none."""
+    for other, value in options:
+        if _given(value):
+            raise SettingsError(other, "", f"has no effect with {name}; leave one of them out")
+
+
 def refuse_together(*options: tuple[str, Any]) -> None:
-    """Raise SettingsError where two of the options, which are names with values, are given: one has no effect."""
-    given = [name for name, value in options if value is not None and value is not False]
-    if len(given) > 1:
-        raise SettingsError(given[1], "", f"has no effect with {given[0]}; leave one of them out")
+    """Raise SettingsError where two of the options are given, of which one can have an effect."""
+    given = [option for option in options if _given(option[1])]
+    if given:
+        refuse_beside(given[0][0], *given[1:])
 
 
 def refuse_without(needed: tuple[str, Any], *options: tuple[str, Any]) -> None:
     """Raise SettingsError where one of the options is given, but not the one that it needs."""
-    given = [name for name, value in options if value is not None and value is not False and value != []]
-    if given and not needed[1]:
-        raise SettingsError(given[0], "", f"has no effect without {needed[0]}")
+    for name, value in options:
+        if _given(value) and not _given(needed[1]):
+            raise SettingsError(name, "", f"has no effect without {needed[0]}")
+
+
+def _given(value: Any) -> bool:
+    return value is not None and value is not False and value != []
 
 
 def line_count(text: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 JOB_KEY = "job.yaml"
+NO_SUCH_JOB = "no such job; 'orch submit' makes one, --storage looks elsewhere"
 _STATE_KEY = "run.json"
 _CANCEL_KEY = "cancel.json"
 STALE_S = 60.0
@@ -42,7 +42,7 @@ def read_job(store: Store, overrides: Iterable[str] = ()) -> Job:
     try:
         text = store.read(JOB_KEY).decode(errors="replace")
     except NotFoundError as error:
-        raise NotFoundError(f"{store.uri}: no such job; 'orch submit' makes one, --storage looks elsewhere") from error
+        raise NotFoundError(f"{store.uri}: {NO_SUCH_JOB}") from error
     source = f"{store.uri}/{JOB_KEY}"
     raw = parse_yaml(text, source)
     if not isinstance(raw, dict):
@@ -51,14 +51,13 @@ def read_job(store: Store, overrides: Iterable[str] = ()) -> Job:
     return make_job(raw, source, overrides)
 
 
-def job_names(root: Store) -> list[str]:
-    """The jobs that were submitted to a storage. Asks for a file of each: for where one is missed."""
-    found = []
-    for name in root.folders():
-        with suppress(NotFoundError):
-            root.child(name).read(JOB_KEY)
-            found.append(name)
-    return found
+def has_job(store: Store) -> bool:
+    """Whether a job was ever submitted to this root."""
+    try:
+        store.read(JOB_KEY)
+    except NotFoundError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

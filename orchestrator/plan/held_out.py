@@ -1,4 +1,4 @@
-"""Which held-out images evaluations were computed on: one small file of a job, which a plan compares with what is there."""
+"""Which held-out images evaluations were computed on, for plans to compare with those that are there."""
 
 from __future__ import annotations
 

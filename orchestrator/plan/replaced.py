@@ -36,7 +36,7 @@ def set_evaluations_aside(store: Store, dues: Iterable[Due]) -> None:
 
 
 def _move(store: Store, keys: Sequence[tuple[str, str]]) -> None:
-    """Copy each key below the folder of its images, then delete them, rows of trials last: a broken move begins anew."""
+    """Copy each key below the folder of its images, then delete them, rows last: a broken move begins anew."""
 
     def copy(item: tuple[str, str]) -> None:
         fingerprint, key = item

@@ -143,7 +143,9 @@ def _entry(axis: Axis, entry: dict[str, Any]) -> Any:
 
 def load_job(path: Path, overrides: Iterable[str] = ()) -> Job:
     """Read and validate a job file with ``path=value`` overrides. Raises SettingsError, DataError."""
-    return make_job(read_yaml_file(path), str(path), overrides)
+    raw = read_yaml_file(path)
+    raw.pop("provenance", None)  # of a job.yaml among results, which a submission has written
+    return make_job(raw, str(path), overrides)
 
 
 def make_job(raw: Mapping[str, Any], source: str, overrides: Iterable[str] = ()) -> Job:

@@ -27,7 +27,7 @@ Format = Literal["csv", "json", "parquet"]
 
 
 def export(table: pa.Table, form: Format, target: str) -> None:
-    """Write ``table`` to the file ``target``, whole or not at all; ``-`` is standard output, as is a pipe's name.
+    """Write ``table`` to the file ``target``, whole or not at all; ``-`` is standard output.
 
     CSV and JSON (a list of objects) write times as ISO 8601. JSON writes NaN and infinities as null, CSV writes
     lists and structures as JSON. Raises StorageError, and QueryError for a dtype that Parquet lacks.

@@ -102,6 +102,13 @@ class LocalStore(Store):
         """See Store."""
         return LocalStore(self._root.parent).child(folder)
 
+    def check_place(self) -> None:
+        """Raise StorageError where the root can never be a folder, since a file is in its way; makes nothing."""
+        nearest = next((place for place in (self._root, *self._root.parents) if os.path.lexists(place)), self._root)
+        with _explained(self._root, "write"):
+            if not nearest.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+
     def check(self) -> None:
         """See Store."""
         probe = self._root / f"{RESERVED}check-{secrets.token_hex(8)}"

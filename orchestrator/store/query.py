@@ -36,6 +36,8 @@ def query(store: Store, sql: str) -> pa.Table:
     columns that ``sql`` uses are read. Times are UTC. Raises QueryError for SQL that cannot be answered,
     StorageError for results that cannot be read.
     """
+    if any(0xD800 <= ord(character) < 0xE000 for character in sql):
+        raise QueryError("SQL: holds characters that are not UTF-8 text")
     keys = _tables(store)
     # No statement can reach a table without spelling its name; one that names none may want to list them.
     used = {name: keys[name] for name in keys if name.lower() in sql.lower()} or keys

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.cli import control
-from orchestrator.plan.files import STALE_S, RunState, asked_to_cancel, forget_cancel, write_state
+from orchestrator.plan.files import NO_SUCH_JOB, STALE_S, RunState, asked_to_cancel, forget_cancel, write_state
 from orchestrator.plan.log import RunLog
 
 if TYPE_CHECKING:
@@ -106,7 +106,9 @@ def test_a_run_that_has_not_begun_is_waited_for(
 
 
 def test_a_run_that_never_begins(orch: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert orch("logs", "study").mistake == (f"{store.uri}: no log; 'orch submit' makes one, --storage looks elsewhere")
+    assert orch("logs", "study").mistake == f"{store.uri}: {NO_SUCH_JOB}"
+    store.write("job.yaml", b"")
+    assert orch("logs", "study").mistake == f"{store.uri}: no log; 'orch submit' makes one, --storage looks elsewhere"
     monkeypatch.setattr(control, "_BEGIN_S", 0.1)
     assert orch("logs", "study", "-f").mistake == f"{store.uri}: no run has begun in 0 s; --address shows Ray's own log"
 
@@ -165,6 +167,8 @@ def test_a_run_that_does_not_listen(
 
 
 def test_nothing_to_cancel(orch: Callable[..., Any], store: LocalStore) -> None:
+    assert orch("cancel", "study").mistake == f"{store.uri}: {NO_SUCH_JOB}"
+    store.write("job.yaml", b"")
     assert orch("cancel", "study").mistake == f"{store.uri}: no run is at work on it"
     write_state(store, running(updated_at=time.time() - 7200))
     assert orch("cancel", "study").mistake.startswith(
@@ -202,6 +206,6 @@ def test_an_address_never_holds_a_password(orch: Callable[..., Any]) -> None:
 
 def test_leaving_needs_somewhere_to_leave_a_job(orch: Callable[..., Any]) -> None:
     for arguments in (("--detach",), ("--detach", "--address", "auto")):
-        ran = orch("submit", "job.yaml", *arguments)
-        assert ran.code == 2
-        assert "--detach needs --address" in ran.err
+        assert orch("submit", "job.yaml", *arguments).mistake == (
+            "--detach: needs --address with the URL of a cluster, to which the job is left"
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +43,8 @@ def test_only_trials_that_are_done_are_evaluated(orch: Callable[..., Any], job: 
     key = _with_evaluation(job, "quality", []).header.evaluate[0].rows_key(job.trials[0].id, 0)
     store.write(key, b"")
     assert orch("evaluate", "study", "--kind", "quality", "--dry-run").out == "evaluations: 0 new, 1 cached\n"
+    (due,) = json.loads(orch("evaluate", "study", "--kind", "quality", "--dry-run", "--json").out)["evaluations"]
+    assert (due["trial_id"], due["state"]) == (job.trials[0].id, "cached")
     assert store.read("job.yaml") == before
 
 
@@ -74,9 +78,7 @@ def test_inception_without_its_weights_is_refused_before_anything_is_written(
 
 
 def test_a_setting_needs_a_kind(orch: Callable[..., Any]) -> None:
-    ran = orch("evaluate", "study", "--set", "samples=300")
-    assert ran.code == 2
-    assert "--set needs --kind" in ran.err
+    assert orch("evaluate", "study", "--set", "samples=300").mistake == "--set: has no effect without --kind"
 
 
 def test_nothing_to_evaluate_yet(orch: Callable[..., Any], folder: Path, store: LocalStore) -> None:
@@ -109,8 +111,28 @@ def test_rows_are_joined_with_the_settings_of_their_trials(
     assert told["training.d_steps"] == "1"
     assert (told["fid"], told["evaluation.samples"]) == ("12.5", "10000")
     assert orch("results", "study", "--evaluation", "qualty").mistake == (
-        f"--evaluation: got 'qualty', but {store.uri} has quality"
+        f"--evaluation: got 'qualty'; did you mean 'quality'? {store.uri} has quality"
     )
+
+
+def test_rows_of_an_evaluation_are_those_of_all_trials(orch: Callable[..., Any], job: Job, store: LocalStore) -> None:
+    """A trial whose own row is missing keeps its rows, and a setting that differs in the last of many is shown."""
+    (quality,) = _with_evaluation(job, "quality", []).header.evaluate
+    schema = schema_of(evaluation_columns(type(quality)))
+    rows = [{"trial_id": job.trials[0].id, "evaluation_id": quality.id, "fid": number} for number in range(60)]
+    write_rows(store, quality.rows_key(job.trials[0].id, 0), schema, rows)
+    for trial_id in (job.trials[2].id, "zzz"):
+        write_rows(store, quality.rows_key(trial_id, 0), schema, [{"trial_id": trial_id, "evaluation_id": quality.id}])
+    record(store, "study", job.trials[2], Status.FINISHED, {"step": 30}, provenance())
+    told = json.loads(orch("results", "study", "--evaluation", "quality", "--json").out)
+    assert Counter(row["training.d_steps"] for row in told) == {1: 60, 3: 1, None: 1}
+    shown = orch("results", "study", "--evaluation", "quality").out.splitlines()
+    assert shown[0].split()[:2] == ["trial_id", "training.d_steps"]
+    assert "model.kind" not in shown[0]
+    assert "50 of 62 rows; --csv, --json, --parquet give all" in shown
+    for key in store.keys("trials"):
+        store.delete(key)
+    assert len(json.loads(orch("results", "study", "--evaluation", "quality", "--json").out)) == 62
 
 
 def test_every_column_is_told(orch: Callable[..., Any]) -> None:

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.cli import run
-from orchestrator.errors import StorageError
+from orchestrator.cli.main import app
+from orchestrator.errors import StorageError, one_line
+from orchestrator.plan.files import NO_SUCH_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
 ORCH = str(Path(sys.executable).with_name("orch"))
 pytestmark = pytest.mark.usefixtures("untouched")
 
@@ -40,16 +43,21 @@ def test_a_mistake_in_the_file_or_an_override(orch: Callable[..., Any], command:
     assert orch(command, "job.yaml", "--set", "training.batch_size=0").mistake == (
         "--set: training.batch_size: got 0, expected a number >= 2"
     )
-    assert orch(command, "folder").mistake == "folder: cannot be read: No such file or directory"
-    assert orch(command, ".").mistake == ".: cannot be read: Is a directory"
+    assert orch(command, "no.yaml").mistake == "no.yaml: cannot be read: No such file or directory"
 
 
 @pytest.mark.parametrize("command", ["plan", "submit"])
+def test_devices_that_are_not_here(orch: Callable[..., Any], command: str) -> None:
+    mistake = orch(command, "job.yaml", "--set", "resources.cpus_per_worker=1024").mistake
+    assert mistake.startswith("resources.cpus_per_worker: got 1024, but there are ")
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "submit"])
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("--set", "resources.cpus_per_worker=1024"), "resources.cpus_per_worker: got 1024, but there are "),
-        (("--storage", ""), "--set: storage: got '', expected at least 1 character"),
+        (("--storage", ""), "storage: got an empty name or one that cannot be printed, expected a folder such as "),
+        (("--storage", "caf\udce9"), "storage: got an empty name or one that cannot be printed, expected a folder "),
         (("--storage", "gs://bucket"), "storage: gs:// is not supported, expected a folder such as results or "),
         (("--storage", "a\nb"), "storage: got an empty name or one that cannot be printed, expected a folder such as "),
     ],
@@ -71,6 +79,7 @@ def test_a_plan_without_its_data_is_shown_all_the_same(
     orch: Callable[..., Any], arguments: tuple[str, ...], line: str
 ) -> None:
     assert orch("submit", "job.yaml", *arguments).mistake.startswith(line)
+    assert orch("validate", "job.yaml", *arguments).mistake.startswith(line)
     for command in (("plan", "job.yaml"), ("submit", "job.yaml", "--dry-run")):
         ran = orch(*command, *arguments)
         assert (ran.code, ran.err.count("\n")) == (2, 1)
@@ -82,30 +91,25 @@ def test_a_plan_without_its_data_is_shown_all_the_same(
         assert (plan["device_hours"], plan["wall_s"], plan["trials"][0]["device_s"]) == (None, None, None)
 
 
-def test_a_storage_that_is_a_file(orch: Callable[..., Any], folder: Path) -> None:
-    assert orch("submit", "job.yaml", "--storage", "job.yaml").mistake.startswith(
-        f"{folder}/job.yaml/study: cannot write: {folder}/job.yaml is not a folder; move it away, "
-    )
+@pytest.mark.parametrize("command", ["validate", "plan", "submit"])
+def test_a_storage_that_is_a_file(orch: Callable[..., Any], folder: Path, command: str) -> None:
+    for storage in ("job.yaml", "job.yaml/below"):
+        assert orch(command, "job.yaml", "--storage", storage).mistake.startswith(
+            f"{folder}/{storage}/study: cannot write: {folder}/job.yaml is not a folder; move it away, "
+        )
 
 
-@pytest.mark.parametrize("command", ["status", "resume"])
+@pytest.mark.parametrize("command", ["status", "resume", "results", "report", "evaluate", "logs", "cancel"])
 def test_a_job_that_was_never_submitted(orch: Callable[..., Any], folder: Path, command: str) -> None:
-    line = "no such job; 'orch submit' makes one, --storage looks elsewhere"
-    assert orch(command, "study").mistake == f"{folder}/results/study: {line}"
-    assert orch(command, "job.yaml").mistake == f"{folder}/results/study: {line}"
-    assert orch(command, "other", "--storage", "there").mistake == f"{folder}/there/other: {line}"
+    assert orch(command, "study").mistake == f"{folder}/results/study: {NO_SUCH_JOB}"
+    assert orch(command, "job.yaml").mistake == f"{folder}/results/study: {NO_SUCH_JOB}"
+    assert orch(command, "other", "--storage", "there").mistake == f"{folder}/there/other: {NO_SUCH_JOB}"
 
 
-@pytest.mark.parametrize("command", ["status", "resume", "results", "report"])
-@pytest.mark.parametrize("name", ["../up", "a/b", "Study", "", "[red]", "a\x1b[31m"])
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", ["../up", "a/b", "./study", "Study", "", ".", "~", "[red]", "a\x1b[31m"])
 def test_what_is_no_job_s_name(orch: Callable[..., Any], command: str, name: str) -> None:
-    assert orch(command, name).mistake == f"JOB: got {name!r}, expected a job's name or its job file"
-
-
-def test_results_of_nothing(orch: Callable[..., Any], folder: Path) -> None:
-    assert orch("results", "study").mistake == (
-        f"{folder}/results/study: no results yet; submit the job first, or check the storage and the job's name"
-    )
+    assert orch(command, name).mistake == one_line(f"JOB: got {name!r}, expected a job's name or its job file")
 
 
 def test_markup_and_control_characters_reach_the_terminal_as_text(orch: Callable[..., Any]) -> None:
@@ -123,6 +127,14 @@ def test_markup_and_control_characters_reach_the_terminal_as_text(orch: Callable
     )
 
 
+def test_a_current_folder_that_is_gone(orch: Callable[..., Any], folder: Path) -> None:
+    (folder / "gone").mkdir()
+    os.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    for command in ("status", "plan", "submit", "results"):
+        assert orch(command, str(folder / "job.yaml")).mistake.startswith("the current folder is gone, ")
+
+
 def test_a_file_name_that_is_not_utf_8(folder: Path) -> None:
     ran = subprocess.run([ORCH, "validate", b"caf\xe9.yaml"], cwd=folder, capture_output=True, check=False)
     assert ran.returncode == 2
@@ -133,7 +145,7 @@ def test_an_error_of_ours_is_not_hidden(orch: Callable[..., Any], monkeypatch: p
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(run, "_store", fail)
+    monkeypatch.setattr(run, "name_job", fail)
     with pytest.raises(ZeroDivisionError):
         orch("plan", "job.yaml")
 
@@ -142,7 +154,7 @@ def test_ctrl_c(orch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> No
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "_store", interrupt)
+    monkeypatch.setattr(run, "name_job", interrupt)
     ran = orch("plan", "job.yaml")
     assert ran.code == 130
     assert "Traceback" not in ran.err
@@ -152,7 +164,7 @@ def test_an_error_with_line_breaks_is_still_one_line(orch: Callable[..., Any], m
     def fail(*_: object) -> None:
         raise StorageError("first\nsecond\ttab \x1b[31mred")
 
-    monkeypatch.setattr(run, "_store", fail)
+    monkeypatch.setattr(run, "name_job", fail)
     assert orch("plan", "job.yaml").mistake == r"first\nsecond\ttab \x1b[31mred"
 
 

@@ -45,8 +45,11 @@ def test_validate(orch: Callable[..., Any]) -> None:
 
 
 @pytest.mark.usefixtures("untouched")
-def test_validate_needs_no_data(orch: Callable[..., Any]) -> None:
-    assert orch("validate", "job.yaml", "--set", "data={name: mnist, root: nowhere}").code == 0
+def test_validate_needs_no_data_that_will_be_fetched_and_no_devices(orch: Callable[..., Any]) -> None:
+    assert orch("validate", "job.yaml", "--set", "data={name: mnist, root: nowhere, download: true}").code == 0
+    assert orch("validate", "job.yaml", "--set", "resources.cpus_per_worker=1000").code == 0
+    told = {"job": "study", "trials": 4, "left_out": []}
+    assert json.loads(orch("validate", "job.yaml", "--json").out) == told
 
 
 def test_a_file_name_is_no_markup(orch: Callable[..., Any], folder: Path) -> None:
@@ -138,6 +141,17 @@ def test_nothing_left_to_do(orch: Callable[..., Any], folder: Path, job: Job) ->
     ran = orch("plan", "job.yaml")
     assert "study: 4 trials: 0 new, 4 cached, 0 failed\n" in ran.out
     assert "estimate 0.00 device-hours, 0 s from start to end" in ran.out
+
+
+def test_what_is_done_needs_its_data_no_more(orch: Callable[..., Any], folder: Path) -> None:
+    elsewhere = "data={name: mnist, root: nowhere}"
+    store = LocalStore(folder / "results" / "study")
+    first, *rest = load_job(folder / "job.yaml", [elsewhere]).trials
+    for trial in rest:
+        record(store, "study", trial, Status.FINISHED, {}, provenance())
+    assert orch("plan", "job.yaml", "--set", elsewhere).err.startswith("error: mnist: neither ")
+    record(store, "study", first, Status.FINISHED, {}, provenance())
+    assert (orch("plan", "job.yaml", "--set", elsewhere).code, len(rest)) == (0, 3)
 
 
 def test_only_a_screenful_is_shown_but_json_has_it_all(orch: Callable[..., Any]) -> None:

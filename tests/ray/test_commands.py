@@ -31,7 +31,7 @@ def test_submit_evaluate_submit_wider_and_again(tmp_path: Path, job_file: Callab
     assert done.returncode == 0, done.stderr
     assert "evaluations: 1 new, 0 cached" in done.stderr
     assert "1/1 evaluations" in done.stderr
-    rows = json.loads(orch(tmp_path, "results", "tiny", "--evaluation", "quality", "--json", "-").stdout)
+    rows = json.loads(orch(tmp_path, "results", "tiny", "--evaluation", "quality", "--json").stdout)
     assert [(row["training.d_steps"], row["evaluation.samples"]) for row in rows] == [(1, 200)]
     assert yaml.safe_load((tmp_path / "results/tiny/job.yaml").read_text())["evaluate"][0]["samples"] == 200
     assert "evaluations: 0 new, 1 cached" in orch(tmp_path, "evaluate", "tiny").stderr
@@ -46,7 +46,7 @@ def test_submit_evaluate_submit_wider_and_again(tmp_path: Path, job_file: Callab
     status = json.loads(orch(tmp_path, "status", "tiny", "--json").stdout)
     assert status["counts"] == {"finished": 2}
     assert status["running"] is False
-    rows = json.loads(orch(tmp_path, "results", "tiny", "--json", "-").stdout)
+    rows = json.loads(orch(tmp_path, "results", "tiny", "--json").stdout)
     assert sorted(row["training.d_steps"] for row in rows) == [1, 2]
 
 

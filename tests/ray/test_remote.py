@@ -229,7 +229,7 @@ def test_results_stay_when_the_cluster_has_gone(head: Head, orch: Callable[..., 
     head.end()
     where = ("followed", "--storage", followed.store.uri.removesuffix("/followed"))
     assert orch("status", *where).stdout.startswith("followed: not running; 2 finished\n")
-    rows = json.loads(orch("results", *where, "--json", "-").stdout)
+    rows = json.loads(orch("results", *where, "--json").stdout)
     assert [row["status"] for row in rows] == ["finished"] * 2
     assert orch("report", *where).returncode == 0
     assert orch("logs", *where, "-f").stdout.count(" finished ") == 2

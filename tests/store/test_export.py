@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import math
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,8 +21,6 @@ from orchestrator.store.local import LocalStore
 from orchestrator.store.query import query
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from orchestrator.store.export import Format
 
 NOW = datetime(2026, 5, 17, 12, 30, 15, tzinfo=UTC)
@@ -110,6 +110,15 @@ def test_an_old_file_is_replaced_whole_or_kept(tmp_path: Path) -> None:
         export(day, "parquet", str(target))
     assert target.read_bytes() == before
     assert [path.name for path in target.parent.iterdir()] == ["out.parquet"]
+
+
+def test_what_is_no_plain_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    export(TABLE, "csv", os.devnull)
+    assert Path(os.devnull).is_char_device()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    export(TABLE, "csv", str(tmp_path / "link"))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").is_file()
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

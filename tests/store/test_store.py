@@ -84,6 +84,14 @@ def test_an_empty_storage_has_no_keys(store: Store) -> None:
     assert store.keys() == []
 
 
+def test_folders_are_those_directly_below_the_root(store: Store) -> None:
+    assert store.folders() == []
+    for key in ("b/x/y", "b/z", "a/x", "ab", ".orch-tmp-1"[1:] + "/x"):
+        store.write(key, b"1")
+    assert store.folders() == ["a", "b", "orch-tmp-1"]
+    assert store.child("b").folders() == ["x"]
+
+
 def test_a_long_list_is_whole(store: Store) -> None:
     keys = [f"metrics/{n:05d}.parquet" for n in range(1001)]  # S3 lists 1,000 at a time
     with ThreadPoolExecutor(8) as pool:
