@@ -48,14 +48,17 @@ class Ended:
     status: Status
     error: str | None = None
     error_kind: FailureKind | None = None
-    images_per_second: float | None = None
     device: str | None = None
-    workers: int = 1
+    step: int | None = None
+    train_s: float | None = None
+    wall_s: float | None = None
+    """Seconds from its beginning to its end; None where it was interrupted in between."""
 
 
 def read_ledger(store: Store) -> dict[str, Ended]:
     """Every ended trial of the job whose root is ``store``, by trial id. Raises StorageError."""
-    columns = ["trial_id", "status", "error", "error_kind", "images_per_second", "device", "workers"]
+    columns = ["trial_id", "status", "error", "error_kind", "device", "step", "train_s"]
+    columns += ["started_at", "ended_at", "resumes"]
     return {row["trial_id"]: _ended(row, store) for row in read_table(store, "trials", columns).to_pylist()}
 
 
@@ -65,7 +68,9 @@ def _ended(row: Mapping[str, Any], store: Store) -> Ended:
     except ValueError as error:
         key = f"trials/{row['trial_id']}.parquet"
         raise StorageError(f"{store.uri}/{key}: {error}; delete the file to run the trial again") from error
-    return Ended(status, row["error"], kind, row["images_per_second"], row["device"], row["workers"] or 1)
+    began, end = row["started_at"], row["ended_at"]
+    wall_s = (end - began).total_seconds() if began and end and not row["resumes"] else None
+    return Ended(status, row["error"], kind, row["device"], row["step"], row["train_s"], wall_s)
 
 
 def record(

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
-from orchestrator.plan.estimate import estimate_device_s
+from orchestrator.plan.estimate import GANG_START_S, START_S, estimate_device_s, wall_s
 from orchestrator.plan.evaluations import Due, find_due
 from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Cluster, Placement, place
@@ -80,18 +80,35 @@ class Plan:
 
     @property
     def device_s(self) -> float:
-        """Device-seconds that the new cells are estimated to take."""
-        return sum(cell.device_s for cell in self.having(CellState.NEW))
+        """Device-seconds that the new cells take by estimate, those left out whose data is missing; NaN for all."""
+        new = self.having(CellState.NEW)
+        known = self._known(new)
+        return sum(cell.device_s for cell in known) if known or not new else math.nan
 
     @property
     def wall_s(self) -> float:
-        """Seconds until the new cells are done: those of each size in turn, with as many at once as fit."""
-        seconds = 0.0
+        """Seconds until the new cells are done and the report is written: Ray's start, then those of each size in turn.
+
+        As for ``device_s``; what evaluations take is not counted.
+        """
+        new = self._known(self.having(CellState.NEW))
+        if not new:
+            return self.device_s
+        seconds = START_S + (GANG_START_S if max(cell.trial.workers for cell in new) > 1 else 0.0)
         for workers, placement in self.placements.items():
-            cells = [cell for cell in self.having(CellState.NEW) if cell.trial.workers == workers]
-            at_once = min(placement.concurrent, len(cells))
-            seconds += sum(cell.device_s for cell in cells) / (workers * at_once) if cells else 0.0
+            lengths = [cell.device_s / workers for cell in new if cell.trial.workers == workers]
+            seconds += wall_s(lengths, placement.concurrent)
         return seconds
+
+    @property
+    def unknown(self) -> int:
+        """How many of the new cells have no estimate, their data being missing."""
+        new = self.having(CellState.NEW)
+        return len(new) - len(self._known(new))
+
+    @staticmethod
+    def _known(cells: list[Cell]) -> list[Cell]:
+        return [cell for cell in cells if not math.isnan(cell.device_s)]
 
     def __str__(self) -> str:
         """What the trials are given and how many of them run at once."""
@@ -115,11 +132,8 @@ def make_plan(
         workers: place(job.header.resources, workers, cluster)
         for workers in sorted({trial.workers for trial in job.trials}, reverse=True)
     }
-    problem, some = None, next(iter(placements.values()))
-    try:
-        seconds = estimate_device_s(job.trials, ended, some.device, some.cpus)
-    except DataError as missing:
-        seconds, problem = dict.fromkeys((trial.id for trial in job.trials), math.nan), str(missing)
+    some = next(iter(placements.values()))
+    seconds = estimate_device_s(job.trials, ended, some.device, some.cpus)
     cells = []
     for trial in job.trials:
         past = ended.get(trial.id)
@@ -129,9 +143,18 @@ def make_plan(
         cells.append(Cell(trial, state, seconds[trial.id], resumes, error))
     lasting = [cell.trial for cell in cells if _lasts(cell.state, ended.get(cell.trial.id))]
     evaluations = find_due(lasting, job.header.evaluate, evaluated)
-    problem = problem or next(filter(None, (due.evaluation.lacks() for due in evaluations if due.missing)), None)
     plan = Plan(job, tuple(cells), placements, output, evaluations=evaluations)
-    return replace(plan, problem=problem) if plan.runs else plan
+    return replace(plan, problem=_problem(plan))
+
+
+def _problem(plan: Plan) -> str | None:
+    """What keeps the new trials, or the evaluations that are due, from being run here; others need nothing."""
+    for trial in [cell.trial for cell in plan.having(CellState.NEW)] + [due.trial for due in plan.due]:
+        try:
+            trial.settings.total_steps  # noqa: B018 - which counts the images
+        except DataError as missing:
+            return str(missing)
+    return next(filter(None, (due.evaluation.lacks() for due in plan.due)), None)
 
 
 def _lasts(state: CellState, past: Ended | None) -> bool:
