@@ -55,10 +55,10 @@ def logs(
         why = "'orch submit' makes one, --storage looks elsewhere" if handover is None else outcome_of(handover)[0]
         raise NotFoundError(f"{store.uri}: no log; {why}")
     _print(_last(said.lines, lines))
-    if handover is not None:
-        err.print(f"that was before; since then {outcome_of(handover)[0]}", soft_wrap=True)
     if follow:
         _follow(store, said)
+    elif handover is not None:
+        err.print(f"that was before; since then {outcome_of(handover)[0]}", soft_wrap=True)
 
 
 def _follow(store: Store, said: Said) -> None:
