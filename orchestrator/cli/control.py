@@ -132,7 +132,17 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
         _stop(_name(store), address)
     else:
         seen = "" if state is None else f": {state.state}, last sign of life {duration(time.time() - state.updated_at)}"
-        raise StorageError(f"{store.uri}: no run is at work on it{seen and seen + ' ago'}")
+        raise StorageError(f"{store.uri}: no run is at work on it{seen and seen + ' ago'}{_handed_over(store)}")
+
+
+def _handed_over(store: Store) -> str:
+    """What there is to add where a run may yet begin."""
+    from orchestrator.plan.handovers import read_handover
+
+    handover = read_handover(store)
+    if handover is None or handover.error is not None:
+        return ""
+    return f"; it was {handover}: --address {handover.address} stops it there"
 
 
 def _await_end(store: Store, run: RunState) -> None:

@@ -140,10 +140,14 @@ def test_a_run_that_is_late_is_told_as_what_it_is(
     ran = submit()
     assert (ran.code, ran.out) == (0, f"{ID}\n")
     late = "Ray has only queued it" if queue else "it has started, but not begun"
-    assert ran.err.startswith(f"{late} in 0 s; it goes on without this command\n")
+    assert ran.err.startswith(f"{late} in 0 s; {ID} goes on without this command\n")
     how = "is queued there" if queue else "has started there, but not begun to train"
     assert orch("status", "study").out == f"study: handed over to {URL} as {ID}, which {how}\n"
+    assert orch("cancel", "study").mistake.endswith(
+        f": no run is at work on it; it was handed over to {URL} as {ID}: --address {URL} stops it there"
+    )
     cluster.silent = f"{URL}: no answer"
+    assert submit().err.startswith(f"{URL}: no answer; {ID} goes on without this command\n")
     news = f"handed over to {URL} as {ID}, of which nothing was heard since ({URL}: no answer)"
     assert orch("status", "study").out == f"study: {news}\n"
 
@@ -151,17 +155,22 @@ def test_a_run_that_is_late_is_told_as_what_it_is(
 def test_storage_that_the_cluster_calls_otherwise(
     submit: Callable[..., Any], orch: Callable[..., Any], cluster: Cluster, folder: Path
 ) -> None:
-    cluster.lines = [SEEN]
     verbs = ["status", "logs", "cancel", "cancel", "logs"]
-    for storage, begun in ((f"{folder}/not/here", SEEN), (f"{folder}/other", UNSEEN)):
+    elsewhere = f"{folder}/other is another place on the cluster than here"
+    for storage, begun, why in (
+        (f"{folder}/not/here", SEEN, f"{folder}/not/here is not on this machine"),
+        (f"{folder}/job.yaml", SEEN, f"{folder}/job.yaml/study/handover.json: cannot write: "),
+        (f"{folder}/other", UNSEEN, elsewhere),
+    ):
         cluster.lines = [begun]
         ran = submit(storage=storage)
         first, *rest = ran.err.splitlines()
-        assert first == f"{storage} is not what the cluster calls so; where it is, these work:"
+        assert first.startswith(why)
+        assert first.endswith("; where the cluster's storage can be reached, these work:")
         assert [line.split()[1] for line in rest if line.startswith("  orch ")] == verbs
     assert not (folder / "not").exists()
-    elsewhere = "which has begun; but the cluster keeps its results elsewhere, under the same name"
-    assert elsewhere in orch("status", "study", "--storage", f"{folder}/other").out
+    begun_there = "which has begun; but the cluster keeps its results elsewhere, under the same name"
+    assert begun_there in orch("status", "study", "--storage", f"{folder}/other").out
 
 
 def test_a_run_that_begins_removes_the_record(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
