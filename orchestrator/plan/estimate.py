@@ -16,6 +16,7 @@ from orchestrator.objectives.wae_adversarial import WaeAdversarial
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from orchestrator.data import Dataset
     from orchestrator.plan.ledger import Ended
     from orchestrator.spec.job import Trial
     from orchestrator.training.settings import TrialSettings
@@ -29,11 +30,20 @@ _LAYER_S = {"cpu": 130e-6, "cuda": 80e-6}
 _PIXEL_S = {"cpu": 28e-9, "cuda": 0.0}
 """What a pass takes besides for each pixel of an image, however narrow the layers are; on a core."""
 
-_TRIAL_S, _EPOCH_S = 0.7, 0.3
+_LOOK_S = {"cpu": 0.3e-6, "cuda": 0.02e-6}
+"""Measuring a sample, for each pixel; on a core."""
+_CLASSIFIER_S = {"cpu": 2.1e-6, "cuda": 0.03e-6}
+"""Training the classifier that samples are measured by, for each pixel of each image it sees; on a core."""
+MOST_CPUS = 8
+"""As many cores as that are of use to it."""
+CLASSIFIER_EPOCHS, CLASSIFIER_IMAGES = 16, 150_000
+"""How often it sees each image, and how many in all at most."""
+
+_TRIAL_S, _EPOCH_S = 0.3, 0.05
 """Building networks and storing results, of a trial and of each epoch."""
 _BETWEEN_S = 0.3
 """From the end of a trial to the beginning of the next on the same worker, and its share of the report."""
-START_S, GANG_START_S = 12.0, 12.0
+START_S, GANG_START_S = 11.0, 12.0
 """From the command to the first step and from the last to the report: Ray, workers and their torch; more for gangs."""
 
 
@@ -122,6 +132,26 @@ def wall_s(seconds: Iterable[float], at_once: int) -> float:
     return max(ends)
 
 
+def classifiers_s(new: Iterable[Trial], done: Iterable[Trial], device: str, cores: int) -> float:
+    """Seconds until the classifiers are trained that new trials are measured by, where no trial that is done had them.
+
+    Another job may have left them in the same storage; then it takes less.
+    """
+
+    def judged(trials: Iterable[Trial]) -> set[Dataset]:
+        return {trial.settings.data for trial in trials if trial.settings.training.measure_every}
+
+    seconds = 0.0
+    for data in judged(new) - judged(done):
+        try:
+            images = min(CLASSIFIER_EPOCHS * data.size, CLASSIFIER_IMAGES) if data.has_classes else 0
+        except DataError:  # named by the plan
+            continue
+        pixels = images * data.shape.height * data.shape.width
+        seconds += pixels * _CLASSIFIER_S[device] / (cores if device == "cpu" else 1)
+    return seconds
+
+
 def by_size(settings: TrialSettings, workers: int, device: str, cores: int) -> _Parts:
     """What the size of a trial's networks, images and batches makes likely. Raises DataError where data is missing."""
     training, model, steps = settings.training, settings.model, settings.total_steps
@@ -131,7 +161,9 @@ def by_size(settings: TrialSettings, workers: int, device: str, cores: int) -> _
     pixels = share * passes * shape.height * shape.width * _PIXEL_S[device]
     layers = passes * model.layers(shape) * _LAYER_S[device]
     compute = operations(settings) / steps / training.batch_size * share / _OPERATIONS_PER_SECOND[device]
-    return _Parts(steps, compute + pixels + layers, _TRIAL_S + training.epochs * _EPOCH_S)
+    looks = training.epochs // training.measure_every * training.measure_samples if training.measure_every else 0
+    look_s = looks * shape.height * shape.width * _LOOK_S[device] / (cores if device == "cpu" else 1)
+    return _Parts(steps, compute + pixels + layers, _TRIAL_S + training.epochs * _EPOCH_S + look_s)
 
 
 def _kind(trial: Trial) -> tuple[str, str, int]:

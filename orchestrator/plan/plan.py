@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
-from orchestrator.plan.estimate import GANG_START_S, START_S, estimate_device_s, wall_s
+from orchestrator.plan.estimate import GANG_START_S, MOST_CPUS, START_S, classifiers_s, estimate_device_s, wall_s
 from orchestrator.plan.evaluations import Due, find_due
 from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Cluster, Placement, place
@@ -54,6 +54,8 @@ class Plan:
     placements: Mapping[int, Placement]
     output: str
     problem: str | None = None
+    start_s: float = START_S
+    """What goes by before the first step and after the last."""
     evaluations: tuple[Due, ...] = ()
     """All evaluations of the trials that are done or will be, but those that a search or a failure ended."""
 
@@ -94,7 +96,7 @@ class Plan:
         new = self._known(self.having(CellState.NEW))
         if not new:
             return self.device_s
-        seconds = START_S + (GANG_START_S if max(cell.trial.workers for cell in new) > 1 else 0.0)
+        seconds = self.start_s
         for workers, placement in self.placements.items():
             lengths = [cell.device_s / workers for cell in new if cell.trial.workers == workers]
             seconds += wall_s(lengths, placement.concurrent)
@@ -143,7 +145,11 @@ def make_plan(
         cells.append(Cell(trial, state, seconds[trial.id], resumes, error))
     lasting = [cell.trial for cell in cells if _lasts(cell.state, ended.get(cell.trial.id))]
     evaluations = find_due(lasting, job.header.evaluate, evaluated)
-    plan = Plan(job, tuple(cells), placements, output, evaluations=evaluations)
+    new = [cell.trial for cell in cells if cell.state is CellState.NEW]
+    start_s = START_S + (GANG_START_S if any(trial.workers > 1 for trial in new) else 0.0)
+    done = [trial for trial in job.trials if trial.id in ended]
+    start_s += classifiers_s(new, done, some.device, min(MOST_CPUS, max(node.cpus for node in cluster.nodes)))
+    plan = Plan(job, tuple(cells), placements, output, start_s=start_s, evaluations=evaluations)
     return replace(plan, problem=_problem(plan))
 
 
