@@ -14,7 +14,7 @@ from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Cluster, Placement, place
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from orchestrator.spec.job import Job, Trial
 
@@ -145,12 +145,18 @@ def make_plan(
         cells.append(Cell(trial, state, seconds[trial.id], resumes, error))
     lasting = [cell.trial for cell in cells if _lasts(cell.state, ended.get(cell.trial.id))]
     evaluations = find_due(lasting, job.header.evaluate, evaluated)
-    new = [cell.trial for cell in cells if cell.state is CellState.NEW]
-    start_s = START_S + (GANG_START_S if any(trial.workers > 1 for trial in new) else 0.0)
-    done = [trial for trial in job.trials if trial.id in ended]
-    start_s += classifiers_s(new, done, some.device, min(MOST_CPUS, max(node.cpus for node in cluster.nodes)))
+    start_s = _start_s(cells, some.device, cluster)
     plan = Plan(job, tuple(cells), placements, output, start_s=start_s, evaluations=evaluations)
     return replace(plan, problem=_problem(plan))
+
+
+def _start_s(cells: Iterable[Cell], device: str, cluster: Cluster) -> float:
+    """What goes by before the first step and after the last."""
+    new = [cell.trial for cell in cells if cell.state is CellState.NEW]
+    done = [cell.trial for cell in cells if cell.state is not CellState.NEW]
+    gangs = GANG_START_S if any(trial.workers > 1 for trial in new) else 0.0
+    cores = min(MOST_CPUS, max(node.cpus for node in cluster.nodes))
+    return START_S + gangs + classifiers_s(new, done, device, cores)
 
 
 def _problem(plan: Plan) -> str | None:
