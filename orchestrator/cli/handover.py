@@ -73,7 +73,7 @@ def begin(store: Store) -> None:
     """Note that the run has begun: nothing is left to do for the record of its hand-over, if it was handed over."""
     seen = settle_handover(store, os.environ.get("ORCH_SUBMISSION_ID"))
     if isinstance(stream := out.file, MarkedStdout):
-        stream.tell_begun(seen=seen)
+        stream.write_begun(seen=seen)
 
 
 def show_remote(job: Job, storage: str, address: str, command: Sequence[str]) -> NoReturn:
@@ -160,7 +160,7 @@ def _follow(handed: _Handed) -> NoReturn:
     except (KeyboardInterrupt, ConnectionLostError) as error:
         why = "following stopped" if isinstance(error, KeyboardInterrupt) else str(error)
         err.print(f"{why}; {submission} goes on without", soft_wrap=True)
-        _tell_how_to_go_on(handed)
+        _print_commands(handed)
         raise typer.Exit(130) from None
     raise typer.Exit(code)
 
@@ -176,7 +176,7 @@ def _await_beginning(handed: _Handed) -> None:
         err.print(f"{late}; {submission} goes on without this command", soft_wrap=True)
     elif not handed.apart and begun.text != "seen":
         handed = replace(handed, apart=f"{handed.storage} is another place on the cluster than here")
-    _tell_how_to_go_on(handed)
+    _print_commands(handed)
 
 
 def _first_word(handed: _Handed) -> tuple[Line | None, str]:
@@ -229,20 +229,20 @@ def _cause(cluster: RemoteCluster, submission: str, lines: Sequence[Line]) -> st
         return str(error)
 
 
-def _tell_how_to_go_on(handed: _Handed) -> None:
+def _print_commands(handed: _Handed) -> None:
     """The commands that watch and stop the run; those that need storage for where that can be reached."""
     address = ["--address", handed.cluster.address]
     through_storage = [("status", []), ("logs", ["-f"]), ("cancel", [])]
     if handed.apart:
         err.print(f"{handed.apart}; where the cluster's storage can be reached, these work:", soft_wrap=True)
     for verb, options in through_storage:
-        _tell(handed, verb, options)
+        _print_command(handed, verb, options)
     if handed.apart:
         err.print("and here, as long as the cluster lasts:")
-        _tell(handed, "cancel", address)
-    _tell(handed, "logs", ["-f", *address])
+        _print_command(handed, "cancel", address)
+    _print_command(handed, "logs", ["-f", *address])
 
 
-def _tell(handed: _Handed, verb: str, options: Sequence[str]) -> None:
+def _print_command(handed: _Handed, verb: str, options: Sequence[str]) -> None:
     command = ["orch", verb, handed.name, "--storage", handed.storage, *options]
     err.print(f"  {shlex.join(command)}", soft_wrap=True)

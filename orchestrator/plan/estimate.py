@@ -138,11 +138,11 @@ def classifiers_s(new: Iterable[Trial], done: Iterable[Trial], device: str, core
     Another job may have left them in the same storage; then it takes less.
     """
 
-    def judged(trials: Iterable[Trial]) -> set[Dataset]:
+    def looked_at(trials: Iterable[Trial]) -> set[Dataset]:
         return {trial.settings.data for trial in trials if trial.settings.training.measure_every}
 
     seconds = 0.0
-    for data in judged(new) - judged(done):
+    for data in looked_at(new) - looked_at(done):
         try:
             images = min(CLASSIFIER_EPOCHS * data.size, CLASSIFIER_IMAGES) if data.has_classes else 0
         except DataError:  # named by the plan
@@ -178,7 +178,7 @@ def _measured(
     trials: Sequence[Trial], modelled: Mapping[str, _Parts], ended: Mapping[str, Ended], device: str
 ) -> _Groups:
     """Medians over the finished trials of the same size on such a device."""
-    found: dict[tuple[str, str, int], dict[float, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[str, str, int], dict[float, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     for trial in trials:
         past, parts = ended.get(trial.id), modelled.get(trial.id)
         if past is None or parts is None or past.device != device or not past.step or not past.train_s:
@@ -186,8 +186,8 @@ def _measured(
         epochs = past.step / parts.steps
         rest_s = _TRIAL_S + (parts.rest_s - _TRIAL_S) * epochs
         rest = None if past.wall_s is None else max(0.0, past.wall_s - past.train_s) / rest_s
-        found[_kind(trial)][parts.step_s].append(_Measured(past.train_s / past.step / parts.step_s, rest))
-    return {kind: {step_s: _median(some) for step_s, some in by_size.items()} for kind, by_size in found.items()}
+        groups[_kind(trial)][parts.step_s].append(_Measured(past.train_s / past.step / parts.step_s, rest))
+    return {kind: {step_s: _median(some) for step_s, some in by_size.items()} for kind, by_size in groups.items()}
 
 
 def _median(some: Sequence[_Measured]) -> _Measured:

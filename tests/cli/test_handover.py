@@ -212,7 +212,7 @@ def test_stdout_is_told_from_stderr_by_marks_whatever_the_lines_say(
     stdout.write('{\n  "error: a": 1\n}\n')
     log.write("half a note ")
     stdout.write("error: no error\n")
-    stdout.tell_begun(seen=True)
+    stdout.write_begun(seen=True)
     log.write("}\n")
     cluster.lines = [each for line in log.getvalue().splitlines() for each in read_marks(line)]
     cluster.code = 0
