@@ -64,10 +64,10 @@ def logs(
         why = "'orch submit' makes one, --storage looks elsewhere" if handover is None else outcome_of(handover)[0]
         raise NotFoundError(f"{store.uri}: no log; {why}")
     _print(_last(said.lines, lines))
-    if handover is not None:
-        err.print(f"that was before; since then {outcome_of(handover)[0]}", soft_wrap=True)
     if follow:
         _follow(store, said)
+    elif handover is not None:
+        err.print(f"that was before; since then {outcome_of(handover)[0]}", soft_wrap=True)
 
 
 def _follow(store: Store, said: Said) -> None:
@@ -144,7 +144,17 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
         if state is None:
             named.require()
         seen = "" if state is None else f": {state.state}, last sign of life {duration(time.time() - state.updated_at)}"
-        raise StorageError(f"{store.uri}: no run is at work on it{seen and seen + ' ago'}")
+        raise StorageError(f"{store.uri}: no run is at work on it{seen and seen + ' ago'}{_handed_over(store)}")
+
+
+def _handed_over(store: Store) -> str:
+    """What there is to add where a run may yet begin."""
+    from orchestrator.plan.handovers import read_handover
+
+    handover = read_handover(store)
+    if handover is None or handover.error is not None:
+        return ""
+    return f"; it was {handover}: --address {handover.address} stops it there"
 
 
 def _await_end(store: Store, run: RunState) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -34,13 +34,17 @@ _ERROR = "error: "
 
 @dataclass(frozen=True)
 class _Handed:
-    """A job that a cluster has, and where its results go; ``store`` is None where that is not to be reached here."""
+    """A job that a cluster has, and where its results go; ``store`` is None where that is not to be reached here.
+
+    ``apart`` tells why not, and is empty otherwise.
+    """
 
     cluster: RemoteCluster
     record: Handover
     name: str
     storage: str
     store: Store | None
+    apart: str = ""
 
     def fail(self, why: str) -> None:
         """Keep why it came to nothing, for ``orch status``."""
@@ -56,7 +60,7 @@ def hand_over(job: Job, storage: str, address: str, command: Sequence[str], *, d
     cluster = connect(address)
     submission = cluster.submit(job, storage, command)
     record, name = Handover(cluster.address, submission, time.time()), job.header.name
-    handed = _Handed(cluster, record, name, storage, _recorded(storage, name, record))
+    handed = _Handed(cluster, record, name, storage, *_recorded(storage, name, record))
     if detach:
         out.print(submission, soft_wrap=True)
         _await_beginning(handed)
@@ -69,7 +73,7 @@ def begin(store: Store) -> None:
     """Note that the run has begun: nothing is left to do for the record of its hand-over, if it was handed over."""
     seen = settle_handover(store, os.environ.get("ORCH_SUBMISSION_ID"))
     if isinstance(stream := out.file, MarkedStdout):
-        stream.tell_begun(seen=seen)
+        stream.write_begun(seen=seen)
 
 
 def show_remote(job: Job, storage: str, address: str, command: Sequence[str]) -> NoReturn:
@@ -120,8 +124,8 @@ def outcome_of(handover: Handover) -> tuple[str, bool]:
         return f"{handover}, of which nothing was heard since ({error})", True
 
 
-def _recorded(storage: str, name: str, record: Handover) -> Store | None:
-    """The root of the job's results, where the hand-over is noted; None where that cannot be done from here.
+def _recorded(storage: str, name: str, record: Handover) -> tuple[Store | None, str]:
+    """The root of the job's results, where the hand-over is noted; None, and why, where that cannot be done from here.
 
     No folder is made at the root of a machine that may know the storage by another path, if at all.
     """
@@ -130,13 +134,13 @@ def _recorded(storage: str, name: str, record: Handover) -> Store | None:
 
     root = open_store(storage)
     if isinstance(root, LocalStore) and not Path(root.uri).parent.is_dir():
-        return None
+        return None, f"{storage} is not on this machine"
     store = root.child(name)
     try:
         write_handover(store, record)
-    except StorageError:
-        return None
-    return store
+    except StorageError as error:
+        return None, str(error)
+    return store, ""
 
 
 def _follow(handed: _Handed) -> NoReturn:
@@ -156,35 +160,43 @@ def _follow(handed: _Handed) -> NoReturn:
     except (KeyboardInterrupt, ConnectionLostError) as error:
         why = "following stopped" if isinstance(error, KeyboardInterrupt) else str(error)
         err.print(f"{why}; {submission} goes on without", soft_wrap=True)
-        _tell_how_to_go_on(handed, shared=handed.store is not None)
+        _print_commands(handed)
         raise typer.Exit(130) from None
     raise typer.Exit(code)
 
 
 def _await_beginning(handed: _Handed) -> None:
     """Wait until the run has begun, and say how to go on; where it came to nothing, leave with its exit code."""
-    from orchestrator.runtime.remote import ConnectionLostError
-
-    cluster, submission = handed.cluster, handed.record.submission_id
-    began, shared = time.monotonic(), handed.store is not None
+    submission = handed.record.submission_id
     try:
-        while True:
-            ended = cluster.ended(submission)
-            lines = cluster.log(submission)
+        begun, late = _first_word(handed)
+    except KeyboardInterrupt:
+        begun, late = None, "waiting stopped"
+    if begun is None:
+        err.print(f"{late}; {submission} goes on without this command", soft_wrap=True)
+    elif not handed.apart and begun.text != "seen":
+        handed = replace(handed, apart=f"{handed.storage} is another place on the cluster than here")
+    _print_commands(handed)
+
+
+def _first_word(handed: _Handed) -> tuple[Line | None, str]:
+    """The word of the run that it has begun; or None and why it has not been heard for so long."""
+    cluster, submission = handed.cluster, handed.record.submission_id
+    began, late = time.monotonic(), ""
+    while time.monotonic() - began < _BEGIN_S:
+        try:
+            ended, lines = cluster.ended(submission), cluster.log(submission)
+            how = "Ray has only queued it" if cluster.queued(submission) else "it has started, but not begun"
+            late = f"{how} in {_BEGIN_S:.0f} s"
+        except ClusterError as error:  # the job does not depend on it
+            late = str(error)
+        else:
             if (begun := _begun(lines)) is not None:
-                shared = shared and begun.text == "seen"
-                break
+                return begun, ""
             if ended:
                 _give_up(handed, lines)
-            if time.monotonic() - began > _BEGIN_S:
-                how = "Ray has only queued it" if cluster.queued(submission) else "it has started, but not begun"
-                err.print(f"{how} in {_BEGIN_S:.0f} s; it goes on without this command", soft_wrap=True)
-                break
-            time.sleep(_LOOK_S)
-    except (KeyboardInterrupt, ConnectionLostError) as error:
-        why = "waiting stopped" if isinstance(error, KeyboardInterrupt) else str(error)
-        err.print(f"{why}; {submission} goes on without", soft_wrap=True)
-    _tell_how_to_go_on(handed, shared=shared)
+        time.sleep(_LOOK_S)
+    return None, late
 
 
 def _give_up(handed: _Handed, lines: Sequence[Line]) -> NoReturn:
@@ -217,20 +229,20 @@ def _cause(cluster: RemoteCluster, submission: str, lines: Sequence[Line]) -> st
         return str(error)
 
 
-def _tell_how_to_go_on(handed: _Handed, *, shared: bool) -> None:
+def _print_commands(handed: _Handed) -> None:
     """The commands that watch and stop the run; those that need storage for where that can be reached."""
     address = ["--address", handed.cluster.address]
     through_storage = [("status", []), ("logs", ["-f"]), ("cancel", [])]
-    if not shared:
-        err.print(f"{handed.storage} is not what the cluster calls so; where it is, these work:", soft_wrap=True)
+    if handed.apart:
+        err.print(f"{handed.apart}; where the cluster's storage can be reached, these work:", soft_wrap=True)
     for verb, options in through_storage:
-        _tell(handed, verb, options)
-    if not shared:
+        _print_command(handed, verb, options)
+    if handed.apart:
         err.print("and here, as long as the cluster lasts:")
-        _tell(handed, "cancel", address)
-    _tell(handed, "logs", ["-f", *address])
+        _print_command(handed, "cancel", address)
+    _print_command(handed, "logs", ["-f", *address])
 
 
-def _tell(handed: _Handed, verb: str, options: Sequence[str]) -> None:
+def _print_command(handed: _Handed, verb: str, options: Sequence[str]) -> None:
     command = ["orch", verb, handed.name, "--storage", handed.storage, *options]
     err.print(f"  {shlex.join(command)}", soft_wrap=True)

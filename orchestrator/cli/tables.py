@@ -26,7 +26,7 @@ _STYLE = {CellState.NEW: "green", CellState.CACHED: "dim", CellState.FAILED: "bo
 def plan_line(plan: Plan) -> Text:
     """The plan in one line."""
     counts = ", ".join(f"{len(plan.having(state))} {state}" for state in CellState)
-    about = "" if math.isnan(plan.wall_s) else f" about {duration(plan.wall_s)},"
+    about = "" if math.isnan(plan.wall_s) else f" about {duration(plan.wall_s)}{_left_uncounted(plan)},"
     time = f";{about} {plan}" if plan.having(CellState.NEW) else ""
     return Text(f"{plan.job.header.name}: {len(plan.cells)} trials: {counts}{time}")
 
@@ -58,13 +58,12 @@ def plan_table(plan: Plan) -> Group:
     table.add_column("note", overflow="fold")
     for cell in plan.cells[:_SHOWN]:
         values = [one_line(str(cell.trial.changes.get(path, ""))) for path in paths]
-        estimate = duration(cell.device_s) if cell.state is CellState.NEW else ""
+        estimate = _at_least_1_s(cell.device_s) if cell.state is CellState.NEW else ""
         state = Text(cell.state, style=_STYLE[cell.state])
         table.add_row(cell.trial.id, state, *values, estimate, Text(_note(cell)))
     lines: list[Any] = [table]
     if len(plan.cells) > _SHOWN:
         lines.append(Text(f"... and {len(plan.cells) - _SHOWN} more (--json lists them all)", style="dim"))
-    hours = "unknown" if math.isnan(plan.device_s) else f"{plan.device_s / 3600:.2f}"
     lines += [
         Text(),
         plan_line(plan),
@@ -72,7 +71,7 @@ def plan_table(plan: Plan) -> Group:
         *evaluations_line(plan),
         *left_out_lines(plan.job),
         Text(f"devices  {_device(plan)}: {plan}"),
-        Text(f"estimate {hours} device-hours, {duration(plan.wall_s)} from start to end"),
+        Text(f"estimate {_estimate(plan)}"),
         Text(f"results  {plan.output}"),
     ]
     return Group(*lines)
@@ -113,6 +112,29 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             for cell in plan.cells
         ],
     }
+
+
+def _estimate(plan: Plan) -> str:
+    """How long all that is new takes."""
+    if not plan.having(CellState.NEW):
+        return f"nothing to train{_left_uncounted(plan)}"
+    if math.isnan(plan.wall_s):
+        return "unknown device-hours"
+    hours = plan.device_s / 3600
+    return (
+        f"{hours:.2f}" if hours >= 0.01 else "under 0.01"
+    ) + f" device-hours, {duration(plan.wall_s)} from start to end{_left_uncounted(plan)}"
+
+
+def _left_uncounted(plan: Plan) -> str:
+    """What an estimate leaves out: evaluations, and trials whose data is missing or too small."""
+    left = [f"{plan.unknown} trials that cannot be trained here"] if plan.unknown else []
+    left += ["evaluations"] if plan.due else []
+    return f" without {' and '.join(left)}" if left else ""
+
+
+def _at_least_1_s(seconds: float) -> str:
+    return duration(seconds if math.isnan(seconds) else max(1.0, seconds))
 
 
 def _device(plan: Plan) -> str:

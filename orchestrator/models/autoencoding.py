@@ -71,6 +71,9 @@ class Autoencoding(Pair):
             self.disturbance,
         )
 
+    def layers(self, image: ImageShape) -> int:  # noqa: D102
+        return 15 * (self._depth(image) + 1)
+
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         pixels = [area(sides) for sides in self._sides(image)]
         squares = 9 * self.width**2

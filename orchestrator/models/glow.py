@@ -56,6 +56,9 @@ class Glow(Model):
         assert isinstance(network, Flow)
         network.draw_weights(source)
 
+    def layers(self, image: ImageShape) -> int:  # noqa: D102
+        return 8 * self.levels * self.steps
+
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         from orchestrator.models._flow_cost import flow_multiply_adds
 

@@ -62,6 +62,10 @@ class Model(Settings):
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:
         """The cost of a forward pass, by which a plan estimates how long training takes."""
 
+    def layers(self, image: ImageShape) -> int:
+        """About how many layers a pass goes through one after another, each of which takes time however small it is."""
+        return 4
+
     @property
     def batch_statistics(self) -> Literal["synchronized", "per_device", "none"]:
         """Over which images batch norm takes its statistics, if there is any."""

@@ -89,6 +89,9 @@ class Residual(Pair):
         )
         return Discriminator(body, ToScoreOfVector(widths[-1]), self.disturbance)
 
+    def layers(self, image: ImageShape) -> int:  # noqa: D102
+        return 3 * (self._depth(image) + 1)
+
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths, sides = self._stages(image)
         pixels = [area(side) for side in sides]

@@ -78,12 +78,12 @@ def visible_devices() -> str | None:
 def present_gpus() -> tuple[Gpu, ...]:
     """Every GPU of this machine, in the parts that MIG has made of it."""
     tool = shutil.which("nvidia-smi") or (str(_WSL) if _WSL.is_file() else None)
-    listed = None if tool is None else _listing(tool)
-    if listed is not None:
-        return parse_listing(listed)
+    text = None if tool is None else _listing(tool)
+    if text is not None:
+        return parse_listing(text)
     # Containers may hide the first and have the second.
-    found = list(_PROC.glob("*")) or [path for path in _DEV.glob("nvidia*") if path.name[6:].isdigit()]
-    return tuple(Gpu(index, "NVIDIA GPU") for index in range(len(found)))
+    nodes = list(_PROC.glob("*")) or [path for path in _DEV.glob("nvidia*") if path.name[6:].isdigit()]
+    return tuple(Gpu(index, "NVIDIA GPU") for index in range(len(nodes)))
 
 
 @cache
@@ -98,16 +98,16 @@ def _listing(tool: str) -> str | None:
 
 def parse_listing(text: str) -> tuple[Gpu, ...]:
     """The GPUs of a listing by ``nvidia-smi -L``; one that MIG divides is there as its parts alone."""
-    found: list[Gpu] = []
+    listed: list[Gpu] = []
     for line in text.splitlines():
         if card := _GPU.fullmatch(line):
-            found.append(Gpu(int(card["index"]), card["name"], card["uuid"], card["uuid"]))
-        elif (part := _MIG.fullmatch(line)) and found:
-            of = found[-1]
+            listed.append(Gpu(int(card["index"]), card["name"], card["uuid"], card["uuid"]))
+        elif (part := _MIG.fullmatch(line)) and listed:
+            of = listed[-1]
             if not of.is_part:  # its first
-                found.pop()
-            found.append(Gpu(of.card, part["name"], part["uuid"], of.card_uuid))
-    return tuple(found)
+                listed.pop()
+            listed.append(Gpu(of.card, part["name"], part["uuid"], of.card_uuid))
+    return tuple(listed)
 
 
 def left_visible(gpus: Sequence[Gpu], devices: str | None) -> tuple[Gpu, ...]:
@@ -132,13 +132,13 @@ def left_visible(gpus: Sequence[Gpu], devices: str | None) -> tuple[Gpu, ...]:
 def _named(gpus: Sequence[Gpu], entry: str) -> list[Gpu]:
     """What an entry stands for; nothing where CUDA would take it for invalid."""
     if entry.startswith("MIG-"):
-        found = [gpu for gpu in gpus if gpu.uuid.startswith(entry)]
-        return found if len(found) == 1 else []
+        named = [gpu for gpu in gpus if gpu.uuid.startswith(entry)]
+        return named if len(named) == 1 else []
     if entry.startswith("GPU-"):
         if gpus and not gpus[0].uuid:  # only counted: taken at its word
             return [Gpu(-1, "NVIDIA GPU", entry)]
-        found = [gpu for gpu in gpus if gpu.card_uuid.startswith(entry)]
-        return found if len({gpu.card for gpu in found}) == 1 else []
+        named = [gpu for gpu in gpus if gpu.card_uuid.startswith(entry)]
+        return named if len({gpu.card for gpu in named}) == 1 else []
     number = _NUMBER.match(entry.strip())  # CUDA reads what is a number at its beginning
     return [gpu for gpu in gpus if number and gpu.card == int(number[0])]
 

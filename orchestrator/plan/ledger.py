@@ -54,9 +54,11 @@ class Ended:
     status: Status
     error: str | None = None
     error_kind: FailureKind | None = None
-    images_per_second: float | None = None
     device: str | None = None
-    workers: int = 1
+    step: int | None = None
+    train_s: float | None = None
+    wall_s: float | None = None
+    """Seconds from its beginning to its end; None where it was interrupted in between."""
     images: int | None = None
     """Images that it trained on; None where its row does not say."""
     data_fingerprint: str | None = None
@@ -68,9 +70,12 @@ _READ = (
     "status",
     "error",
     "error_kind",
-    "images_per_second",
     "device",
-    "workers",
+    "step",
+    "train_s",
+    "started_at",
+    "ended_at",
+    "resumes",
     "images",
     "data_fingerprint",
 )
@@ -87,16 +92,10 @@ def _ended(row: Mapping[str, Any], store: Store) -> Ended:
     except ValueError as error:
         key = f"trials/{row['trial_id']}.parquet"
         raise StorageError(f"{store.uri}/{key}: {error}; delete the file to run the trial again") from error
-    return Ended(
-        status,
-        row["error"],
-        kind,
-        row["images_per_second"],
-        row["device"],
-        row["workers"] or 1,
-        row["images"],
-        row["data_fingerprint"],
-    )
+    began, end = row["started_at"], row["ended_at"]
+    wall_s = (end - began).total_seconds() if began and end and not row["resumes"] else None
+    measured = row["device"], row["step"], row["train_s"], wall_s
+    return Ended(status, row["error"], kind, *measured, row["images"], row["data_fingerprint"])
 
 
 def record(

@@ -43,7 +43,7 @@ class MarkedStdout:
         """Write the lines, in one piece."""
         return self.stream.write(_MARK + text.removesuffix("\n").replace("\n", f"\n{_MARK}") + "\n")
 
-    def tell_begun(self, *, seen: bool) -> None:
+    def write_begun(self, *, seen: bool) -> None:
         """Tell that the run has begun, as a line of its own."""
         self.stream.write(f"{_BEGUN}{'seen' if seen else 'unseen'}\n")
         self.flush()

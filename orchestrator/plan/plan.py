@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import DataError
 from orchestrator.plan.checks import find_problem
-from orchestrator.plan.estimate import estimate_device_s
+from orchestrator.plan.estimate import GANG_START_S, MOST_CPUS, START_S, classifiers_s, estimate_device_s, wall_s
 from orchestrator.plan.evaluations import Due, find_due
 from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Cluster, Placement, place
@@ -60,6 +59,8 @@ class Plan:
     placements: Mapping[int, Placement]
     output: str
     problem: str | None = None
+    start_s: float = START_S
+    """What goes by before the first step and after the last."""
     evaluations: tuple[Due, ...] = ()
     """All evaluations of the trials that are done or will be, but those that a search or a failure ended."""
     notes: tuple[str, ...] = ()
@@ -88,18 +89,35 @@ class Plan:
 
     @property
     def device_s(self) -> float:
-        """Device-seconds that the new cells are estimated to take."""
-        return sum(cell.device_s for cell in self.having(CellState.NEW))
+        """Device-seconds that the new cells take by estimate, those left out whose data is missing; NaN for all."""
+        new = self.having(CellState.NEW)
+        known = self._known(new)
+        return sum(cell.device_s for cell in known) if known or not new else math.nan
 
     @property
     def wall_s(self) -> float:
-        """Seconds until the new cells are done: those of each size in turn, with as many at once as fit."""
-        seconds = 0.0
+        """Seconds until the new cells are done and the report is written: Ray's start, then those of each size in turn.
+
+        As for ``device_s``; what evaluations take is not counted.
+        """
+        new = self._known(self.having(CellState.NEW))
+        if not new:
+            return self.device_s
+        seconds = self.start_s
         for workers, placement in self.placements.items():
-            cells = [cell for cell in self.having(CellState.NEW) if cell.trial.workers == workers]
-            at_once = min(placement.concurrent, len(cells))
-            seconds += sum(cell.device_s for cell in cells) / (workers * at_once) if cells else 0.0
+            lengths = [cell.device_s / workers for cell in new if cell.trial.workers == workers]
+            seconds += wall_s(lengths, placement.concurrent)
         return seconds
+
+    @property
+    def unknown(self) -> int:
+        """How many of the new cells have no estimate, their data being missing."""
+        new = self.having(CellState.NEW)
+        return len(new) - len(self._known(new))
+
+    @staticmethod
+    def _known(cells: list[Cell]) -> list[Cell]:
+        return [cell for cell in cells if not math.isnan(cell.device_s)]
 
     def __str__(self) -> str:
         """What the trials are given and how many of them run at once."""
@@ -128,10 +146,7 @@ def make_plan(
         for workers in sorted({trial.workers for trial in job.trials}, reverse=True)
     }
     some = next(iter(placements.values()))
-    try:
-        seconds = estimate_device_s(job.trials, ended, some.device, some.cpus)
-    except DataError:
-        seconds = dict.fromkeys((trial.id for trial in job.trials), math.nan)
+    seconds = estimate_device_s(job.trials, ended, some.device, some.cpus)
     cells = []
     for trial in job.trials:
         past = ended.get(trial.id)
@@ -145,7 +160,17 @@ def make_plan(
     evaluations = find_due(lasting, job.header.evaluate, evaluated)
     evaluations = tuple(due.anew() if due.trial.id in replaced else due for due in evaluations)
     notes = tuple(_notes(cells, ended))
-    return _with_problem(Plan(job, tuple(cells), placements, output, evaluations=evaluations, notes=notes))
+    start_s = _start_s(cells, some.device, cluster)
+    return _with_problem(Plan(job, tuple(cells), placements, output, None, start_s, evaluations, notes))
+
+
+def _start_s(cells: Iterable[Cell], device: str, cluster: Cluster) -> float:
+    """What goes by before the first step and after the last."""
+    new = [cell.trial for cell in cells if cell.state is CellState.NEW]
+    done = [cell.trial for cell in cells if cell.state is not CellState.NEW]
+    gangs = GANG_START_S if any(trial.workers > 1 for trial in new) else 0.0
+    cores = min(MOST_CPUS, max(node.cpus for node in cluster.nodes))
+    return START_S + gangs + classifiers_s(new, done, device, cores)
 
 
 def _with_problem(plan: Plan) -> Plan:

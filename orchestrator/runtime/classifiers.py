@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from orchestrator.errors import DataError, NotFoundError
+from orchestrator.plan.estimate import MOST_CPUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 FOLDER = "_classifiers"
 """Beside the jobs, none of which can have such a name."""
-_MOST_CPUS = 8
 
 
 def classifiers_for(
@@ -76,7 +76,7 @@ def _kept(shelf: Store, key: str, say: Callable[[str], None]) -> bytes | None:
 def _processors(least: int) -> int:
     """Those of a node of the cluster, up to as many as are of use; it has nothing else to do yet."""
     there = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    return max(least, min(_MOST_CPUS, max(there, default=least)))
+    return max(least, min(MOST_CPUS, max(there, default=least)))
 
 
 def _train(images: list[ray.ObjectRef], data: Dataset, device: str, threads: int) -> tuple[bytes, float | None]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from orchestrator.errors import PlacementError
+from orchestrator.plan.estimate import GANG_START_S, START_S
 from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState, decide_cell, make_plan
@@ -16,6 +17,7 @@ from orchestrator.plan.retry import FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from orchestrator.spec.job import Job
 
@@ -109,10 +111,10 @@ def test_times_are_of_new_cells_only(make: Callable[..., Job]) -> None:
     assert each > 0
     assert plan.device_s == pytest.approx(2 * each)
     assert plan.placements[1].concurrent == 4
-    assert plan.wall_s == pytest.approx(each)  # two run at once, though four would fit
+    assert plan.wall_s == pytest.approx(START_S + each)  # two run at once, though four would fit
 
-    two_at_once = make_plan(make({"training.seed": list(range(6))}, resources={"max_concurrent": 2}), {}, (), HERE, "")
-    assert two_at_once.wall_s == pytest.approx(3 * each)
+    two_at_once = make_plan(make({"training.seed": list(range(5))}, resources={"max_concurrent": 2}), {}, (), HERE, "")
+    assert two_at_once.wall_s == pytest.approx(START_S + 3 * each)
 
 
 def test_trials_of_more_devices_take_less_time_and_come_first(make: Callable[..., Job]) -> None:
@@ -121,8 +123,10 @@ def test_trials_of_more_devices_take_less_time_and_come_first(make: Callable[...
     mixed = make_plan(make(grid), {}, (), HERE, "")
     assert list(mixed.placements) == [2, 1]
     assert [placement.concurrent for placement in mixed.placements.values()] == [2, 4]
-    assert mixed.device_s == pytest.approx(2 * alone.device_s)
-    assert mixed.wall_s == pytest.approx(1.5 * alone.device_s)
+    gang, single = (cell.device_s for cell in sorted(mixed.cells, key=lambda cell: -cell.trial.workers))
+    assert alone.device_s == pytest.approx(single)
+    assert single < gang < 2 * single
+    assert mixed.wall_s == pytest.approx(START_S + GANG_START_S + gang / 2 + single)
     assert str(mixed) == "2 at once, 2 workers of 1 CPU each; then 4 at once, 1 CPU each"
 
 
@@ -147,3 +151,31 @@ def test_data_that_cannot_be_trained_on_is_a_problem_of_the_plan_if_anything_is_
     assert math.isnan(plan.wall_s)
     done = {trial.id: Ended(Status.FINISHED) for trial in job.trials}
     assert make_plan(job, done, (), HERE, "here").problem is None
+
+
+LOOK = {"kind": "quality", "samples": 200}
+
+
+@pytest.mark.parametrize("evaluate", [[], [LOOK]])
+def test_only_what_is_to_be_done_needs_its_data(
+    make: Callable[..., Job], evaluate: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    gone = {"name": "mnist", "root": str(tmp_path)}
+    job = make({"data": [{"name": "digits"}, gone]}, data=None, evaluate=evaluate)
+    here, missing = job.trials
+    everything = make_plan(job, {}, (), HERE, "")
+    assert everything.problem is not None
+    assert str(tmp_path) in everything.problem
+    assert everything.unknown == 1
+    assert everything.device_s == everything.cells[0].device_s > 0, "what is here has its estimate"
+    assert START_S < everything.wall_s < math.inf
+
+    ended = {missing.id: Ended(Status.FINISHED)}
+    evaluated = [due.evaluation.rows_key(missing.id, 0) for due in everything.evaluations if due.trial is missing]
+    cached = make_plan(job, ended, (), HERE, "", evaluated=evaluated)
+    assert [cell.state for cell in cached.cells] == [NEW, CACHED]
+    assert cached.problem is None
+    assert cached.device_s == everything.device_s
+    due = make_plan(job, ended, (), HERE, "")
+    assert due.problem == (everything.problem if evaluate else None), "an evaluation looks at the images"
+    assert make_plan(job, {here.id: Ended(Status.FINISHED)}, (), HERE, "").problem == everything.problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,14 +10,25 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestrator.distributed.group import ALONE
-from orchestrator.plan.estimate import estimate_device_s, operations
+from orchestrator.measures import classifier
+from orchestrator.plan.estimate import (
+    CLASSIFIER_EPOCHS,
+    CLASSIFIER_IMAGES,
+    by_size,
+    classifiers_s,
+    estimate_device_s,
+    operations,
+    wall_s,
+)
 from orchestrator.plan.ledger import Ended, Status
+from orchestrator.plan.placement import Cluster, Machine
+from orchestrator.plan.plan import make_plan
 from orchestrator.training.learners import learner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.spec.job import Job
+    from orchestrator.spec.job import Job, Trial
     from orchestrator.training.settings import TrialSettings
 
 
@@ -92,47 +104,101 @@ def assert_close_to_torchs_count(settings: TrialSettings) -> None:
     assert operations(settings) / settings.total_steps / 750 == pytest.approx(per_image, rel=0.1)
 
 
-def test_the_unmeasured_estimate_follows_the_operations_and_the_cores(make: Callable[..., Job]) -> None:
-    job = make({"training.d_steps": [1, 3]})
-    one, three = (operations(trial.settings) for trial in job.trials)
-    seconds = [estimate_device_s(job.trials, {}, "cpu", cores) for cores in (1, 4)]
-    first, second = (trial.id for trial in job.trials)
-    assert seconds[0][second] / seconds[0][first] == pytest.approx(three / one)
-    assert seconds[0][first] / seconds[1][first] == pytest.approx(4)
-    assert estimate_device_s(job.trials, {}, "cuda", 1)[first] < seconds[0][first]
+def test_by_size_alone_steps_have_a_floor_and_trials_an_overhead(make: Callable[..., Job]) -> None:
+    """A grid of the smallest trials takes as long as its processes take to turn from one to the next."""
+
+    def seconds(device: str = "cpu", cores: int = 1, **sections: Any) -> float:
+        (trial,) = make(**sections).trials
+        return estimate_device_s([trial], {}, device, cores)[trial.id]
+
+    short, tiny = {"training": {"epochs": 1}}, {"model": {"width": 1}}
+    assert seconds(**short, **tiny) > 0.5
+    # 930 steps of 16 images took 8.4 and 9.6 s on one core, and their trial half a second more
+    assert seconds(training={"epochs": 10, "batch_size": 16}) == pytest.approx(9.5, rel=0.3)
+    assert seconds(**tiny) > 0.5 * seconds(model={"width": 4})
+    wide = {"model": {"width": 64}, "training": {"epochs": 100}}
+    assert 2 < seconds(cores=1, **wide) / seconds(cores=4, **wide) < 4
+    assert seconds("cuda", **wide) < 0.2 * seconds(**wide)
+    sizes = [{"training.seed": workers, "resources.workers": workers} for workers in (1, 2, 4)]
+    more = make({"size": sizes}, **wide)
+    alone, two, four = estimate_device_s(more.trials, {}, "cpu", 1).values()
+    assert alone < two < four < 2 * alone, "device-seconds of a gang are those of all its devices"
 
 
-def test_measured_speed_is_used_where_there_is_any(make: Callable[..., Job]) -> None:
-    job = make({"training.d_steps": [1, 2], "training.seed": [0, 1]})
-    one, _, two, _ = job.trials
-    # 15 steps an epoch, 2 epochs, 100 images to a discriminator step: 3,000 images at 300 a second take 10 s
-    ended = {one.id: Ended(Status.FINISHED, images_per_second=300.0, device="cpu")}
+def measured(trial: Trial, factor: float, rest: float = 1.0, **changes: Any) -> Ended:
+    """A trial whose steps, and all that is no step, took so many times as long as by their size."""
+    steps, step_s, rest_s = by_size(trial.settings, trial.workers, "cpu", 1)
+    done = {"step": steps, "train_s": factor * steps * step_s, "wall_s": factor * steps * step_s + rest * rest_s}
+    return Ended(Status.FINISHED, device="cpu", **{**done, **changes})
+
+
+def test_what_is_measured_counts(make: Callable[..., Job]) -> None:
+    job = make({"training.d_steps": [1, 2, 6], "training.seed": [0, 1, 2]})
+    one, other, third, two, *_, six, _, _ = job.trials
+    ended = {one.id: measured(one, 3.0, 0.5), other.id: measured(other, 5.0, 0.5), third.id: measured(third, 4.0, 0.5)}
     seconds = estimate_device_s(job.trials, ended, "cpu", 1)
-    assert seconds[one.id] == pytest.approx(10)
-    assert seconds[two.id] == pytest.approx(10 * operations(two.settings) / operations(one.settings))
+
+    def expected(trial: Trial, factor: float, rest: float) -> float:
+        steps, step_s, rest_s = by_size(trial.settings, 1, "cpu", 1)
+        return factor * steps * step_s + rest * rest_s
+
+    # the median of its like, for others of the kind that is nearest in size, and the turn to the next
+    for trial in (one, two, six):
+        assert seconds[trial.id] == pytest.approx(expected(trial, 4.0, 0.5), abs=0.5)
+    ended[six.id] = measured(six, 2.0, 7.0)
+    seconds = estimate_device_s(job.trials, ended, "cpu", 1)
+    assert seconds[six.id] == pytest.approx(expected(six, 2.0, 7.0), abs=0.5)
+    assert seconds[two.id] == pytest.approx(expected(two, 4.0, 0.5), abs=0.5)
 
 
-def test_the_median_speed_counts(make: Callable[..., Job]) -> None:
-    job = make({"training.seed": [0, 1, 2]})
-    speeds = (300.0, 30.0, 600.0)
-    ended = {
-        trial.id: Ended(Status.STOPPED, images_per_second=speed, device="cpu")
-        for trial, speed in zip(job.trials, speeds, strict=True)
-    }
-    assert list(estimate_device_s(job.trials, ended, "cpu", 1).values()) == pytest.approx([10, 10, 10])
+def test_the_like_is_of_the_same_networks_and_objective_before_it_is_of_the_same_size(make: Callable[..., Job]) -> None:
+    grid = {"model": [{"kind": "dcgan", "width": 4}, {"kind": "dcgan", "width": 32}, {"kind": "small_dcgan"}]}
+    job = make(grid, model=None)
+    narrow, wide, small = job.trials
+    ended = {narrow.id: measured(narrow, 10.0), small.id: measured(small, 1.0)}
+    steps, step_s, _ = by_size(wide.settings, 1, "cpu", 1)
+    assert estimate_device_s(job.trials, ended, "cpu", 1)[wide.id] == pytest.approx(10 * steps * step_s, rel=0.2)
 
 
 @pytest.mark.parametrize(
-    "useless",
-    [
-        Ended(Status.FINISHED, images_per_second=300.0, device="cuda"),
-        Ended(Status.FAILED, images_per_second=None, device="cpu"),
-        Ended(Status.FAILED, images_per_second=0.0, device="cpu"),
-    ],
-    ids=["another device", "not measured", "no step"],
+    "changes",
+    [{"device": "cuda"}, {"step": None, "train_s": None}, {"step": 0, "train_s": 0.0}, {"train_s": None}],
+    ids=["another device", "not measured", "no step", "no time"],
 )
-def test_what_measures_nothing_is_left_out(make: Callable[..., Job], useless: Ended) -> None:
-    job = make()
-    assert estimate_device_s(job.trials, {job.trials[0].id: useless}, "cpu", 1) == estimate_device_s(
-        job.trials, {}, "cpu", 1
-    )
+def test_what_measures_nothing_is_left_out(make: Callable[..., Job], changes: dict[str, Any]) -> None:
+    (trial,) = make().trials
+    useless = replace(measured(trial, 9.0), **changes)
+    assert estimate_device_s([trial], {trial.id: useless}, "cpu", 1) == estimate_device_s([trial], {}, "cpu", 1)
+
+
+def test_a_trial_that_was_interrupted_tells_of_its_steps_alone(make: Callable[..., Job]) -> None:
+    (trial,) = make().trials
+    steps, step_s, rest_s = by_size(trial.settings, 1, "cpu", 1)
+    past = measured(trial, 2.0, 100.0, wall_s=None)
+    seconds = estimate_device_s([trial], {trial.id: past}, "cpu", 1)[trial.id]
+    assert seconds == pytest.approx(2 * steps * step_s + rest_s, abs=0.5)
+
+
+def test_trials_are_begun_in_their_order_as_others_end() -> None:
+    assert wall_s([], 3) == 0
+    assert wall_s([2.0], 4) == 2
+    assert wall_s([2.0] * 3, 2) == 4
+    assert wall_s([3.0, 1.0, 1.0, 1.0], 2) == 3
+    assert wall_s([1.0] * 20_000, 2) == 10_000
+
+
+def test_the_classifier_that_samples_are_measured_by_takes_its_time(make: Callable[..., Job]) -> None:
+    assert (CLASSIFIER_EPOCHS, CLASSIFIER_IMAGES) == (classifier._EPOCHS, classifier._MOST_IMAGES)
+    assert classifiers_s(make().trials, (), "cpu", 1) == 0
+    first, second = make({"training.seed": [0, 1]}, training={"measure_every": 1}).trials
+    alone = classifiers_s([first], (), "cpu", 1)
+    assert alone == pytest.approx(16 * 1500 * 784 * 2.1e-6)
+    assert classifiers_s([first, second], (), "cpu", 2) == pytest.approx(alone / 2)
+    assert classifiers_s([second], [first], "cpu", 1) == 0
+
+
+def test_a_large_grid_of_short_trials_takes_hours(make: Callable[..., Job]) -> None:
+    job = make({"training.seed": list(range(20_000))}, training={"epochs": 1, "batch_size": 16})
+    plan = make_plan(job, {}, (), Cluster((Machine(2, 0),)), "")
+    assert plan.wall_s > 2 * 3600
+    assert plan.device_s > 4 * 3600

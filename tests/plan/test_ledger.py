@@ -67,11 +67,11 @@ def test_a_row_holds_the_measures_the_settings_and_where_they_are_from(store: Lo
     [
         (
             Status.FINISHED,
-            {"images_per_second": 812.5, "device": "cuda"},
-            Ended(Status.FINISHED, images_per_second=812.5, device="cuda"),
+            {"step": 30, "train_s": 12.5, "device": "cuda"},
+            Ended(Status.FINISHED, step=30, train_s=12.5, device="cuda"),
         ),
         (Status.STOPPED, {}, Ended(Status.STOPPED)),
-        (Status.FAILED, NAN, Ended(Status.FAILED, "loss is not finite at step 7", FailureKind.NON_FINITE)),
+        (Status.FAILED, NAN, Ended(Status.FAILED, "loss is not finite at step 7", FailureKind.NON_FINITE, step=6)),
     ],
 )
 def test_what_is_recorded_is_read(
@@ -79,6 +79,16 @@ def test_what_is_recorded_is_read(
 ) -> None:
     record(store, "study", trial, status, measured, OF)
     assert read_ledger(store) == {trial.id: ended}
+
+
+@pytest.mark.parametrize(("resumes", "known"), [(0, True), (None, True), (2, False)])
+def test_how_long_a_trial_took_is_known_unless_it_was_interrupted(
+    store: LocalStore, trial: Trial, resumes: int | None, known: bool
+) -> None:
+    began = datetime.now(UTC) - timedelta(hours=1)
+    record(store, "study", trial, Status.FINISHED, {"started_at": began, "resumes": resumes}, OF)
+    wall_s = read_ledger(store)[trial.id].wall_s
+    assert wall_s == pytest.approx(3600, abs=60) if known else wall_s is None
 
 
 def test_no_trial_yet(store: LocalStore) -> None:

@@ -49,12 +49,15 @@ def free_ports(number: int) -> list[int]:
 
 @contextmanager
 def running_head(folder: Path) -> Iterator[Head]:
-    """A head of two logical processors, whose token is in the file ``folder/token``."""
+    """A head of two logical processors, whose token is in the file ``folder/token``; its PATH knows no fit Python."""
     gcs, dashboard, listen, client = free_ports(4)
     (folder / "token").write_text("orch-test-" + "0123456789abcdef" * 2)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    for name in ("python", "python3"):
+        (folder / name).write_text("#!/bin/sh\nexit 1\n")
+        (folder / name).chmod(0o755)
     environment |= {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
         "RAY_USAGE_STATS_ENABLED": "0",
     }

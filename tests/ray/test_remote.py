@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import yaml
 
 from orchestrator.plan.files import read_state
+from orchestrator.plan.handovers import read_handover, write_handover
 from orchestrator.plan.log import read_log
 from orchestrator.spec.job import make_job
 from orchestrator.store.open import open_store
@@ -86,6 +88,8 @@ def test_left_alone_then_watched_and_cancelled_from_elsewhere(
     assert handed.stdout.startswith("orch-left-")
     commands = [line.split()[1] for line in handed.stderr.splitlines()]
     assert commands == ["status", "logs", "cancel", "logs"]
+    assert read_handover(store) is None, "the run has begun"
+    assert store.read("job.yaml")
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -172,6 +176,25 @@ def test_a_run_outlives_who_followed_it_and_tells_its_exit_code_to_the_next(
     again = orch("submit", "job.yaml", "--address", head.url)
     assert again.returncode == 1
     assert "1 trials: 0 new, 0 cached, 1 failed" in again.stderr
+
+
+def test_a_hand_over_that_comes_to_nothing(head: Head, orch: Callable[..., Any], job: Callable[..., Store]) -> None:
+    store = job("nothing", resources={"cpus_per_worker": 3})
+    why = "resources.cpus_per_worker: got 3, but there are 2 processors in the cluster"
+    handed = orch("submit", "job.yaml", "--address", head.url, "--detach")
+    submission = handed.stdout.strip()
+    assert (handed.returncode, handed.stderr) == (
+        2,
+        f"error: {submission} came to nothing on {head.url}: {why}\n",
+    )
+    news = f"handed over to {head.url} as {submission}, which came to nothing: {why}"
+    assert orch("status", "job.yaml").stdout == f"nothing: {news}\n"
+    # as the cluster tells it to whoever finds a record that nobody has kept up
+    record = read_handover(store)
+    assert record is not None
+    write_handover(store, replace(record, error=None))
+    logs = orch("logs", "job.yaml")
+    assert (logs.returncode, logs.stdout, logs.stderr) == (2, "", f"error: {store.uri}: no log; {news}\n")
 
 
 def test_the_plan_is_the_cluster_s(head: Head, orch: Callable[..., Any], job: Callable[..., Store]) -> None:

@@ -133,7 +133,7 @@ FIT = f'exec {shlex.quote(sys.executable)} "$@"'
 
 
 @pytest.mark.parametrize(
-    ("of_ray", "on_path", "said"),
+    ("of_ray", "on_path", "printed"),
     [
         # the Python of Ray comes before any on the PATH, whatever is there
         (FIT, FAILS, "orch 0"),
@@ -146,7 +146,7 @@ FIT = f'exec {shlex.quote(sys.executable)} "$@"'
     ],
 )
 def test_the_python_that_runs_ray_runs_the_driver(
-    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_ray: str | None, on_path: str, said: str
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_ray: str | None, on_path: str, printed: str
 ) -> None:
     import ray
 
@@ -164,9 +164,9 @@ def test_the_python_that_runs_ray_runs_the_driver(
         worker = subprocess.list2cmdline([str(tmp_path / "its own/python"), "setup_worker.py", "a b"])
         raylet += ["--raylet_name=x", f"--python_worker_command={worker}", "--temp_dir=/tmp"]
     ran = subprocess.run(raylet, cwd=working, capture_output=True, text=True, check=False)
-    assert (ran.stdout + ran.stderr).startswith(said), ran
+    assert (ran.stdout + ran.stderr).startswith(printed), ran
     assert (ran.stdout + ran.stderr).count("\n") == 1
-    assert ran.returncode == (0 if said.startswith("orch") else 2)
+    assert ran.returncode == (0 if printed.startswith("orch") else 2)
 
 
 def test_nothing_of_this_machine_s_environment_travels_but_the_commit_of_the_code(
