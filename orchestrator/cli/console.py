@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 
 def _console(stream: TextIO, stderr: bool) -> Console:
@@ -23,6 +27,11 @@ err = _console(sys.stderr, stderr=True)
 def complain(message: str) -> None:
     """One line about what went wrong, never wrapped."""
     err.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+
+
+def spinner(text: str) -> AbstractContextManager[Any]:
+    """Show on a terminal what is being waited for, while the context is open."""
+    return err.status(text) if err.is_terminal else contextlib.nullcontext()
 
 
 def duration(seconds: float) -> str:

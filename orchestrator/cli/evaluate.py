@@ -16,9 +16,11 @@ from orchestrator.cli.options import (
     Detach,
     JobName,
     Storage,
+    TakeOver,
     asked_job,
     find_job,
     reject_detach,
+    reject_take_over,
 )
 from orchestrator.errors import SettingsError
 
@@ -37,6 +39,7 @@ def evaluate(
     storage: Storage = None,
     address: Address = None,
     detach: Detach = False,
+    take_over: TakeOver = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
 ) -> None:
     """Evaluate the trials that are done, without training any: what the job asks for, and what --kind adds to it.
@@ -50,6 +53,7 @@ def evaluate(
     """
     if settings and kind is None:
         raise typer.BadParameter("--set needs --kind: it is a setting of the evaluation that is added")
+    reject_take_over(take_over and dry_run)
     store = find_job(job, storage)
     asked = asked_job(job, store, storage)
     if kind is not None:
@@ -60,10 +64,11 @@ def evaluate(
         _show(asked, store, joined=address is not None)
     elif address in ON_THIS_MACHINE:
         reject_detach(detach)
-        drive(asked, store, joined=address is not None, trains=False)
+        drive(asked, store, joined=address is not None, trains=False, take_over=take_over)
     else:
         assert address is not None
-        command = ["evaluate", *(["--dry-run"] if dry_run else [])]
+        options = {"--dry-run": dry_run, "--take-over": take_over}
+        command = ["evaluate", *(option for option, chosen in options.items() if chosen)]
         hand_over(asked, parent(store, asked.header.name), address, command, detach=detach)
 
 

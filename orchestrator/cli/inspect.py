@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from orchestrator.cli.console import duration, out
+from orchestrator.cli.console import duration, out, spinner
 from orchestrator.cli.options import AsJson, JobName, Storage, asked_job, find_job
 from orchestrator.errors import QueryError, SettingsError, one_line
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from orchestrator.plan.files import RunState
     from orchestrator.store.location import Store
 
 _ROWS = 50
@@ -29,10 +30,17 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     `orch status my_sweep --storage s3://bucket/studies`
     """
     from orchestrator.plan.files import read_job, read_state, to_json
+    from orchestrator.plan.liveness import is_alive
     from orchestrator.plan.status import job_status
 
     store = find_job(job, storage)
-    state = job_status(read_job(store), store, read_state(store))
+    asked, run = read_job(store), read_state(store)
+    with spinner("listening for a sign of life"):
+        alive = is_alive(store, run)
+    if alive:
+        run = read_state(store)
+        alive = run is not None and run.state == "running"
+    state = job_status(asked, store, run, alive=alive)
     if as_json:
         typer.echo(to_json(state.as_json()))
         return
@@ -48,9 +56,16 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     out.print(table)
     if len(state.trials) > _ROWS:
         out.print(f"... and {len(state.trials) - _ROWS} more (--json lists them all)")
-    if state.updated_s is not None:
-        how = f", {state.run.state}" if state.run and state.run.state != "running" else ""
-        out.print(f"last sign of life {duration(state.updated_s)} ago{one_line(how)}")
+    if run is not None and (heard := _last_heard(run, alive=alive)):
+        out.print(one_line(heard))
+
+
+def _last_heard(run: RunState, *, alive: bool) -> str:
+    """When a run showed life, and how it ended. Of one that lives elsewhere another clock would tell nothing new."""
+    here = run.process is not None and run.process.here
+    ago = run.age_s if here or not alive else None
+    parts = [] if ago is None else [f"last sign of life {duration(ago)} ago"]
+    return ", ".join([*parts, *([run.state] if run.state != "running" else [])])
 
 
 def results(

@@ -27,6 +27,10 @@ Address = Annotated[
     typer.Option("--address", metavar="URL", help="A Ray cluster: its dashboard's URL, or auto on a node of it."),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="With --address: hand the job over and leave it.")]
+TakeOver = Annotated[
+    bool,
+    typer.Option("--take-over", help="Take the place of a run of the job that is dead, on a machine that is not this."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
 
 ON_THIS_MACHINE = (None, "auto")
@@ -37,6 +41,12 @@ def reject_detach(detach: bool) -> None:
     """Raise BadParameter where a job is to be left that runs here."""
     if detach:
         raise typer.BadParameter("--detach needs --address with the URL of a cluster, to which the job is left")
+
+
+def reject_take_over(take_over: bool) -> None:
+    """Raise BadParameter where nothing is run that could take another run's place."""
+    if take_over:
+        raise typer.BadParameter("--take-over has no effect with --dry-run, which runs nothing")
 
 
 def with_storage(overrides: list[str] | None, storage: str | None) -> list[str]:

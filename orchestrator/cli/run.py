@@ -18,8 +18,10 @@ from orchestrator.cli.options import (
     JobName,
     Overrides,
     Storage,
+    TakeOver,
     find_job,
     reject_detach,
+    reject_take_over,
     with_storage,
 )
 from orchestrator.errors import DataError
@@ -75,6 +77,7 @@ def submit(
     address: Address = None,
     detach: Detach = False,
     retry_failed: RetryFailed = False,
+    take_over: TakeOver = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print the plan as JSON.")] = False,
 ) -> None:
@@ -85,19 +88,21 @@ def submit(
     Examples: `orch submit jobs/quickstart.yaml` ·
     `orch submit jobs/quickstart.yaml --set grid.training.d_steps=[1,2,3]` ·
     `orch submit my.yaml --storage s3://bucket/studies --dry-run` ·
-    `orch submit my.yaml --storage s3://bucket/studies --address http://head:8265 --detach`
+    `orch submit my.yaml --storage s3://bucket/studies --address http://head:8265 --detach` ·
+    `orch submit my.yaml --storage s3://bucket/studies --take-over`
     """
     from orchestrator.spec.job import load_job
 
     job = load_job(job_file, with_storage(overrides, storage))
+    reject_take_over(take_over and dry_run)
     if dry_run:
         _plan(job, address, retry_failed, as_json)
     elif address in ON_THIS_MACHINE:
         reject_detach(detach)
-        drive(job, _store(job), retry_failed, joined=address is not None)
+        drive(job, _store(job), retry_failed, joined=address is not None, take_over=take_over)
     else:
         assert address is not None
-        hand_over(job, job.header.storage, address, _submission(retry_failed), detach=detach)
+        hand_over(job, job.header.storage, address, _submission(retry_failed, take_over), detach=detach)
 
 
 def resume(
@@ -106,11 +111,15 @@ def resume(
     address: Address = None,
     detach: Detach = False,
     retry_failed: RetryFailed = False,
+    take_over: TakeOver = False,
 ) -> None:
     """Go on with a job that was interrupted, from what its storage holds.
 
+    Of a job one run at a time is at work. Where the last one died on another machine, --take-over says so.
+
     Examples: `orch resume quickstart` · `orch resume quickstart --storage s3://bucket/studies` ·
-    `orch resume my_sweep --storage s3://bucket/studies --address http://head:8265 --detach`
+    `orch resume my_sweep --storage s3://bucket/studies --address http://head:8265 --detach` ·
+    `orch resume my_sweep --storage s3://bucket/studies --take-over`
     """
     from orchestrator.plan.files import read_job
 
@@ -118,14 +127,15 @@ def resume(
     again = read_job(store)
     if address in ON_THIS_MACHINE:
         reject_detach(detach)
-        drive(again, store, retry_failed, joined=address is not None)
+        drive(again, store, retry_failed, joined=address is not None, take_over=take_over)
     else:
         assert address is not None
-        hand_over(again, parent(store, again.header.name), address, _submission(retry_failed), detach=detach)
+        hand_over(again, parent(store, again.header.name), address, _submission(retry_failed, take_over), detach=detach)
 
 
-def _submission(retry_failed: bool) -> list[str]:
-    return ["submit", *(["--retry-failed"] if retry_failed else [])]
+def _submission(retry_failed: bool, take_over: bool) -> list[str]:
+    options = {"--retry-failed": retry_failed, "--take-over": take_over}
+    return ["submit", *(option for option, chosen in options.items() if chosen)]
 
 
 def _store(job: Job) -> Store:

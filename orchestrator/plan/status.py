@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,11 +84,13 @@ class JobState:
         }
 
 
-def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
-    """Every trial of the job as storage and the last run's state tell. Raises StorageError."""
+def job_status(job: Job, store: Store, run: RunState | None, *, alive: bool = False) -> JobState:
+    """Every trial of the job as storage and the last run's state tell. Raises StorageError.
+
+    ``alive`` tells that the run is at work; see ``liveness.is_alive``.
+    """
     ended = read_ledger(store)
     logged = _last_rows(store)
-    alive = run is not None and run.alive
     trials = []
     for trial in job.trials:
         step, health, unwell_at = logged.get(trial.id, (0, "healthy", None))
@@ -102,8 +103,7 @@ def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
         else:
             state = "interrupted" if step else "waiting"
         trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error, health, unwell_at))
-    updated = time.time() - run.updated_at if run else None
-    return JobState(job.header.name, alive, updated, tuple(trials), run)
+    return JobState(job.header.name, alive, run.age_s if run else None, tuple(trials), run)
 
 
 def label(changes: dict[str, Any]) -> str:
