@@ -114,12 +114,12 @@ class Lease:
 
     def verify(self) -> None:
         """Look whether this run still has it. Raises LeaseLostError where it does not, StorageError."""
-        try:
-            there = _read(self._store, self.number)
-        except NotFoundError:
-            there = None
-        if there is None or there.run_id != self.holder.run_id or self._store.exists(_key(self.number + 1)):
-            last = last_entry(self._store)
+        last = last_entry(self._store)
+        if (
+            last is None
+            or last.holder is None
+            or (last.number, last.holder.run_id) != (self.number, self.holder.run_id)
+        ):
             where = f"another run of this job took over, on {last.holder}" if last and last.holder else "it is gone"
             raise LeaseLostError(f"{self._store.uri}/{self.key}: {where}; this run has stopped and stores nothing more")
         self._seen_at = time.monotonic()
