@@ -82,7 +82,6 @@ def test_what_only_looks_needs_no_lease(orch: Callable[..., Any], folder: Path, 
         ["plan", "job.yaml"],
         ["submit", "job.yaml", "--dry-run"],
         ["status", "study"],
-        ["report", "study"],
     ):
         ran = orch(*command)
         assert ran.code == 0, ran.err
