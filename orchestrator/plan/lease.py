@@ -14,6 +14,7 @@ import json
 import math
 import re
 import secrets
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -122,11 +123,11 @@ class Lease:
         ):
             where = f"another run of this job took over, on {last.holder}" if last and last.holder else "it is gone"
             raise LeaseLostError(f"{self._store.uri}/{self.key}: {where}; this run has stopped and stores nothing more")
-        self._seen_at = time.monotonic()
+        self._seen_at = _now()
 
     def check(self) -> None:
         """The same, unless that was seen a moment ago."""
-        if time.monotonic() - self._seen_at > _CHECK_S:
+        if _now() - self._seen_at > _CHECK_S:
             self.verify()
 
     def quick(self) -> Lease:
@@ -137,6 +138,11 @@ class Lease:
         """Leave it to the next run. Its number stays taken, lest one who looked earlier takes it once more."""
         self.verify()
         self._store.write(self.key, _content(replace(self.holder, released=True)))
+
+
+def _now() -> float:
+    """Seconds of a clock that goes on while the machine sleeps, where the system has one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 def _numbers(store: Store) -> list[int]:

@@ -62,6 +62,7 @@ class Heartbeat:
         )
         self.cancelled = False
         self.lost: LeaseLostError | None = None
+        self._unstored = ""
         self._count_nodes: Callable[[], Nodes | None] = lambda: None
         self._obeys, self._obeying = False, threading.Lock()
         self._problems: set[str] = set()
@@ -83,7 +84,7 @@ class Heartbeat:
             forget_cancel(self.store)
             write_state(self.store, self.state)
         except BaseException:
-            self._insist(self.lease.release)
+            self._insist(self.lease.release, _LAST_S)
             raise
         self._thread.start()
         return self
@@ -92,7 +93,8 @@ class Heartbeat:
         self._over.set()
         self._thread.join(_LAST_S)
         self._end()
-        if self.lost is None and (problem := self._insist(self._leave)):
+        # Storage that did not take the state a moment ago is asked once more, and not waited for again.
+        if self.lost is None and (problem := self._insist(self._leave, 0.0 if self._unstored else _LAST_S)):
             self.say(f"note: the run's last state could not be stored: {problem}")
 
     @contextlib.contextmanager
@@ -117,7 +119,8 @@ class Heartbeat:
         if self.lost is not None:
             raise self.lost
         self._end()
-        return self._insist(self._write)
+        self._unstored = self._insist(self._write, _LAST_S)
+        return self._unstored
 
     def update(self, event: Event) -> None:
         """Note where the trial stands."""
@@ -201,9 +204,9 @@ class Heartbeat:
             forget_cancel(self.quick)
         self.lease.release()
 
-    def _insist(self, act: Callable[[], None]) -> str:
-        """Try for a few seconds; why that failed, or nothing. A lease that was lost leaves nothing to do."""
-        give_up = time.monotonic() + _LAST_S
+    def _insist(self, act: Callable[[], None], patience_s: float) -> str:
+        """Try for so long; why that failed, or nothing. A lease that was lost leaves nothing to do."""
+        give_up = time.monotonic() + patience_s
         while True:
             try:
                 act()
