@@ -184,6 +184,7 @@ class Heartbeat:
             self.state.updated_at = time.time()
             state = copy.deepcopy(self.state)
         write_state(self.quick, state)
+        self._unstored = ""
 
     def _listen(self) -> None:
         if not self.cancelled and asked_to_cancel(self.quick, self.state):
@@ -203,6 +204,7 @@ class Heartbeat:
         if self.cancelled:
             forget_cancel(self.quick)
         self.lease.release()
+        self.log.write()  # where storage did not take its end
 
     def _insist(self, act: Callable[[], None], patience_s: float) -> str:
         """Try for so long; why that failed, or nothing. A lease that was lost leaves nothing to do."""

@@ -226,6 +226,17 @@ def test_the_end_does_not_wait_for_storage_that_is_down(store: Moody, beat: Call
     assert not released(store)
 
 
+def test_the_end_of_the_log_is_made_up_for(store: Moody, beat: Callable[..., Heartbeat]) -> None:
+    with beat() as run:
+        run.finish()
+        store.errors = {"run.log": DOWN}
+        with pytest.raises(StorageUnavailable):
+            run.log.end()
+        store.errors = {}
+    assert read_log(store).ended
+    assert released(store)
+
+
 def test_who_waits_for_storage_stops_waiting_when_the_run_is_to_end(
     store: Moody, beat: Callable[..., Heartbeat]
 ) -> None:
