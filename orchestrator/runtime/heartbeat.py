@@ -116,10 +116,11 @@ class Heartbeat:
 
         Raises LeaseLostError where another run has taken this one's place.
         """
+        self._end()
+        if self.lost is None:
+            self._unstored = self._insist(self._write, _LAST_S)
         if self.lost is not None:
             raise self.lost
-        self._end()
-        self._unstored = self._insist(self._write, _LAST_S)
         return self._unstored
 
     def update(self, event: Event) -> None:
