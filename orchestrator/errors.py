@@ -11,6 +11,8 @@
     ├── EvaluationError           a generator that an evaluation cannot make use of
     ├── QueryError                SQL that the results cannot answer
     ├── ClusterError              a Ray cluster that does not answer, refuses, or cannot run the job
+    ├── LeaseError                another run of the job is at work on the same storage
+    │   └── LeaseLostError        another run has taken this run's place
     └── NonFiniteLossError        training left the range of numbers at a step
 
 The command line prints the message and nothing else. An error that is not an OrchError is a defect of ours.
@@ -74,6 +76,14 @@ class QueryError(OrchError):
 
 class ClusterError(OrchError):
     """A Ray cluster that does not answer, refuses, or cannot run the job."""
+
+
+class LeaseError(OrchError):
+    """Another run of the job is at work on the same storage, or may be."""
+
+
+class LeaseLostError(LeaseError):
+    """Another run has taken this run's place."""
 
 
 class NonFiniteLossError(OrchError):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
 
 from orchestrator.cli.streams import OutputError, ReaderGoneError, guard_standard_streams
 from orchestrator.plan.marks import MarkedStdout
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 guard_standard_streams()  # before anything else is opened
 
@@ -37,3 +40,8 @@ def tell(line: str) -> None:
 def complain(message: str) -> None:
     """One line about what went wrong, never wrapped."""
     err.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+
+
+def spinner(text: str) -> AbstractContextManager[Any]:
+    """Show on a terminal what is being waited for, while the context is open."""
+    return err.status(text) if err.is_terminal else contextlib.nullcontext()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from orchestrator.cli.console import err, out
+from orchestrator.cli.console import err, out, spinner
 from orchestrator.cli.handover import connect, outcome_of
 from orchestrator.cli.options import Address, JobName, Storage, name_job
 from orchestrator.cli.usage import line_count
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 _LOOK_S = 2.0
+_SILENT_S = 60.0
+"""A run that is followed counts as dead when neither its state nor its log has changed for so long."""
+_GO_ON = "'orch resume' goes on"
 _BEGIN_S = 120.0
 """How long a run that was handed over may take to begin."""
 _OBEY_S = 90.0
@@ -75,18 +78,24 @@ def _follow(store: Store, said: Said) -> None:
     from orchestrator.plan.files import read_state
     from orchestrator.plan.log import read_log
 
-    began = time.monotonic()
+    heard, changed_at = None, time.monotonic()
     while (waiting := _awaits_run(store)) or not said.ended:
         state = None if waiting else read_state(store)
-        if state is None and (waiting or not said.lines) and time.monotonic() - began > _BEGIN_S:
+        if (state, said) != heard:
+            heard, changed_at = (state, said), time.monotonic()
+        silent_s = time.monotonic() - changed_at
+        if state is None and (waiting or not said.lines) and silent_s > _BEGIN_S:
             raise NotFoundError(f"{store.uri}: no run has begun in {_BEGIN_S:.0f} s; --address shows Ray's own log")
-        if state is not None and state.silent:
-            ago = duration(time.time() - state.updated_at)
-            raise StorageError(f"{store.uri}: no sign of life for {ago}; 'orch resume' goes on, once the run is gone")
-        time.sleep(_LOOK_S)
+        if state is not None and silent_s > _SILENT_S:
+            raise StorageError(f"{store.uri}: no sign of life for {duration(silent_s)}; {_GO_ON}")
+        gone = state is not None and state.process is not None and state.process.gone
+        if not gone:
+            time.sleep(_LOOK_S)
         newer = read_log(store)
         _print(newer.since(said))
         said = newer
+        if gone and not said.ended:
+            raise StorageError(f"{store.uri}: the run's process is gone; {_GO_ON}")
 
 
 def _awaits_run(store: Store) -> bool:
@@ -130,11 +139,14 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
     `orch cancel my_sweep --storage s3://bucket/studies --address http://head:8265`
     """
     from orchestrator.plan.files import ask_to_cancel, read_state
+    from orchestrator.plan.liveness import is_alive
 
     named = name_job(job, storage)
     store = named.store
     state = read_state(store)
-    if state is not None and state.alive:
+    with spinner("listening for a sign of life"):
+        alive = is_alive(store, state)
+    if state is not None and alive:
         ask_to_cancel(store, state)
         err.print(f"asked the run of {_name(store)} to stop", soft_wrap=True)
         _await_end(store, state)
@@ -143,8 +155,10 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
     else:
         if state is None:
             named.require()
-        seen = "" if state is None else f": {state.state}, last sign of life {duration(time.time() - state.updated_at)}"
-        raise StorageError(f"{store.uri}: no run is at work on it{seen and seen + ' ago'}{_handed_over(store)}")
+        seen = "" if state is None else f": {state.state}"
+        if state is not None and state.age_s is not None:
+            seen += f", last sign of life {duration(state.age_s)} ago"
+        raise StorageError(f"{store.uri}: no run is at work on it{seen}{_handed_over(store)}")
 
 
 def _handed_over(store: Store) -> str:
@@ -163,7 +177,7 @@ def _await_end(store: Store, run: RunState) -> None:
     began = time.monotonic()
     while time.monotonic() - began < _OBEY_S:
         state = read_state(store)
-        if state is None or state.started_at != run.started_at:
+        if state is None or state.run_id != run.run_id:
             out.print("that run has given way to another")
             return
         if state.state != "running":

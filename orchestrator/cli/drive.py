@@ -6,25 +6,26 @@ import contextlib
 import os
 import shlex
 import sys
-import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from orchestrator.cli.console import err, tell
-from orchestrator.durations import duration
-from orchestrator.errors import DataError, OrchError, StorageError
+from orchestrator.cli.console import err, spinner, tell
+from orchestrator.errors import DataError, LeaseLostError, OrchError, StorageError, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.plan.lease import Entry, Holder
     from orchestrator.plan.log import RunLog
     from orchestrator.plan.placement import Cluster
     from orchestrator.plan.plan import Plan
+    from orchestrator.runtime.heartbeat import Heartbeat
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
+    from orchestrator.store.patient import PatientStore
 
 
 @contextlib.contextmanager
@@ -45,19 +46,24 @@ def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool, *, tr
     """What is to be done with each trial, or with those that are done, from what storage holds of them."""
     from orchestrator.plan.survey import survey
 
-    with err.status("looking at images and results") if err.is_terminal else contextlib.nullcontext():
+    with spinner("looking at images and results"):
         plan = survey(job, store, cluster, retry_failed)
     return plan if trains else plan.without_training()
 
 
-def drive(job: Job, store: Store, retry_failed: bool = False, *, joined: bool, trains: bool = True) -> None:
+def drive(
+    job: Job, store: Store, retry_failed: bool = False, *, joined: bool, trains: bool = True, take_over: bool = False
+) -> None:
     """Run the new cells and what evaluations are due, write the report, say what came of it; leaves with the exit code.
 
-    Without ``trains`` only the trials that are done are evaluated.
+    Without ``trains`` only the trials that are done are evaluated. Of a job one run at a time is at work: raises
+    LeaseError where another is, or where it is silent and ``take_over`` does not say that it is dead.
     """
-    from orchestrator.plan.log import RunLog
-    from orchestrator.store.patient import PatientStore
+    from orchestrator.plan.liveness import free_entry
 
+    stop = shlex.join(["orch", "cancel", job.header.name, "--storage", parent(store, job.header.name)])
+    with spinner("listening for another run of this job"):
+        before = free_entry(store, stop, lambda line: err.print(line, soft_wrap=True), take_over=take_over)
     with machines(joined=joined) as cluster:
         plan = plan_job(job, store, cluster, retry_failed, trains=trains)
         if plan.problem:
@@ -66,44 +72,70 @@ def drive(job: Job, store: Store, retry_failed: bool = False, *, joined: bool, t
             why = f" ({'; '.join(plan.notes)})" if plan.notes else ""
             raise DataError(f"{store.uri}: no trial of {job.header.name} is done yet{why}; orch submit trains them")
         store.check()
-        store = PatientStore(store)  # it has answered: from here on an outage is waited for
-        log = RunLog(store)
-        with _kept(log):
+        with _at_work(plan, store, before, joined=joined) as (guarded, log, heartbeat), _kept(log):
             if joined:
                 from orchestrator.runtime.cluster import check_storage
 
-                check_storage(store)
-            _drive(plan, store, log, cluster, joined=joined)
+                check_storage(guarded)
+            _drive(plan, guarded, log, cluster, heartbeat, joined=joined)
 
 
-def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> None:
+@contextlib.contextmanager
+def _at_work(
+    plan: Plan, store: Store, before: Entry | None, *, joined: bool
+) -> Iterator[tuple[PatientStore, RunLog, Heartbeat]]:
+    """Hold the job's lease, which follows ``before``, and show signs of life; gives the store that it guards."""
+    from orchestrator.plan.files import Tally
+    from orchestrator.plan.lease import take
+    from orchestrator.plan.log import RunLog
+    from orchestrator.plan.plan import CellState
+    from orchestrator.runtime.cluster import count_nodes
+    from orchestrator.runtime.heartbeat import Heartbeat
+    from orchestrator.store.guarded import GuardedStore
+    from orchestrator.store.patient import PatientStore
+
+    lease = take(PatientStore(store), before, _holder(joined=joined))
+    guarded = PatientStore(GuardedStore(store, lease))  # it has answered: from here on an outage is waited for
+    log = RunLog(guarded.quick())
+    tally = Tally(len(plan.due)) if plan.due else None
+    heartbeat = Heartbeat(lease, guarded, log, partial(_say, log), len(plan.having(CellState.NEW)), tally)
+    if joined:
+        heartbeat.on_cluster(count_nodes)
+    with heartbeat:
+        yield guarded, log, heartbeat
+
+
+def _holder(*, joined: bool) -> Holder:
+    """This run, for those that come while it is at work."""
+    from orchestrator.plan.lease import new_holder
+
+    command = shlex.join(["orch", *sys.argv[1:]])
+    if not joined:
+        return new_holder(command)
+    from orchestrator.runtime.cluster import cluster_address
+
+    address = os.environ.get("ORCH_ADDRESS") or cluster_address()
+    return new_holder(command, address, os.environ.get("ORCH_SUBMISSION_ID"))
+
+
+def _drive(
+    plan: Plan, store: PatientStore, log: RunLog, cluster: Cluster, heartbeat: Heartbeat, *, joined: bool
+) -> None:
     from orchestrator.cli.handover import begin
     from orchestrator.cli.tables import evaluations_line, left_out_lines, note_lines, plan_line
-    from orchestrator.plan.files import read_state, write_job
+    from orchestrator.plan.files import write_job
     from orchestrator.plan.plan import CellState
-    from orchestrator.report.page import write_report
 
     for summary in (plan_line(plan), *note_lines(plan), *evaluations_line(plan), *left_out_lines(plan.job)):
         _say(log, summary.plain)
-    before = read_state(store)
-    if before is not None and before.alive:
-        seen = duration(time.time() - before.updated_at)
-        _say(log, f"note: another run of this job showed life {seen} ago; two at once train the same trials twice")
     write_job(store, plan.job)
     begin(store)
-    ran = _sweep(plan, store, log, cluster, joined=joined) if plan.runs else _Ran()
-    failed, stopped = len(plan.having(CellState.FAILED)) + ran.failed, ran.stopped
-    if stopped is not None:
-        _say(log, f"{stopped}; every trial keeps its last state, go on with: {_again(plan.job, store)}")
-    if stopped is not None and not store.keys("metrics"):
-        raise typer.Exit(130)
-    with err.status("writing the report") if err.is_terminal else contextlib.nullcontext():
-        report = write_report(store)
-    for line in (f"results  {store.uri}", f"report   {store.uri}/{report}"):
-        tell(line)
-        log.say(line)
-    if stopped is not None:
-        raise typer.Exit(130)
+    ran = _sweep(plan, store, log, cluster, heartbeat, joined=joined) if plan.runs else _Ran()
+    unstored = heartbeat.finish()
+    if ran.stopped is not None:
+        _stop(plan.job, store, log, ran.stopped, unstored)
+    _report(store, log)
+    failed = len(plan.having(CellState.FAILED)) + ran.failed
     if failed:
         name = plan.job.header.name
         why = shlex.join(["orch", "status", name, "--storage", parent(store, name)])
@@ -112,6 +144,31 @@ def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
         _say(log, f"{count(ran.evaluations_failed, 'evaluation')} failed, as told above; another run tries again")
     if failed or ran.evaluations_failed:
         raise typer.Exit(1)
+
+
+def _stop(job: Job, store: PatientStore, log: RunLog, how: str, unstored: str) -> NoReturn:
+    """Leave a run that was stopped, with the report of what there is; storage that is down is not waited for."""
+    store.hurry()
+    if unstored:
+        _say(log, f"{how}; the last states could not be stored, go on from what was: {_again(job, store)}")
+        raise typer.Exit(130)
+    _say(log, f"{how}; every trial keeps its last state, go on with: {_again(job, store)}")
+    try:
+        if store.keys("metrics"):
+            _report(store, log)
+    except StorageUnavailable as error:
+        _say(log, f"note: no report was written: {error}")
+    raise typer.Exit(130)
+
+
+def _report(store: Store, log: RunLog) -> None:
+    from orchestrator.report.page import write_report
+
+    with spinner("writing the report"):
+        report = write_report(store)
+    for line in (f"results  {store.uri}", f"report   {store.uri}/{report}"):
+        tell(line)
+        log.say(line)
 
 
 @dataclass(frozen=True)
@@ -123,29 +180,22 @@ class _Ran:
     stopped: str | None = None
 
 
-def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> _Ran:
+def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: Heartbeat, *, joined: bool) -> _Ran:
     """Run the new cells and what evaluations are due."""
     from orchestrator.cli.live import Lines, display
-    from orchestrator.plan.files import Tally
-    from orchestrator.plan.plan import CellState
-    from orchestrator.runtime.cluster import cluster_address, count_nodes, quiet_stdout, terminated_as_interrupted
-    from orchestrator.runtime.heartbeat import Heartbeat
+    from orchestrator.runtime.cluster import quiet_stdout, terminated_as_interrupted
     from orchestrator.runtime.local import local_ray
     from orchestrator.runtime.sweep import run_sweep
 
-    tally = Tally(len(plan.due)) if plan.due else None
-    heartbeat = Heartbeat(store, log, len(plan.having(CellState.NEW)), tally)
     try:
         with contextlib.ExitStack() as stack:
             watcher = stack.enter_context(display(plan))
             if joined:
-                address = os.environ.get("ORCH_ADDRESS") or cluster_address()
-                heartbeat.on_cluster(address, os.environ.get("ORCH_SUBMISSION_ID"), count_nodes)
                 stack.enter_context(quiet_stdout())
             else:
                 stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
             stack.enter_context(terminated_as_interrupted())
-            stack.enter_context(heartbeat)
+            stack.enter_context(heartbeat.obeyed())
             watchers = [watcher, Lines(plan, log.say, starts=True), heartbeat]
             outcome = run_sweep(plan, store, watchers, partial(_say, log))
     except KeyboardInterrupt:  # before Tune was there to take it, or after
@@ -169,7 +219,7 @@ def _kept(log: RunLog) -> Iterator[None]:
     finally:
         try:
             log.end()
-        except StorageError as error:  # the run's own error, if there is one, is what counts
+        except (StorageError, LeaseLostError) as error:  # the run's own error, if there is one, is what counts
             err.print(f"note: {error}", soft_wrap=True, style=None)
 
 

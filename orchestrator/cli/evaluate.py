@@ -18,6 +18,7 @@ from orchestrator.cli.options import (
     JobName,
     NamedJob,
     Storage,
+    TakeOver,
     name_job,
     reject_detach,
 )
@@ -38,6 +39,7 @@ def evaluate(
     storage: Storage = None,
     address: Address = None,
     detach: Detach = False,
+    take_over: TakeOver = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
     as_json: DryRunAsJson = False,
 ) -> None:
@@ -51,6 +53,7 @@ def evaluate(
     refuse_without(("--kind", kind), ("--set", settings))
     refuse_without(("--dry-run", dry_run), ("--json", as_json))
     refuse_together(("--dry-run", dry_run), ("--detach", detach))
+    refuse_together(("--dry-run", dry_run), ("--take-over", take_over))
     named = name_job(job, storage)
     named.require()
     asked = named.load()
@@ -63,12 +66,12 @@ def evaluate(
         if dry_run:
             options = ["--dry-run", *(["--json"] if as_json else [])]
             show_remote(asked, named.storage, address, ["evaluate", *options])
-        hand_over(asked, named.storage, address, ["evaluate"], detach=detach)
+        hand_over(asked, named.storage, address, ["evaluate", *(["--take-over"] if take_over else [])], detach=detach)
     elif dry_run:
         _show(asked, named, joined=address is not None, as_json=as_json)
     else:
         reject_detach(detach)
-        drive(asked, named.store, joined=address is not None, trains=False)
+        drive(asked, named.store, joined=address is not None, trains=False, take_over=take_over)
 
 
 def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:

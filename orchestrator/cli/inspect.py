@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from orchestrator.cli.console import out, tell
+from orchestrator.cli.console import out, spinner, tell
 from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
 from orchestrator.cli.usage import refuse_beside, refuse_together
 from orchestrator.durations import duration
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from orchestrator.plan.files import RunState
     from orchestrator.plan.status import JobState
     from orchestrator.store.export import Format
     from orchestrator.store.location import Store
@@ -58,9 +59,16 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     out.print(table)
     if len(state.trials) > _ROWS:
         out.print(f"... and {len(state.trials) - _ROWS} more (--json lists them all)")
-    if state.updated_s is not None:
-        how = f", {state.run.state}" if state.run and state.run.state != "running" else ""
-        out.print(f"last sign of life {duration(state.updated_s)} ago{one_line(how)}")
+    if state.run is not None and (heard := _last_heard(state.run, alive=state.running)):
+        out.print(one_line(heard))
+
+
+def _last_heard(run: RunState, *, alive: bool) -> str:
+    """When a run showed life, and how it ended. Of one that lives elsewhere another clock would tell nothing new."""
+    here = run.process is not None and run.process.here
+    ago = run.age_s if here or not alive else None
+    parts = [] if ago is None else [f"last sign of life {duration(ago)} ago"]
+    return ", ".join([*parts, *([run.state] if run.state != "running" else [])])
 
 
 def _state_of(named: NamedJob) -> tuple[JobState, str | None]:
@@ -68,12 +76,19 @@ def _state_of(named: NamedJob) -> tuple[JobState, str | None]:
     from orchestrator.cli.handover import outcome_of
     from orchestrator.plan.files import read_state
     from orchestrator.plan.handovers import read_handover
+    from orchestrator.plan.liveness import is_alive
     from orchestrator.plan.status import JobState, job_status
 
     handover = read_handover(named.store)
     try:
         named.require()
-        state = job_status(named.load(), named.store, read_state(named.store))
+        asked, run = named.load(), read_state(named.store)
+        with spinner("listening for a sign of life"):
+            alive = is_alive(named.store, run)
+        if alive:
+            run = read_state(named.store)
+            alive = run is not None and run.state == "running"
+        state = job_status(asked, named.store, run, alive=alive)
     except NotFoundError:
         if handover is None:
             raise

@@ -32,6 +32,10 @@ Address = Annotated[
     typer.Option("--address", metavar="URL", help="A Ray cluster: its dashboard's URL, or auto on a node of it."),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="With --address: hand the job over and leave it.")]
+TakeOver = Annotated[
+    bool,
+    typer.Option("--take-over", help="Take the place of a run of the job that is dead, on a machine that is not this."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
 DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON for a script to read.")]
 

@@ -19,6 +19,7 @@ from orchestrator.cli.options import (
     NamedJob,
     Overrides,
     Storage,
+    TakeOver,
     name_job,
     reject_detach,
 )
@@ -82,6 +83,7 @@ def submit(
     address: Address = None,
     detach: Detach = False,
     retry_failed: RetryFailed = False,
+    take_over: TakeOver = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
     as_json: DryRunAsJson = False,
 ) -> None:
@@ -92,15 +94,17 @@ def submit(
     Examples: `orch submit jobs/quickstart.yaml` ·
     `orch submit jobs/quickstart.yaml --set grid.training.d_steps=[1,2,3]` ·
     `orch submit my.yaml --storage s3://bucket/studies --dry-run` ·
-    `orch submit my.yaml --storage s3://bucket/studies --address http://head:8265 --detach`
+    `orch submit my.yaml --storage s3://bucket/studies --address http://head:8265 --detach` ·
+    `orch submit my.yaml --storage s3://bucket/studies --take-over`
     """
     refuse_without(("--dry-run", dry_run), ("--json", as_json))
     refuse_together(("--dry-run", dry_run), ("--detach", detach))
+    refuse_together(("--dry-run", dry_run), ("--take-over", take_over))
     named = name_job(job, storage, overrides)
     if dry_run:
         _plan(named, address, retry_failed, as_json)
     else:
-        _run(named, address, detach, retry_failed)
+        _run(named, address, detach, retry_failed, take_over)
 
 
 def resume(
@@ -109,29 +113,34 @@ def resume(
     address: Address = None,
     detach: Detach = False,
     retry_failed: RetryFailed = False,
+    take_over: TakeOver = False,
 ) -> None:
     """Go on with a job that was interrupted: with what was last submitted under its name, or with what its file says.
 
+    Of a job one run at a time is at work. Where the last one died on another machine, --take-over says so.
+
     Examples: `orch resume quickstart` · `orch resume quickstart --storage s3://bucket/studies` ·
-    `orch resume my_sweep --storage s3://bucket/studies --address http://head:8265 --detach`
+    `orch resume my_sweep --storage s3://bucket/studies --address http://head:8265 --detach` ·
+    `orch resume my_sweep --storage s3://bucket/studies --take-over`
     """
     named = name_job(job, storage)
     named.require()
-    _run(named, address, detach, retry_failed)
+    _run(named, address, detach, retry_failed, take_over)
 
 
-def _run(named: NamedJob, address: str | None, detach: bool, retry_failed: bool) -> None:
+def _run(named: NamedJob, address: str | None, detach: bool, retry_failed: bool, take_over: bool) -> None:
     job = named.load_to_run()
     if address in ON_THIS_MACHINE:
         reject_detach(detach)
-        drive(job, named.store, retry_failed, joined=address is not None)
+        drive(job, named.store, retry_failed, joined=address is not None, take_over=take_over)
     else:
         assert address is not None
-        hand_over(job, named.storage, address, _submission(retry_failed), detach=detach)
+        hand_over(job, named.storage, address, _submission(retry_failed, take_over), detach=detach)
 
 
-def _submission(retry_failed: bool) -> list[str]:
-    return ["submit", *(["--retry-failed"] if retry_failed else [])]
+def _submission(retry_failed: bool, take_over: bool = False) -> list[str]:
+    options = {"--retry-failed": retry_failed, "--take-over": take_over}
+    return ["submit", *(option for option, chosen in options.items() if chosen)]
 
 
 def _plan(named: NamedJob, address: str | None, retry_failed: bool, as_json: bool) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from orchestrator.errors import NotFoundError, StorageError
 from orchestrator.plan.ledger import provenance
+from orchestrator.plan.process import Process  # noqa: TC001 - pydantic reads it
 from orchestrator.spec.job import make_job
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 
@@ -24,8 +26,8 @@ JOB_KEY = "job.yaml"
 NO_SUCH_JOB = "no such job; 'orch submit' makes one, --storage looks elsewhere"
 _STATE_KEY = "run.json"
 _CANCEL_KEY = "cancel.json"
-STALE_S = 60.0
-"""A run that has not written its state for so long is no longer running."""
+BEAT_S = 5.0
+"""How often a run writes its state."""
 
 
 def write_job(store: Store, job: Job) -> None:
@@ -100,8 +102,8 @@ class RunState:
 
     state: str
     """``running``, then how it ended: ``done``, ``interrupted`` or ``cancelled``."""
-    started_at: float
-    updated_at: float
+    started_at: Annotated[float, Field(allow_inf_nan=False)]
+    updated_at: Annotated[float, Field(allow_inf_nan=False)]
     to_run: int
     ended: int = 0
     failed: int = 0
@@ -113,16 +115,21 @@ class RunState:
     """What Ray Jobs calls the run; None where it was not handed over."""
     nodes: Nodes | None = None
     evaluations: Tally | None = None
+    run_id: str = ""
+    """What the run's lease and word to stop it call it; empty in states of earlier versions."""
+    process: Process | None = None
+    """The run's driver."""
+    beat: int = 0
+    """How often the state was written; that it rises is the sign of life."""
 
     @property
-    def alive(self) -> bool:
-        """Whether the driver is still at work, as far as its last sign of life tells."""
-        return self.state == "running" and not self.silent
+    def age_s(self) -> float | None:
+        """How long ago it was written, as far as the clocks of two machines tell; None where they disagree.
 
-    @property
-    def silent(self) -> bool:
-        """Whether nothing has been heard of the run for long, ended or not."""
-        return time.time() - self.updated_at >= STALE_S
+        It is for display: nothing is decided by it.
+        """
+        age_s = time.time() - self.updated_at
+        return age_s if age_s >= 0 else None
 
 
 def write_state(store: Store, state: RunState) -> None:
@@ -145,20 +152,20 @@ def read_state(store: Store) -> RunState | None:
 
 def ask_to_cancel(store: Store, run: RunState) -> None:
     """Leave word for the driver of this run; any other run passes over it."""
-    store.write(_CANCEL_KEY, json.dumps({"run": run.started_at}).encode())
+    store.write(_CANCEL_KEY, json.dumps({"run": run.run_id}).encode())
 
 
 def asked_to_cancel(store: Store, run: RunState) -> bool:
-    """Whether word was left for this run. Its start is its name, so that no two clocks are compared."""
+    """Whether word was left for this run; what is damaged is none."""
     try:
         data = store.read(_CANCEL_KEY)
     except NotFoundError:
         return False
     try:
-        word = json.loads(data)
+        word = from_json(data)  # which refuses what is nested deeply, where json would raise RecursionError
     except ValueError:
         return False
-    return isinstance(word, dict) and word.get("run") == run.started_at
+    return isinstance(word, dict) and word.get("run") == run.run_id
 
 
 def forget_cancel(store: Store) -> None:

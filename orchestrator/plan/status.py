@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -90,15 +89,15 @@ class JobState:
         }
 
 
-def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
+def job_status(job: Job, store: Store, run: RunState | None, *, alive: bool = False) -> JobState:
     """Every trial of the job as storage and the last run's state tell. Raises StorageError.
 
-    A trial whose row is of an earlier spec version is told by that row until it is trained again.
+    ``alive`` tells that the run is at work; see ``liveness.is_alive``. A trial whose row is of an earlier spec version
+    is told by that row until it is trained again.
     """
     recorded = stored_job(job, store)
     job, ended = recorded.job, read_ledger(store)
     logged = _last_rows(store)
-    alive = run is not None and run.alive
     trials = []
     for trial in job.trials:
         step, health, unwell_at = logged.get(trial.id, (0, "healthy", None))
@@ -112,8 +111,7 @@ def job_status(job: Job, store: Store, run: RunState | None) -> JobState:
             state = "interrupted" if step else "waiting"
         version = recorded.versions.get(trial.id)
         trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error, health, unwell_at, version))
-    updated = time.time() - run.updated_at if run else None
-    return JobState(job.header.name, alive, updated, tuple(trials), run)
+    return JobState(job.header.name, alive, run.age_s if run else None, tuple(trials), run)
 
 
 def _word(trial: TrialState) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from orchestrator.errors import NotFoundError, OrchError
+from orchestrator.errors import OrchError
 from orchestrator.plan.retry import classify
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
@@ -57,7 +57,7 @@ def _evaluate(bench: list[ray.ObjectRef], trial: Trial, evaluation: Evaluation, 
     shared: Bench = ray.get(bench[0])
     work: Work = ray.get(shared.work)
     try:
-        missing = [shard for shard in shards if not _is_there(work, evaluation.rows_key(trial.id, shard))]
+        missing = [shard for shard in shards if not work.store.exists(evaluation.rows_key(trial.id, shard))]
         subject = _subject(shared, work, trial, evaluation) if missing else None
         for shard in missing:
             assert subject is not None
@@ -71,14 +71,6 @@ def _evaluate(bench: list[ray.ObjectRef], trial: Trial, evaluation: Evaluation, 
 
 
 evaluate_task = ray.remote(_evaluate)
-
-
-def _is_there(work: Work, key: str) -> bool:
-    try:
-        work.store.read(key)
-    except NotFoundError:
-        return False
-    return True
 
 
 def _subject(shared: Bench, work: Work, trial: Trial, evaluation: Evaluation) -> Subject:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,9 +15,11 @@ from orchestrator.errors import OrchError
 from orchestrator.plan.ledger import Status, record
 from orchestrator.plan.retry import FailureKind
 from orchestrator.runtime.work import measured
+from orchestrator.store.patient import PatientStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from types import FrameType
 
     from orchestrator.plan.files import Tally
     from orchestrator.runtime.work import Work
@@ -63,6 +67,20 @@ class Reporter(tune.Callback):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Tune stores its callbacks as files, from which we never go on; what watches a sweep cannot be stored."""
         return {}
+
+    def setup(self, *_: Any, **__: Any) -> None:
+        """Have Ctrl-C, which Tune takes by now, end a callback's waiting for storage: Tune looks only after it."""
+        tune_s, store = signal.getsignal(signal.SIGINT), self.store
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread is interrupted, and may say how
+        if not isinstance(store, PatientStore) or not callable(tune_s):
+            return
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            store.hurry()
+            tune_s(number, frame)
+
+        signal.signal(signal.SIGINT, interrupt)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Give every watcher its turn."""

@@ -36,6 +36,10 @@ class Store(ABC):
         """The whole blob. Raises NotFoundError when there is none."""
 
     @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether there is such a blob, without reading it."""
+
+    @abstractmethod
     def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
         """Store ``data`` whole or not at all; True when it was written.
 
@@ -61,6 +65,10 @@ class Store(ABC):
     @abstractmethod
     def sibling(self, folder: str) -> Store:
         """The same storage with its root a folder beside this one: what all jobs of a storage share is kept there."""
+
+    @abstractmethod
+    def quick(self) -> Store:
+        """The same storage for requests that must not wait: each is made once, and given up after a few seconds."""
 
     @abstractmethod
     def check(self) -> None:

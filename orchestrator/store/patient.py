@@ -37,6 +37,10 @@ class PatientStore(Store):
         """See Store."""
         return self._insist(lambda: self._store.read(key))
 
+    def exists(self, key: str) -> bool:
+        """See Store."""
+        return self._insist(lambda: self._store.exists(key))
+
     def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
         """See Store. With ``replace=False`` a write of its own whose reply was lost may count as another's."""
         return self._insist(lambda: self._store.write(key, data, replace=replace))
@@ -61,16 +65,24 @@ class PatientStore(Store):
         """See Store."""
         return PatientStore(self._store.sibling(folder), self._patience_s)
 
+    def quick(self) -> Store:
+        """See Store."""
+        return self._store.quick()
+
+    def hurry(self) -> None:
+        """Wait for storage no longer, neither in requests to come nor in one that another thread waits for."""
+        self._patience_s = 0.0
+
     def check(self) -> None:
         """See Store."""
         self._insist(self._store.check)
 
     def _insist(self, request: Callable[[], _T]) -> _T:
-        give_up = time.monotonic() + self._patience_s
+        began = time.monotonic()
         while True:
             try:
                 return request()
             except StorageUnavailable:
-                if time.monotonic() + _PAUSE_S > give_up:
+                if time.monotonic() + _PAUSE_S > began + self._patience_s:
                     raise
                 time.sleep(_PAUSE_S)

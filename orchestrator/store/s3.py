@@ -34,7 +34,9 @@ _CONFIG = Config(
     read_timeout=60,
     max_pool_connections=32,
 )
-_clients: dict[int, S3Client] = {}
+_QUICK = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=5))
+"""For requests that must not wait; see Store.quick."""
+_clients: dict[tuple[int, bool], S3Client] = {}
 _clients_lock = threading.Lock()
 
 
@@ -47,8 +49,8 @@ class S3Store(Store):
 
     parallel_reads: int = 32
 
-    def __init__(self, bucket: str, prefix: str = "") -> None:
-        self._bucket = bucket
+    def __init__(self, bucket: str, prefix: str = "", *, quick: bool = False) -> None:
+        self._bucket, self._quick = bucket, quick
         self._prefix = check_key(prefix) + "/" if prefix else ""
 
     def __repr__(self) -> str:
@@ -63,6 +65,10 @@ class S3Store(Store):
         """See Store."""
         return self._read(self._name(key))
 
+    def exists(self, key: str) -> bool:
+        """See Store."""
+        return self._exists(self._name(key), absent=(404,))
+
     def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
         """See Store. One upload of up to 5 GiB, which readers see whole or not at all."""
         name = self._name(key)
@@ -70,20 +76,22 @@ class S3Store(Store):
             self._put(name, data)
             return True
         # Asked first because some servers ignore the condition below.
-        return not self._exists(name) and self._put_new(name, data)
+        # 403: who may not list a bucket is not told what it lacks. A reply to HEAD has no text, so a missing
+        # bucket or wrong credentials are left to the put, whose reply says so.
+        return not self._exists(name, absent=(400, 403, 404)) and self._put_new(name, data)
 
     def keys(self, prefix: str = "") -> list[str]:
         """See Store."""
         base = self._name(prefix) + "/" if prefix else self._prefix
         with self._explained(base, "list"):
-            pages = _client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=base)
+            pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=base)
             names = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return sorted(key for key in (name[len(self._prefix) :] for name in names) if is_key(key))
 
     def folders(self) -> list[str]:
         """See Store."""
         with self._explained(self._prefix, "list"):
-            listing = _client().get_paginator("list_objects_v2")
+            listing = self._client().get_paginator("list_objects_v2")
             pages = listing.paginate(Bucket=self._bucket, Prefix=self._prefix, Delimiter="/")
             names = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
         folders = (name[len(self._prefix) :].removesuffix("/") for name in names)
@@ -95,11 +103,15 @@ class S3Store(Store):
 
     def child(self, folder: str) -> S3Store:
         """See Store."""
-        return S3Store(self._bucket, self._name(folder))
+        return S3Store(self._bucket, self._name(folder), quick=self._quick)
 
     def sibling(self, folder: str) -> S3Store:
         """See Store."""
-        return S3Store(self._bucket, self._prefix.rstrip("/").rpartition("/")[0]).child(folder)
+        return S3Store(self._bucket, self._prefix.rstrip("/").rpartition("/")[0], quick=self._quick).child(folder)
+
+    def quick(self) -> S3Store:
+        """See Store."""
+        return S3Store(self._bucket, self._prefix.rstrip("/"), quick=True)
 
     def check(self) -> None:
         """See Store. The bucket is not created: where and for whom is not ours to guess."""
@@ -108,7 +120,7 @@ class S3Store(Store):
         try:
             found = self._read(probe) == b"orch"
             with self._explained(probe, "list"):
-                page = _client().list_objects_v2(Bucket=self._bucket, Prefix=probe)
+                page = self._client().list_objects_v2(Bucket=self._bucket, Prefix=probe)
             found = found and [item["Key"] for item in page.get("Contents", [])] == [probe]
         finally:
             self._delete(probe)
@@ -118,10 +130,13 @@ class S3Store(Store):
     def _name(self, key: str) -> str:
         return self._prefix + check_key(key)
 
+    def _client(self) -> S3Client:
+        return _client(self._quick)
+
     def _read(self, name: str) -> bytes:
-        for left in reversed(range(ATTEMPTS)):
+        for left in reversed(range(1 if self._quick else ATTEMPTS)):
             with self._explained(name, "read"):
-                body = _client().get_object(Bucket=self._bucket, Key=name)["Body"]
+                body = self._client().get_object(Bucket=self._bucket, Key=name)["Body"]
                 try:
                     with body:
                         return body.read()
@@ -132,7 +147,7 @@ class S3Store(Store):
 
     def _put(self, name: str, data: bytes) -> None:
         with self._explained(name, "write"):
-            _client().put_object(Bucket=self._bucket, Key=name, Body=data)
+            self._client().put_object(Bucket=self._bucket, Key=name, Body=data)
 
     def _put_new(self, name: str, data: bytes) -> bool:
         """Put only where there is nothing, so far as the server can be asked to see to that."""
@@ -156,28 +171,27 @@ class S3Store(Store):
         """None when it was written, the server's reply when the condition kept it from being written."""
         with self._explained(name, "write"):
             try:
-                _client().put_object(Bucket=self._bucket, Key=name, Body=data, IfNoneMatch="*")
+                self._client().put_object(Bucket=self._bucket, Key=name, Body=data, IfNoneMatch="*")
             except ClientError as error:
                 if status_of(error) in (400, 409, 412, 501):
                     return error
                 raise
         return None
 
-    def _exists(self, name: str) -> bool:
+    def _exists(self, name: str, absent: tuple[int, ...]) -> bool:
+        """Whether there is such an object; a reply with one of the statuses ``absent`` says that there is none."""
         with self._explained(name, "look up"):
             try:
-                _client().head_object(Bucket=self._bucket, Key=name)
+                self._client().head_object(Bucket=self._bucket, Key=name)
                 return True
             except ClientError as error:
-                # 403: who may not list a bucket is not told what it lacks. A reply to HEAD has no text, so a
-                # missing bucket or wrong credentials are left to the put, whose reply says so.
-                if status_of(error) in (400, 403, 404):
+                if status_of(error) in absent:
                     return False
                 raise
 
     def _delete(self, name: str) -> None:
         with self._explained(name, "delete"):
-            _client().delete_object(Bucket=self._bucket, Key=name)
+            self._client().delete_object(Bucket=self._bucket, Key=name)
 
     @contextmanager
     def _explained(self, name: str, action: str) -> Iterator[None]:
@@ -188,17 +202,17 @@ class S3Store(Store):
             raise storage_error(error, f"s3://{self._bucket}/{name}".rstrip("/"), action) from None
 
 
-def _client() -> S3Client:
+def _client(quick: bool) -> S3Client:
     """This process's client; a client may be used by many threads, but not on both sides of a fork."""
     with _clients_lock:
-        pid = os.getpid()
-        if pid not in _clients:
-            _clients[pid] = _new_client()
-        return _clients[pid]
+        name = os.getpid(), quick
+        if name not in _clients:
+            _clients[name] = _new_client(_QUICK if quick else _CONFIG)
+        return _clients[name]
 
 
-def _new_client() -> Any:
+def _new_client(config: Config) -> Any:
     try:
-        return boto3.session.Session().client("s3", config=_CONFIG)
+        return boto3.session.Session().client("s3", config=config)
     except ValueError:  # its text repeats the URL, which may hold a password
         raise StorageError("AWS_ENDPOINT_URL is not a URL; write it as https://host or http://host:port") from None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from orchestrator.cli import control
-from orchestrator.plan.files import NO_SUCH_JOB, STALE_S, RunState, asked_to_cancel, forget_cancel, write_state
+from orchestrator.plan import liveness
+from orchestrator.plan.files import NO_SUCH_JOB, RunState, asked_to_cancel, forget_cancel, write_state
 from orchestrator.plan.log import RunLog
+from orchestrator.plan.process import Process, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +27,20 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "_LOOK_S", 0.01)
+    monkeypatch.setattr(liveness, "LOOK_S", 0.01)
+    monkeypatch.setattr(liveness, "LISTEN_S", 0.2)
+
+
+HERE = this_process()
+ELSEWHERE = Process("node7", 1, "another boot pid:[1]", "5")
+HOUR_S = 3600
+
+
+def dead_process() -> Process:
+    """One of this machine that exists no longer."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        pid = child.pid
+    return replace(HERE, pid=pid)
 
 
 @pytest.fixture
@@ -48,9 +67,9 @@ def beside() -> Iterator[Callable[[Callable[[], None]], None]]:
 
 
 def running(**changes: Any) -> RunState:
-    return RunState(
-        **{"state": "running", "started_at": time.time(), "updated_at": time.time(), "to_run": 4, **changes}
-    )
+    now = time.time()
+    state = RunState("running", now, now, 4, run_id="a1", process=HERE)
+    return replace(state, **changes)
 
 
 def said(text: str) -> list[str]:
@@ -113,16 +132,24 @@ def test_a_run_that_never_begins(orch: Callable[..., Any], store: LocalStore, mo
     assert orch("logs", "study", "-f").mistake == f"{store.uri}: no run has begun in 0 s; --address shows Ray's own log"
 
 
-def test_following_a_run_that_died(orch: Callable[..., Any], store: LocalStore) -> None:
+def test_following_a_run_that_died(
+    orch: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On this machine its process tells, elsewhere that nothing changes any more, by the clock of who follows."""
     log = RunLog(store)
     log.say("one")
     log.write()
-    write_state(store, running(updated_at=time.time() - STALE_S - 5))
+    write_state(store, running(process=dead_process()))
     ran = orch("logs", "study", "-f")
     assert (ran.code, said(ran.out)) == (2, ["one"])
-    assert ran.err == (
-        f"error: {store.uri}: no sign of life for 1 min 05 s; 'orch resume' goes on, once the run is gone\n"
-    )
+    assert ran.err == f"error: {store.uri}: the run's process is gone; 'orch resume' goes on\n"
+
+    monkeypatch.setattr(control, "_SILENT_S", 0.1)
+    for skew_s in (-HOUR_S, 0, HOUR_S):
+        write_state(store, running(process=ELSEWHERE, updated_at=time.time() + skew_s))
+        ran = orch("logs", "study", "-f")
+        assert (ran.code, said(ran.out)) == (2, ["one"])
+        assert ran.err == f"error: {store.uri}: no sign of life for 0 s; 'orch resume' goes on\n"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +157,7 @@ def test_following_a_run_that_died(orch: Callable[..., Any], store: LocalStore) 
     [
         ({"state": "cancelled", "ended": 1}, "cancelled: 1 of 4 trials had ended"),
         ({"state": "done", "ended": 4}, "done, before it could be cancelled: 4 of 4 trials had ended"),
-        ({"started_at": 7.0}, "that run has given way to another"),
+        ({"run_id": "b2"}, "that run has given way to another"),
     ],
 )
 def test_a_run_is_asked_to_stop_and_waited_for(
@@ -148,7 +175,7 @@ def test_a_run_is_asked_to_stop_and_waited_for(
         while not asked_to_cancel(store, state):
             assert time.monotonic() < give_up
             time.sleep(0.01)
-        write_state(store, running(**{"started_at": state.started_at, **ends}))
+        write_state(store, running(**ends))
         forget_cancel(store)
 
     beside(run)
@@ -170,12 +197,56 @@ def test_nothing_to_cancel(orch: Callable[..., Any], store: LocalStore) -> None:
     assert orch("cancel", "study").mistake == f"{store.uri}: {NO_SUCH_JOB}"
     store.write("job.yaml", b"")
     assert orch("cancel", "study").mistake == f"{store.uri}: no run is at work on it"
-    write_state(store, running(updated_at=time.time() - 7200))
-    assert orch("cancel", "study").mistake.startswith(
-        f"{store.uri}: no run is at work on it: running, last sign of life 2 h 00 min ago"
-    )
-    write_state(store, running(state="done"))
-    assert ": done, last sign of life " in orch("cancel", "study").mistake
+    for state in (running(state="done"), running(process=dead_process())):
+        write_state(store, state)
+        assert orch("cancel", "study").mistake.startswith(
+            f"{store.uri}: no run is at work on it: {state.state}, last sign of life "
+        )
+    write_state(store, running(process=ELSEWHERE, updated_at=time.time() - 2 * HOUR_S))
+    mistake = orch("cancel", "study").mistake
+    assert mistake == f"{store.uri}: no run is at work on it: running, last sign of life 2 h 00 min ago"
+    write_state(store, running(process=ELSEWHERE, updated_at=time.time() + HOUR_S))
+    assert orch("cancel", "study").mistake == f"{store.uri}: no run is at work on it: running"
+
+
+@pytest.mark.parametrize("skew_s", [-HOUR_S, 0, HOUR_S])
+def test_a_run_elsewhere_is_alive_while_it_beats_whatever_its_clock_says(
+    orch: Callable[..., Any],
+    store: LocalStore,
+    folder: Path,
+    beside: Callable[[Callable[[], None]], None],
+    monkeypatch: pytest.MonkeyPatch,
+    skew_s: int,
+) -> None:
+    store.write("job.yaml", (folder / "job.yaml").read_bytes())
+    over = threading.Event()
+
+    def beat() -> None:
+        number = 0
+        while not over.wait(0.02):
+            number += 1
+            write_state(store, running(process=ELSEWHERE, updated_at=time.time() + skew_s, beat=number))
+
+    write_state(store, running(process=ELSEWHERE, updated_at=time.time() + skew_s))
+    monkeypatch.setattr(liveness, "LISTEN_S", 20)
+    beside(beat)
+    try:
+        alive = orch("status", "study").out
+    finally:
+        over.set()
+    assert alive.startswith("study: running; ")
+    assert "last sign of life" not in alive
+
+
+@pytest.mark.parametrize("skew_s", [-HOUR_S, 0, HOUR_S])
+def test_a_run_elsewhere_that_is_silent_is_not_running(
+    orch: Callable[..., Any], store: LocalStore, folder: Path, skew_s: int
+) -> None:
+    store.write("job.yaml", (folder / "job.yaml").read_bytes())
+    write_state(store, running(process=ELSEWHERE, updated_at=time.time() + skew_s))
+    silent = orch("status", "study").out
+    assert silent.startswith("study: not running; ")
+    assert ("last sign of life" in silent) is (skew_s <= 0)
 
 
 @pytest.mark.parametrize("command", ["submit", "plan", "resume", "evaluate", "logs", "cancel"])

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ import pytest
 from orchestrator.evaluate.quality import Quality
 from orchestrator.plan.files import RunState, write_job, write_state
 from orchestrator.plan.ledger import Status, provenance, record
+from orchestrator.plan.process import this_process
 from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.spec.job import Job, load_job
 from orchestrator.store.columns import METRICS, schema_of
@@ -38,7 +40,9 @@ def job(folder: Path, store: LocalStore) -> Job:
     for trial in (done, running):
         rows = [{"trial_id": trial.id, "step": step, "g_loss": step / 4} for step in (10, 20)]
         write_rows(store, f"metrics/{trial.id}.parquet", schema_of(METRICS), rows)
-    write_state(store, RunState("running", time.time() - 100, time.time() - 7, 3, running={running.id: (21, 30)}))
+    state = RunState("running", time.time() - 100, time.time() - 7, 3, running={running.id: (21, 30)})
+    state.process = this_process()
+    write_state(store, state)
     return job
 
 
@@ -68,7 +72,10 @@ def test_status_as_json(orch: Callable[..., Any]) -> None:
 
 
 def test_status_after_a_driver_that_died(orch: Callable[..., Any], job: Job, store: LocalStore) -> None:
-    write_state(store, RunState("running", 0, time.time() - 7200, 3, running={job.trials[2].id: (21, 30)}))
+    state = RunState("running", 0, time.time() - 7200, 3, running={job.trials[2].id: (21, 30)})
+    # Its id went to another process since.
+    state.process = replace(this_process(), started="1")
+    write_state(store, state)
     ran = orch("status", "study")
     assert ran.out.startswith("study: not running; 1 finished, 1 failed, 1 interrupted, 1 waiting\n")
     assert ran.out.endswith("last sign of life 2 h 00 min ago\n")

@@ -43,7 +43,7 @@ def job(make: Callable[..., Job], store: LocalStore) -> Job:
 def test_during_a_run(job: Job, store: LocalStore) -> None:
     *_, running, _ = job.trials
     run = RunState("running", time.time(), time.time() - 3, 3, running={running.id: (17, 30)})
-    state = job_status(job, store, run)
+    state = job_status(job, store, run, alive=True)
     assert [(trial.state, trial.step, trial.total_steps, trial.error) for trial in state.trials] == [
         ("finished", 30, 30, None),
         ("failed", 0, 30, "boom"),
@@ -60,7 +60,7 @@ def test_during_a_run(job: Job, store: LocalStore) -> None:
 def test_a_running_trial_s_last_report_may_be_older_than_its_metrics(job: Job, store: LocalStore) -> None:
     running = job.trials[4]
     run = RunState("running", time.time(), time.time(), 3, running={running.id: (4, 30)})
-    assert job_status(job, store, run).trials[4].step == 10
+    assert job_status(job, store, run, alive=True).trials[4].step == 10
 
 
 @pytest.mark.parametrize("state", ["running", "interrupted", "done"])
@@ -75,15 +75,15 @@ def test_after_a_run_that_ended_or_died(job: Job, store: LocalStore, state: str)
 
 def test_a_trial_that_ended_is_not_running_whatever_the_run_says(job: Job, store: LocalStore) -> None:
     run = RunState("running", time.time(), time.time(), 3, running={job.trials[0].id: (17, 30)})
-    assert job_status(job, store, run).trials[0].state == "finished"
+    assert job_status(job, store, run, alive=True).trials[0].state == "finished"
 
 
 def test_where_a_run_is(job: Job, store: LocalStore) -> None:
     here = RunState("running", time.time(), time.time(), 3)
     assert job_status(job, store, here).where() is None
     there = RunState("running", time.time(), time.time(), 3, address="http://head:8265", nodes=Nodes(5, 3, 1))
-    assert job_status(job, store, there).where() == "http://head:8265, nodes: 5 wanted, 3 present, 1 idle"
-    assert job_status(job, store, there).as_json()["nodes"] == {"wanted": 5, "present": 3, "idle": 1}
+    assert job_status(job, store, there, alive=True).where() == "http://head:8265, nodes: 5 wanted, 3 present, 1 idle"
+    assert job_status(job, store, there, alive=True).as_json()["nodes"] == {"wanted": 5, "present": 3, "idle": 1}
     there.submission_id, there.state = "orch-study-1", "cancelled"
     after = job_status(job, store, there)
     assert after.where() == "http://head:8265, orch-study-1"

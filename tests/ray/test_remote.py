@@ -228,7 +228,7 @@ def test_ctrl_c_ends_the_following_and_the_cluster_a_run_that_storage_does_not_k
     stopped = orch("cancel", "job.yaml", "--address", head.url)
     assert (stopped.returncode, stopped.stdout) == (0, f"{submission} stopped\n"), stopped.stderr
     state = read_state(store)
-    assert state is None or not state.alive
+    assert state is None or state.state != "running"
     assert "no run of early is at work there" in orch("cancel", "job.yaml", "--address", head.url).stderr
 
 

@@ -65,6 +65,28 @@ def test_a_longer_one_is_an_error_when_patience_ends(tmp_path: Path, clock: Cloc
     assert clock.now <= 60
 
 
+def test_who_is_in_a_hurry_waits_no_longer(tmp_path: Path, clock: Clock) -> None:
+    """Nor does who waits already: what another thread does as it sleeps is played by the clock."""
+    store = PatientStore(Down(tmp_path, clock, until=60), 60)
+    sleep = clock.sleep
+
+    def interrupted(seconds: float) -> None:
+        store.hurry()
+        sleep(seconds)
+
+    clock.sleep = interrupted  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable):
+            store.write("a.txt", b"1")
+    assert clock.now == 2
+
+
+def test_a_quick_one_waits_for_nothing(tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(StorageUnavailable):
+        PatientStore(Down(tmp_path, clock, until=60), 60).quick().write("a.txt", b"1")
+    assert clock.now == 0
+
+
 def test_other_errors_are_raised_at_once(tmp_path: Path, clock: Clock) -> None:
     with pytest.raises(NotFoundError):
         PatientStore(LocalStore(tmp_path), 60).read("nothing")
@@ -76,6 +98,7 @@ def test_a_child_is_as_patient(tmp_path: Path, clock: Clock) -> None:
     assert store.write("a.txt", b"1", replace=False)
     assert not store.write("a.txt", b"2", replace=False)
     store.check()
+    assert (store.exists("a.txt"), store.exists("b.txt")) == (True, False)
     store.delete("a.txt")
     assert store.keys() == []
     assert isinstance(store, PatientStore)

@@ -121,6 +121,32 @@ def test_a_conflict_is_tried_again(store: S3Store, s3_proxy: Any, monkeypatch: p
     told(caught.value, f"{store.uri}/b: cannot write", "try again later")
 
 
+def test_whether_a_blob_is_there_is_asked_without_reading_it(store: S3Store, s3_proxy: Any) -> None:
+    store.write("a", b"1" * 1000)
+    s3_proxy.seen.clear()
+    assert (store.exists("a"), store.exists("b")) == (True, False)
+    assert [method for method, *_ in s3_proxy.seen] == ["HEAD", "HEAD"]
+    s3_proxy.answer = lambda *_: (403, "")
+    with pytest.raises(StorageError) as caught:
+        store.exists("a")
+    told(caught.value, f"{store.uri}/a: cannot look up: access denied; allow s3:GetObject")
+    s3_proxy.answer = lambda *_: (503, "")
+    with pytest.raises(StorageUnavailable):
+        store.exists("a")
+
+
+@every_act
+def test_a_quick_request_is_made_once(store: S3Store, s3_proxy: Any, act: Callable[[S3Store], object]) -> None:
+    quick = store.child("x").quick().sibling("study")
+    assert quick.uri == store.uri.replace("study", "study/study")
+    for answer in OUTAGE:
+        s3_proxy.seen.clear()
+        s3_proxy.answer = lambda *_, answer=answer: answer
+        with pytest.raises(StorageUnavailable):
+            act(quick)
+        assert len(s3_proxy.seen) == 1
+
+
 def test_a_lost_reply_does_not_lose_the_claim(store: S3Store, s3_proxy: Any) -> None:
     s3_proxy.lose_replies = 1
     assert store.write("a", b"ours", replace=False) is True
@@ -283,7 +309,7 @@ def test_foreign_names_in_the_bucket_are_not_listed(store: S3Store) -> None:
 
 def test_one_client_a_process_and_none_in_what_is_sent(store: S3Store) -> None:
     with ThreadPoolExecutor(8) as pool:
-        clients = set(pool.map(lambda _: id(s3_module._client()), range(32)))
+        clients = set(pool.map(lambda _: id(s3_module._client(quick=False)), range(32)))
     assert len(clients) == 1
     assert len(s3_module._clients) == 1
     store.write("a", b"1")

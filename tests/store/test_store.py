@@ -60,6 +60,8 @@ def test_a_folder_is_no_blob_and_a_blob_no_folder(store: Store) -> None:
         with pytest.raises(NotFoundError):
             store.read(key)
         store.delete(key)
+        assert not store.exists(key)
+    assert store.exists("a/b")
     assert store.keys() == ["a/b"]
     assert store.keys("a/b") == []
 
