@@ -141,12 +141,12 @@ def results(
     table, notices = _verdicts(named) if claims else (_rows(named.store, sql, evaluation), ())
     if asked:
         export(table, _FORMS[asked[0][0]], asked[0][1])
-    elif claims:
+        return
+    if claims:
         _print_claims(table, notices)
     else:
         _print_results(table, everything=sql is not None)
-    if not asked:
-        _print_foreign(named.store)
+    _print_foreign(named.store)
 
 
 def _print_results(table: pa.Table, *, everything: bool) -> None:

@@ -129,13 +129,13 @@ def resume(
 
 
 def _run(named: NamedJob, address: str | None, detach: bool, retry_failed: bool, take_over: bool) -> None:
-    job = named.load_to_run()
     if address in ON_THIS_MACHINE:
         reject_detach(detach)
+        job = named.load_to_run()
         drive(job, named.store, retry_failed, joined=address is not None, take_over=take_over)
     else:
         assert address is not None
-        hand_over(job, named.storage, address, _submission(retry_failed, take_over), detach=detach)
+        hand_over(named.load(), named.storage, address, _submission(retry_failed, take_over), detach=detach)
 
 
 def _submission(retry_failed: bool, take_over: bool = False) -> list[str]:
@@ -144,11 +144,11 @@ def _submission(retry_failed: bool, take_over: bool = False) -> list[str]:
 
 
 def _plan(named: NamedJob, address: str | None, retry_failed: bool, as_json: bool) -> None:
-    job = named.load_to_run()
     if address not in ON_THIS_MACHINE:
         assert address is not None
         options = [*_submission(retry_failed), "--dry-run", *(["--json"] if as_json else [])]
-        show_remote(job, named.storage, address, options)
+        show_remote(named.load(), named.storage, address, options)
+    job = named.load_to_run()
     with machines(joined=address is not None) as cluster:
         _show(plan_job(job, named.store, cluster, retry_failed), as_json)
 

@@ -121,7 +121,7 @@ def test_rows_of_an_evaluation_are_those_of_all_trials(orch: Callable[..., Any],
     schema = schema_of(evaluation_columns(type(quality)))
     rows = [{"trial_id": job.trials[0].id, "evaluation_id": quality.id, "fid": number} for number in range(60)]
     write_rows(store, quality.rows_key(job.trials[0].id, 0), schema, rows)
-    for trial_id in (job.trials[2].id, "zzz"):
+    for trial_id in (job.trials[2].id, "f" * 16):
         write_rows(store, quality.rows_key(trial_id, 0), schema, [{"trial_id": trial_id, "evaluation_id": quality.id}])
     record(store, "study", job.trials[2], Status.FINISHED, {"step": 30}, provenance())
     told = json.loads(orch("results", "study", "--evaluation", "quality", "--json").out)

@@ -82,6 +82,7 @@ def test_the_plan_as_json(orch: Callable[..., Any], folder: Path, job: Job, comm
         "device_hours": pytest.approx(2 * three / 3600),
         "wall_s": pytest.approx(START_S + three),
         "problem": None,
+        "notes": [],
         "evaluations": [],
     }
     assert done == {

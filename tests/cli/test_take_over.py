@@ -93,4 +93,4 @@ def test_what_only_looks_needs_no_lease(orch: Callable[..., Any], folder: Path, 
 def test_a_look_takes_nothing_over(orch: Callable[..., Any], command: tuple[str, ...]) -> None:
     ran = orch(*command, "--dry-run", "--take-over")
     assert ran.code == 2
-    assert "--take-over has no effect with --dry-run" in ran.err
+    assert "--take-over: has no effect with --dry-run" in ran.err
