@@ -139,14 +139,19 @@ def results(
     named = name_job(job, storage)
     named.require()
     table, notices = _verdicts(named) if claims else (_rows(named.store, sql, evaluation), ())
-    if asked:
-        export(table, _FORMS[asked[0][0]], asked[0][1])
-        return
-    if claims:
-        _print_claims(table, notices)
+    for option, target in asked:
+        export(table, _FORMS[option], target)
+    if not asked:
+        _print_found(named.store, table, None if not claims else notices, everything=sql is not None)
+
+
+def _print_found(store: Store, table: pa.Table, notices: Sequence[str] | None, *, everything: bool) -> None:
+    """Rows, or with ``notices`` claims, and what was passed over."""
+    if notices is None:
+        _print_results(table, everything=everything)
     else:
-        _print_results(table, everything=sql is not None)
-    _print_foreign(named.store)
+        _print_claims(table, notices)
+    _print_foreign(store)
 
 
 def _print_results(table: pa.Table, *, everything: bool) -> None:
