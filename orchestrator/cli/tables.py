@@ -128,8 +128,8 @@ def _estimate(plan: Plan) -> str:
 
 def _left_uncounted(plan: Plan) -> str:
     """What an estimate leaves out: evaluations, and trials whose data is missing or too small."""
-    left = [f"{plan.unknown} trials that cannot be trained here"] if plan.unknown else []
-    left += ["evaluations"] if plan.due else []
+    left = ["evaluations"] if plan.due else []
+    left += ["what cannot be trained here"] if plan.unknown else []
     return f" without {' and '.join(left)}" if left else ""
 
 

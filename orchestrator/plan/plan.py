@@ -110,10 +110,9 @@ class Plan:
         return seconds
 
     @property
-    def unknown(self) -> int:
-        """How many of the new cells have no estimate, their data being missing."""
-        new = self.having(CellState.NEW)
-        return len(new) - len(self._known(new))
+    def unknown(self) -> bool:
+        """Whether some of the new cells have no estimate, their data being missing."""
+        return any(math.isnan(cell.device_s) for cell in self.having(CellState.NEW))
 
     @staticmethod
     def _known(cells: list[Cell]) -> list[Cell]:
