@@ -37,7 +37,7 @@ def pytest_runtestloop() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Let Python take down what was frozen: nanobind, in duckdb, calls all that is left at the end leaked."""
+    """Let Python take down what was frozen: duckdb's nanobind reports whatever is still there at the end as leaked."""
     gc.unfreeze()
 
 

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 PATIENCE_S = 120.0
+SHARED = ["tests.distributed.processes", "torch._dynamo", "orchestrator.training.session"]
+"""Modules that one process imports, for seconds, and all are forked from: an optimizer, too, imports torch._dynamo."""
 
 
 class Processes:
-    """``size`` processes of a thread each. They stay up: to start one costs seconds, to call one nothing."""
+    """``size`` processes of a thread each, on processors. They stay up: to call one costs nothing."""
 
     def __init__(self, size: int, backend: str = "gloo") -> None:
         self.size, self.folder = size, TemporaryDirectory(prefix="orch-group-")
-        context = get_context("spawn")
+        # A process that has been forked cannot use CUDA where its parent has asked for devices.
+        context = get_context("spawn" if "nccl" in backend else "forkserver")
+        context.set_forkserver_preload(SHARED)
         self.pipes: list[Connection] = []
         self.members = []
         for rank in range(size):
