@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from orchestrator.plan.log import RunLog
     from orchestrator.plan.placement import Cluster
     from orchestrator.plan.plan import Plan
+    from orchestrator.runtime.heartbeat import Heartbeat
+    from orchestrator.runtime.interrupt import Interrupts
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
@@ -60,7 +62,7 @@ def drive(job: Job, store: Store, retry_failed: bool = False, *, joined: bool, t
     from orchestrator.plan.log import RunLog
     from orchestrator.store.patient import PatientStore
 
-    with machines(joined=joined) as cluster:
+    with _stoppable(), machines(joined=joined) as cluster:
         plan = plan_job(job, store, cluster, retry_failed, trains=trains)
         if plan.problem:
             raise DataError(plan.problem)
@@ -75,6 +77,18 @@ def drive(job: Job, store: Store, retry_failed: bool = False, *, joined: bool, t
 
                 check_storage(store)
             _drive(plan, store, log, cluster, joined=joined)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Leave a run that was stopped before it began with the signal's exit code."""
+    from orchestrator.runtime.interrupt import terminated_as_interrupted
+
+    with terminated_as_interrupted() as interrupts:
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise typer.Exit(interrupts.exit_code) from None
 
 
 def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> None:
@@ -95,14 +109,14 @@ def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
     if stopped is not None:
         _say(log, f"{stopped}; every trial keeps its last state, go on with: {_again(plan.job, store)}")
     if stopped is not None and not store.keys("metrics"):
-        raise typer.Exit(130)
-    with err.status("writing the report") if err.is_terminal else contextlib.nullcontext():
+        raise typer.Exit(ran.exit_code)
+    with _during(log, "writing the report"):
         report = write_report(store)
     for line in (f"results  {store.uri}", f"report   {store.uri}/{report}"):
         out.print(line, soft_wrap=True)
         log.say(line)
     if stopped is not None:
-        raise typer.Exit(130)
+        raise typer.Exit(ran.exit_code)
     if failed:
         name = plan.job.header.name
         why = shlex.join(["orch", "status", name, "--storage", parent(store, name)])
@@ -115,11 +129,12 @@ def _drive(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
 
 @dataclass(frozen=True)
 class _Ran:
-    """What came of a run: what failed, and the word for how it was stopped, if it was."""
+    """What came of a run: what failed, and the word and the exit code for how it was stopped, if it was."""
 
     failed: int = 0
     evaluations_failed: int = 0
     stopped: str | None = None
+    exit_code: int = 130
 
 
 def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: bool) -> _Ran:
@@ -127,30 +142,54 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, *, joined: b
     from orchestrator.cli.live import Lines, display
     from orchestrator.plan.files import Tally
     from orchestrator.plan.plan import CellState
-    from orchestrator.runtime.cluster import cluster_address, count_nodes, quiet_stdout, terminated_as_interrupted
+    from orchestrator.runtime.cluster import cluster_address, count_nodes, quiet_stdout
     from orchestrator.runtime.heartbeat import Heartbeat
+    from orchestrator.runtime.interrupt import terminated_as_interrupted
     from orchestrator.runtime.local import local_ray
     from orchestrator.runtime.sweep import run_sweep
 
     tally = Tally(len(plan.due)) if plan.due else None
     heartbeat = Heartbeat(store, log, len(plan.having(CellState.NEW)), tally)
-    try:
-        with contextlib.ExitStack() as stack:
-            watcher = stack.enter_context(display(plan))
-            if joined:
-                address = os.environ.get("ORCH_ADDRESS") or cluster_address()
-                heartbeat.on_cluster(address, os.environ.get("ORCH_SUBMISSION_ID"), count_nodes)
-                stack.enter_context(quiet_stdout())
-            else:
-                stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
-            stack.enter_context(terminated_as_interrupted())
-            stack.enter_context(heartbeat)
-            watchers = [watcher, Lines(plan, log.say, starts=True), heartbeat]
-            outcome = run_sweep(plan, store, watchers, partial(_say, log))
-    except KeyboardInterrupt:  # before Tune was there to take it, or after
-        return _Ran(heartbeat.state.failed, stopped=heartbeat.how_stopped)
+
+    def stage(text: str) -> None:
+        log.say(text)
+        watcher.stage(text)
+
+    with terminated_as_interrupted() as interrupts:
+        try:
+            with contextlib.ExitStack() as stack:
+                watcher = stack.enter_context(display(plan))
+                if joined:
+                    address = os.environ.get("ORCH_ADDRESS") or cluster_address()
+                    heartbeat.on_cluster(address, os.environ.get("ORCH_SUBMISSION_ID"), count_nodes)
+                    stack.enter_context(quiet_stdout())
+                else:
+                    stage("starting Ray")
+                    stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
+                stack.enter_context(heartbeat)
+                watchers = [watcher, Lines(plan, log.say, starts=True), heartbeat]
+                outcome = run_sweep(plan, store, watchers, partial(_say, log), stage)
+        except KeyboardInterrupt:  # not while trials were trained
+            return _Ran(heartbeat.state.failed, 0, heartbeat.how_stopped, _exit_code(heartbeat, interrupts))
     stopped = heartbeat.how_stopped if outcome.interrupted else None
-    return _Ran(outcome.failed, outcome.evaluations.failed, stopped)
+    return _Ran(outcome.failed, outcome.evaluations.failed, stopped, _exit_code(heartbeat, interrupts))
+
+
+def _exit_code(heartbeat: Heartbeat, interrupts: Interrupts) -> int:
+    """What shells expect of a run that was stopped by a signal; one that was cancelled ends as by Ctrl-C."""
+    return 130 if heartbeat.cancelled else interrupts.exit_code
+
+
+@contextlib.contextmanager
+def _during(log: RunLog, stage: str) -> Iterator[None]:
+    """Say what is done in this context, on a terminal for as long as it is."""
+    log.say(stage)
+    if not err.is_terminal:
+        err.print(stage, soft_wrap=True)
+        yield
+        return
+    with err.status(stage):
+        yield
 
 
 @contextlib.contextmanager

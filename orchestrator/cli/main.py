@@ -15,7 +15,7 @@ app = typer.Typer(
     name="orch",
     help="Run studies of generative adversarial networks as batch jobs: one YAML file in, a table of answers out.",
     epilog="Start with: orch submit jobs/quickstart.yaml. Exit codes: 0 done, 1 some trials failed, 2 a mistake "
-    "that one line explains, 130 interrupted.",
+    "that one line explains, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -15,7 +15,7 @@ from orchestrator.plan.retry import FailureKind
 from orchestrator.runtime.work import measured
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.plan.files import Tally
     from orchestrator.spec.job import Trial
@@ -47,6 +47,10 @@ class Watcher(Protocol):
         """Called often, whether anything happened or not."""
 
 
+class SweepStoppedError(Exception):
+    """Ends Tune's run, which then has every trial store its state; Tune would not do so for KeyboardInterrupt."""
+
+
 class Reporter(tune.Callback):  # type: ignore[misc]
     """Hears of every trial on the driver.
 
@@ -54,8 +58,16 @@ class Reporter(tune.Callback):  # type: ignore[misc]
     the scheduler stopped and of trials whose worker was lost once too often.
     """
 
-    def __init__(self, job: str, trials: Mapping[str, Trial], store: Store, watchers: Sequence[Watcher]) -> None:
-        self.job, self.trials, self.store, self.watchers = job, trials, store, watchers
+    def __init__(
+        self,
+        job: str,
+        trials: Mapping[str, Trial],
+        store: Store,
+        watchers: Sequence[Watcher],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``check`` raises KeyboardInterrupt where the sweep is to stop."""
+        self.job, self.trials, self.store, self.watchers, self.check = job, trials, store, watchers, check
         self.ended = self.failed = 0
         self.error: OrchError | None = None
         """Why the driver itself could not go on; Tune would bury it in a traceback of its own."""
@@ -65,9 +77,13 @@ class Reporter(tune.Callback):  # type: ignore[misc]
         return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Give every watcher its turn."""
+        """Give every watcher its turn. Raises SweepStoppedError."""
         for watcher in self.watchers:
             watcher.tick()
+        try:
+            self.check()
+        except KeyboardInterrupt:
+            raise SweepStoppedError from None
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has the trial."""
