@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,9 +40,6 @@ _ENVIRONMENT = {
 _SOCKET = "/session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_MetricsHead"
 """The longest name of a socket that Ray makes below its temporary folder."""
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
-_PREFIX = "orch-"
-_RANDOM_BYTES = 8
-"""How long the part of a temporary name is that tempfile makes up."""
 _START_S = 120.0
 
 
@@ -84,15 +82,15 @@ def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
 def private_folder(base: str | None = None) -> Iterator[str]:
     """A temporary folder that only this user can enter, of a name that nobody can guess, which is removed afterwards.
 
-    Raises ClusterError.
+    It is made in ``base``, or where this system has its temporary files. Raises ClusterError.
     """
+    where = None if base is None else str(Path(base).absolute())
     try:
-        folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=base, ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(prefix="orch-", dir=where, ignore_cleanup_errors=True)
     except OSError as error:
-        where = base or "any of the system's temporary folders"
         raise ClusterError(
-            f"cannot start Ray: no folder can be made in {where}: {error.strerror or error}; "
-            f"set {'RAY_TMPDIR' if 'RAY_TMPDIR' in os.environ else 'TMPDIR'} to one that can be written"
+            f"cannot start Ray: no folder can be made in {where or 'any of the folders for temporary files'}: "
+            f"{error.strerror or error}; set {'TMPDIR' if base is None else 'RAY_TMPDIR'} to one that can be written"
         ) from error
     with folder as path:
         yield path
@@ -101,19 +99,15 @@ def private_folder(base: str | None = None) -> Iterator[str]:
 @contextlib.contextmanager
 def _ray_folder() -> Iterator[str]:
     """A private folder whose path leaves room for the sockets that Ray makes below it."""
-    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), "TMPDIR")
-    base = os.environ.get("RAY_TMPDIR") or None
-    if base is None:
-        with contextlib.suppress(OSError):  # which the making of the folder reports
-            base = tempfile.gettempdir()
-    base = base and str(Path(base).absolute())
-    room = _SOCKET_BYTES - len(_SOCKET.format(pid=os.getpid())) - len("/" + _PREFIX) - _RANDOM_BYTES
-    if base and (size := len(os.fsencode(base))) > room:
-        raise ClusterError(
-            f"cannot start Ray: {variable}: got {base!r} ({size} bytes), expected at most {room}: below it Ray makes "
-            f"sockets, whose paths may have {_SOCKET_BYTES}; set RAY_TMPDIR to a shorter folder, such as /tmp"
-        )
-    with private_folder(base) as folder:
+    with private_folder(os.environ.get("RAY_TMPDIR") or None) as folder:
+        base = str(Path(folder).parent)
+        variable, size = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR", len(os.fsencode(base))
+        room = _SOCKET_BYTES - len(os.fsencode(folder + _SOCKET.format(pid=os.getpid()))) + size
+        if size > room:
+            raise ClusterError(
+                f"cannot start Ray: {variable}: got {base!r} ({size} bytes), expected at most {room}: below it Ray "
+                f"makes sockets, whose paths may have {_SOCKET_BYTES}; set RAY_TMPDIR to a shorter folder, such as /tmp"
+            )
         yield folder
 
 
@@ -152,6 +146,8 @@ def _start(options: dict[str, Any], folder: str) -> None:
         # Ray has workers look for modules in the current folder first, before the standard library.
         with deaf_processes(), _variables(PYTHONPATH=modules, TMPDIR=folder), contextlib.chdir(folder):
             ray.init(**options)
+    except SystemExit:  # Ray's own handler of SIGTERM, which was in place meanwhile
+        os.kill(os.getpid(), signal.SIGTERM)
     except Exception as error:
         text = " ".join(str(error).split())[:300] or type(error).__name__
         raise ClusterError(f"cannot start Ray on this machine: {text}") from error

@@ -13,8 +13,8 @@ from orchestrator.errors import StorageUnavailable
 from orchestrator.plan.files import Nodes, ask_to_cancel, asked_to_cancel, read_state, write_state
 from orchestrator.plan.log import RunLog, read_log
 from orchestrator.runtime import heartbeat
-from orchestrator.runtime.interrupt import terminated_as_interrupted
 from orchestrator.runtime.heartbeat import Heartbeat
+from orchestrator.runtime.interrupt import terminated_as_interrupted
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:

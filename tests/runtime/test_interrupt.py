@@ -88,7 +88,7 @@ def test_processes_started_deaf_do_not_hear_and_this_one_does_with_its_own_handl
         with deaf_processes():
             deaf = blocked()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Ray puts its own handler there
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             assert interrupts.first is None
         assert interrupts.first == signal.SIGTERM
     assert "SIGTERM" in deaf

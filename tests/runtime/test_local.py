@@ -93,7 +93,8 @@ def test_the_longest_folder_that_is_taken_has_room_for_sockets(
     monkeypatch.setattr(tempfile, "tempdir", None)
     assert refusal() == (
         f"cannot start Ray: {variable}: got {str(_folder(base, room + 1))!r} ({room + 1} bytes), expected at most "
-        f"{room}: below it Ray makes sockets, whose paths may have 107; set RAY_TMPDIR to a shorter folder, such as /tmp"
+        f"{room}: below it Ray makes sockets, whose paths may have {local._SOCKET_BYTES}; set RAY_TMPDIR to a shorter "
+        "folder, such as /tmp"
     )
 
 
@@ -124,7 +125,7 @@ def test_folders_that_cannot_be_used_are_named(base: Path, monkeypatch: pytest.M
         )
     monkeypatch.delenv("RAY_TMPDIR")
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(base / "gone")])
-    assert "cannot start Ray: no folder can be made in any of the system's temporary folders" in refusal()
+    assert "cannot start Ray: no folder can be made in any of the folders for temporary files" in refusal()
 
 
 def test_what_ray_says_is_one_line(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
