@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.plan.placement import Cluster
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.heartbeat import Heartbeat
+    from orchestrator.runtime.interrupt import Interrupts
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
     from orchestrator.store.patient import PatientStore
@@ -64,7 +65,7 @@ def drive(
     stop = shlex.join(["orch", "cancel", job.header.name, "--storage", parent(store, job.header.name)])
     with spinner("listening for another run of this job"):
         before = free_entry(store, stop, lambda line: err.print(line, soft_wrap=True), take_over=take_over)
-    with machines(joined=joined) as cluster:
+    with _stoppable(), machines(joined=joined) as cluster:
         plan = plan_job(job, store, cluster, retry_failed, trains=trains)
         if plan.problem:
             raise DataError(plan.problem)
@@ -78,6 +79,18 @@ def drive(
 
                 check_storage(guarded)
             _drive(plan, guarded, log, cluster, heartbeat, joined=joined)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Leave a run that was stopped before it began with the signal's exit code."""
+    from orchestrator.runtime.interrupt import terminated_as_interrupted
+
+    with terminated_as_interrupted() as interrupts:
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise typer.Exit(interrupts.exit_code) from None
 
 
 @contextlib.contextmanager
@@ -133,7 +146,7 @@ def _drive(
     ran = _sweep(plan, store, log, cluster, heartbeat, joined=joined) if plan.runs else _Ran()
     unstored = heartbeat.finish()
     if ran.stopped is not None:
-        _stop(plan.job, store, log, ran.stopped, unstored)
+        _stop(plan.job, store, log, ran, unstored)
     _report(store, log)
     failed = len(plan.having(CellState.FAILED)) + ran.failed
     if failed:
@@ -146,25 +159,25 @@ def _drive(
         raise typer.Exit(1)
 
 
-def _stop(job: Job, store: PatientStore, log: RunLog, how: str, unstored: str) -> NoReturn:
+def _stop(job: Job, store: PatientStore, log: RunLog, ran: _Ran, unstored: str) -> NoReturn:
     """Leave a run that was stopped, with the report of what there is; storage that is down is not waited for."""
     store.hurry()
     if unstored:
-        _say(log, f"{how}; the last states could not be stored, go on from what was: {_again(job, store)}")
-        raise typer.Exit(130)
-    _say(log, f"{how}; every trial keeps its last state, go on with: {_again(job, store)}")
+        _say(log, f"{ran.stopped}; the last states could not be stored, go on from what was: {_again(job, store)}")
+        raise typer.Exit(ran.exit_code)
+    _say(log, f"{ran.stopped}; every trial keeps its last state, go on with: {_again(job, store)}")
     try:
         if store.keys("metrics"):
             _report(store, log)
     except StorageUnavailable as error:
         _say(log, f"note: no report was written: {error}")
-    raise typer.Exit(130)
+    raise typer.Exit(ran.exit_code)
 
 
 def _report(store: Store, log: RunLog) -> None:
     from orchestrator.report.page import write_report
 
-    with spinner("writing the report"):
+    with _during(log, "writing the report"):
         report = write_report(store)
     for line in (f"results  {store.uri}", f"report   {store.uri}/{report}"):
         tell(line)
@@ -173,35 +186,59 @@ def _report(store: Store, log: RunLog) -> None:
 
 @dataclass(frozen=True)
 class _Ran:
-    """What came of a run: what failed, and the word for how it was stopped, if it was."""
+    """What came of a run: what failed, and the word and the exit code for how it was stopped, if it was."""
 
     failed: int = 0
     evaluations_failed: int = 0
     stopped: str | None = None
+    exit_code: int = 130
 
 
 def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: Heartbeat, *, joined: bool) -> _Ran:
     """Run the new cells and what evaluations are due."""
     from orchestrator.cli.live import Lines, display
-    from orchestrator.runtime.cluster import quiet_stdout, terminated_as_interrupted
+    from orchestrator.runtime.cluster import quiet_stdout
+    from orchestrator.runtime.interrupt import terminated_as_interrupted
     from orchestrator.runtime.local import local_ray
     from orchestrator.runtime.sweep import run_sweep
 
-    try:
-        with contextlib.ExitStack() as stack:
-            watcher = stack.enter_context(display(plan))
-            if joined:
-                stack.enter_context(quiet_stdout())
-            else:
-                stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
-            stack.enter_context(terminated_as_interrupted())
-            stack.enter_context(heartbeat.obeyed())
-            watchers = [watcher, Lines(plan, log.say, starts=True), heartbeat]
-            outcome = run_sweep(plan, store, watchers, partial(_say, log))
-    except KeyboardInterrupt:  # before Tune was there to take it, or after
-        return _Ran(heartbeat.state.failed, stopped=heartbeat.how_stopped)
+    def stage(text: str) -> None:
+        log.say(text)
+        watcher.stage(text)
+
+    with terminated_as_interrupted() as interrupts:
+        try:
+            with contextlib.ExitStack() as stack:
+                watcher = stack.enter_context(display(plan))
+                if joined:
+                    stack.enter_context(quiet_stdout())
+                else:
+                    stage("starting Ray")
+                    stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
+                stack.enter_context(heartbeat.obeyed())
+                watchers = [watcher, Lines(plan, log.say, starts=True), heartbeat]
+                outcome = run_sweep(plan, store, watchers, partial(_say, log), stage)
+        except KeyboardInterrupt:  # not while trials were trained
+            return _Ran(heartbeat.state.failed, 0, heartbeat.how_stopped, _exit_code(heartbeat, interrupts))
     stopped = heartbeat.how_stopped if outcome.interrupted else None
-    return _Ran(outcome.failed, outcome.evaluations.failed, stopped)
+    return _Ran(outcome.failed, outcome.evaluations.failed, stopped, _exit_code(heartbeat, interrupts))
+
+
+def _exit_code(heartbeat: Heartbeat, interrupts: Interrupts) -> int:
+    """What shells expect of a run that was stopped by a signal; one that was cancelled ends as by Ctrl-C."""
+    return 130 if heartbeat.cancelled else interrupts.exit_code
+
+
+@contextlib.contextmanager
+def _during(log: RunLog, stage: str) -> Iterator[None]:
+    """Say what is done in this context, on a terminal for as long as it is."""
+    log.say(stage)
+    if not err.is_terminal:
+        err.print(stage, soft_wrap=True)
+        yield
+        return
+    with spinner(stage):
+        yield
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.plan.files import Tally
     from orchestrator.plan.plan import Plan
-    from orchestrator.runtime.events import Event, Watcher
+    from orchestrator.runtime.events import Event
 
 _LINES_EVERY_S = 15.0
 _MEASURES = {
@@ -36,8 +36,8 @@ _MEASURES = {
 
 
 @contextlib.contextmanager
-def display(plan: Plan) -> Iterator[Watcher]:
-    """The watcher that shows the sweep of a plan, for as long as the context is open."""
+def display(plan: Plan) -> Iterator[_Sweep | Lines]:
+    """The watcher that shows the sweep of a plan, and the stages before it, for as long as the context is open."""
     sweep = _Sweep(plan)
     if not err.is_terminal:
         yield Lines(plan, lambda line: err.print(Text(line), soft_wrap=True))
@@ -60,6 +60,7 @@ class _Sweep:
         self.began = time.monotonic()
         self.first_step: float | None = None
         self.tally: Tally | None = None
+        self.doing = ""
 
     def update(self, event: Event) -> None:
         """Note where a trial stands."""
@@ -77,6 +78,10 @@ class _Sweep:
 
     def tick(self) -> None:
         """The live display draws itself."""
+
+    def stage(self, text: str) -> None:
+        """Show what is done until the first trial has made a step."""
+        self.doing = text
 
     @property
     def done(self) -> float:
@@ -120,8 +125,8 @@ class _Sweep:
         whole.add_row(ProgressBar(total=1.0, completed=self.done, width=40), self.summary())
         if self.tally is not None:
             whole.add_row(ProgressBar(total=max(1, self.tally.parts), completed=self.tally.parts_done, width=40), "")
-        begun = self.running or self.ended or self.tally is not None
-        starting = [] if begun else [Text("starting workers", style="dim")]
+        begun = self.first_step is not None or self.ended or self.tally is not None
+        starting = [] if begun else [Text(self.doing, style="dim")]
         return Group(table, *starting, *failures[-5:], whole)
 
 
@@ -154,6 +159,10 @@ class Lines:
         self.sweep.evaluated(tally)
         if tally.over and tally.total:
             self._say(self.sweep.summary().plain)
+
+    def stage(self, text: str) -> None:
+        """Say what is done until the first trial has made a step."""
+        self._say(text)
 
     def tick(self) -> None:
         """Say where the sweep stands when nothing has been said for a while."""

@@ -22,7 +22,11 @@ FOLDER = "_classifiers"
 
 
 def classifiers_for(
-    images: Mapping[Dataset, ImageSet], plan: Plan, store: Store, say: Callable[[str], None]
+    images: Mapping[Dataset, ImageSet],
+    plan: Plan,
+    store: Store,
+    say: Callable[[str], None],
+    stage: Callable[[str], None],
 ) -> dict[Dataset, bytes | None]:
     """Of each data set its classifier as bytes, None where it has no classes; ``store`` is a job's root.
 
@@ -30,10 +34,17 @@ def classifiers_for(
     a data set's held-out images cannot be read, StorageError.
     """
     shelf = store.sibling(FOLDER)
-    return {data: _classifier(data, some, plan, shelf, say) for data, some in images.items()}
+    return {data: _classifier(data, some, plan, shelf, say, stage) for data, some in images.items()}
 
 
-def _classifier(data: Dataset, images: ImageSet, plan: Plan, shelf: Store, say: Callable[[str], None]) -> bytes | None:
+def _classifier(
+    data: Dataset,
+    images: ImageSet,
+    plan: Plan,
+    shelf: Store,
+    say: Callable[[str], None],
+    stage: Callable[[str], None],
+) -> bytes | None:
     from orchestrator.measures.needs import unmeasured
 
     for clause in unmeasured(images):
@@ -46,12 +57,14 @@ def _classifier(data: Dataset, images: ImageSet, plan: Plan, shelf: Store, say: 
     known = _kept(shelf, key, say)
     if known is not None:
         return known
-    say(f"training a classifier of {data.name}, which samples are measured by")
+    stage(f"training a classifier of {data.name}, which samples are measured by")
     placement = next(iter(plan.placements.values()))
     cpus = placement.cpus if placement.gpus else _processors(placement.cpus)
     task = train_task.options(num_cpus=cpus, num_gpus=placement.gpus)
     trained: bytes
-    trained, accuracy = ray.get(task.remote([ray.put(images)], data, placement.device, cpus))
+    # Loaded here, as all images are: in a task a relative root would mean a folder of its node.
+    shared = [ray.put(images), ray.put(data.load("test"))]
+    trained, accuracy = ray.get(task.remote(shared, placement.device, cpus))
     shelf.write(key, trained)
     hits = "no held-out images" if accuracy is None else f"{accuracy:.1%} of held-out images right"
     say(f"classifier of {data.name}: {hits}; kept in {shelf.uri}/{key}")
@@ -79,13 +92,14 @@ def _processors(least: int) -> int:
     return max(least, min(MOST_CPUS, max(there, default=least)))
 
 
-def _train(images: list[ray.ObjectRef], data: Dataset, device: str, threads: int) -> tuple[bytes, float | None]:
+def _train(images: list[ray.ObjectRef], device: str, threads: int) -> tuple[bytes, float | None]:
     import torch
 
     from orchestrator.measures.classifier import dump, train_classifier
 
     torch.set_num_threads(threads)
-    classifier = train_classifier(ray.get(images[0]), data.load("test"), device)
+    training, held_out = ray.get(images)
+    classifier = train_classifier(training, held_out, device)
     return dump(classifier), classifier.accuracy
 
 

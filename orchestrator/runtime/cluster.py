@@ -14,8 +14,8 @@ from orchestrator.errors import ClusterError, NotFoundError, OrchError, StorageE
 from orchestrator.plan.files import Nodes
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.runtime.autoscaler import may_come
-from orchestrator.runtime.interrupt import interrupts_deferred
-from orchestrator.runtime.local import set_environment, silence_loggers
+from orchestrator.runtime.interrupt import interrupts_deferred, terminated_as_interrupted
+from orchestrator.runtime.local import private_folder, set_environment, silence_loggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,24 +32,26 @@ _CHECK_S = 300.0
 def joined_ray() -> Iterator[None]:
     """Join the cluster that this machine is a node of, for the time of one command. Raises ClusterError.
 
-    Ray starts the processes of its jobs deaf to SIGINT; this one listens again, since Ctrl-C and ``orch cancel``
-    are both that signal.
+    Ray starts the processes of its jobs deaf to SIGINT; this one listens again. A cluster whose processes are deaf to
+    SIGTERM and SIGHUP as well passes that on.
     """
     set_environment()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     import ray
 
     # A job of Ray Jobs has its package from there; a command typed on a node brings it along.
     travels = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"py_modules": [package_folder()]}
     try:
-        with interrupts_deferred() as check, quiet_stdout():
+        with private_folder() as empty, interrupts_deferred() as check, quiet_stdout():
             try:
-                ray.init(
-                    address="auto",
-                    runtime_env={**travels, "excludes": ["**/__pycache__"]} if travels else None,
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                )
+                # Ray has the cluster's workers look for modules in the driver's current folder before all others.
+                with contextlib.chdir(empty):
+                    ray.init(
+                        address="auto",
+                        runtime_env={**travels, "excludes": ["**/__pycache__"]} if travels else None,
+                        logging_level=logging.CRITICAL,
+                        log_to_driver=False,
+                    )
             except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
                 raise ClusterError(f"--address auto: {_joining(error)}") from error
             silence_loggers()
@@ -176,19 +178,3 @@ def count_nodes() -> Nodes | None:
     coming = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
     idle = sum(_HEAD not in node.total_resources() for node in status.idle_nodes)
     return Nodes(present + coming, present, idle)
-
-
-@contextlib.contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """Take SIGTERM, by which schedulers and Ray Jobs end a process, for Ctrl-C. Ray must be up: it has its own way."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what they leave in the background
-            raise KeyboardInterrupt
-        os.kill(os.getpid(), signal.SIGINT)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,11 +13,9 @@ from orchestrator.errors import OrchError
 from orchestrator.plan.ledger import Status, record
 from orchestrator.plan.retry import FailureKind
 from orchestrator.runtime.work import measured
-from orchestrator.store.patient import PatientStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.plan.files import Tally
     from orchestrator.runtime.work import Work
@@ -51,6 +47,10 @@ class Watcher(Protocol):
         """Called often, whether anything happened or not."""
 
 
+class SweepStoppedError(Exception):
+    """Ends Tune's run, which then has every trial store its state; Tune would not do so for KeyboardInterrupt."""
+
+
 class Reporter(tune.Callback):  # type: ignore[misc]
     """Hears of every trial on the driver.
 
@@ -58,8 +58,9 @@ class Reporter(tune.Callback):  # type: ignore[misc]
     the scheduler stopped and of trials whose worker was lost once too often.
     """
 
-    def __init__(self, work: Work, watchers: Sequence[Watcher]) -> None:
-        self.work, self.watchers = work, watchers
+    def __init__(self, work: Work, watchers: Sequence[Watcher], check: Callable[[], None] = lambda: None) -> None:
+        """``check`` raises KeyboardInterrupt where the sweep is to stop."""
+        self.work, self.watchers, self.check = work, watchers, check
         self.ended = self.failed = 0
         self.error: OrchError | None = None
         """Why the driver itself could not go on; Tune would bury it in a traceback of its own."""
@@ -68,24 +69,14 @@ class Reporter(tune.Callback):  # type: ignore[misc]
         """Tune stores its callbacks as files, from which we never go on; what watches a sweep cannot be stored."""
         return {}
 
-    def setup(self, *_: Any, **__: Any) -> None:
-        """Have Ctrl-C, which Tune takes by now, end a callback's waiting for storage: Tune looks only after it."""
-        tune_s, store = signal.getsignal(signal.SIGINT), self.store
-        if threading.current_thread() is not threading.main_thread():
-            return  # only the main thread is interrupted, and may say how
-        if not isinstance(store, PatientStore) or not callable(tune_s):
-            return
-
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            store.hurry()
-            tune_s(number, frame)
-
-        signal.signal(signal.SIGINT, interrupt)
-
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Give every watcher its turn."""
+        """Give every watcher its turn. Raises SweepStoppedError."""
         for watcher in self.watchers:
             watcher.tick()
+        try:
+            self.check()
+        except KeyboardInterrupt:
+            raise SweepStoppedError from None
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has the trial."""

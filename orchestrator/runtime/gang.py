@@ -47,7 +47,9 @@ class Gang:
         self.mailbox = self.mailbox.remote()
         self.nodes = frozenset([here])
         self.error: Exception | None = None
-        self._trainer = _torch_trainer(work, placement, self.mailbox)
+        # Ray Train's own state, from which nothing goes on; its controller runs on this node.
+        self._folder = tempfile.TemporaryDirectory(prefix="orch-gang-", ignore_cleanup_errors=True)
+        self._trainer = _torch_trainer(work, placement, self.mailbox, self._folder.name)
         # Not a daemon's work to interrupt: it ends with the trainer, and the trainer with this process.
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -82,9 +84,10 @@ class Gang:
             ray.get(self.mailbox.order.remote(None))
             self._thread.join(_LEAVE_S)
         ray.kill(self.mailbox)
+        self._folder.cleanup()
 
 
-def _torch_trainer(work: list[ray.ObjectRef], placement: Placement, mailbox: ActorHandle) -> TorchTrainer:
+def _torch_trainer(work: list[ray.ObjectRef], placement: Placement, mailbox: ActorHandle, folder: str) -> TorchTrainer:
     # Here and not above: it brings torch, which takes the driver seconds to load and is of no use to it.
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -102,7 +105,7 @@ def _torch_trainer(work: list[ray.ObjectRef], placement: Placement, mailbox: Act
         run_config=train.RunConfig(
             # Ray Train would go on with an old run of the same name.
             name=uuid.uuid4().hex,
-            storage_path=tempfile.gettempdir() + "/orch-train",
+            storage_path=folder,
             # Trying again is Tune's business alone: two that do it would run a trial twice.
             failure_config=train.FailureConfig(max_failures=0, max_preemption_failures=0),
         ),

@@ -1,4 +1,4 @@
-"""Ctrl-C while Ray's native code is at work: noted, and acted on between its calls."""
+"""Signals that stop a run: held back while Ray's native code is at work, and kept from the processes of Ray."""
 
 from __future__ import annotations
 
@@ -9,29 +9,119 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, the request of a scheduler or of ``docker stop``, and a terminal that was closed."""
+_PRESSES = 3
+"""So many times Ctrl-C ends the process at once, whatever it is storing."""
+
+
+class Interrupts:
+    """What this process has heard of the signals that stop a run.
+
+    The first one raises KeyboardInterrupt, at once or when ``check`` is called. Those that follow do nothing, so that
+    they cannot end what the first one began: trials storing their state, the report of what there is. The third Ctrl-C
+    is taken for impatience and raises KeyboardInterrupt again.
+    """
+
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
+        self.at_first: Callable[[], None] = lambda: None
+        """Called by the first one's handler: what it ends is waiting that would hold up the end."""
+        self._presses = self._held = 0
+
+    @property
+    def exit_code(self) -> int:
+        """What shells expect of a process that was stopped: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+        return 128 + (self.first or signal.SIGINT)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt where a signal has come."""
+        if self.first is not None:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Only note signals in this context."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+
+    def take(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        self._presses += number == signal.SIGINT
+        if self.first is not None:
+            if self._presses >= _PRESSES:
+                raise KeyboardInterrupt
+            return
+        self.first = signal.Signals(number)
+        self.at_first()
+        if not self._held:
+            raise KeyboardInterrupt
+
+    def forward(self, number: int, frame: FrameType | None) -> None:
+        """Handle SIGTERM and SIGHUP as Ctrl-C is handled now, also where it is ignored, as in a shell's background."""
+        handler = signal.getsignal(signal.SIGINT)
+        (handler if callable(handler) else self.take)(number, frame)
+
+
+_active: Interrupts | None = None
 
 
 @contextlib.contextmanager
-def interrupts_deferred() -> Iterator[Callable[[], None]]:
-    """Hold back the first Ctrl-C until the function that this yields is called, which then raises KeyboardInterrupt.
+def terminated_as_interrupted() -> Iterator[Interrupts]:
+    """Take SIGTERM and SIGHUP for Ctrl-C, and each for a request to stop; within another such context it is the same.
 
-    An exception in the middle of Ray's start can bring the whole process down. The second Ctrl-C is not held back.
+    A SIGINT or SIGHUP that the process was started to ignore, as ``nohup`` does, stays ignored.
     """
-    asked = threading.Event()
-
-    def check() -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-
-    def note(_number: int, _frame: object) -> None:
-        check()
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield check  # only the main thread is interrupted, and may say how
+    global _active
+    if _active is not None or threading.current_thread() is not threading.main_thread():
+        yield _active or Interrupts()  # only the main thread may say how signals are handled
         return
-    before = signal.signal(signal.SIGINT, note)
+    interrupts = _active = Interrupts()
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN or number == signal.SIGTERM:
+            signal.signal(number, interrupts.take if number == signal.SIGINT else interrupts.forward)
     try:
-        yield check
+        yield interrupts
     finally:
-        signal.signal(signal.SIGINT, before)
+        _active = None
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interrupts_deferred(at_first: Callable[[], None] = lambda: None) -> Iterator[Callable[[], None]]:
+    """Hold back signals until the function that this yields is called, which then raises KeyboardInterrupt.
+
+    An exception in the middle of Ray's start can bring the whole process down. ``at_first`` is called at once.
+    """
+    with terminated_as_interrupted() as interrupts, interrupts.held():
+        before, interrupts.at_first = interrupts.at_first, at_first
+        try:
+            yield interrupts.check
+        finally:
+            interrupts.at_first = before
+
+
+@contextlib.contextmanager
+def deaf_processes() -> Iterator[None]:
+    """Have the processes that are started here, and theirs, never hear of SIGTERM and SIGHUP.
+
+    Slurm, systemd and ``kill`` with a group send SIGTERM to every process of a run at once, and Ray's would die before
+    the trials have stored their state. Ray keeps SIGINT from them itself. This process hears signals again afterwards,
+    by its own handlers: Ray puts one of its own in the place of SIGTERM's.
+    """
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import ClusterError
 from orchestrator.plan.gpus import visible_devices
-from orchestrator.runtime.interrupt import interrupts_deferred
+from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +27,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # A trial's first reports may come before its first logged measure.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Ctrl-C is ours: Tune would let a second one end it while trials store their state.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # Tune's state is not what a job goes on from (the ledger is): writing it often only costs time.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_THRESHOLD_S": "60",
@@ -30,38 +38,157 @@ _ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+_SOCKET = "/session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_MetricsHead"
+"""The longest name of a socket that Ray makes below its temporary folder."""
+_SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
+_START_S = 120.0
 
 
 @contextlib.contextmanager
 def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
     """Start a Ray of its own with this machine's processors and GPUs, and end it on the way out.
 
-    ``gangs`` tells that some trials train on several devices.
+    ``gangs`` tells that some trials train on several devices. Everything that Ray writes goes into a folder of this
+    run's own. Raises ClusterError where Ray cannot be started.
     """
     (machine,) = cluster.nodes
     set_environment()
     if machine.gpus and (devices := visible_devices()):
         os.environ["CUDA_VISIBLE_DEVICES"] = devices  # Ray gives each worker entries of it
-    import ray
+    import ray  # noqa: F401 - where it is not installed, nothing below makes sense
 
+    options = {
+        "address": "local",
+        "num_cpus": machine.cpus,
+        "num_gpus": machine.gpus,
+        # Ray Train asks the dashboard whether a gang has died, and frees its devices only then.
+        "include_dashboard": gangs,
+        # What goes wrong is said in one line, by the error that is raised.
+        "logging_level": logging.CRITICAL,
+        "log_to_driver": False,
+    }
     # Ray prints what it has to say of dead workers to stdout, which is for results; its own logs have it too.
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with _ray_folder() as folder, Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+        options["_temp_dir"] = folder
+        _try_first(options)
         try:
             with interrupts_deferred() as check:
-                ray.init(
-                    address="local",
-                    num_cpus=machine.cpus,
-                    num_gpus=machine.gpus,
-                    # Ray Train asks the dashboard whether a gang has died, and frees its devices only then.
-                    include_dashboard=gangs,
-                    logging_level=logging.ERROR,
-                    log_to_driver=False,
-                )
-                silence_loggers()
+                _start(options, folder)
                 check()
             yield
         finally:
-            ray.shutdown()
+            with interrupts_deferred():
+                _end()
+
+
+@contextlib.contextmanager
+def private_folder(base: str | None = None) -> Iterator[str]:
+    """A temporary folder that only this user can enter, of a name that nobody can guess, which is removed afterwards.
+
+    It is made in ``base``, or where this system has its temporary files. Raises ClusterError.
+    """
+    where = None if base is None else str(Path(base).absolute())
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="orch-", dir=where, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ClusterError(
+            f"cannot start Ray: no folder can be made in {where or 'any of the folders for temporary files'}: "
+            f"{error.strerror or error}; set {'TMPDIR' if base is None else 'RAY_TMPDIR'} to one that can be written"
+        ) from error
+    with folder as path:
+        yield path
+
+
+@contextlib.contextmanager
+def _ray_folder() -> Iterator[str]:
+    """A private folder whose path leaves room for the sockets that Ray makes below it."""
+    with private_folder(os.environ.get("RAY_TMPDIR") or None) as folder:
+        base = str(Path(folder).parent)
+        variable, size = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR", len(os.fsencode(base))
+        room = _SOCKET_BYTES - len(os.fsencode(folder + _SOCKET.format(pid=os.getpid()))) + size
+        if size > room:
+            raise ClusterError(
+                f"cannot start Ray: {variable}: got {base!r} ({size} bytes), expected at most {room}: below it Ray "
+                f"makes sockets, whose paths may have {_SOCKET_BYTES}; set RAY_TMPDIR to a shorter folder, such as /tmp"
+            )
+        yield folder
+
+
+def _try_first(options: dict[str, Any]) -> None:
+    """Where the address space is limited, start Ray in another process first: its native code may not survive that."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return
+    program = f"import ray; ray.init(**{options!r}); ray.shutdown()"
+    try:
+        tried = subprocess.run(  # noqa: S603 - it is this Python
+            [sys.executable, "-c", program],
+            cwd=options["_temp_dir"],
+            capture_output=True,
+            check=False,
+            timeout=_START_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        cause: BaseException | None = error
+    else:
+        if tried.returncode == 0:
+            return
+        cause = None
+    raise ClusterError(
+        f"cannot start Ray: it does not come up with {limit / 2**30:.1f} GiB of address space (ulimit -v); "
+        "lift that limit, or limit the memory by other means"
+    ) from cause
+
+
+def _start(options: dict[str, Any], folder: str) -> None:
+    """Start Ray, whose processes import what this one does, and keep their temporary files in ``folder``."""
+    modules = os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path))
+    import ray
+
+    try:
+        # Ray has workers look for modules in the current folder first, before the standard library.
+        with deaf_processes(), _variables(PYTHONPATH=modules, TMPDIR=folder), contextlib.chdir(folder):
+            ray.init(**options)
+    except SystemExit:  # Ray's own handler of SIGTERM, which was in place meanwhile
+        os.kill(os.getpid(), signal.SIGTERM)
+    except Exception as error:
+        text = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ClusterError(f"cannot start Ray on this machine: {text}") from error
+    silence_loggers()
+
+
+def _end() -> None:
+    """End Ray, and what it has started: its processes are deaf to the SIGTERM by which it would end them."""
+    import psutil
+    import ray
+
+    node = ray._private.worker._global_node
+    started = [] if node is None else [info.process for infos in node.all_processes.values() for info in infos]
+    below = []
+    for process in started:
+        process.terminate = process.kill
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below += psutil.Process(process.pid).children(recursive=True)
+    ray.shutdown()
+    for child in below:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(below, timeout=5)
+
+
+@contextlib.contextmanager
+def _variables(**values: str) -> Iterator[None]:
+    """Set variables of the environment for the processes that are started here."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def set_environment() -> None:

@@ -41,7 +41,7 @@ _RAY_SAYS = re.compile(r"Running entrypoint for job |\d{4}-\d\d-\d\d \d\d:\d\d:\
 _RAY_VARIABLES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 """Ray's client would let these take the place of the address that it is given."""
 _CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging")
-_EXIT_CODES = (0, 1, 2, 130)
+_EXIT_CODES = (0, 1, 2, 129, 130, 143)
 _INTERRUPTED = 130
 
 

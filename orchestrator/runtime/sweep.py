@@ -18,11 +18,12 @@ from orchestrator.plan.replaced import set_aside, set_evaluations_aside
 from orchestrator.runtime.classifiers import classifiers_for
 from orchestrator.runtime.evaluation import Bench
 from orchestrator.runtime.evaluator import Evaluator
-from orchestrator.runtime.events import Reporter, Watcher
+from orchestrator.runtime.events import Reporter, SweepStoppedError, Watcher
 from orchestrator.runtime.gang import GangTrial
 from orchestrator.runtime.interrupt import interrupts_deferred
 from orchestrator.runtime.trainable import TrialWorker
 from orchestrator.runtime.work import Work
+from orchestrator.store.patient import PatientStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,31 +46,43 @@ class Outcome:
     evaluations: Tally
 
 
+def _quiet(_line: str) -> None:
+    """Say nothing."""
+
+
 def run_sweep(
-    plan: Plan, store: Store, watchers: Sequence[Watcher], say: Callable[[str], None] = lambda line: None
+    plan: Plan,
+    store: Store,
+    watchers: Sequence[Watcher],
+    say: Callable[[str], None] = _quiet,
+    stage: Callable[[str], None] = _quiet,
 ) -> Outcome:
     """Train every new cell of the plan to its end, or to the scheduler's or the user's, and evaluate what is due.
 
     ``store`` is the job's root. Ray must be up. Every result is in storage before a watcher hears of it. The data
     sets are loaded here, once, and shared through Ray's object store. Trials of as many devices each run together,
     those of most devices first: so no gang ever holds devices that one of another size waits for. A trial is evaluated
-    once it has ended. ``say`` hears what no watcher does. Raises DataError, StorageError.
+    once it has ended. ``say`` hears what no watcher does, ``stage`` what is done before the first trial starts. Raises
+    DataError, StorageError.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
     set_aside(store, {cell.trial.id: cell.other_images for cell in plan.cells if cell.other_images})
     set_evaluations_aside(store, plan.due)
     note_looked_at(store, plan.due)
     inception = _inception(plan)
-    images = load_images([*trials.values(), *(due.trial for due in plan.due)])
-    held_out = _load_held_out(plan, images)
-    shared = _gather(plan, trials, images, store, say)
-    with interrupts_deferred() as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
+    images = load_images([*trials.values(), *(due.trial for due in plan.due)], stage)
+    held_out = _load_held_out(plan, images, stage)
+    shared = _gather(plan, trials, images, store, say, stage)
+    stage("starting workers")
+    # Storage that is down is waited for, but not once the run is to end: Tune looks only between its callbacks.
+    hurry = store.hurry if isinstance(store, PatientStore) else lambda: None
+    with interrupts_deferred(hurry) as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
         work = [ray.put(shared)]
         placement = next(iter(plan.placements.values()))
         tested = {data: ray.put(some) for data, some in held_out.items()}
         bench = Bench(work[0], tested, None if inception is None else ray.put(inception), placement)
         evaluator = Evaluator(plan, bench, watchers, say)
-        reporter = Reporter(shared, [*watchers, evaluator])
+        reporter = Reporter(shared, [*watchers, evaluator], check)
         expected = 0
         for placement in plan.placements.values():
             names = [trial.id for trial in trials.values() if trial.workers == placement.workers]
@@ -78,18 +91,25 @@ def run_sweep(
             expected += len(names)
             tuner = _tuner(plan.job.header, placement, names, work, reporter, folder)
             check()
-            try:
-                tuner.fit()
-            except Exception as error:
-                if reporter.error is not None:
-                    raise reporter.error from error
-                raise
+            _fit(tuner, reporter)
             if reporter.ended < expected:
-                break  # interrupted: Tune takes Ctrl-C as the end of its run
+                break  # interrupted
         else:
             evaluator.drain(check)
     interrupted = reporter.ended < len(trials)
     return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.tally)
+
+
+def _fit(tuner: tune.Tuner, reporter: Reporter) -> None:
+    """Run Tune until all its trials have ended or the sweep is to stop; every trial has then stored its state."""
+    try:
+        tuner.fit()
+    except SweepStoppedError:
+        return
+    except Exception as error:
+        if reporter.error is not None:
+            raise reporter.error from error
+        raise
 
 
 def _gather(
@@ -98,11 +118,12 @@ def _gather(
     images: Mapping[Dataset, ImageSet],
     store: Store,
     say: Callable[[str], None],
+    stage: Callable[[str], None],
 ) -> Work:
     """What trials and evaluations share, with the classifiers that some of them need."""
     judged = {due.trial.settings.data for due in plan.due if due.evaluation.sees == "classifier"}
     judged |= {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
-    classifiers = classifiers_for({data: images[data] for data in images if data in judged}, plan, store, say)
+    classifiers = classifiers_for({data: images[data] for data in images if data in judged}, plan, store, say, stage)
     fingerprints = {data: data.fingerprint() for data in images}
     return Work(plan.job.header.name, trials, images, classifiers, store, provenance(), fingerprints)
 
@@ -119,11 +140,16 @@ def _inception(plan: Plan) -> bytes | None:
     return weights
 
 
-def _load_held_out(plan: Plan, images: Mapping[Dataset, ImageSet]) -> dict[Dataset, ImageSet]:
+def _load_held_out(
+    plan: Plan, images: Mapping[Dataset, ImageSet], stage: Callable[[str], None]
+) -> dict[Dataset, ImageSet]:
     """The images that evaluations look at and no trial does. Raises DataError, also where they will not do for one."""
     tested = {due.trial.settings.data for due in plan.due if "test" in due.evaluation.splits}
     tested |= {other for due in plan.due for other in due.evaluation.others}
-    held_out = {data: data.load("test") for data in tested}
+    held_out = {}
+    for data in tested:
+        stage(f"loading held-out images of {data.name}")
+        held_out[data] = data.load("test")
     for due in plan.due:
         data = due.trial.settings.data
         splits: dict[Split, ImageSet] = {"train": images[data]}
@@ -167,9 +193,13 @@ def _tuner(
     )
 
 
-def load_images(trials: Iterable[Trial]) -> dict[Dataset, ImageSet]:
+def load_images(trials: Iterable[Trial], stage: Callable[[str], None] = _quiet) -> dict[Dataset, ImageSet]:
     """Every data set that the trials have, decoded once. Raises DataError, also where one has nothing to be learned."""
-    return {data: data.load_to_train() for data in {trial.settings.data for trial in trials}}
+    images = {}
+    for data in dict.fromkeys(trial.settings.data for trial in trials):
+        stage(f"loading images of {data.name}")
+        images[data] = data.load_to_train()
+    return images
 
 
 def _name(trial: Any) -> str:

@@ -88,6 +88,7 @@ def test_the_live_table(plan: Plan, clock: Clock, watched: Callable[..., Console
     _, short, long, last = (cell.trial for cell in plan.cells)
     console = watched(terminal=True)
     with live.display(plan) as watcher:
+        watcher.stage("starting workers")
         first = frame(watcher)
         assert first[0].split() == ["trial", "settings", "epoch", "D", "loss", "G", "loss", "sigma(F)", "images/s"]
         assert first[1] == "starting workers"

@@ -4,30 +4,57 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import yaml
 
+from orchestrator.plan.files import read_state
 from orchestrator.spec.job import make_job
 from orchestrator.store.open import open_store
+from orchestrator.store.tables import read_table
 from tests.ray.checks import assert_exactly_once
 from tests.ray.drivers import ORCH, orch
+from tests.ray.gangs import TWO
 from tests.ray.nodes import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.faults
 
+LONG = {"epochs": 150, "batch_size": 8, "log_every": 3, "samples_every": 50}
+STRANGERS = ("torch.py", "random.py", "yaml.py", "pyarrow/__init__.py", "ray/__init__.py", "numpy/__init__.py")
+"""Modules in the folder of the command that take the place of ours where Python finds them first."""
 
-def start_and_wait_for_checkpoint(folder: Path, path: Path) -> subprocess.Popen[str]:
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """An empty folder for temporary files whose path leaves room for sockets; a run leaves nothing in it."""
+    folder = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))
+    yield folder
+    left = sorted(folder.iterdir())
+    shutil.rmtree(folder)
+    assert not left
+
+
+def start_and_wait_for_checkpoint(folder: Path, path: Path, **environment: str) -> subprocess.Popen[str]:
     """A running ``orch submit`` that has written at least one checkpoint."""
-    process = subprocess.Popen([*ORCH, "submit", path.name], cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*ORCH, "submit", path.name],
+        cwd=folder,
+        env=os.environ | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     checkpoints = folder / "results" / "tiny" / "checkpoints"
     deadline = time.monotonic() + 120
     while not (checkpoints.is_dir() and any(checkpoints.iterdir())):
@@ -37,7 +64,12 @@ def start_and_wait_for_checkpoint(folder: Path, path: Path) -> subprocess.Popen[
     return process
 
 
-LONG = {"epochs": 150, "batch_size": 8, "log_every": 3, "samples_every": 50}
+def add_strangers(folder: Path) -> None:
+    """Put modules into a folder that end every process which imports them."""
+    for name in STRANGERS:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("raise SystemExit(f'a stranger was imported: {__file__}')")
 
 
 def assert_one_run_at_a_time(folder: Path, pid: int) -> None:
@@ -53,26 +85,67 @@ def assert_one_run_at_a_time(folder: Path, pid: int) -> None:
     assert {name: (folder / "results/tiny" / name).read_bytes() for name in kept} == kept
 
 
-@pytest.mark.parametrize(("how", "trials"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
-def test_interrupted_driver_loses_and_doubles_nothing(
-    tmp_path: Path, job_file: Callable[..., Path], how: signal.Signals, trials: int
+@pytest.mark.parametrize(
+    ("how", "code", "trials", "resources"),
+    [
+        (signal.SIGINT, 130, 2, {}),
+        (signal.SIGHUP, 129, 1, {}),
+        (signal.SIGTERM, 143, 1, {}),
+        (signal.SIGTERM, 143, 1, TWO),
+    ],
+)
+def test_a_signal_to_every_process_of_a_run_loses_nothing(
+    tmp_path: Path,
+    temporary: Path,
+    job_file: Callable[..., Path],
+    how: signal.Signals,
+    code: int,
+    trials: int,
+    resources: dict[str, Any],
 ) -> None:
-    path = job_file(grid={"training.seed": list(range(trials))}, training=LONG, resources={})
-    process = start_and_wait_for_checkpoint(tmp_path, path)
-    if how is signal.SIGKILL:
-        assert_one_run_at_a_time(tmp_path, process.pid)
-    os.kill(process.pid, how)
-    _, said = process.communicate(timeout=PATIENCE_S)
+    """As a terminal, Slurm, systemd and ``docker stop`` send it, in a folder with modules of the user's own."""
+    path = job_file(grid={"training.seed": list(range(trials))}, training=LONG, resources=resources)
+    add_strangers(tmp_path)
+    process = start_and_wait_for_checkpoint(tmp_path, path, TMPDIR=str(temporary))
+    driver = psutil.Process(process.pid)
+    everything = [*driver.children(recursive=True), driver]
+    assert len(everything) > 5
+    for one in everything:
+        one.send_signal(how)
     if how is signal.SIGINT:
-        assert process.returncode == 130
-        assert "interrupted; every trial keeps its last state, go on with: orch submit tiny.yaml" in said
-        assert "Traceback" not in said
-    assert not list((tmp_path / "results/tiny").glob("trials/*")), "ended before it was interrupted"
+        time.sleep(0.3)
+        driver.send_signal(how)  # while trials store their state
+    _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == code, said
+    assert f"interrupted; every trial keeps its last state, go on with: orch submit {path.name}" in said
+    assert "Traceback" not in said
+    assert not psutil.wait_procs(everything, timeout=PATIENCE_S)[1]
 
-    again = orch(tmp_path, "submit" if how is signal.SIGKILL else "resume", path.name)
+    store = open_store(str(tmp_path / "results")).child("tiny")
+    state = read_state(store)
+    assert state is not None
+    assert state.state == "interrupted"
+    assert not store.keys("trials"), "ended before it was interrupted"
+    assert read_table(store, "metrics").num_rows
+    if how is signal.SIGINT:
+        assert_goes_on(tmp_path, path, "resume")
+
+
+def test_a_killed_driver_loses_and_doubles_nothing(tmp_path: Path, job_file: Callable[..., Path]) -> None:
+    path = job_file(training=LONG, resources={})
+    process = start_and_wait_for_checkpoint(tmp_path, path)
+    assert_one_run_at_a_time(tmp_path, process.pid)
+    process.kill()
+    process.communicate(timeout=PATIENCE_S)
+    again = assert_goes_on(tmp_path, path, "submit")
+    assert f"note: the last run, on {platform.node()} (pid {process.pid}), ended without a word" in again
+
+
+def assert_goes_on(folder: Path, path: Path, verb: str) -> str:
+    """The next run brings every trial to its end, from where it was; what it says on stderr."""
+    again = orch(folder, verb, path.name)
     assert again.returncode == 0, again.stderr
-    note = f"note: the last run, on {platform.node()} (pid {process.pid}), ended without a word"
-    assert (note in again.stderr) is (how is signal.SIGKILL)
     job = make_job(yaml.safe_load(path.read_text()), path.name)
-    rows = assert_exactly_once(open_store(str(tmp_path / "results")).child("tiny"), job.trials)
+    rows = assert_exactly_once(open_store(str(folder / "results")).child("tiny"), job.trials)
     assert max(row["resumes"] for row in rows) >= 1
+    return again.stderr

@@ -59,7 +59,7 @@ def watched(ray_here: None, tmp_path_factory: pytest.TempPathFactory) -> Watched
     plan, store = planner(folder)(raw)
     recorder = Recorder()
     said: list[str] = []
-    outcome = run_sweep(plan, store, [recorder], said.append)
+    outcome = run_sweep(plan, store, [recorder], said.append, said.append)
     return Watched(folder, plan, store, recorder, said, outcome)
 
 
@@ -86,8 +86,9 @@ def test_each_trial_ends_as_its_health_says_and_is_not_run_again(watched: Watche
     (classifier,) = store.sibling("_classifiers").keys()
     assert len(rows[healthy]["classifier"]) == 16
     assert f"checkpoints/{healthy}.best.pt" in store.keys("checkpoints")
-    assert [line.split(" of digits")[0] for line in said] == ["training a classifier", "classifier"]
-    assert said[1].endswith(classifier)
+    stages = ["loading images", "training a classifier", "classifier", "starting workers"]
+    assert [line.split(" of digits")[0] for line in said] == stages
+    assert said[2].endswith(classifier)
 
     again = make_plan(plan.job, read_ledger(store), (), HERE, store.uri)
     assert {cell.state for cell in again.cells} == {CellState.CACHED}
@@ -105,7 +106,7 @@ def test_the_classifier_is_made_once_for_all_jobs_of_a_storage(
     run_sweep(plan, store, [], said.append)
     assert said == []
     (key,) = store.sibling("_classifiers").keys()
-    assert watched.said[1].endswith(key)
+    assert watched.said[2].endswith(key)
     names = {
         row["classifier"]
         for name in ("tiny", "other")

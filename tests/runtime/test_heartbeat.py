@@ -16,8 +16,8 @@ from orchestrator.plan.files import Nodes, ask_to_cancel, asked_to_cancel, read_
 from orchestrator.plan.lease import last_entry, new_holder, take
 from orchestrator.plan.log import RunLog, read_log
 from orchestrator.runtime import heartbeat
-from orchestrator.runtime.cluster import terminated_as_interrupted
 from orchestrator.runtime.heartbeat import Heartbeat
+from orchestrator.runtime.interrupt import terminated_as_interrupted
 from orchestrator.store.guarded import GuardedStore
 from orchestrator.store.local import LocalStore
 from orchestrator.store.patient import PatientStore

@@ -1,0 +1,146 @@
+"""Where Ray puts its files, what its processes inherit, and the one line that says why it cannot start."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import ray
+
+from orchestrator.errors import ClusterError
+from orchestrator.plan.placement import Cluster, Machine
+from orchestrator.runtime import local
+from orchestrator.runtime.local import local_ray, private_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Cluster((Machine(2, 0),))
+
+
+@pytest.fixture
+def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A short folder for temporary files, empty afterwards; pytest's own is too deep for sockets."""
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    folder = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    yield folder
+    left = list(folder.rglob("orch-*"))
+    shutil.rmtree(folder)
+    assert not left
+
+
+def refusal() -> str:
+    """Why Ray does not start."""
+    with pytest.raises(ClusterError) as caught, local_ray(HERE, gangs=False):
+        pass
+    return str(caught.value)
+
+
+def started_with(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What Ray was started with and what its processes would inherit, where Ray itself does not start."""
+    seen: dict[str, Any] = {}
+
+    def start(**options: Any) -> None:
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        seen.update(options, here=Path.cwd(), environment=dict(os.environ), blocked=blocked)
+        seen["mode"] = Path(options["_temp_dir"]).stat().st_mode & 0o777
+
+    monkeypatch.setattr(ray, "init", start)
+    return seen
+
+
+def test_processes_of_ray_find_the_modules_of_this_one_and_write_into_a_private_folder(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = started_with(monkeypatch)
+    monkeypatch.setattr(sys, "path", ["relative", *sys.path, "relative"])
+    path, before, cwd = os.environ.get("PYTHONPATH"), signal.pthread_sigmask(signal.SIG_BLOCK, ()), Path.cwd()
+    with local_ray(HERE, gangs=False):
+        folder = Path(seen["_temp_dir"])
+        assert folder.parent == base
+        assert seen["mode"] == 0o700
+        assert seen["here"] == folder  # Ray has workers look for modules here first
+        assert seen["environment"]["TMPDIR"] == str(folder)
+        modules = seen["environment"]["PYTHONPATH"].split(os.pathsep)
+        assert modules == list(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path))
+        assert seen["blocked"] >= {signal.SIGTERM, signal.SIGHUP}
+        assert (os.environ.get("PYTHONPATH"), Path.cwd()) == (path, cwd)
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_the_longest_folder_that_is_taken_has_room_for_sockets(
+    base: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    started_with(monkeypatch)
+    room = next(room for room in range(200) if _refused(base, monkeypatch, variable, room + 1))
+    with private_folder(str(_folder(base, room))) as folder, socket.socket(socket.AF_UNIX) as endpoint:
+        name = Path(folder + local._SOCKET.format(pid=os.getpid()))
+        name.parent.mkdir(parents=True)
+        endpoint.bind(str(name))
+    monkeypatch.setenv(variable, str(_folder(base, room + 1)))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert refusal() == (
+        f"cannot start Ray: {variable}: got {str(_folder(base, room + 1))!r} ({room + 1} bytes), expected at most "
+        f"{room}: below it Ray makes sockets, whose paths may have {local._SOCKET_BYTES}; set RAY_TMPDIR to a shorter "
+        "folder, such as /tmp"
+    )
+
+
+def _folder(base: Path, size: int) -> Path:
+    """A folder whose path has so many bytes."""
+    folder = base / ("x" * (size - len(str(base)) - 1)) if size > len(str(base)) + 1 else base
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _refused(base: Path, monkeypatch: pytest.MonkeyPatch, variable: str, size: int) -> bool:
+    monkeypatch.setenv(variable, str(_folder(base, size)))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    try:
+        with local_ray(HERE, gangs=False):
+            return False
+    except ClusterError:
+        return True
+
+
+def test_folders_that_cannot_be_used_are_named(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (base / "file").touch()
+    for name, cause in {"gone": "No such file or directory", "file": "Not a directory"}.items():
+        monkeypatch.setenv("RAY_TMPDIR", str(base / name))
+        assert refusal() == (
+            f"cannot start Ray: no folder can be made in {base / name}: {cause}; "
+            "set RAY_TMPDIR to one that can be written"
+        )
+    monkeypatch.delenv("RAY_TMPDIR")
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(base / "gone")])
+    assert "cannot start Ray: no folder can be made in any of the folders for temporary files" in refusal()
+
+
+def test_what_ray_says_is_one_line(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: Any) -> None:
+        raise ValueError("The object store\nneeds   memory.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    assert refusal() == "cannot start Ray on this machine: The object store needs memory."
+
+
+def test_with_a_limited_address_space_another_process_tries_first(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started_with(monkeypatch)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (3 << 30, 3 << 30))
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    with local_ray(HERE, gangs=False):
+        pass
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert "3.0 GiB of address space (ulimit -v); lift that limit" in refusal()
