@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.store.patient import PatientStore
 
 _EVERY_S = BEAT_S
-_LAST_S = 10.0
+_LAST_S = 6.0
 """How long the last state of a run is tried to be stored."""
 _AGAIN_S = 1.0
 

@@ -1,0 +1,118 @@
+"""How a run ends that is interrupted, whose storage fails, or whose place another takes; its sweep is played."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from orchestrator.errors import StorageUnavailable
+from orchestrator.plan import lease as lease_module
+from orchestrator.plan.files import ask_to_cancel, read_state
+from orchestrator.plan.lease import last_entry, new_holder, take
+from orchestrator.plan.log import read_log
+from orchestrator.runtime import heartbeat, local
+from orchestrator.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def submit(
+    orch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, store: LocalStore
+) -> Callable[[Callable[[], None]], Any]:
+    """Submits the job; what is given is done in the place of its sweep, which then goes on until it is interrupted."""
+    monkeypatch.setattr(heartbeat, "_EVERY_S", 0.02)
+    monkeypatch.setattr(heartbeat, "_AGAIN_S", 0.02)
+    monkeypatch.setattr(heartbeat, "_LAST_S", 0.1)
+    monkeypatch.setattr(lease_module, "_CHECK_S", 0.0)
+    monkeypatch.setattr(local, "local_ray", lambda *_, **__: contextlib.nullcontext())
+
+    def submit(play: Callable[[], None]) -> Any:
+        def run_sweep(*_: object) -> NoReturn:
+            play()
+            time.sleep(60)
+            raise AssertionError("was not interrupted")
+
+        monkeypatch.setitem(sys.modules, "orchestrator.runtime.sweep", SimpleNamespace(run_sweep=run_sweep))
+        return orch("submit", "job.yaml")
+
+    return submit
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_interrupted(submit: Callable[..., Any], store: LocalStore) -> None:
+    ran = submit(interrupt)
+    assert (ran.code, ran.out) == (130, "")
+    line = "interrupted; every trial keeps its last state, go on with: orch submit job.yaml"
+    assert ran.err.splitlines()[-1] == line
+    state, entry = read_state(store), last_entry(store)
+    assert state is not None
+    assert entry is not None
+    assert entry.holder is not None
+    assert (state.state, state.run_id, entry.holder.released) == ("interrupted", entry.holder.run_id, True)
+    assert read_log(store).ended
+
+
+def test_cancelled(submit: Callable[..., Any], store: LocalStore) -> None:
+    def play() -> None:
+        state = read_state(store)
+        assert state is not None
+        ask_to_cancel(store, state)
+
+    ran = submit(play)
+    assert (ran.code, ran.out) == (130, "")
+    assert "cancelled; every trial keeps its last state, go on with: " in ran.err
+
+
+def test_interrupted_while_storage_is_down(
+    submit: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run's patience is five minutes, in which this test would fail."""
+
+    def play() -> None:
+        def down(*_: object, **__: object) -> NoReturn:
+            raise StorageUnavailable("the bucket is down")
+
+        for name in ("read", "write", "keys", "delete", "exists"):
+            monkeypatch.setattr(LocalStore, name, down)
+        interrupt()
+
+    ran = submit(play)
+    monkeypatch.undo()
+    assert (ran.code, ran.out) == (130, "")
+    *_, line, log, state = ran.err.splitlines()
+    assert line == ("interrupted; the last states could not be stored, go on from what was: orch submit job.yaml")
+    assert log == "note: the bucket is down"
+    assert state == "note: the run's last state could not be stored: the bucket is down"
+
+
+def test_replaced(submit: Callable[..., Any], folder: Path, store: LocalStore) -> None:
+    kept: dict[str, bytes] = {}
+
+    def play_other() -> None:
+        take(store, last_entry(store), new_holder("orch submit job.yaml --take-over"))
+        for name in ("run.json", "run.log"):
+            store.write(name, b"the other's")
+        kept.update({str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+
+    other = threading.Thread(target=play_other)
+    ran = submit(other.start)
+    other.join()
+    assert (ran.code, ran.out) == (2, "")
+    errors = [line for line in ran.err.splitlines() if "took over" in line]
+    assert errors[-1].startswith(f"error: {store.uri}/lease/00000001.json: another run of this job took over, on ")
+    assert "keeps its last state" not in ran.err
+    assert {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == kept
