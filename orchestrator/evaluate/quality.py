@@ -49,7 +49,12 @@ class Quality(Evaluation):
         Column(
             "class_kl", FLOAT, "nats", "KL divergence of the samples' class histogram to the training images'; likewise"
         ),
-        Column("diversity", FLOAT, "", "mean distance of two generated images, over that of two training images"),
+        Column(
+            "diversity",
+            FLOAT,
+            "",
+            "mean distance of two generated images, over that of two training images; null where that is 0",
+        ),
     )
 
     kind: Literal["quality"] = "quality"

@@ -33,16 +33,15 @@ def all_alike(images: ImageSet) -> bool:
 def unmeasured(images: ImageSet) -> list[str]:
     """What training on these images leaves null of the measures of samples, and why: a clause each."""
     found = []
+    alike = all_alike(images)
     if not images.has_classes:
-        found.append(
-            "have no classes: neither FID nor modes are measured while training, and only samples that are all alike "
-            "tell of a collapse"
-        )
+        without = "have no classes: neither FID nor modes are measured while training"
+        found.append(without if alike else f"{without}, and only samples that are all alike tell of a collapse")
     elif len(images) <= CLASSIFIER_FEATURES:
         found.append(
             f"are {len(images)}, no more than the classifier's {CLASSIFIER_FEATURES} features: FID is not measured "
             "while training"
         )
-    if all_alike(images):
+    if alike:
         found.append("are all the same: the diversity of samples is not measured while training")
     return found

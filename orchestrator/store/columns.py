@@ -56,10 +56,20 @@ SIGNALS: tuple[Column, ...] = (
 """What a training step measures: the mean over a logging window in metrics/, over the last epoch in trials/."""
 
 LOOKS: tuple[Column, ...] = (
-    Column("fid", _FLOAT, "", "Frechet distance of samples to the data in the classifier's features; null without"),
+    Column(
+        "fid",
+        _FLOAT,
+        "",
+        "Frechet distance of samples to the data in the classifier's features; null without or of too few",
+    ),
     Column("modes", _INT, "classes", "classes of the data that samples cover; null without a classifier"),
     Column("class_kl", _FLOAT, "nats", "KL divergence of the samples' classes from the data's; null likewise"),
-    Column("diversity", _FLOAT, "", "mean distance between two samples, divided by that between two of the data's"),
+    Column(
+        "diversity",
+        _FLOAT,
+        "",
+        "mean distance between two samples over that between two of the data's; null where those are all alike",
+    ),
     Column("latent_ks", _FLOAT, "", "Kolmogorov-Smirnov distance of codes' numbers from N(0, 1); null without codes"),
     Column("latent_ks_each", _FLOAT, "", "mean over coordinates of the distance of each; null likewise"),
 )

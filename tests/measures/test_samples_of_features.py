@@ -104,6 +104,40 @@ def test_precision_recall_density_and_coverage(random, monkeypatch, k: int) -> N
     assert found.precision > found.recall > 0
 
 
+def by_brute_force(real: np.ndarray, fake: np.ndarray, k: int) -> tuple[float, ...]:
+    """The formulas with closed balls, distances from differences."""
+
+    def squares(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        return np.stack([((others - one) ** 2).sum(1) for one in some])
+
+    real_radii, fake_radii = (np.sort(squares(kind, kind), 1)[:, k] for kind in (real, fake))
+    between = squares(fake, real)
+    in_real, in_fake = between <= real_radii, between <= fake_radii[:, None]
+    return in_real.any(1).mean(), in_fake.any(0).mean(), in_real.sum() / (k * len(fake)), in_real.any(0).mean()
+
+
+def test_copies_of_an_image_are_within_its_ball() -> None:
+    """The ball of arXiv 1904.06991, equation 1, is closed; 30 copies each, of which all are in the balls of all."""
+    real = torch.rand(10, 128, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).repeat_interleave(30, 0)
+    assert tuple(prdc(real, real.clone())) == (1.0, 1.0, 6.0, 1.0)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (1e-3, 1e3), (1e4, 1e6), (1.0, 1e7)])
+def test_ties_are_those_of_differences_whatever_the_lengths(random, monkeypatch, scale: float, offset: float) -> None:
+    monkeypatch.setattr("orchestrator.measures.neighbours._BLOCK", 64)
+    monkeypatch.setattr("orchestrator.measures.neighbours._AT_ONCE", 100)
+    real, fake = (torch.randn(120, 16, generator=random) * scale + offset for _ in range(2))
+    real = torch.cat([real, real[:20].repeat(7, 1)])[torch.randperm(260, generator=random)]
+    fake = torch.cat([fake, real[:40], fake[:5].repeat(6, 1)])[torch.randperm(190, generator=random)]
+    expected = by_brute_force(real.double().numpy(), fake.double().numpy(), 5)
+    assert tuple(prdc(real, fake)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_lattice_has_nothing_but_ties(random) -> None:
+    real, fake = (torch.randint(0, sides, (150, 4), generator=random).double() for sides in (3, 4))
+    assert tuple(prdc(real, fake)) == pytest.approx(by_brute_force(real.numpy(), fake.numpy(), 5), abs=1e-12)
+
+
 def test_two_samples_of_one_distribution_cover_each_other_as_theory_says(random) -> None:
     """Naeem et al., appendix: mean coverage is 1 - prod (n - i) / (2n - i), i = 1 .. k, and mean density 1."""
     n, k = 2000, 5

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
+DATA = {"name": "digits", "max_images": 160}
+"""More images than the classifier has features, for FID."""
 WATCHED = {
     "epochs": 12,
-    "batch_size": 8,
+    "batch_size": 20,
     "log_every": 3,
     "samples_every": 0,
     "measure_every": 4,
@@ -55,7 +57,8 @@ class Watched(NamedTuple):
 @pytest.fixture(scope="module")
 def watched(ray_here: None, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     folder = tmp_path_factory.mktemp("watched")
-    raw = raw_job(training=WATCHED, grid={"case": CASES}, model={"kind": "dcgan", "latent_dim": 2, "width": 1})
+    model = {"kind": "dcgan", "latent_dim": 2, "width": 1}
+    raw = raw_job(data=DATA, training=WATCHED, grid={"case": CASES}, model=model)
     plan, store = planner(folder)(raw)
     recorder = Recorder()
     said: list[str] = []
@@ -101,7 +104,7 @@ def test_the_classifier_is_made_once_for_all_jobs_of_a_storage(
     watched: Watched, plan_for: Callable, tmp_path: Path
 ) -> None:
     shutil.copytree(watched.folder / "results", tmp_path / "results")
-    plan, store = plan_for(raw_job(name="other", training={**WATCHED, "epochs": 1, "measure_every": 1}))
+    plan, store = plan_for(raw_job(name="other", data=DATA, training={**WATCHED, "epochs": 1, "measure_every": 1}))
     said: list[str] = []
     run_sweep(plan, store, [], said.append)
     assert said == []
