@@ -10,6 +10,8 @@ import pytest
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from orchestrator.runtime.preflight import OLDEST
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -84,6 +86,20 @@ def test_the_projects_name_is_nobody_elses(root: Path) -> None:
     name = canonicalize_name(tomllib.loads((root / "pyproject.toml").read_text())["project"]["name"])
     lines = (root / "constraints.txt").read_text().splitlines()
     assert name not in {"orch", *(canonicalize_name(line.split("==")[0]) for line in lines)}
+
+
+def test_every_place_names_the_same_pythons(root: Path) -> None:
+    settings = tomllib.loads((root / "pyproject.toml").read_text())
+    project, tools = settings["project"], settings["tool"]
+    tested = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    *others, newest = tested
+    assert f"Python {', '.join(others)} or {newest}" in (root / "README.md").read_text()
+    oldest = tested[0]
+    assert project["requires-python"] == f">={oldest}"
+    assert tools["mypy"]["python_version"] == oldest
+    assert tools["ruff"]["target-version"] == f"py{oldest.replace('.', '')}"
+    assert ".".join(map(str, OLDEST)) == oldest
+    assert f"orch needs Python {oldest} or newer" in (root / "Makefile").read_text()
 
 
 @pytest.mark.parametrize(
