@@ -103,7 +103,8 @@ def private_folder(base: str | None = None) -> Iterator[str]:
 @contextlib.contextmanager
 def _ray_folder() -> Iterator[str]:
     """A private folder whose path leaves room for the sockets that Ray makes below it."""
-    with private_folder(os.environ.get("RAY_TMPDIR") or None) as folder:
+    usual = "/tmp" if sys.platform == "darwin" else None  # noqa: S108 - TMPDIR is too deep there, always
+    with private_folder(os.environ.get("RAY_TMPDIR") or usual) as folder:
         base = str(Path(folder).parent)
         variable, size = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR", len(os.fsencode(base))
         room = _SOCKET_BYTES - len(os.fsencode(folder + _SOCKET.format(pid=os.getpid()))) + size
