@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import psutil
 
     from orchestrator.plan.placement import Cluster
 
@@ -42,6 +45,7 @@ _SOCKET = "/session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_MetricsHead"
 """The longest name of a socket that Ray makes below its temporary folder."""
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 _START_S = 120.0
+_END_S = 5.0
 
 
 @contextlib.contextmanager
@@ -102,7 +106,8 @@ def private_folder(base: str | None = None) -> Iterator[str]:
 @contextlib.contextmanager
 def _ray_folder() -> Iterator[str]:
     """A private folder whose path leaves room for the sockets that Ray makes below it."""
-    with private_folder(os.environ.get("RAY_TMPDIR") or None) as folder:
+    usual = "/tmp" if sys.platform == "darwin" else None  # noqa: S108 - TMPDIR is too deep there, always
+    with private_folder(os.environ.get("RAY_TMPDIR") or usual) as folder:
         base = str(Path(folder).parent)
         variable, size = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR", len(os.fsencode(base))
         room = _SOCKET_BYTES - len(os.fsencode(folder + _SOCKET.format(pid=os.getpid()))) + size
@@ -142,7 +147,8 @@ def _try_first(options: dict[str, Any]) -> None:
 
 def _start(options: dict[str, Any], folder: str) -> None:
     """Start Ray, whose processes import what this one does, and keep their temporary files in ``folder``."""
-    modules = os.pathsep.join(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path))
+    entries = [Path(entry).absolute() for entry in sys.path if Path(entry).exists()]
+    modules = os.pathsep.join(dict.fromkeys(map(str, entries)))
     import ray
 
     try:
@@ -173,7 +179,19 @@ def _end() -> None:
     for child in below:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
-    psutil.wait_procs(below, timeout=5)
+    give_up = time.monotonic() + _END_S
+    while any(map(_is_alive, below)) and time.monotonic() < give_up:
+        time.sleep(0.02)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether the process still does anything; one that nobody has waited for does not."""
+    import psutil
+
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextlib.contextmanager

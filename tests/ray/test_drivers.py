@@ -23,7 +23,7 @@ from orchestrator.store.tables import read_table
 from tests.ray.checks import assert_exactly_once
 from tests.ray.drivers import ORCH, orch
 from tests.ray.gangs import TWO
-from tests.ray.nodes import PATIENCE_S
+from tests.ray.nodes import PATIENCE_S, is_alive, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,7 +119,7 @@ def test_a_signal_to_every_process_of_a_run_loses_nothing(
     assert process.returncode == code, said
     assert f"interrupted; every trial keeps its last state, go on with: orch submit {path.name}" in said
     assert "Traceback" not in said
-    assert not psutil.wait_procs(everything, timeout=PATIENCE_S)[1]
+    wait_until(lambda: not any(is_alive(one.pid) for one in everything), "the end of every process")
 
     store = open_store(str(tmp_path / "results")).child("tiny")
     state = read_state(store)

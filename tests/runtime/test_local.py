@@ -63,7 +63,7 @@ def test_processes_of_ray_find_the_modules_of_this_one_and_write_into_a_private_
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = started_with(monkeypatch)
-    monkeypatch.setattr(sys, "path", ["relative", *sys.path, "relative"])
+    monkeypatch.setattr(sys, "path", ["tests", *sys.path, "tests", "__editable__.hook"])
     path, before, cwd = os.environ.get("PYTHONPATH"), signal.pthread_sigmask(signal.SIG_BLOCK, ()), Path.cwd()
     with local_ray(HERE, gangs=False):
         folder = Path(seen["_temp_dir"])
@@ -72,7 +72,9 @@ def test_processes_of_ray_find_the_modules_of_this_one_and_write_into_a_private_
         assert seen["here"] == folder  # Ray has workers look for modules here first
         assert seen["environment"]["TMPDIR"] == str(folder)
         modules = seen["environment"]["PYTHONPATH"].split(os.pathsep)
-        assert modules == list(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path))
+        there = [Path(entry).absolute() for entry in sys.path if Path(entry).exists()]
+        assert modules == list(dict.fromkeys(map(str, there)))
+        assert modules[0] == str(Path("tests").absolute())
         assert seen["blocked"] >= {signal.SIGTERM, signal.SIGHUP}
         assert (os.environ.get("PYTHONPATH"), Path.cwd()) == (path, cwd)
         assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
