@@ -66,12 +66,12 @@ def run_sweep(
     DataError, StorageError.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
-    set_aside(store, {cell.trial.id: cell.other_images for cell in plan.cells if cell.other_images})
-    set_evaluations_aside(store, plan.due)
-    note_looked_at(store, plan.due)
     inception = _inception(plan)
     images = load_images([*trials.values(), *(due.trial for due in plan.due)], stage)
     held_out = _load_held_out(plan, images, stage)
+    set_aside(store, {cell.trial.id: cell.other_images for cell in plan.cells if cell.other_images})
+    set_evaluations_aside(store, plan.due)
+    note_looked_at(store, plan.due)
     shared = _gather(plan, trials, images, store, say, stage)
     stage("starting workers")
     # Storage that is down is waited for, but not once the run is to end: Tune looks only between its callbacks.

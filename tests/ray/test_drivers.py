@@ -133,10 +133,11 @@ def test_a_signal_to_every_process_of_a_run_loses_nothing(
 
 def test_a_killed_driver_loses_and_doubles_nothing(tmp_path: Path, job_file: Callable[..., Path]) -> None:
     path = job_file(training=LONG, resources={})
-    process = start_and_wait_for_checkpoint(tmp_path, path)
-    assert_one_run_at_a_time(tmp_path, process.pid)
-    process.kill()
-    process.communicate(timeout=PATIENCE_S)
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        process = start_and_wait_for_checkpoint(tmp_path, path, TMPDIR=folder)
+        assert_one_run_at_a_time(tmp_path, process.pid)
+        process.kill()
+        process.communicate(timeout=PATIENCE_S)
     again = assert_goes_on(tmp_path, path, "submit")
     assert f"note: the last run, on {platform.node()} (pid {process.pid}), ended without a word" in again
 
