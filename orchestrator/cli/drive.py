@@ -107,8 +107,9 @@ def _at_work(
     from orchestrator.store.guarded import GuardedStore
     from orchestrator.store.patient import PatientStore
 
-    lease = take(PatientStore(store), before, _holder(joined=joined))
-    guarded = PatientStore(GuardedStore(store, lease))  # it has answered: from here on an outage is waited for
+    lease = take(store, before, _holder(joined=joined))
+    # It has answered: from here on an outage is waited for, once for a request and the look at the lease before it.
+    guarded = PatientStore(GuardedStore(store, lease))
     log = RunLog(guarded.quick())
     tally = Tally(len(plan.due)) if plan.due else None
     heartbeat = Heartbeat(lease, guarded, log, partial(_say, log), len(plan.having(CellState.NEW)), tally)

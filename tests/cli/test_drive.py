@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -19,11 +20,15 @@ from orchestrator.plan.files import ask_to_cancel, read_state
 from orchestrator.plan.lease import last_entry, new_holder, take
 from orchestrator.plan.log import read_log
 from orchestrator.runtime import heartbeat, local
+from orchestrator.runtime.interrupt import interrupts_deferred
+from orchestrator.store import patient
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from orchestrator.store.patient import PatientStore
 
 
 @pytest.fixture
@@ -38,8 +43,12 @@ def submit(
     monkeypatch.setattr(local, "local_ray", lambda *_, **__: contextlib.nullcontext())
 
     def submit(play: Callable[[], None]) -> Any:
-        def run_sweep(*_: object) -> NoReturn:
-            play()
+        def run_sweep(_plan: object, store: PatientStore, *_: object) -> NoReturn:
+            with interrupts_deferred(store.hurry) as check:
+                play()
+                with contextlib.suppress(StorageUnavailable):
+                    store.write("samples/late", b"")
+                check()
             time.sleep(60)
             raise AssertionError("was not interrupted")
 
@@ -80,10 +89,13 @@ def test_cancelled(submit: Callable[..., Any], store: LocalStore) -> None:
 def test_interrupted_while_storage_is_down(
     submit: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run's patience is five minutes, in which this test would fail."""
+    """Neither a request of the main thread is made for minutes nor the look at the lease that goes before it."""
+    asked = itertools.count()
+    monkeypatch.setattr(patient, "_PAUSE_S", 0.02)
 
     def play() -> None:
         def down(*_: object, **__: object) -> NoReturn:
+            assert next(asked) < 500, "storage that is down is waited for"
             raise StorageUnavailable("the bucket is down")
 
         for name in ("read", "write", "keys", "delete", "exists"):
