@@ -271,8 +271,8 @@ def _again(job: Job, store: Store) -> str:
     address = os.environ.get("ORCH_ADDRESS")
     if address is None:
         return shlex.join(["orch", *sys.argv[1:]])
-    name = job.header.name
-    return shlex.join(["orch", "resume", name, "--storage", parent(store, name), "--address", address])
+    name, verb = job.header.name, "evaluate" if sys.argv[1:2] == ["evaluate"] else "resume"  # which would train
+    return shlex.join(["orch", verb, name, "--storage", parent(store, name), "--address", address])
 
 
 def parent(store: Store, name: str) -> str:

@@ -128,3 +128,19 @@ def test_replaced(submit: Callable[..., Any], folder: Path, store: LocalStore) -
     assert errors[-1].startswith(f"error: {store.uri}/lease/00000001.json: another run of this job took over, on ")
     assert "keeps its last state" not in ran.err
     assert {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == kept
+
+
+@pytest.mark.parametrize(("verb", "next_verb"), [("submit", "resume"), ("evaluate", "evaluate")])
+def test_a_run_that_was_handed_over_is_gone_on_with_from_elsewhere(
+    submit: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch, verb: str, next_verb: str
+) -> None:
+    """One that only evaluates is not told to train."""
+    monkeypatch.setenv("ORCH_ADDRESS", "http://head:8265")
+
+    def play() -> None:
+        monkeypatch.setattr(sys, "argv", ["orch", verb, "job.yaml"])
+        interrupt()
+
+    storage = store.uri.removesuffix("/study")
+    line = f"go on with: orch {next_verb} study --storage {storage} --address http://head:8265"
+    assert submit(play).err.splitlines()[-1].endswith(line)
