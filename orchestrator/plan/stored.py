@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.spec.recorded import current_id
-from orchestrator.store.tables import parquet_keys, read_table
+from orchestrator.store.tables import parquet_keys, read_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -77,7 +77,7 @@ def stored_rows(trials: Iterable[Trial], store: Store) -> dict[str, StoredRow]:
 
 
 def _by_settings(store: Store, others: list[str], asked: Collection[str]) -> dict[str, StoredRow]:
-    table = read_table(store, "trials")
+    table = read_files(store, [f"trials/{other}.parquet" for other in others])
     table = table.filter(pc.is_in(table["trial_id"], pa.array(others, pa.string())))
     found: dict[str, StoredRow] = {}
     rows = [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]
