@@ -107,8 +107,9 @@ def _at_work(
     from orchestrator.store.guarded import GuardedStore
     from orchestrator.store.patient import PatientStore
 
-    lease = take(PatientStore(store), before, _holder(joined=joined))
-    guarded = PatientStore(GuardedStore(store, lease))  # it has answered: from here on an outage is waited for
+    lease = take(store, before, _holder(joined=joined))
+    # It has answered: from here on an outage is waited for, once for a request and the look at the lease before it.
+    guarded = PatientStore(GuardedStore(store, lease))
     log = RunLog(guarded.quick())
     tally = Tally(len(plan.due)) if plan.due else None
     heartbeat = Heartbeat(lease, guarded, log, partial(_say, log), len(plan.having(CellState.NEW)), tally)
@@ -270,8 +271,8 @@ def _again(job: Job, store: Store) -> str:
     address = os.environ.get("ORCH_ADDRESS")
     if address is None:
         return shlex.join(["orch", *sys.argv[1:]])
-    name = job.header.name
-    return shlex.join(["orch", "resume", name, "--storage", parent(store, name), "--address", address])
+    name, verb = job.header.name, "evaluate" if sys.argv[1:2] == ["evaluate"] else "resume"  # which would train
+    return shlex.join(["orch", verb, name, "--storage", parent(store, name), "--address", address])
 
 
 def parent(store: Store, name: str) -> str:

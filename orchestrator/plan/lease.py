@@ -10,6 +10,7 @@ Whether the holder of a lease is alive is decided without comparing two machines
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.errors import LeaseError, LeaseLostError, NotFoundError
+from orchestrator.errors import LeaseError, LeaseLostError, NotFoundError, StorageError
 from orchestrator.plan.process import Process, this_process
 
 if TYPE_CHECKING:
@@ -84,17 +85,27 @@ def last_entry(store: Store) -> Entry | None:
 def take(store: Store, after: Entry | None, holder: Holder) -> Lease:
     """Take the lease that follows ``after``, which is free. Raises LeaseError where another run was faster."""
     lease = Lease(store, 1 if after is None else after.number + 1, holder)
-    store.write(lease.key, _content(holder), replace=False)
+    try:
+        _claim(lease, store)
+    except KeyboardInterrupt:  # what was written is left to the next run
+        with contextlib.suppress(LeaseLostError, StorageError):
+            lease.quick().release()
+        raise
+    return lease
+
+
+def _claim(lease: Lease, store: Store) -> None:
+    """Write the lease and see whether it is this run's; then remove those before it."""
+    store.write(lease.key, _content(lease.holder), replace=False)
     # The answer is not asked for: a write whose reply was lost may have succeeded, and one that a server reports as
     # done may since have been replaced. Only what is there counts.
     last = last_entry(store)
-    if last != Entry(lease.number, holder):
+    if last != Entry(lease.number, lease.holder):
         where = "" if last is None or last.holder is None else f" on {last.holder}"
         raise LeaseError(f"{store.uri}: another run of this job has begun at the same time{where}; wait for it")
     for number in _numbers(store):
         if number < lease.number:
             store.delete(_key(number))
-    return lease
 
 
 class Lease:

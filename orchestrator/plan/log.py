@@ -30,7 +30,7 @@ class RunLog:
         self._lines: deque[str] = deque()
         self._bytes = self._left_out = 0
         self._changed, self._ended = True, False
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
 
     def say(self, text: str) -> None:
         """Add a line with the time of day; line breaks and what cannot be printed become escapes."""
@@ -45,15 +45,16 @@ class RunLog:
 
     def write(self) -> None:
         """Put the log in place of the one before, if it has changed. Raises StorageError; the next write makes up."""
-        with self._lock:
-            if not self._changed:
-                return
-            text, self._changed = str(self), False
-        try:
-            self.store.write(LOG_KEY, text.encode())
-        except BaseException:
-            self._changed = True
-            raise
+        with self._writing:  # one after another: an older text must not take the place of a newer one
+            with self._lock:
+                if not self._changed:
+                    return
+                text, self._changed = str(self), False
+            try:
+                self.store.write(LOG_KEY, text.encode())
+            except BaseException:
+                self._changed = True
+                raise
 
     def end(self) -> None:
         """Write the log for the last time, with a mark that nothing follows. Raises StorageError."""

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.spec.recorded import current_id
-from orchestrator.store.tables import read_table
+from orchestrator.store.tables import parquet_keys, read_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -65,11 +65,11 @@ def _renamed(job: Job, rows: Mapping[str, StoredRow]) -> Job:
 def stored_rows(trials: Iterable[Trial], store: Store) -> dict[str, StoredRow]:
     """Of each trial that has a row its stored id, by the id that it has today. Raises StorageError.
 
-    A row is a trial's if it has the trial's id. Only where there is none, the settings in the other rows are
+    A row is a trial's if its file has the trial's id. Only where there is none, the settings in the other rows are
     compared; of several the one of the latest version counts, and of these the one that was written last.
     """
     asked = {trial.id for trial in trials}
-    there = set(read_table(store, "trials", ["trial_id"])["trial_id"].to_pylist()) - {None}
+    there = {key.rpartition("/")[2].removesuffix(".parquet") for key in parquet_keys(store, "trials")}
     rows = {own: StoredRow(own, SPEC_VERSION) for own in asked & there}
     if len(rows) == len(asked) or not there - asked:
         return rows
@@ -77,7 +77,7 @@ def stored_rows(trials: Iterable[Trial], store: Store) -> dict[str, StoredRow]:
 
 
 def _by_settings(store: Store, others: list[str], asked: Collection[str]) -> dict[str, StoredRow]:
-    table = read_table(store, "trials")
+    table = read_files(store, [f"trials/{other}.parquet" for other in others])
     table = table.filter(pc.is_in(table["trial_id"], pa.array(others, pa.string())))
     found: dict[str, StoredRow] = {}
     rows = [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]

@@ -14,7 +14,7 @@ from orchestrator.errors import ClusterError, NotFoundError, OrchError, StorageE
 from orchestrator.plan.files import Nodes
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.runtime.autoscaler import may_come
-from orchestrator.runtime.interrupt import interrupts_deferred, terminated_as_interrupted
+from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred, terminated_as_interrupted
 from orchestrator.runtime.local import private_folder, set_environment, silence_loggers
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def joined_ray() -> Iterator[None]:
         with private_folder() as empty, interrupts_deferred() as check, quiet_stdout():
             try:
                 # Ray has the cluster's workers look for modules in the driver's current folder before all others.
-                with contextlib.chdir(empty):
+                with deaf_processes(), contextlib.chdir(empty):
                     ray.init(
                         address="auto",
                         runtime_env={**travels, "excludes": ["**/__pycache__"]} if travels else None,

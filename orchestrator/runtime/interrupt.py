@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -114,14 +115,19 @@ def deaf_processes() -> Iterator[None]:
 
     Slurm, systemd and ``kill`` with a group send SIGTERM to every process of a run at once, and Ray's would die before
     the trials have stored their state. Ray keeps SIGINT from them itself. This process hears signals again afterwards,
-    by its own handlers: Ray puts one of its own in the place of SIGTERM's.
+    by its own handlers: Ray puts one of its own in the place of SIGTERM's, even where it starts no process.
     """
     before = {number: signal.getsignal(number) for number in _STOPPING}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+    heard = False
     try:
         yield
+    except SystemExit:  # by that handler of Ray's: another thread of this process took the signal
+        heard = True
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():
                 signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    if heard:
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -155,8 +154,6 @@ def _start(options: dict[str, Any], folder: str) -> None:
         # Ray has workers look for modules in the current folder first, before the standard library.
         with deaf_processes(), _variables(PYTHONPATH=modules, TMPDIR=folder), contextlib.chdir(folder):
             ray.init(**options)
-    except SystemExit:  # Ray's own handler of SIGTERM, which was in place meanwhile
-        os.kill(os.getpid(), signal.SIGTERM)
     except Exception as error:
         text = " ".join(str(error).split())[:300] or type(error).__name__
         raise ClusterError(f"cannot start Ray on this machine: {text}") from error

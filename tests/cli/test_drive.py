@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -19,11 +20,15 @@ from orchestrator.plan.files import ask_to_cancel, read_state
 from orchestrator.plan.lease import last_entry, new_holder, take
 from orchestrator.plan.log import read_log
 from orchestrator.runtime import heartbeat, local
+from orchestrator.runtime.interrupt import interrupts_deferred
+from orchestrator.store import patient
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from orchestrator.store.patient import PatientStore
 
 
 @pytest.fixture
@@ -38,8 +43,12 @@ def submit(
     monkeypatch.setattr(local, "local_ray", lambda *_, **__: contextlib.nullcontext())
 
     def submit(play: Callable[[], None]) -> Any:
-        def run_sweep(*_: object) -> NoReturn:
-            play()
+        def run_sweep(_plan: object, store: PatientStore, *_: object) -> NoReturn:
+            with interrupts_deferred(store.hurry) as check:
+                play()
+                with contextlib.suppress(StorageUnavailable):
+                    store.write("samples/late", b"")
+                check()
             time.sleep(60)
             raise AssertionError("was not interrupted")
 
@@ -80,10 +89,13 @@ def test_cancelled(submit: Callable[..., Any], store: LocalStore) -> None:
 def test_interrupted_while_storage_is_down(
     submit: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run's patience is five minutes, in which this test would fail."""
+    """Neither a request of the main thread is made for minutes nor the look at the lease that goes before it."""
+    asked = itertools.count()
+    monkeypatch.setattr(patient, "_PAUSE_S", 0.02)
 
     def play() -> None:
         def down(*_: object, **__: object) -> NoReturn:
+            assert next(asked) < 500, "storage that is down is waited for"
             raise StorageUnavailable("the bucket is down")
 
         for name in ("read", "write", "keys", "delete", "exists"):
@@ -116,3 +128,19 @@ def test_replaced(submit: Callable[..., Any], folder: Path, store: LocalStore) -
     assert errors[-1].startswith(f"error: {store.uri}/lease/00000001.json: another run of this job took over, on ")
     assert "keeps its last state" not in ran.err
     assert {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == kept
+
+
+@pytest.mark.parametrize(("verb", "next_verb"), [("submit", "resume"), ("evaluate", "evaluate")])
+def test_a_run_that_was_handed_over_is_gone_on_with_from_elsewhere(
+    submit: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch, verb: str, next_verb: str
+) -> None:
+    """One that only evaluates is not told to train."""
+    monkeypatch.setenv("ORCH_ADDRESS", "http://head:8265")
+
+    def play() -> None:
+        monkeypatch.setattr(sys, "argv", ["orch", verb, "job.yaml"])
+        interrupt()
+
+    storage = store.uri.removesuffix("/study")
+    line = f"go on with: orch {next_verb} study --storage {storage} --address http://head:8265"
+    assert submit(play).err.splitlines()[-1].endswith(line)

@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -175,6 +175,27 @@ def test_a_write_whose_reply_was_lost_is_known_for_one_s_own(s3_bucket: str, s3_
     s3_proxy.lose_replies = 1
     lease = take(PatientStore(store), None, holder())
     assert holds(lease)
+
+
+@pytest.mark.parametrize("moment", ["write", "keys", "read"])
+def test_a_run_stopped_as_it_takes_the_lease_leaves_it_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    act = getattr(LocalStore, moment)
+
+    def stop(*arguments: Any, **options: Any) -> NoReturn:
+        monkeypatch.undo()
+        act(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LocalStore, moment, stop)
+    store = LocalStore(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        take(store, None, holder())
+    last = last_entry(store)
+    assert last is not None
+    assert last.holder is not None
+    assert last.holder.released
 
 
 def test_a_lease_guards_a_store_wherever_it_is_sent(store: Store) -> None:

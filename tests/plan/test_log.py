@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -56,6 +57,28 @@ def test_a_write_that_fails_is_made_up_for(store: LocalStore, monkeypatch: pytes
             run.write()
     run.write()
     assert texts(read_log(store)) == ["one"]
+
+
+def test_an_older_text_never_takes_the_place_of_a_newer_one(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that writes the log every few seconds may be slow at it when the run ends."""
+    run, begun, go_on, write = RunLog(store), threading.Event(), threading.Event(), store.write
+
+    def write_slowly(key: str, data: bytes) -> None:
+        if not begun.is_set():
+            begun.set()
+            go_on.wait(60)
+        write(key, data)
+
+    monkeypatch.setattr(store, "write", write_slowly)
+    threads = [threading.Thread(target=act) for act in (run.write, run.end)]
+    threads[0].start()
+    begun.wait(60)
+    threads[1].start()
+    threads[1].join(0.2)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert read_log(store).ended
 
 
 def test_a_long_log_keeps_its_end_and_readers_lose_nothing(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ import sys
 import threading
 
 import pytest
+import ray
 
+from orchestrator.runtime.cluster import joined_ray
 from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred, terminated_as_interrupted
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -91,6 +93,20 @@ def test_processes_started_deaf_do_not_hear_and_this_one_does_with_its_own_handl
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             assert interrupts.first is None
         assert interrupts.first == signal.SIGTERM
+    with terminated_as_interrupted() as interrupts, interrupts.held():
+        with deaf_processes():
+            sys.exit(signal.SIGTERM)  # as that handler of Ray's does
+        assert interrupts.first == signal.SIGTERM
     assert "SIGTERM" in deaf
     assert "SIGHUP" in deaf
     assert blocked() == usual
+
+
+def test_who_has_joined_a_cluster_hears_signals_by_its_own_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def join(**_: object) -> None:
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as Ray does
+
+    monkeypatch.setattr(ray, "init", join)
+    with terminated_as_interrupted() as interrupts, joined_ray(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    assert interrupts.exit_code == 143
