@@ -100,7 +100,7 @@ class _Sweep:
         text = Text(", ".join([*counted, duration(gone)]))
         if self.first_step is not None and 0.02 < self.done < 1:
             working = time.monotonic() - self.first_step
-            text.append(f", {duration(working / self.done - working)} to go")
+            text.append(f", {duration(max(1.0, working / self.done - working))} to go")
         if failed:
             text.append(f", {failed} failed", style="bold red")
         return text

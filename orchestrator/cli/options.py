@@ -143,12 +143,13 @@ def _job_file(job: str) -> Path | None:
     from pydantic import TypeAdapter, ValidationError
 
     from orchestrator.spec.job import Name
+    from orchestrator.spec.yaml_file import SUFFIXES
 
     path = Path(job)
     if job.startswith("~"):
         with contextlib.suppress(RuntimeError):  # no such user: then it is a file of that name
             path = path.expanduser()
-    if path.suffix in (".yaml", ".yml") or ("/" in job and path.exists() and not path.is_dir()):
+    if path.suffix in SUFFIXES or ("/" in job and path.exists() and not path.is_dir()):
         return path
     problem = f"got {job!r}, expected a job's name or its job file"
     if "/" in job and (path / "job.yaml").is_file():

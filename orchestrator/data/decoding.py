@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from orchestrator.data.flatten import flattened
 from orchestrator.errors import DataError
@@ -77,6 +77,10 @@ def _decode(
                 (shape.width, shape.height),
                 Image.Resampling.LANCZOS,
             )
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{path}: cannot be read as an image (its content is none that is read); mend it or take it away"
+        ) from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: refused, too large ({error}); shrink it or take it away") from error
     except DataError:

@@ -28,6 +28,8 @@ _STATE_KEY = "run.json"
 _CANCEL_KEY = "cancel.json"
 BEAT_S = 5.0
 """How often a run writes its state."""
+_LATEST = 253_402_300_800.0
+"""The year 10000, beyond which no time is one."""
 
 
 def write_job(store: Store, job: Job) -> None:
@@ -102,8 +104,8 @@ class RunState:
 
     state: str
     """``running``, then how it ended: ``done``, ``interrupted`` or ``cancelled``."""
-    started_at: Annotated[float, Field(allow_inf_nan=False)]
-    updated_at: Annotated[float, Field(allow_inf_nan=False)]
+    started_at: Annotated[float, Field(ge=0, lt=_LATEST)]
+    updated_at: Annotated[float, Field(ge=0, lt=_LATEST)]
     to_run: int
     ended: int = 0
     failed: int = 0

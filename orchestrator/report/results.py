@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import yaml
 
-from orchestrator.errors import NotFoundError
+from orchestrator.errors import NotFoundError, SettingsError
 from orchestrator.evaluate import KINDS
 from orchestrator.evaluate.evaluation import FOLDER
 from orchestrator.objectives import FAMILIES
@@ -20,7 +19,7 @@ from orchestrator.report.axes import link
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.spec.identity import IDLE
 from orchestrator.spec.recorded import current_id
-from orchestrator.spec.yaml_file import dump_yaml
+from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 from orchestrator.store.columns import METRICS, TRIALS, Column
 from orchestrator.store.tables import parquet_keys, read_files, read_table
 
@@ -224,7 +223,7 @@ def _job(store: Store) -> tuple[str, dict[str, Any]]:
     except NotFoundError:
         return "", {}
     try:
-        job = yaml.safe_load(text)
-    except yaml.YAMLError:
+        job = parse_yaml(text, "job.yaml")
+    except SettingsError:
         return text, {}
     return text, {str(key): value for key, value in job.items()} if isinstance(job, dict) else {}

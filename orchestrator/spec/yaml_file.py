@@ -9,12 +9,14 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from orchestrator.errors import SettingsError
-from orchestrator.spec.messages import show
+from orchestrator.spec.messages import nearest, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+SUFFIXES = (".yaml", ".yml")
+"""How the names of job files end."""
 MAX_BYTES = 1_000_000
 MAX_NODES = 1_000_000
 """Values in a job file after its anchors are written out."""
@@ -103,7 +105,8 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SettingsError(str(path), "", f"cannot be read: {error.strerror}") from error
+        hint = _nearly(path) if isinstance(error, FileNotFoundError) else ""
+        raise SettingsError(str(path), "", f"cannot be read: {error.strerror}{hint}") from error
     if len(data) > MAX_BYTES:
         raise SettingsError(str(path), "", "is too large, expected a job file of at most 1 MB")
     try:
@@ -114,6 +117,17 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SettingsError(str(path), "", f"holds {_kind(value)}, expected keys such as name, data, model, objective")
     return value
+
+
+def _nearly(path: Path) -> str:
+    """The job file of the same folder that a name may have been meant to be; nothing where none is near."""
+    try:
+        names = sorted(one.name for one in path.parent.iterdir() if one.suffix in SUFFIXES)
+    except OSError:
+        return ""
+    stems = {name.rpartition(".")[0]: name for name in names}
+    near = nearest(path.stem, stems)
+    return f"; did you mean {show(stems[near])}?" if near else ""
 
 
 def parse_yaml(text: str, source: str) -> Any:

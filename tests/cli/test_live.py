@@ -157,6 +157,16 @@ def test_only_the_last_failures_are_shown(folder: Path, clock: Clock, watched: C
     assert max(map(len, lines)) <= 60
 
 
+def test_what_is_to_go_is_never_nothing(plan: Plan, clock: Clock, watched: Callable[..., Console]) -> None:
+    console = watched(terminal=False)
+    with live.display(plan) as watcher:
+        for cell in plan.cells[1:]:
+            watcher.update(Told(cell.trial, 2999, total_steps=3000))
+        clock.now += 16
+        watcher.tick()
+    assert console.export_text().endswith(", 16 s, 1 s to go\n")
+
+
 def test_plain_lines_elsewhere(plan: Plan, clock: Clock, watched: Callable[..., Console]) -> None:
     _, short, long, _ = (cell.trial for cell in plan.cells)
     console = watched(terminal=False, width=20)

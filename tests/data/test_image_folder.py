@@ -216,6 +216,7 @@ class TestErrors:
         path.write_bytes(content)
         message = self.refuse(hundred, "cannot be read as an image")
         assert message.startswith(f"{path}: ")
+        assert "<" not in message  # no Python object's name
 
     @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
     def test_cut_off_image_is_named(self, tmp_path: Path, suffix: str) -> None:

@@ -133,6 +133,8 @@ def test_no_run(store: LocalStore) -> None:
     [
         *(b"", b"{", b"[]", b'{"state": "running"}', b"\xff", b'{"state": 1, "to_run": "x"}', NESTED),
         b'{"state": "running", "started_at": 1, "updated_at": Infinity, "to_run": 1}',
+        b'{"state": "running", "started_at": 1, "updated_at": -1e300, "to_run": 1}',
+        b'{"state": "running", "started_at": 1e300, "updated_at": 1, "to_run": 1}',
         b'{"state": "running", "started_at": 1, "updated_at": 1, "to_run": 1, "process": {"host": "a", "pid": 0}}',
     ],
 )

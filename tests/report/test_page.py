@@ -223,7 +223,9 @@ def test_a_long_error_is_cut_and_says_so(study: Any, report: Callable[[], Any]) 
     assert len(page.text("trials")) < 10_000
 
 
-@pytest.mark.parametrize("text", [b"", b"a: [", b"- 1\n- 2\n", b"\xff\xfe\x00", b"grid: 3\ndata: 4\nprovenance: [1]\n"])
+@pytest.mark.parametrize(
+    "text", [b"", b"a: [", b"- 1\n- 2\n", b"\xff\xfe\x00", b"grid: 3\ndata: 4\nprovenance: [1]\n", b"[" * 9999]
+)
 def test_a_job_file_that_is_none(study: Any, report: Callable[[], Any], text: bytes) -> None:
     study.store.write("job.yaml", text)
     study.trial({}, samples=(), metrics=False)

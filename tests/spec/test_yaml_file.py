@@ -178,6 +178,15 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
     assert file_error(tmp_path / ("x" * 300)).endswith(": cannot be read: File name too long")
 
 
+@pytest.mark.parametrize("asked", ["stduy.yaml", "study.yml", "Study.yaml", "studyy.yaml"])
+def test_a_file_of_nearly_that_name(tmp_path: Path, asked: str) -> None:
+    for name in ("study.yaml", "other.yml", "study.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(SettingsError) as caught:
+        read_yaml_file(tmp_path / asked)
+    assert str(caught.value).endswith("No such file or directory; did you mean 'study.yaml'?")
+
+
 def test_a_large_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_bytes(b"#" * MAX_BYTES)
