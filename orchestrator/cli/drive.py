@@ -116,7 +116,11 @@ def _at_work(
     if joined:
         heartbeat.on_cluster(count_nodes)
     with heartbeat:
-        yield guarded, log, heartbeat
+        try:
+            yield guarded, log, heartbeat
+        except OrchError:
+            heartbeat.failed = True
+            raise
 
 
 def _holder(*, joined: bool) -> Holder:

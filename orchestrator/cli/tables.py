@@ -28,7 +28,9 @@ def plan_line(plan: Plan) -> Text:
     counts = ", ".join(f"{len(plan.having(state))} {state}" for state in CellState)
     about = "" if math.isnan(plan.wall_s) else f" about {duration(plan.wall_s)}{_left_uncounted(plan)},"
     time = f";{about} {plan}" if plan.having(CellState.NEW) else ""
-    return Text(f"{plan.job.header.name}: {len(plan.cells)} trials: {counts}{time}")
+    return Text(
+        f"{plan.job.header.name}: {len(plan.cells)} {'trial' if len(plan.cells) == 1 else 'trials'}: {counts}{time}"
+    )
 
 
 def evaluations_line(plan: Plan) -> list[Text]:

@@ -60,7 +60,7 @@ class Heartbeat:
             run_id=holder.run_id,
             process=holder.process,
         )
-        self.cancelled = False
+        self.cancelled = self.failed = False
         self.lost: LeaseLostError | None = None
         self._unstored = ""
         self._count_nodes: Callable[[], Nodes | None] = lambda: None
@@ -77,7 +77,7 @@ class Heartbeat:
     @property
     def how_stopped(self) -> str:
         """The word for a run that did not come to its end."""
-        return "cancelled" if self.cancelled else "interrupted"
+        return "failed" if self.failed else "cancelled" if self.cancelled else "interrupted"
 
     def __enter__(self) -> Heartbeat:
         try:

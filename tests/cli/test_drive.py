@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from orchestrator.errors import StorageUnavailable
+from orchestrator.errors import DataError, StorageUnavailable
 from orchestrator.plan import lease as lease_module
 from orchestrator.plan.files import ask_to_cancel, read_state
 from orchestrator.plan.lease import last_entry, new_holder, take
@@ -73,6 +73,21 @@ def test_interrupted(submit: Callable[..., Any], store: LocalStore) -> None:
     assert entry.holder is not None
     assert (state.state, state.run_id, entry.holder.released) == ("interrupted", entry.holder.run_id, True)
     assert read_log(store).ended
+
+
+def test_failed_by_an_error_of_its_own(submit: Callable[..., Any], store: LocalStore) -> None:
+    def play() -> None:
+        raise DataError("imgs: gone")
+
+    ran = submit(play)
+    assert (ran.code, ran.err.splitlines()[-1]) == (2, "error: imgs: gone")
+    state, entry = read_state(store), last_entry(store)
+    assert state is not None
+    assert state.state == "failed"
+    assert entry is not None
+    assert entry.holder is not None
+    assert entry.holder.released
+    assert "error: imgs: gone" in read_log(store).lines[-1]
 
 
 def test_cancelled(submit: Callable[..., Any], store: LocalStore) -> None:

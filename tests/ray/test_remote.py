@@ -175,7 +175,7 @@ def test_a_run_outlives_who_followed_it_and_tells_its_exit_code_to_the_next(
     assert any("loss is not finite at step" in line for line in read_log(store).lines)
     again = orch("submit", "job.yaml", "--address", head.url)
     assert again.returncode == 1
-    assert "1 trials: 0 new, 0 cached, 1 failed" in again.stderr
+    assert "1 trial: 0 new, 0 cached, 1 failed" in again.stderr
 
 
 def test_a_hand_over_that_comes_to_nothing(head: Head, orch: Callable[..., Any], job: Callable[..., Store]) -> None:
