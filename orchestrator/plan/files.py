@@ -103,7 +103,7 @@ class RunState:
     """How a run is getting on: written by its driver every few seconds, read by ``orch status``."""
 
     state: str
-    """``running``, then how it ended: ``done``, ``interrupted``, ``cancelled``, or ``failed`` by an error of its own."""
+    """``running``, then how it ended: ``done``, ``interrupted``, ``cancelled``, or ``failed`` by an error."""
     started_at: Annotated[float, Field(ge=0, lt=_LATEST)]
     updated_at: Annotated[float, Field(ge=0, lt=_LATEST)]
     to_run: int
