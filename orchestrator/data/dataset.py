@@ -139,17 +139,5 @@ class Dataset(Settings):
         assert images.shape == self.shape, f"{self.name} gave {images.shape}, promised {self.shape}"
         return images
 
-    def load_to_train(self) -> ImageSet:
-        """The training images, as ``load`` gives them, if anything can be learned from them.
-
-        Raises DataError as ``load`` does, and where no two images differ: measures of variety divide by that of
-        the data, which is then 0.
-        """
-        images = self.load()
-        if images.all_alike:
-            alike = f"{len(images)} training images that are all the same" if len(images) > 1 else "one training image"
-            raise DataError(f"data: got {alike}, expected at least two that differ")
-        return images
-
     def _limit(self, split: Split) -> int | None:
         return self.max_images if split == "train" else None

@@ -11,7 +11,6 @@ CLASSIFIER_FEATURES, INCEPTION_FEATURES = 128, 2048
 """Features of an image, by what sees it."""
 NEIGHBOURS = 5
 """PRDC's balls reach to the neighbour of this number: they take more images than that."""
-_AT_ONCE = 1024
 
 
 def takes_fid(real: int, samples: int, features: int) -> bool:
@@ -24,16 +23,10 @@ def measures_fid(images: ImageSet) -> bool:
     return images.has_classes and len(images) > CLASSIFIER_FEATURES
 
 
-def all_alike(images: ImageSet) -> bool:
-    """Whether every image is the same: then no distance between samples can be held against theirs."""
-    pixels = images.pixels
-    return all(bool((pixels[at : at + _AT_ONCE] == pixels[:1]).all()) for at in range(0, len(pixels), _AT_ONCE))
-
-
 def unmeasured(images: ImageSet) -> list[str]:
     """What training on these images leaves null of the measures of samples, and why: a clause each."""
     found = []
-    alike = all_alike(images)
+    alike = images.all_alike  # no distance between samples can be held against theirs
     if not images.has_classes:
         without = "have no classes: neither FID nor modes are measured while training"
         found.append(without if alike else f"{without}, and only samples that are all alike tell of a collapse")

@@ -67,7 +67,7 @@ def run_sweep(
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
     inception = _inception(plan)
-    images = load_images([*trials.values(), *(due.trial for due in plan.due)], stage)
+    images = load_images([*trials.values(), *(due.trial for due in plan.due)], stage, say)
     held_out = _load_held_out(plan, images, stage)
     set_aside(store, {cell.trial.id: cell.other_images for cell in plan.cells if cell.other_images})
     set_evaluations_aside(store, plan.due)
@@ -193,12 +193,16 @@ def _tuner(
     )
 
 
-def load_images(trials: Iterable[Trial], stage: Callable[[str], None] = _quiet) -> dict[Dataset, ImageSet]:
-    """Every data set that the trials have, decoded once. Raises DataError, also where one has nothing to be learned."""
+def load_images(
+    trials: Iterable[Trial], stage: Callable[[str], None] = _quiet, say: Callable[[str], None] = _quiet
+) -> dict[Dataset, ImageSet]:
+    """Every data set that the trials have, decoded once. Raises DataError."""
     images = {}
     for data in dict.fromkeys(trial.settings.data for trial in trials):
         stage(f"loading images of {data.name}")
-        images[data] = data.load_to_train()
+        images[data] = data.load()
+        if images[data].all_alike:
+            say(f"note: the {len(images[data])} training images of {data.name} are all the same")
     return images
 
 

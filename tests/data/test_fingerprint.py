@@ -352,19 +352,15 @@ def test_drawn_fish() -> None:
     assert elsewhere(fish, cache="/x").fingerprint() == fish.fingerprint()
 
 
-class TestTooAlikeToTrain:
-    @pytest.mark.parametrize("count", [1, 2, 30])
-    def test_images_all_alike_are_refused(self, tmp_path: Path, count: int) -> None:
-        for i in range(count):
-            Image.new("RGB", (16, 16), (90, 90, 90)).save(tmp_path / f"{i:02d}.{'png' if i % 2 else 'bmp'}")
-        folder = ImageFolder(root=str(tmp_path))
-        alike = "one training image" if count == 1 else f"{count - count // 10} training images that are all the same"
-        with pytest.raises(DataError, match=rf"^data: got {alike}, expected at least two that differ$"):
-            folder.load_to_train()
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_images_all_alike_are_known(tmp_path: Path, count: int) -> None:
+    for i in range(count):
+        Image.new("RGB", (16, 16), (90, 90, 90)).save(tmp_path / f"{i:02d}.{'png' if i % 2 else 'bmp'}")
+    assert ImageFolder(root=str(tmp_path)).load().all_alike
 
-    def test_one_pixel_is_enough(self, folder: ImageFolder, tmp_path: Path) -> None:
-        pixels = folder.load_to_train().pixels
-        np.testing.assert_array_equal(pixels, folder.load().pixels)
+
+def test_one_image_that_differs_is_enough(folder: ImageFolder) -> None:
+    assert not folder.load().all_alike
 
 
 def test_a_digest_is_sha_256(tmp_path: Path) -> None:
