@@ -60,6 +60,7 @@ def drive(
     Without ``trains`` only the trials that are done are evaluated. Of a job one run at a time is at work: raises
     LeaseError where another is, or where it is silent and ``take_over`` does not say that it is dead.
     """
+    from orchestrator.cli.tables import note_lines
     from orchestrator.plan.liveness import free_entry
 
     stop = shlex.join(["orch", "cancel", job.header.name, "--storage", parent(store, job.header.name)])
@@ -68,6 +69,8 @@ def drive(
     with _stoppable(), machines(joined=joined) as cluster:
         plan = plan_job(job, store, cluster, retry_failed, trains=trains)
         if plan.problem:
+            for note in note_lines(plan):
+                err.print(note, soft_wrap=True)
             raise DataError(plan.problem)
         if not plan.cells:
             why = f" ({'; '.join(plan.notes)})" if plan.notes else ""
