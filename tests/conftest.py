@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: more threads only wait
 
-if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Where a shell has put the tests into the background: what they start would not hear of Ctrl-C either.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+if threading.current_thread() is threading.main_thread():
+    # Where a shell has put the tests into the background, or nohup keeps them from hearing of a closed terminal: what
+    # they start would not hear of these signals either.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 gc.disable()  # while tests are collected: what is imported stays, and looking it through takes a fifth of the time
 

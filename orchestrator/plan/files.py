@@ -29,7 +29,7 @@ _CANCEL_KEY = "cancel.json"
 BEAT_S = 5.0
 """How often a run writes its state."""
 _LATEST = 253_402_300_800.0
-"""The year 10000, beyond which no time is one."""
+"""The year 10000, beyond which no time is one, nor as long before 1970: clocks may be wrong, but not by that."""
 
 
 def write_job(store: Store, job: Job) -> None:
@@ -104,8 +104,8 @@ class RunState:
 
     state: str
     """``running``, then how it ended: ``done``, ``interrupted``, ``cancelled``, or ``failed`` by an error."""
-    started_at: Annotated[float, Field(ge=0, lt=_LATEST)]
-    updated_at: Annotated[float, Field(ge=0, lt=_LATEST)]
+    started_at: Annotated[float, Field(gt=-_LATEST, lt=_LATEST)]
+    updated_at: Annotated[float, Field(gt=-_LATEST, lt=_LATEST)]
     to_run: int
     ended: int = 0
     failed: int = 0
