@@ -15,7 +15,7 @@ from orchestrator.plan.files import Nodes
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.runtime.autoscaler import may_come
 from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred, terminated_as_interrupted
-from orchestrator.runtime.local import private_folder, set_environment, silence_loggers
+from orchestrator.runtime.local import private_folder, set_environment, silence_loggers, uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,7 +59,8 @@ def joined_ray() -> Iterator[None]:
         with terminated_as_interrupted():
             yield
     finally:
-        ray.shutdown()
+        with uncollected():
+            ray.shutdown()
 
 
 @contextlib.contextmanager

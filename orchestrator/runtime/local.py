@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -172,13 +173,30 @@ def _end() -> None:
         process.terminate = process.kill
         with contextlib.suppress(psutil.NoSuchProcess):
             below += psutil.Process(process.pid).children(recursive=True)
-    ray.shutdown()
+    with uncollected():
+        ray.shutdown()
     for child in below:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
     give_up = time.monotonic() + _END_S
     while any(map(_is_alive, below)) and time.monotonic() < give_up:
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Leave no garbage to other threads in this context.
+
+    A reference of Ray's that another thread drops while Ray shuts down ends the process.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    gc.collect()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import shutil
@@ -9,6 +10,7 @@ import signal
 import socket
 import sys
 import tempfile
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,3 +148,21 @@ def test_with_a_limited_address_space_another_process_tries_first(base: Path, mo
         pass
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert "3.0 GiB of address space (ulimit -v); lift that limit" in refusal()
+
+
+def test_no_other_thread_drops_what_is_ray_s_while_it_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Garbage in cycles, such as the frames of an error with references in them, is collected before."""
+
+    class Node:
+        pass
+
+    def shutdown() -> None:
+        assert not gc.isenabled()
+        assert node() is None
+
+    cycle = Node()
+    cycle.itself, node = cycle, weakref.ref(cycle)  # type: ignore[attr-defined]
+    del cycle
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    local._end()
+    assert gc.isenabled()
