@@ -7,12 +7,13 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from pydantic_core import from_json
 
 from orchestrator.errors import NotFoundError, StorageError
 from orchestrator.plan.ledger import provenance
 from orchestrator.plan.process import Process  # noqa: TC001 - pydantic reads it
+from orchestrator.plan.records import read_record
 from orchestrator.spec.job import make_job
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 
@@ -141,15 +142,7 @@ def write_state(store: Store, state: RunState) -> None:
 
 def read_state(store: Store) -> RunState | None:
     """The last state a run wrote; None where there was no run. Raises StorageError where it is damaged."""
-    try:
-        data = store.read(_STATE_KEY)
-    except NotFoundError:
-        return None
-    try:
-        state: RunState = TypeAdapter(RunState).validate_json(data)
-    except ValidationError as error:
-        raise StorageError(f"{store.uri}/{_STATE_KEY}: damaged; delete it") from error
-    return state
+    return read_record(store, _STATE_KEY, RunState)
 
 
 def ask_to_cancel(store: Store, run: RunState) -> None:

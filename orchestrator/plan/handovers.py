@@ -9,9 +9,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
-
-from orchestrator.errors import NotFoundError, StorageError
+from orchestrator.plan.records import read_record
 
 if TYPE_CHECKING:
     from orchestrator.store.location import Store
@@ -39,15 +37,7 @@ def write_handover(store: Store, handover: Handover) -> None:
 
 def read_handover(store: Store) -> Handover | None:
     """The last hand-over, if no run has come of it yet. Raises StorageError where its record is damaged."""
-    try:
-        data = store.read(_KEY)
-    except NotFoundError:
-        return None
-    try:
-        handover: Handover = TypeAdapter(Handover).validate_json(data)
-    except ValidationError as error:
-        raise StorageError(f"{store.uri}/{_KEY}: damaged; delete it") from error
-    return handover
+    return read_record(store, _KEY, Handover)
 
 
 def note_failure(store: Store, handover: Handover, error: str) -> None:

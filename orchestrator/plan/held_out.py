@@ -6,9 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
-
-from orchestrator.errors import DataError, NotFoundError, StorageError
+from orchestrator.errors import DataError
+from orchestrator.plan.records import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,15 +21,7 @@ _KEY = "evaluated.json"
 
 def read_looked_at(store: Store) -> dict[str, str]:
     """Fingerprints of held-out images by ``Due.name``. Raises StorageError where the file is damaged."""
-    try:
-        data = store.read(_KEY)
-    except NotFoundError:
-        return {}
-    try:
-        known: dict[str, str] = TypeAdapter(dict[str, str]).validate_json(data)
-    except ValidationError as error:
-        raise StorageError(f"{store.uri}/{_KEY}: damaged; delete it") from error
-    return known
+    return read_record(store, _KEY, dict[str, str]) or {}
 
 
 def note_looked_at(store: Store, dues: Sequence[Due]) -> None:

@@ -1,0 +1,26 @@
+"""The small JSON files beside a job's results, read and checked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.errors import NotFoundError, StorageError
+
+if TYPE_CHECKING:
+    from orchestrator.store.location import Store
+
+_T = TypeVar("_T")
+
+
+def read_record(store: Store, key: str, kind: type[_T]) -> _T | None:
+    """What the file holds, as a ``kind``; None where there is none. Raises StorageError where it is damaged."""
+    try:
+        data = store.read(key)
+    except NotFoundError:
+        return None
+    try:
+        return TypeAdapter(kind).validate_json(data)
+    except ValidationError as error:
+        raise StorageError(f"{store.uri}/{key}: damaged; delete it") from error
