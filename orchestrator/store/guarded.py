@@ -29,9 +29,9 @@ class GuardedStore(Store):
         """See Store."""
         return self._store.uri
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int | None = None) -> bytes:
         """See Store."""
-        return self._store.read(key)
+        return self._store.read(key, limit)
 
     def exists(self, key: str) -> bool:
         """See Store."""

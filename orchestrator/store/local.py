@@ -6,30 +6,17 @@ import errno
 import os
 import secrets
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
-from orchestrator.store.location import RESERVED, Store, check_key, is_key
+from orchestrator.errors import NotFoundError, StorageError
+from orchestrator.store.local_errors import explained
+from orchestrator.store.location import RESERVED, Store, check_key, is_key, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_ELSEWHERE = "or choose another storage"
-_CAUSES: dict[int, tuple[str, str]] = {
-    errno.ENOSPC: ("the disk is full", f"free some space, {_ELSEWHERE}"),
-    errno.EDQUOT: ("the disk quota is used up", f"free some space, {_ELSEWHERE}"),
-    errno.EFBIG: ("the file would be larger than allowed here", f"raise the limit (ulimit -f), {_ELSEWHERE}"),
-    errno.EROFS: ("the file system is read-only", f"mount it for writing, {_ELSEWHERE}"),
-    errno.EACCES: ("permission denied", f"give this user the right to, {_ELSEWHERE}"),
-    errno.EPERM: ("the operation is not permitted", f"give this user the right to, {_ELSEWHERE}"),
-    errno.EISDIR: ("there is a folder of that name", "move it away"),
-    errno.ENAMETOOLONG: ("the path is too long", "choose a storage with a shorter path"),
-    errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n)"),
-    errno.EIO: ("the disk reported an input/output error", f"check the disk, {_ELSEWHERE}"),
-}
-_UNAVAILABLE = frozenset({errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN})  # network file systems
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -56,19 +43,23 @@ class LocalStore(Store):
         """Where the blob ``key`` is, or would be."""
         return self._root / check_key(key)
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int | None = None) -> bytes:
         """See Store."""
         path = self.path(key)
-        with _explained(path, "read"):
+        with explained(path, "read"):
             try:
-                return path.read_bytes()
+                with path.open("rb") as file:
+                    data = file.read(-1 if limit is None else limit + 1)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise NotFoundError(f"{path}: no such file; check the storage and the job's name") from None
+        if limit is not None and len(data) > limit:
+            raise too_large(str(path), limit)
+        return data
 
     def exists(self, key: str) -> bool:
         """See Store."""
         path = self.path(key)
-        with _explained(path, "look up"):
+        with explained(path, "look up"):
             try:
                 return stat.S_ISREG(path.stat().st_mode)
             except (FileNotFoundError, NotADirectoryError):
@@ -77,7 +68,7 @@ class LocalStore(Store):
     def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
         """See Store."""
         path = self.path(key)
-        with _explained(path, "write"):
+        with explained(path, "write"):
             path.parent.mkdir(parents=True, exist_ok=True)
             if not replace and path.is_file():
                 return False
@@ -87,12 +78,12 @@ class LocalStore(Store):
         """See Store. Links to folders are not followed, but ``prefix`` itself may be one."""
         base = self.path(prefix) if prefix else self._root
         start = len(str(self._root).rstrip("/")) + 1
-        with _explained(base, "list"):
+        with explained(base, "list"):
             return sorted(key for key in (path[start:] for path in _files(base)) if is_key(key))
 
     def folders(self) -> list[str]:
         """See Store."""
-        with _explained(self._root, "list"):
+        with explained(self._root, "list"):
             try:
                 return sorted(path.name for path in self._root.iterdir() if path.is_dir() and is_key(path.name))
             except (FileNotFoundError, NotADirectoryError):
@@ -101,7 +92,7 @@ class LocalStore(Store):
     def delete(self, key: str) -> None:
         """See Store."""
         path = self.path(key)
-        with _explained(path, "delete"), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        with explained(path, "delete"), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             path.unlink()
 
     def child(self, folder: str) -> LocalStore:
@@ -115,7 +106,7 @@ class LocalStore(Store):
     def check_place(self) -> None:
         """Raise StorageError where the root can never be a folder, since a file is in its way; makes nothing."""
         nearest = next((place for place in (self._root, *self._root.parents) if os.path.lexists(place)), self._root)
-        with _explained(self._root, "write"):
+        with explained(self._root, "write"):
             if not nearest.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
 
@@ -126,7 +117,7 @@ class LocalStore(Store):
     def check(self) -> None:
         """See Store."""
         probe = self._root / f"{RESERVED}check-{secrets.token_hex(8)}"
-        with _explained(self._root, "write"):
+        with explained(self._root, "write"):
             self._root.mkdir(parents=True, exist_ok=True)
             try:
                 _write_whole(probe, b"orch", replace=True)
@@ -180,23 +171,3 @@ def _files(base: Path) -> Iterator[str]:
     for folder, _, names in os.walk(base, onerror=stop):
         for name in names:
             yield f"{folder.rstrip('/')}/{name}"
-
-
-@contextmanager
-def _explained(path: Path, action: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _storage_error(error, path, action) from error
-
-
-def _storage_error(error: OSError, path: Path, action: str) -> StorageError:
-    code = error.errno or 0
-    if code in _UNAVAILABLE:
-        return StorageUnavailable(f"{path}: cannot {action}: {os.strerror(code)}; check the mount, then try again")
-    blocker = next((place for place in (path, *path.parents) if os.path.lexists(place) and not place.is_dir()), None)
-    if code in (errno.ENOTDIR, errno.EEXIST) and blocker:
-        cause, remedy = f"{blocker} is not a folder", f"move it away, {_ELSEWHERE}"
-    else:
-        cause, remedy = _CAUSES.get(code, (error.strerror or str(error), f"mend that, {_ELSEWHERE}"))
-    return StorageError(f"{path}: cannot {action}: {cause}; {remedy}")

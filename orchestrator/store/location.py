@@ -32,8 +32,8 @@ class Store(ABC):
         """The root as a user would write it; never holds a secret."""
 
     @abstractmethod
-    def read(self, key: str) -> bytes:
-        """The whole blob. Raises NotFoundError when there is none."""
+    def read(self, key: str, limit: int | None = None) -> bytes:
+        """The whole blob. Raises NotFoundError when there is none, StorageError where it has over ``limit`` bytes."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:
@@ -84,6 +84,11 @@ def check_key(key: str) -> str:
             f"{shown!r} cannot name a blob: {problem}; use a relative path such as 'trials/1f3a.parquet'"
         )
     return key
+
+
+def too_large(where: str, limit: int) -> StorageError:
+    """The error of a blob that has more bytes than its kind may have."""
+    return StorageError(f"{where}: larger than the {limit:,} bytes that such a file may have; move it elsewhere")
 
 
 def is_key(name: str) -> bool:

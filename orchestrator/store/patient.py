@@ -33,9 +33,9 @@ class PatientStore(Store):
         """See Store."""
         return self._store.uri
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int | None = None) -> bytes:
         """See Store."""
-        return self._insist(lambda: self._store.read(key))
+        return self._insist(lambda: self._store.read(key, limit))
 
     def exists(self, key: str) -> bool:
         """See Store."""

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator.errors import StorageError, StorageUnavailable
-from orchestrator.store.location import RESERVED, Store, check_key, is_key
+from orchestrator.store.location import RESERVED, Store, check_key, is_key, too_large
 from orchestrator.store.s3_errors import status_of, storage_error
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class S3Store(Store):
         """``s3://bucket/prefix``."""
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int | None = None) -> bytes:
         """See Store."""
-        return self._read(self._name(key))
+        return self._read(self._name(key), limit)
 
     def exists(self, key: str) -> bool:
         """See Store."""
@@ -133,16 +133,20 @@ class S3Store(Store):
     def _client(self) -> S3Client:
         return _client(self._quick)
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, limit: int | None = None) -> bytes:
         for left in reversed(range(1 if self._quick else ATTEMPTS)):
             with self._explained(name, "read"):
                 body = self._client().get_object(Bucket=self._bucket, Key=name)["Body"]
                 try:
                     with body:
-                        return body.read()
+                        data = body.read(None if limit is None else limit + 1)
                 except BotoCoreError:  # the client tries a request again, but not a reply that breaks off
                     if not left:
                         raise
+                    continue
+                if limit is not None and len(data) > limit:
+                    raise too_large(f"s3://{self._bucket}/{name}", limit)
+                return data
         raise AssertionError("the last try returns or raises")
 
     def _put(self, name: str, data: bytes) -> None:

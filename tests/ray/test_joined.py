@@ -38,10 +38,10 @@ class NotShared(OnlyHere):
     def check(self) -> None:
         pass
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int | None = None) -> bytes:
         if os.getpid() != self.process:
             raise NotFoundError(f"{self.uri}/{key}: no such file")
-        return super().read(key)
+        return super().read(key, limit)
 
 
 def test_storage_that_every_node_reaches(tmp_path: Path) -> None:

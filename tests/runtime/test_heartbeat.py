@@ -42,10 +42,10 @@ class Moody(LocalStore):
         super().__init__(root)
         self.errors: dict[str, Exception] = {}
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, limit: int | None = None) -> bytes:
         """See Store."""
         self._fail(key)
-        return super().read(key)
+        return super().read(key, limit)
 
     def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
         """See Store."""

@@ -231,7 +231,7 @@ def test_a_device_without_memory_is_not_blamed_on_the_file(make_session, saved: 
 
 def test_storage_that_fails_is_not_taken_for_a_trial_without_checkpoint(make_session, store: LocalStore) -> None:
     class Refusing(LocalStore):
-        def read(self, key: str) -> bytes:
+        def read(self, key: str, limit: int | None = None) -> bytes:
             raise StorageError(f"{key}: permission denied")
 
     with pytest.raises(StorageError, match="permission denied"):
