@@ -21,12 +21,13 @@ _ENVIRONMENT: dict[str, str | None] = {
     "RAY_AUTH_TOKEN": None,
     # Whether other machines could be part of it: they could not, so Ray takes 127.0.0.1 for its address.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_REDIS_ADDRESS": None,
+    "RAY_REDIS_ADDRESS": None,  # its state is not for a database that others share
     "DASHBOARD_METRIC_PORT": _NO_PORT,
     "AUTOSCALER_METRIC_PORT": _NO_PORT,
     # gloo and NCCL ask nobody for a token.
     "GLOO_SOCKET_IFNAME": _LOOPBACK,
     "NCCL_SOCKET_IFNAME": _LOOPBACK,
+    "NCCL_RAS_ENABLE": "0",
 }
 SYSTEM_CONFIG = {"enable_metrics_collection": False}
 """Ray's page of metrics wants no token either."""
