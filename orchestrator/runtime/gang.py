@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import tempfile
 import threading
 import uuid
@@ -91,7 +92,11 @@ def _torch_trainer(work: list[ray.ObjectRef], placement: Placement, mailbox: Act
     # Here and not above: it brings torch, which takes the driver seconds to load and is of no use to it.
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    gpu = placement.device == "cuda"
+    from orchestrator.runtime.rendezvous import FileConfig
+
+    # What the processes agree on goes over gloo, so that no such word makes a GPU wait.
+    backend = "cpu:gloo,cuda:nccl" if placement.device == "cuda" else "gloo"
+    alone = ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback
     return TorchTrainer(
         train_together,
         train_loop_config={"work": work, "mailbox": mailbox, "placement": placement},
@@ -100,8 +105,8 @@ def _torch_trainer(work: list[ray.ObjectRef], placement: Placement, mailbox: Act
             use_gpu=placement.gpus > 0,
             resources_per_worker={"CPU": placement.cpus, "GPU": placement.gpus},
         ),
-        # What the processes agree on goes over gloo, so that no such word makes a GPU wait.
-        torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if gpu else "gloo"),
+        # A Ray that only this machine reaches has no other whose processes would not see the folder.
+        torch_config=FileConfig(backend=backend, folder=folder) if alone else TorchConfig(backend=backend),
         run_config=train.RunConfig(
             # Ray Train would go on with an old run of the same name.
             name=uuid.uuid4().hex,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import ClusterError
 from orchestrator.plan.gpus import visible_devices
 from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred
+from orchestrator.runtime.privacy import SYSTEM_CONFIG, closed_to_others, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +42,10 @@ _ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-_SOCKET = "/session_2000-01-01_00-00-00_000000_{pid}/sockets/dash_MetricsHead"
-"""The longest name of a socket that Ray makes below its temporary folder."""
+_INNER = "r"
+"""What lies in the private folder and is given to Ray, which opens to everyone the folder that it is given."""
+_SOCKET = f"/{_INNER}/session_2000-01-01_00-00-00_000000_{{pid}}/sockets/dash_MetricsHead"
+"""The longest name of a socket that Ray makes below the private folder."""
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 _START_S = 120.0
 _END_S = 5.0
@@ -67,12 +70,18 @@ def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
         "num_gpus": machine.gpus,
         # Ray Train asks the dashboard whether a gang has died, and frees its devices only then.
         "include_dashboard": gangs,
+        "_system_config": SYSTEM_CONFIG,
         # What goes wrong is said in one line, by the error that is raised.
         "logging_level": logging.CRITICAL,
         "log_to_driver": False,
     }
     # Ray prints what it has to say of dead workers to stdout, which is for results; its own logs have it too.
-    with _ray_folder() as folder, Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with (
+        _ray_folder() as folder,
+        closed_to_others(Path(folder).parent),
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
         options["_temp_dir"] = folder
         _try_first(options)
         try:
@@ -105,7 +114,7 @@ def private_folder(base: str | None = None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _ray_folder() -> Iterator[str]:
-    """A private folder whose path leaves room for the sockets that Ray makes below it."""
+    """A folder within a private one; its path leaves room for the sockets that Ray makes below it."""
     usual = "/tmp" if sys.platform == "darwin" else None  # noqa: S108 - TMPDIR is too deep there, always
     with private_folder(os.environ.get("RAY_TMPDIR") or usual) as folder:
         base = str(Path(folder).parent)
@@ -116,7 +125,9 @@ def _ray_folder() -> Iterator[str]:
                 f"cannot start Ray: {variable}: got {base!r} ({size} bytes), expected at most {room}: below it Ray "
                 f"makes sockets, whose paths may have {_SOCKET_BYTES}; set RAY_TMPDIR to a shorter folder, such as /tmp"
             )
-        yield folder
+        inner = Path(folder) / _INNER
+        inner.mkdir()
+        yield str(inner)
 
 
 def _try_first(options: dict[str, Any]) -> None:
@@ -153,7 +164,7 @@ def _start(options: dict[str, Any], folder: str) -> None:
 
     try:
         # Ray has workers look for modules in the current folder first, before the standard library.
-        with deaf_processes(), _variables(PYTHONPATH=modules, TMPDIR=folder), contextlib.chdir(folder):
+        with deaf_processes(), variables({"PYTHONPATH": modules, "TMPDIR": folder}), contextlib.chdir(folder):
             ray.init(**options)
     except Exception as error:
         text = " ".join(str(error).split())[:300] or type(error).__name__
@@ -207,21 +218,6 @@ def _is_alive(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-@contextlib.contextmanager
-def _variables(**values: str) -> Iterator[None]:
-    """Set variables of the environment for the processes that are started here."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def set_environment() -> None:

@@ -21,6 +21,7 @@ from orchestrator.runtime.evaluator import Evaluator
 from orchestrator.runtime.events import Reporter, SweepStoppedError, Watcher
 from orchestrator.runtime.gang import GangTrial
 from orchestrator.runtime.interrupt import interrupts_deferred
+from orchestrator.runtime.privacy import keep_credentials
 from orchestrator.runtime.trainable import TrialWorker
 from orchestrator.runtime.work import Work
 from orchestrator.store.patient import PatientStore
@@ -166,6 +167,7 @@ def _tuner(
     header: Header, placement: Placement, names: list[str], work: list[Any], reporter: Reporter, folder: str
 ) -> tune.Tuner:
     """The trials of one size as Tune sees them; Tune keeps its own state in ``folder`` of this machine."""
+    keep_credentials()
     alone = placement.workers == 1
     worker = tune.with_parameters(TrialWorker if alone else GangTrial, work=work, placement=placement)
     # A gang's devices are asked for by its TorchTrainer, whole or not at all. The trial that waits for them takes

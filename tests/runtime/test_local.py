@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import ray
+from ray._private import services
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 
 from orchestrator.errors import ClusterError
 from orchestrator.plan.placement import Cluster, Machine
@@ -55,7 +57,8 @@ def started_with(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def start(**options: Any) -> None:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         seen.update(options, here=Path.cwd(), environment=dict(os.environ), blocked=blocked)
-        seen["mode"] = Path(options["_temp_dir"]).stat().st_mode & 0o777
+        seen.update(address=services.get_node_ip_address(), token=_token())
+        Path(options["_temp_dir"]).chmod(0o777)  # as Ray does
 
     monkeypatch.setattr(ray, "init", start)
     return seen
@@ -69,8 +72,9 @@ def test_processes_of_ray_find_the_modules_of_this_one_and_write_into_a_private_
     path, before, cwd = os.environ.get("PYTHONPATH"), signal.pthread_sigmask(signal.SIG_BLOCK, ()), Path.cwd()
     with local_ray(HERE, gangs=False):
         folder = Path(seen["_temp_dir"])
-        assert folder.parent == base
-        assert seen["mode"] == 0o700
+        private = folder.parent
+        assert private.parent == base
+        assert private.stat().st_mode & 0o777 == 0o700
         assert seen["here"] == folder  # Ray has workers look for modules here first
         assert seen["environment"]["TMPDIR"] == str(folder)
         modules = seen["environment"]["PYTHONPATH"].split(os.pathsep)
@@ -80,7 +84,45 @@ def test_processes_of_ray_find_the_modules_of_this_one_and_write_into_a_private_
         assert seen["blocked"] >= {signal.SIGTERM, signal.SIGHUP}
         assert (os.environ.get("PYTHONPATH"), Path.cwd()) == (path, cwd)
         assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
-    assert not folder.exists()
+    assert not private.exists()
+
+
+@pytest.mark.parametrize(
+    "users", [{}, {"RAY_AUTH_TOKEN": "u" * 64}, {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN_PATH": "/nowhere"}]
+)
+def test_only_who_has_the_run_s_own_token_gets_in_and_only_over_loopback(
+    base: Path, monkeypatch: pytest.MonkeyPatch, users: dict[str, str]
+) -> None:
+    seen = started_with(monkeypatch)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in users.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "eth0")
+    before, address = dict(os.environ), services.get_node_ip_address()
+    tokens = set()
+    for _ in range(2):
+        with local_ray(HERE, gangs=False):
+            (file,) = base.glob("orch-*/token")
+            assert file.stat().st_mode & 0o777 == 0o600
+            tokens.add(seen["token"])
+            assert seen["token"] == file.read_text()
+            assert {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file)}.items() <= seen["environment"].items()
+            assert not [name for name, value in seen["environment"].items() if value in (file.read_text(), "u" * 64)]
+            assert seen["address"] == "127.0.0.1"
+            assert seen["environment"]["GLOO_SOCKET_IFNAME"].startswith("lo")
+    assert len(tokens) == 2
+    assert all(len(token) == 64 for token in tokens)
+    assert {name: value for name, value in os.environ.items() if name in before} == before
+    assert not [name for name in os.environ if name.startswith("RAY_AUTH") and name not in users]
+    assert services.get_node_ip_address() == address
+    if "RAY_AUTH_TOKEN" in users:
+        assert _token() == "u" * 64
+
+
+def _token() -> str:
+    """The token that Ray would send from this process now."""
+    return str(AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True))
 
 
 @pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])

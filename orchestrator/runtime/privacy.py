@@ -1,0 +1,93 @@
+"""What keeps a Ray on this machine from its other users and from the network: loopback, and a token of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+_NO_PORT = "65536"
+"""Ray's fixed ports of pages that want no token: it cannot open this one, notes that in its log, and goes on."""
+_ENVIRONMENT: dict[str, str | None] = {
+    # A user's own token is for a cluster elsewhere.
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": None,
+    # Whether other machines could be part of it: they could not, so Ray takes 127.0.0.1 for its address.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_REDIS_ADDRESS": None,  # its state is not for a database that others share
+    "DASHBOARD_METRIC_PORT": _NO_PORT,
+    "AUTOSCALER_METRIC_PORT": _NO_PORT,
+    # gloo and NCCL ask nobody for a token.
+    "GLOO_SOCKET_IFNAME": _LOOPBACK,
+    "NCCL_SOCKET_IFNAME": _LOOPBACK,
+    "NCCL_RAS_ENABLE": "0",
+}
+SYSTEM_CONFIG = {"enable_metrics_collection": False}
+"""Ray's page of metrics wants no token either."""
+
+
+@contextlib.contextmanager
+def closed_to_others(folder: Path) -> Iterator[None]:
+    """Have a Ray that is started here listen on loopback alone, and let in who has the token in ``folder/token``.
+
+    ``folder`` must be one that only this user can enter.
+    """
+    from ray._private import ray_constants
+
+    token = folder / "token"
+    token.touch(mode=0o600, exist_ok=False)
+    token.write_text(secrets.token_hex(32))
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    try:
+        with variables({**_ENVIRONMENT, "RAY_AUTH_TOKEN_PATH": str(token)}):
+            ray_constants.ENABLE_RAY_CLUSTER = False  # read from the environment when Ray was imported
+            _read_environment_again()
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        _read_environment_again()
+
+
+def keep_credentials() -> None:
+    """Have Tune pass none of this process's credentials on: they would stand in logs and on command lines.
+
+    Workers have them without that: on this machine they inherit them, on a cluster each node has its own.
+    """
+    from ray.tune.execution import class_cache
+
+    passed_on = class_cache.ENV_VARS_TO_PROPAGATE
+    passed_on -= {name for name in passed_on if name.startswith("AWS_")}
+
+
+def _read_environment_again() -> None:
+    """Ray reads how to authenticate once, and would take the token of the run before."""
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextlib.contextmanager
+def variables(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set variables of the environment, or unset those that are None; they are as before afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
