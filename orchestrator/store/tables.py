@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from pyarrow.fs import LocalFileSystem
 
 from orchestrator.errors import StorageError, one_line
-from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,7 +25,6 @@ _ENDING = ".parquet"
 _FORMAT = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
-_FILES = LocalFileSystem()
 FOLDERS = ("trials", "metrics", "evaluations")
 """Where tables lie: a file a trial, and in a folder a kind one for each part of a trial's evaluation."""
 _NAMED = re.compile(
@@ -160,10 +157,7 @@ def _read(store: Store, key: str, columns: Sequence[str] | None = None) -> pa.Ta
 
 def _fragment(store: Store, key: str) -> ds.ParquetFileFragment:
     try:
-        if isinstance(store, LocalStore):
-            fragment = _FORMAT.make_fragment(str(store.path(key)), _FILES)
-        else:
-            fragment = _FORMAT.make_fragment(pa.py_buffer(store.read(key)))
+        fragment = _FORMAT.make_fragment(pa.py_buffer(store.read(key)))
         fragment.physical_schema  # noqa: B018
     except (pa.ArrowException, OSError) as error:
         find_damage(store, [key])  # tells a file that may not be read from one that is damaged
