@@ -4,10 +4,12 @@
     ├── SettingsError             a job file or an override: file, key, value, what is allowed
     ├── DataError                 a data set that is missing, unreadable or too small
     ├── PlacementError            a request that the cluster can never hold
-    ├── StorageError              storage that is missing, refused, full or damaged
+    ├── StorageError              storage that is missing or damaged, or a name that it cannot have
     │   ├── NotFoundError         no object under that key
-    │   └── StorageUnavailable    storage that did not answer; trying again may help
-    │       └── StorageMovedError  a folder that was there is gone; it may come back
+    │   ├── StorageUnavailable    storage that cannot be used for now: down, full, or its credentials have expired
+    │   │   └── StorageMovedError  a folder that was there is gone; it may come back
+    │   └── StorageRefused        storage that cannot be used as things stand: no rights, read-only, no such bucket
+    ├── SurroundingsError         what ends a run though no trial is to blame
     ├── CheckpointError           a checkpoint that is missing, damaged or of other settings
     ├── EvaluationError           a generator that an evaluation cannot make use of
     ├── QueryError                SQL that the results cannot answer
@@ -52,7 +54,7 @@ class PlacementError(OrchError):
 
 
 class StorageError(OrchError):
-    """Storage that is missing, refused, full or damaged."""
+    """Storage that is missing or damaged, or a name that it cannot have."""
 
 
 class NotFoundError(StorageError):
@@ -60,11 +62,19 @@ class NotFoundError(StorageError):
 
 
 class StorageUnavailable(StorageError):  # noqa: N818 - names a state, as in HTTP's 503
-    """Storage that did not answer after several tries; trying again later may help."""
+    """Storage that cannot be used for now, whatever the blob: what is waited for may pass, or a user mends it."""
 
 
 class StorageMovedError(StorageUnavailable):
     """A folder that was there while it was in use is gone."""
+
+
+class StorageRefused(StorageError):  # noqa: N818 - as above
+    """Storage that cannot be used as things stand, whatever the blob: waiting does not help, a user's hand does."""
+
+
+class SurroundingsError(OrchError):
+    """The disk, storage or the system keeps a run from going on: no trial is to blame, and another run can go on."""
 
 
 class CheckpointError(OrchError):

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from orchestrator.cli.console import err, spinner, tell
-from orchestrator.errors import DataError, LeaseLostError, OrchError, StorageError, StorageUnavailable
+from orchestrator.errors import (
+    DataError,
+    LeaseLostError,
+    OrchError,
+    StorageError,
+    StorageRefused,
+    StorageUnavailable,
+    SurroundingsError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,15 +115,18 @@ def _at_work(
     from orchestrator.plan.plan import CellState
     from orchestrator.runtime.cluster import count_nodes
     from orchestrator.runtime.heartbeat import Heartbeat
+    from orchestrator.runtime.waiting import WaitNotice
     from orchestrator.store.guarded import GuardedStore
     from orchestrator.store.patient import PatientStore
 
     lease = take(store, before, _holder(joined=joined))
+    log = RunLog(GuardedStore(store, lease).quick())
     # It has answered: from here on an outage is waited for, once for a request and the look at the lease before it.
-    guarded = PatientStore(GuardedStore(store, lease))
-    log = RunLog(guarded.quick())
+    notice = WaitNotice(lease.holder.run_id, partial(_say, log))
+    guarded = PatientStore(GuardedStore(store, lease), on_wait=notice)
     tally = Tally(len(plan.due)) if plan.due else None
     heartbeat = Heartbeat(lease, guarded, log, partial(_say, log), len(plan.having(CellState.NEW)), tally)
+    heartbeat.on_beat(partial(notice.look, guarded))
     if joined:
         heartbeat.on_cluster(count_nodes)
     with heartbeat:
@@ -178,7 +189,7 @@ def _stop(job: Job, store: PatientStore, log: RunLog, ran: _Ran, unstored: str) 
     try:
         if store.keys("metrics"):
             _report(store, log)
-    except StorageUnavailable as error:
+    except (StorageUnavailable, StorageRefused) as error:
         _say(log, f"note: no report was written: {error}")
     raise typer.Exit(ran.exit_code)
 
@@ -210,6 +221,7 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
     from orchestrator.runtime.interrupt import terminated_as_interrupted
     from orchestrator.runtime.local import local_ray
     from orchestrator.runtime.sweep import run_sweep
+    from orchestrator.runtime.watch import JoinedRay, local_death, watched
 
     def stage(text: str) -> None:
         log.say(text)
@@ -224,13 +236,33 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
                 else:
                     stage("starting Ray")
                     stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
+                look = JoinedRay(partial(_say, log)).death if joined else local_death
+                stack.enter_context(watched(look, partial(_fall, plan.job, store, log, heartbeat)))
                 stack.enter_context(heartbeat.obeyed())
                 watchers = [watcher, Lines(plan, log.say, starts=True), heartbeat]
                 outcome = run_sweep(plan, store, watchers, partial(_say, log), stage)
+        except (StorageUnavailable, StorageRefused, SurroundingsError) as error:
+            if heartbeat.lost is not None:
+                raise heartbeat.lost from error
+            again = _again(plan.job, store)
+            raise SurroundingsError(f"{error}; every trial keeps its last state, go on with: {again}") from error
         except KeyboardInterrupt:  # not while trials were trained
             return _Ran(heartbeat.state.failed, 0, heartbeat.how_stopped, _exit_code(heartbeat, interrupts))
     stopped = heartbeat.how_stopped if outcome.interrupted else None
     return _Ran(outcome.failed, outcome.evaluations.failed, stopped, _exit_code(heartbeat, interrupts))
+
+
+def _fall(job: Job, store: Store, log: RunLog, heartbeat: Heartbeat, cause: str) -> NoReturn:
+    """Say why the run cannot go on, and end this process: its main thread may wait for what is dead."""
+    from orchestrator.runtime.watch import clean_up
+
+    _say(log, f"error: {cause}; each trial goes on from its last checkpoint with: {_again(job, store)}")
+    with contextlib.suppress(StorageError, LeaseLostError):  # those of its beats were told
+        log.end()
+    heartbeat.fall()
+    clean_up()
+    err.show_cursor()
+    os._exit(1)
 
 
 def _exit_code(heartbeat: Heartbeat, interrupts: Interrupts) -> int:

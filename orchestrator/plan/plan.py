@@ -213,7 +213,7 @@ def decide_cell(past: Ended | None, *, searching: bool, retry_failed: bool) -> C
     if past is None:
         return CellState.NEW
     if past.status is Status.FAILED:
-        again = retry_failed or (past.error_kind is not None and past.error_kind.may_pass)
+        again = retry_failed or (past.error_kind is not None and not past.error_kind.of_trial)
         return CellState.NEW if again else CellState.FAILED
     if past.status is Status.STOPPED and not searching:
         return CellState.NEW

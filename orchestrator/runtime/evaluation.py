@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 
-from orchestrator.errors import OrchError
-from orchestrator.plan.retry import classify
+from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.runtime.work import describe
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
 from orchestrator.store.tables import write_rows
@@ -49,8 +49,17 @@ class _Kept:
     referee: tuple[Any, Referee] | None = None
 
 
-def _evaluate(bench: list[ray.ObjectRef], trial: Trial, evaluation: Evaluation, shards: Sequence[int]) -> str | None:
-    """Compute those of the shards that have no file yet; why it failed, in one line, where another try cannot help.
+class Problem(NamedTuple):
+    """Why evaluations were not made, in one line, where another try cannot help."""
+
+    error: str
+    kind: FailureKind
+
+
+def _evaluate(
+    bench: list[ray.ObjectRef], trial: Trial, evaluation: Evaluation, shards: Sequence[int]
+) -> Problem | None:
+    """Compute those of the shards that have no file yet; why it failed, where another try cannot help.
 
     Errors that may pass are raised: Ray then tries again, and what was stored stays.
     """
@@ -63,10 +72,10 @@ def _evaluate(bench: list[ray.ObjectRef], trial: Trial, evaluation: Evaluation, 
             assert subject is not None
             _keep(work, subject, evaluation, shard, evaluation.run(subject, shard))
     except Exception as error:
-        if classify(error).may_pass:
+        kind = classify(error)
+        if kind.may_pass:
             raise
-        text = " ".join(str(error).split())
-        return text if isinstance(error, OrchError) else f"{type(error).__name__}: {text}"[:500]
+        return Problem(describe(error), kind)
     return None
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import ray
 
+from orchestrator.errors import SurroundingsError
 from orchestrator.plan.files import Tally
 from orchestrator.plan.ledger import Status
 from orchestrator.plan.plan import CellState
-from orchestrator.runtime.evaluation import Bench, evaluate_task
-from orchestrator.runtime.work import describe
+from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.runtime.deaths import cause_of, inner
+from orchestrator.runtime.evaluation import Bench, Problem, evaluate_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +76,7 @@ class Evaluator:
         """It is what tells this."""
 
     def tick(self) -> None:
-        """Hear of tasks that have ended, and start others."""
+        """Hear of tasks that have ended, and start others. Raises SurroundingsError where none could do better."""
         self._go_on(0.0)
 
     def drain(self, check: Callable[[], None]) -> None:
@@ -100,9 +102,11 @@ class Evaluator:
 
     def _end(self, reference: ray.ObjectRef, due: Due, shards: Sequence[int]) -> None:
         name, problem = _name(due), _problem(reference)
+        if problem is not None and problem.kind is FailureKind.SURROUNDINGS:
+            raise SurroundingsError(f"{due.evaluation.kind} of trial {due.trial.id}: {problem.error}")
         if problem is not None and name not in self._broken:
             self._broken.add(name)
-            self.say(f"{due.evaluation.kind} of trial {due.trial.id} failed: {problem}")
+            self.say(f"{due.evaluation.kind} of trial {due.trial.id} failed: {problem.error}")
         self._open[name] -= 1
         over = self._open[name] == 0
         failed = name in self._broken
@@ -121,14 +125,10 @@ def _name(due: Due) -> tuple[str, str]:
     return due.trial.id, due.evaluation.id
 
 
-def _problem(reference: ray.ObjectRef) -> str | None:
-    """Why a task has failed, in one line, if it has."""
+def _problem(reference: ray.ObjectRef) -> Problem | None:
+    """Why a task has failed, if it has."""
     try:
-        problem: str | None = ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        return f"given up: {describe(error.cause)}"
+        problem: Problem | None = ray.get(reference)
     except ray.exceptions.RayError as error:
-        died = isinstance(error, ray.exceptions.WorkerCrashedError | ray.exceptions.OutOfMemoryError)
-        cause = "its worker process died (killed, out of memory, or crashed)" if died else type(error).__name__
-        return f"given up: {cause}"
+        return Problem(f"given up: {cause_of(error)}", classify(inner(error)))
     return problem

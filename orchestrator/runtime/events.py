@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ray import tune
+from ray.exceptions import RayTaskError
+from ray.util import get_node_ip_address
 
-from orchestrator.errors import OrchError
+from orchestrator.errors import OrchError, SurroundingsError
 from orchestrator.plan.ledger import Status, record
-from orchestrator.plan.retry import FailureKind
+from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.runtime.deaths import cause_of, inner, last_error
 from orchestrator.runtime.work import measured
 
 if TYPE_CHECKING:
@@ -55,15 +56,22 @@ class Reporter(tune.Callback):  # type: ignore[misc]
     """Hears of every trial on the driver.
 
     Workers write the rows of trials that finish or fail under their hands. The driver writes those of trials that
-    the scheduler stopped and of trials whose worker was lost once too often.
+    the scheduler stopped and of trials whose worker was lost once too often. A trial that the disk, storage or the
+    system kept from going on has no row, and ends the sweep: the others would fare the same way.
     """
 
-    def __init__(self, work: Work, watchers: Sequence[Watcher], check: Callable[[], None] = lambda: None) -> None:
-        """``check`` raises KeyboardInterrupt where the sweep is to stop."""
-        self.work, self.watchers, self.check = work, watchers, check
+    def __init__(
+        self,
+        work: Work,
+        watchers: Sequence[Watcher],
+        check: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """``check`` raises KeyboardInterrupt where the sweep is to stop; ``say`` hears of what is tried again."""
+        self.work, self.watchers, self.check, self.say = work, watchers, check, say
         self.ended = self.failed = 0
         self.error: OrchError | None = None
-        """Why the driver itself could not go on; Tune would bury it in a traceback of its own."""
+        """Why the sweep could not go on; Tune would bury it in a traceback of its own."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune stores its callbacks as files, from which we never go on; what watches a sweep cannot be stored."""
@@ -71,12 +79,16 @@ class Reporter(tune.Callback):  # type: ignore[misc]
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Give every watcher its turn. Raises SweepStoppedError."""
-        for watcher in self.watchers:
-            watcher.tick()
         try:
+            for watcher in self.watchers:
+                watcher.tick()
             self.check()
         except KeyboardInterrupt:
             raise SweepStoppedError from None
+        except OrchError as error:
+            self.error = self.error or error
+        if self.error is not None:
+            raise SweepStoppedError
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has the trial."""
@@ -97,11 +109,31 @@ class Reporter(tune.Callback):  # type: ignore[misc]
             self._record(trial, status, measured(result))
         self._end(trial, status, result.get("error"))
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's worker was lost, and the trial is tried again."""
+        cause = self._cause(trial)
+        if self.error is None:
+            self.say(f"{self._trial(trial).id[:8]} goes on from its last checkpoint: {cause}")
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's worker was lost, and its retries are used up."""
-        error = f"given up after {trial.num_failures} failures: {_cause(trial)}"
+        error = f"given up after {trial.num_failures} failures: {self._cause(trial)}"
+        if self.error is not None:
+            return
         self._record(trial, Status.FAILED, {"error": error, "error_kind": str(FailureKind.INFRASTRUCTURE)})
         self._end(trial, Status.FAILED, error)
+
+    def _cause(self, trial: Any) -> str:
+        """Why the trial has failed just now; the sweep is to end where it is not the only one that would."""
+        error = last_error(trial)
+        if error is None:
+            return "no cause was reported"
+        if classify(inner(error)) is FailureKind.SURROUNDINGS:
+            where = (
+                f"node {error.ip}: " if isinstance(error, RayTaskError) and error.ip != get_node_ip_address() else ""
+            )
+            self.error = self.error or SurroundingsError(where + cause_of(error))
+        return cause_of(error)
 
     def _record(self, trial: Any, status: Status, measured: Mapping[str, object]) -> None:
         try:
@@ -124,15 +156,3 @@ class Reporter(tune.Callback):  # type: ignore[misc]
     def _tell(self, event: Event) -> None:
         for watcher in self.watchers:
             watcher.update(event)
-
-
-def _cause(trial: Any) -> str:
-    """What Tune keeps of the last error, in a few words: its last line is the exception itself."""
-    path = Path(trial.error_file or "")
-    lines = [line.strip() for line in path.read_text().splitlines() if line.strip()] if path.is_file() else []
-    if not lines:
-        return "no cause was reported"
-    if "worker process has died" in lines[-1]:
-        return "its worker process died (killed, out of memory, or crashed)"
-    # An error of ours is all that a user needs to read; others come with their class.
-    return re.sub(r"^orchestrator\.[\w.]+: ", "", lines[-1])[:300]

@@ -12,7 +12,7 @@ import ray
 from ray import train, tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.errors import OrchError
+from orchestrator.errors import OrchError, SurroundingsError
 from orchestrator.plan.ledger import Status, record
 from orchestrator.plan.retry import FailureKind, classify
 from orchestrator.runtime.mailbox import Failure, Mailbox, Order
@@ -36,7 +36,7 @@ mailbox_actor = ray.remote(num_cpus=0)(Mailbox)
 
 
 class GangLostError(OrchError):
-    """A process of the gang died, or storage failed it: the trial goes on in another gang."""
+    """A process of the gang died, or its device or its link to others did: the trial goes on in another gang."""
 
 
 class Gang:
@@ -195,6 +195,8 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         """The gang ends with the process that failed; the trial only where another run would fail the same way."""
         self.cleanup()
         kind = FailureKind(failure.kind)
+        if kind is FailureKind.SURROUNDINGS:
+            raise SurroundingsError(failure.error)
         if kind.may_pass:
             raise GangLostError(failure.error)
         measures = {**measured(self.last), "error": failure.error, "error_kind": failure.kind}

@@ -67,6 +67,7 @@ class Heartbeat:
         self._unstored = ""
         self._moved_at: float | None = None
         self._count_nodes: Callable[[], Nodes | None] = lambda: None
+        self._look: Callable[[], None] = lambda: None
         self._obeys, self._obeying = False, threading.Lock()
         self._problems: set[str] = set()
         self._lock = threading.Lock()
@@ -76,6 +77,10 @@ class Heartbeat:
     def on_cluster(self, count_nodes: Callable[[], Nodes | None]) -> None:
         """Note how many nodes there are with each beat."""
         self._count_nodes = count_nodes
+
+    def on_beat(self, look: Callable[[], None]) -> None:
+        """Call this with each beat, whether storage answers or not."""
+        self._look = look
 
     @property
     def how_stopped(self) -> str:
@@ -126,6 +131,15 @@ class Heartbeat:
             raise self.lost
         return self._unstored
 
+    def fall(self) -> None:
+        """Store that the run has failed and give the lease back: its process is to end at once, from any thread."""
+        self.failed = True
+        self._over.set()
+        self._end()
+        self._insist(self._write, _AGAIN_S)
+        self._thread.join(_LAST_S)  # lest a beat write an older state over this one
+        self._insist(self._leave, _AGAIN_S)
+
     def update(self, event: Event) -> None:
         """Note where the trial stands."""
         with self._lock:
@@ -157,6 +171,7 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._over.wait(_EVERY_S):
             before, self._problems = self._problems, set()
+            self._attempt(self._look, before)
             for step in (self._verify, self._listen, self._count, self._write, self.log.write):
                 if self._over.is_set() or self.lost is not None or not self._attempt(step, before):
                     break

@@ -10,12 +10,14 @@ import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from orchestrator.errors import DataError
+from orchestrator.errors import DataError, SurroundingsError
 from orchestrator.plan.held_out import note_looked_at
 from orchestrator.plan.ledger import provenance
 from orchestrator.plan.plan import CellState, Plan
 from orchestrator.plan.replaced import set_aside, set_evaluations_aside
+from orchestrator.plan.retry import FailureKind, classify
 from orchestrator.runtime.classifiers import classifiers_for
+from orchestrator.runtime.deaths import inner
 from orchestrator.runtime.evaluation import Bench
 from orchestrator.runtime.evaluator import Evaluator
 from orchestrator.runtime.events import Reporter, SweepStoppedError, Watcher
@@ -23,7 +25,7 @@ from orchestrator.runtime.gang import GangTrial
 from orchestrator.runtime.interrupt import interrupts_deferred
 from orchestrator.runtime.privacy import keep_credentials
 from orchestrator.runtime.trainable import TrialWorker
-from orchestrator.runtime.work import Work
+from orchestrator.runtime.work import Work, describe
 from orchestrator.store.patient import PatientStore
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def run_sweep(
     sets are loaded here, once, and shared through Ray's object store. Trials of as many devices each run together,
     those of most devices first: so no gang ever holds devices that one of another size waits for. A trial is evaluated
     once it has ended. ``say`` hears what no watcher does, ``stage`` what is done before the first trial starts. Raises
-    DataError, StorageError.
+    DataError, StorageError, and SurroundingsError where the disk or the system kept trials from going on.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
     inception = _inception(plan)
@@ -83,7 +85,7 @@ def run_sweep(
         tested = {data: ray.put(some) for data, some in held_out.items()}
         bench = Bench(work[0], tested, None if inception is None else ray.put(inception), placement)
         evaluator = Evaluator(plan, bench, watchers, say)
-        reporter = Reporter(shared, [*watchers, evaluator], check)
+        reporter = Reporter(shared, [*watchers, evaluator], check, say)
         expected = 0
         for placement in plan.placements.values():
             names = [trial.id for trial in trials.values() if trial.workers == placement.workers]
@@ -106,11 +108,14 @@ def _fit(tuner: tune.Tuner, reporter: Reporter) -> None:
     try:
         tuner.fit()
     except SweepStoppedError:
-        return
+        pass
     except Exception as error:
-        if reporter.error is not None:
-            raise reporter.error from error
-        raise
+        if reporter.error is None and classify(inner(error)) is FailureKind.SURROUNDINGS:  # Tune's own files, say
+            raise SurroundingsError(describe(inner(error))) from error
+        if reporter.error is None:
+            raise
+    if reporter.error is not None:
+        raise reporter.error
 
 
 def _gather(

@@ -83,14 +83,16 @@ class Trainer:
     def advance(self) -> dict[str, Any]:
         """Train for a moment and report where the trial stands.
 
-        A failure that another run cannot mend ends the trial with its row. Raised are those of the infrastructure,
-        and in a group whatever may have happened to one process only: the others wait for it.
+        A failure that another run cannot mend ends the trial with its row. Raised are those of the infrastructure and
+        of the surroundings, and in a group whatever may have happened to one process only: the others wait for it.
         """
         try:
             return self._advance()
         except Exception as error:
             kind = classify(error)
-            if kind.may_pass or (self.group.size > 1 and not isinstance(error, NonFiniteLossError)):
+            if kind is FailureKind.SURROUNDINGS and isinstance(error, OrchError):
+                self.session = None  # storage that did not take its state would be waited for once more
+            if not kind.of_trial or (self.group.size > 1 and not isinstance(error, NonFiniteLossError)):
                 raise
             return self._fail(error, kind)
 

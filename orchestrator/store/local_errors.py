@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import StorageError, StorageUnavailable
+from orchestrator.errors import StorageError, StorageRefused, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,16 @@ _CAUSES: dict[int, tuple[str, str]] = {
     errno.EISDIR: ("there is a folder of that name", "move it away"),
     errno.ENAMETOOLONG: ("the path is too long", "choose a storage with a shorter path"),
     errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n)"),
+    errno.ENFILE: ("too many files are open on this machine", "close some"),
     errno.EIO: ("the disk reported an input/output error", f"check the disk, {_ELSEWHERE}"),
 }
-_UNAVAILABLE = frozenset({errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN})  # network file systems
+_NETWORK = frozenset(
+    {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH}
+    | {errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
+)
+"""What file systems of a network say when their server does not answer."""
+_MAY_PASS = _NETWORK | {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EAGAIN, errno.EBUSY}
+_OF_ONE_BLOB = frozenset({errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EBADMSG})
 
 
 @contextmanager
@@ -40,11 +47,13 @@ def explained(path: Path, action: str) -> Iterator[None]:
 
 def _storage_error(error: OSError, path: Path, action: str) -> StorageError:
     code = error.errno or 0
-    if code in _UNAVAILABLE:
+    if code in _NETWORK:
         return StorageUnavailable(f"{path}: cannot {action}: {os.strerror(code)}; check the mount, then try again")
     blocker = next((place for place in (path, *path.parents) if os.path.lexists(place) and not place.is_dir()), None)
     if code in (errno.ENOTDIR, errno.EEXIST) and blocker:
         cause, remedy = f"{blocker} is not a folder", f"move it away, {_ELSEWHERE}"
     else:
         cause, remedy = _CAUSES.get(code, (error.strerror or str(error), f"mend that, {_ELSEWHERE}"))
-    return StorageError(f"{path}: cannot {action}: {cause}; {remedy}")
+    # What is not known to be about this one name is a state of the whole: no trial is to blame for it.
+    kind = StorageUnavailable if code in _MAY_PASS else StorageError if code in _OF_ONE_BLOB else StorageRefused
+    return kind(f"{path}: cannot {action}: {cause}; {remedy}")

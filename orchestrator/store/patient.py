@@ -1,8 +1,9 @@
-"""Storage that is waited for while it does not answer: an outage then costs time, and no trial."""
+"""Storage that is waited for while it cannot be used: an outage then costs time, and no trial."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.errors import StorageUnavailable
@@ -14,18 +15,41 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 PATIENCE_S = 300.0
-"""How long storage may be down before a run gives up what needs it."""
+"""How long storage may be unusable before a run gives up what needs it."""
 _PAUSE_S = 2.0
+
+
+@dataclass
+class _Patience:
+    """What a store and those made from it share, so that a hurry reaches all of them."""
+
+    seconds: float
+
+
+def _wait_on(_problem: str) -> bool:
+    """Tell nobody, and go on waiting."""
+    return True
 
 
 class PatientStore(Store):
     """Another store, each of whose requests is made again for up to ``patience_s`` seconds while it is unavailable.
 
-    Other errors, such as rights that are missing, are raised at once.
+    That is while it does not answer, is full or refuses its credentials. Other errors, such as rights that are missing,
+    are raised at once.
     """
 
-    def __init__(self, store: Store, patience_s: float = PATIENCE_S) -> None:
-        self._store, self._patience_s = store, patience_s
+    def __init__(
+        self,
+        store: Store,
+        patience_s: float | _Patience = PATIENCE_S,
+        on_wait: Callable[[str], bool] = _wait_on,
+    ) -> None:
+        """``on_wait`` hears before each pause what is waited for, and says whether to wait on.
+
+        It is sent to other processes with the store.
+        """
+        self._store, self._on_wait = store, on_wait
+        self._patience = patience_s if isinstance(patience_s, _Patience) else _Patience(patience_s)
         self.parallel_reads = store.parallel_reads
 
     @property
@@ -59,11 +83,11 @@ class PatientStore(Store):
 
     def child(self, folder: str) -> Store:
         """See Store."""
-        return PatientStore(self._store.child(folder), self._patience_s)
+        return PatientStore(self._store.child(folder), self._patience, self._on_wait)
 
     def sibling(self, folder: str) -> Store:
         """See Store."""
-        return PatientStore(self._store.sibling(folder), self._patience_s)
+        return PatientStore(self._store.sibling(folder), self._patience, self._on_wait)
 
     def quick(self) -> Store:
         """See Store."""
@@ -71,7 +95,12 @@ class PatientStore(Store):
 
     def hurry(self) -> None:
         """Wait for storage no longer, neither in requests to come nor in one that another thread waits for."""
-        self._patience_s = 0.0
+        self._patience.seconds = 0.0
+
+    @property
+    def hurried(self) -> bool:
+        """Whether storage is waited for no longer."""
+        return self._patience.seconds == 0.0
 
     def check(self) -> None:
         """See Store."""
@@ -86,7 +115,9 @@ class PatientStore(Store):
         while True:
             try:
                 return request()
-            except StorageUnavailable:
-                if time.monotonic() + _PAUSE_S > began + self._patience_s:
+            except StorageUnavailable as error:
+                if time.monotonic() + _PAUSE_S > began + self._patience.seconds:
+                    raise
+                if not self._on_wait(str(error)):
                     raise
                 time.sleep(_PAUSE_S)

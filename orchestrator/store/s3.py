@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from orchestrator.errors import StorageError, StorageUnavailable
 from orchestrator.store.drafts import is_draft
 from orchestrator.store.location import RESERVED, Store, check_key, is_key, too_large
-from orchestrator.store.s3_errors import status_of, storage_error
+from orchestrator.store.s3_errors import is_of_credentials, status_of, storage_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,6 +207,8 @@ class S3Store(Store):
             except ClientError as error:
                 if status_of(error) in absent:
                     return False
+                if status_of(error) in (400, 401, 403):  # a reply to HEAD has no text: which refusal it is, another has
+                    self._client().list_objects_v2(Bucket=self._bucket, Prefix=name, MaxKeys=1)
                 raise
 
     def _delete(self, name: str) -> None:
@@ -218,6 +220,8 @@ class S3Store(Store):
         try:
             yield
         except (BotoCoreError, ClientError) as error:
+            if is_of_credentials(error):
+                _forget_client(self._quick)  # the next request reads those that are there by then
             # Without the cause: its text may hold what the settings hold, secrets included.
             raise storage_error(error, f"s3://{self._bucket}/{name}".rstrip("/"), action) from None
 
@@ -229,6 +233,11 @@ def _client(quick: bool) -> S3Client:
         if name not in _clients:
             _clients[name] = _new_client(_QUICK if quick else _CONFIG)
         return _clients[name]
+
+
+def _forget_client(quick: bool) -> None:
+    with _clients_lock:
+        _clients.pop((os.getpid(), quick), None)
 
 
 def _new_client(config: Config) -> Any:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
-from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
+from orchestrator.errors import NotFoundError, StorageError, StorageRefused, StorageUnavailable
 
 _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 _LOG_IN = "get new ones, or log in again"
@@ -21,6 +21,8 @@ _CODES: dict[str, tuple[str, str]] = {
     "SignatureDoesNotMatch": ("the secret key is not the access key's", f"check {_KEYS}"),
     "ExpiredToken": ("the credentials have expired", _LOG_IN),
     "RequestExpired": ("the credentials have expired", _LOG_IN),
+    "ExpiredTokenException": ("the credentials have expired", _LOG_IN),
+    "TokenRefreshRequired": ("the credentials have expired", _LOG_IN),
     "InvalidToken": ("the session token is not valid", "renew or unset AWS_SESSION_TOKEN"),
     "RequestTimeTooSkewed": ("this machine's clock differs from the server's", "set the clock"),
     "PermanentRedirect": _REGION,
@@ -29,8 +31,15 @@ _CODES: dict[str, tuple[str, str]] = {
     "KeyTooLongError": ("the name is too long", "choose a storage with a shorter prefix"),
     "QuotaExceeded": _FULL,
     "XMinioStorageFull": _FULL,
+    "XMinioAdminBucketQuotaExceeded": _FULL,
     "InsufficientStorage": _FULL,
 }
+_CREDENTIALS = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+    | {"RequestExpired", "InvalidToken"}
+)
+_MAY_PASS = _CREDENTIALS | {"RequestTimeTooSkewed"} | {code for code, (cause, _) in _CODES.items() if cause == _FULL[0]}
+_OF_ONE_BLOB = frozenset({"EntityTooLarge", "KeyTooLongError"})
 _NO_ANSWER = (
     boto.HTTPClientError,
     boto.ConnectionError,
@@ -52,6 +61,13 @@ def status_of(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def is_of_credentials(error: BotoCoreError | ClientError) -> bool:
+    """Whether other credentials than those that a client has may serve: they are changed while a run is at work."""
+    if isinstance(error, ClientError):
+        return error.response.get("Error", {}).get("Code") in _CREDENTIALS
+    return bool(re.search("Credential|Token|SSO|Login", type(error).__name__))
+
+
 def storage_error(error: BotoCoreError | ClientError, where: str, action: str) -> StorageError:
     """One line for ``error``: ``where`` is the blob's URI, ``action`` a key of _RIGHTS."""
     if isinstance(error, ClientError):
@@ -65,34 +81,37 @@ def _refused(error: ClientError, where: str, action: str) -> StorageError:
     what = f"{where}: cannot {action}"
     if code in _CODES:
         cause, remedy = _CODES[code]
-        return StorageError(f"{what}: {cause}; {remedy}")
+        kind = StorageUnavailable if code in _MAY_PASS else StorageError if code in _OF_ONE_BLOB else StorageRefused
+        return kind(f"{what}: {cause}; {remedy}")
+    if status == 507:
+        return StorageUnavailable(f"{what}: {_FULL[0]}; {_FULL[1]}")
     if code == "NoSuchKey" or (status == 404 and action == "read"):
         return NotFoundError(f"{where}: no such object; check the storage and the job's name")
     if status in (401, 403):
-        return StorageError(f"{what}: access denied; allow {_RIGHTS[action]} there, or use other credentials")
+        return StorageRefused(f"{what}: access denied; allow {_RIGHTS[action]} there, or use other credentials")
     if status >= 500 or status == 429 or code in _BUSY:
         tries = error.response["ResponseMetadata"].get("RetryAttempts", 0) + 1
         return StorageUnavailable(f"{what}: {answer} (tries: {tries}); try again later")
-    return StorageError(f"{what}: {answer}; check the storage and AWS_ENDPOINT_URL")
+    return StorageRefused(f"{what}: {answer}; check the storage and AWS_ENDPOINT_URL")
 
 
 def _unanswered(error: BotoCoreError, what: str) -> StorageError:
     kind = type(error).__name__
     if isinstance(error, boto.NoCredentialsError):
-        return StorageError(f"{what}: no AWS credentials found; set {_KEYS}, or AWS_PROFILE")
+        return StorageUnavailable(f"{what}: no AWS credentials found; set {_KEYS}, or AWS_PROFILE")
     if isinstance(error, boto.ProfileNotFound):
-        return StorageError(f"{what}: AWS_PROFILE names no profile; correct or unset it")
-    if isinstance(error, boto.PartialCredentialsError) or re.search("Credential|Token|SSO|Login", kind):
-        return StorageError(f"{what}: the AWS credentials cannot be used ({kind}); {_LOG_IN}")
+        return StorageRefused(f"{what}: AWS_PROFILE names no profile; correct or unset it")
+    if is_of_credentials(error):
+        return StorageUnavailable(f"{what}: the AWS credentials cannot be used ({kind}); {_LOG_IN}")
     if isinstance(error, boto.SSLError):
-        return StorageError(
+        return StorageRefused(
             f"{what}: no trusted TLS connection{_to(error)}; check AWS_ENDPOINT_URL, or set AWS_CA_BUNDLE"
         )
     if isinstance(error, _NO_ANSWER):
         return StorageUnavailable(f"{what}: no answer{_to(error)} ({kind}); check AWS_ENDPOINT_URL and the network")
     if isinstance(error, boto.ParamValidationError):
         return StorageError(f"{what}: S3 allows no such bucket or object name; correct the storage")
-    return StorageError(f"{what}: {kind}; check the AWS settings, and that S3 answers at AWS_ENDPOINT_URL")
+    return StorageRefused(f"{what}: {kind}; check the AWS settings, and that S3 answers at AWS_ENDPOINT_URL")
 
 
 def _to(error: BotoCoreError) -> str:
