@@ -82,7 +82,10 @@ def _name(path: str) -> str:
 @contextmanager
 def _opened(folder: Path, below: str) -> Iterator[int]:
     """The folder at the path ``below`` another, as a file descriptor."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(str(folder), error) from error
     try:
         for part in PurePosixPath(below).parts:
             assert part not in ("/", "..")

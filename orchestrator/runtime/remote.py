@@ -39,7 +39,12 @@ _RAY_SAYS = re.compile(r"Running entrypoint for job |\d{4}-\d\d-\d\d \d\d:\d\d:\
 """How lines of a job's log begin that are Ray's own."""
 _RAY_VARIABLES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 """Ray's client would let these take the place of the address that it is given."""
-_CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging")
+_CHATTY = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+    "ray._private.runtime_env.working_dir",
+)
 EVERYTHING_TRAVELS = ["!*"]
 """Ray by itself leaves out folders of some names, such as venv, which may be a class of images."""
 _EXIT_CODES = (0, 1, 2, 129, 130, 143)

@@ -111,3 +111,10 @@ def test_what_is_no_file_is_not_opened(kind: str) -> None:
         Path("one").mkdir()
     with pytest.raises(DataError, match=r"^(one|null): is no file; take it away$"):
         measure(*((Path("/dev"), ["null"]) if kind == "device" else (Path(), ["one"])))
+
+
+def test_folders_that_are_gone_or_closed_are_told(here: Path) -> None:
+    write(here / "x/a", "")
+    for folder, file, told in (("gone", "a", "gone"), (".", "gone/a", "gone"), (".", "x/a/b", "x/a")):
+        with pytest.raises(DataError, match=f"^{told}.*: cannot be read "):
+            measure(Path(folder), [file])
