@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orchestrator.runtime.remote import RemoteCluster
+    from orchestrator.runtime.staging import Upload
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
@@ -58,7 +59,7 @@ class _Handed:
 def hand_over(job: Job, storage: str, address: str, command: Sequence[str], *, detach: bool) -> NoReturn:
     """Have the cluster run a command for the job, and leave as it did; one that is left alone once it has begun."""
     cluster = connect(address)
-    submission = cluster.submit(job, storage, command)
+    submission = cluster.submit(_packed(job, storage), command)
     record, name = Handover(cluster.address, submission, time.time()), job.header.name
     handed = _Handed(cluster, record, name, storage, *_recorded(storage, name, record))
     if detach:
@@ -79,7 +80,7 @@ def begin(store: Store) -> None:
 def show_remote(job: Job, storage: str, address: str, command: Sequence[str]) -> NoReturn:
     """Print what a command of ``orch`` that changes nothing says on the cluster, with its devices and its storage."""
     cluster = connect(address)
-    submission = cluster.submit(job, storage, command, runs=False)
+    submission = cluster.submit(_packed(job, storage), command, runs=False)
     lines = list(cluster.follow(submission))
     for line in lines:
         if line.kind is Kind.RESULT:
@@ -89,6 +90,17 @@ def show_remote(job: Job, storage: str, address: str, command: Sequence[str]) ->
         if line.kind is Kind.NOTE:
             err.print(Text(line.text), soft_wrap=True)
     raise typer.Exit(cluster.result(submission))
+
+
+def _packed(job: Job, storage: str) -> Upload:
+    """What travels with the job, which is told before it does. Raises StorageError, DataError."""
+    from orchestrator.cli.tables import travel_lines
+    from orchestrator.runtime.staging import pack
+
+    upload = pack(job, storage)
+    for line in travel_lines(upload):
+        err.print(line, soft_wrap=True)
+    return upload
 
 
 def connect(address: str, *, soon: bool = False) -> RemoteCluster:

@@ -17,6 +17,7 @@ from orchestrator.plan.plan import CellState
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Cell, Plan
+    from orchestrator.runtime.staging import Upload
     from orchestrator.spec.job import Job
 
 _SHOWN = 60
@@ -46,6 +47,23 @@ def note_lines(plan: Plan) -> list[Text]:
 def left_out_lines(job: Job) -> list[Text]:
     """A line for each claim that overrides have taken the trials of."""
     return [Text(one_line(told)) for told in job.left_out]
+
+
+def travel_lines(upload: Upload) -> list[Text]:
+    """What goes to a cluster with a job, and a line for each folder of data that does not."""
+    parts = [
+        f"{what} ({files:,} {'file' if files == 1 else 'files'}, {_bytes(size)})" for what, files, size in upload.parts
+    ]
+    lines = [f"travels: {', '.join(parts)}; {_bytes(upload.size)} in all"]
+    lines += [f"stays: {root}, which lacks what its data set needs: {why}" for root, why in upload.missing.items()]
+    return [Text(one_line(line)) for line in lines]
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count} bytes"
 
 
 def plan_table(plan: Plan) -> Group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import contextmanager
 from io import BytesIO
@@ -18,7 +19,7 @@ from orchestrator.data.published import PublishedDataset
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -66,6 +67,23 @@ class Celeba(PublishedDataset):
             return PUBLISHED_TRAIN_IMAGES
         self._find_images()
         return len(self._list("train"))
+
+    def files(self) -> Sequence[str]:
+        """The partition file and the zip file, or the images asked for and those held out that are there.
+
+        None where they are yet to be fetched.
+        """
+        if self.awaits_download:
+            return ()
+        images, names = self._find_images(), self._list("train")[: self.max_images]
+        if images.suffix == ".zip":
+            return [f"celeba/{PARTITION_FILE}", f"celeba/{images.name}"]
+        try:
+            there = set(os.listdir(images))  # noqa: PTH208 - names of 200,000 files, not paths
+        except OSError as error:
+            raise DataError(f"{images}: cannot be listed ({error.strerror})") from error
+        names += [name for name, split in self._parts() if split == "test" and name in there]
+        return [f"celeba/{PARTITION_FILE}", *(f"celeba/{IMAGES}/{name}" for name in names)]
 
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
         """Of each file chosen, in the folder or in the zip file."""
@@ -119,25 +137,33 @@ class Celeba(PublishedDataset):
 
     def _list(self, split: Split) -> list[str]:
         """Names of the images of ``split``, in the partition file's order."""
+        parts = self._parts()
+        names = [name for name, of in parts if of == split]
+        if not names:
+            path = self._folder / PARTITION_FILE
+            raise DataError(f"{path}: {len(parts)} images, none of them for the {split} split; fetch it again")
+        return names
+
+    def _parts(self) -> list[tuple[str, Split | None]]:
+        """Each image's name and what it is for, by the partition file."""
         path = self._folder / PARTITION_FILE
         try:
+            if path.exists() and not path.is_file():  # a pipe, on which reading would wait
+                raise DataError(f"{path}: is no file; put CelebA's there")
             lines = path.read_text("ascii").splitlines()
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}); put CelebA's there") from error
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: holds more than plain letters ({error.reason}); fetch it again") from error
-        names = []
+        parts = []
         for number, line in enumerate(lines, 1):
             found = PARTITION_LINE.fullmatch(line)
             if found is None:
                 raise DataError(
                     f"{path}: line {number}: got {line[:40]!r}, expected an image's name and 0, 1 or 2; fetch it again"
                 )
-            if PARTS[found[2]] == split:
-                names.append(found[1])
-        if not names:
-            raise DataError(f"{path}: {len(lines)} images, none of them for the {split} split; fetch it again")
-        return names
+            parts.append((found[1], PARTS[found[2]]))
+        return parts
 
     def _missing(self) -> bool:
         try:

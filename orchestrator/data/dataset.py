@@ -44,7 +44,7 @@ class Dataset(Settings):
 
     ``max_images`` keeps only so many training images; the test images are never cut. A kind is one file of
     this package: a subclass with a literal ``name`` that defines ``shape``, ``count_images``, ``content`` and
-    ``read``.
+    ``read``, and ``files`` where it has a ``root``.
     """
 
     has_classes: ClassVar[bool] = True
@@ -85,6 +85,13 @@ class Dataset(Settings):
         """Lines for the user: what of the data is left out, and what was taken for what.
 
         As cheap as ``count_images``. Raises DataError where the images cannot be found.
+        """
+        return ()
+
+    def files(self) -> Sequence[str]:
+        """All files that ``read`` opens for any of its splits, as paths relative to ``root``; none without a root.
+
+        Those that only the test images need may be missing. Raises DataError where the training images cannot be found.
         """
         return ()
 

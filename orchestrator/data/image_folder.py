@@ -17,6 +17,7 @@ from orchestrator.data.listing import SUFFIXES, Listing, list_images
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from orchestrator.data.dataset import Progress
@@ -70,6 +71,11 @@ class ImageFolder(Dataset):
         if kept is not None and every is not None and (few := len({*kept.tolist()})) < (all_ := int(every.max()) + 1):
             notes.append(f"data.max_images: {self.max_images} images are of {few} of the {all_} classes")
         return tuple(notes)
+
+    def files(self) -> Sequence[str]:
+        """The images to train on and those held out; none of a split that is not used."""
+        layout, _ = self._layout()
+        return [*layout.train.paths, *layout.test.paths]
 
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
         """Of each file chosen, and the labels."""

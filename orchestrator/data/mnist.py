@@ -14,6 +14,7 @@ from orchestrator.data.published import PublishedDataset
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,6 +25,11 @@ PREFIXES: dict[Split, str] = {"train": "train", "test": "t10k"}
 PUBLISHED_TRAIN_IMAGES = 60_000
 CLASSES = 10
 SIDE_PX = 28
+
+
+def _files_of(split: Split) -> tuple[str, str]:
+    """Images and labels."""
+    return f"{PREFIXES[split]}-images-idx3-ubyte", f"{PREFIXES[split]}-labels-idx1-ubyte"
 
 
 class IdxDataset(PublishedDataset):
@@ -47,7 +53,15 @@ class IdxDataset(PublishedDataset):
         """From the header of the training images' file; the published number when it is yet to be fetched."""
         if self.awaits_download:
             return PUBLISHED_TRAIN_IMAGES
-        return read_shape(self._find("train-images-idx3-ubyte"), 3)[0]
+        return read_shape(self._find(_files_of("train")[0]), 3)[0]
+
+    def files(self) -> Sequence[str]:
+        """Of the four files those that are there; none where they are yet to be fetched."""
+        if self.awaits_download:
+            return ()
+        found = [self._find(file) for file in _files_of("train")]
+        found += filter(None, map(self._look_for, _files_of("test")))
+        return [f"{self.folder}/raw/{path.name}" for path in found]
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Images with their class, 0 to 9, as the label."""
@@ -65,8 +79,7 @@ class IdxDataset(PublishedDataset):
 
     def _arrays(self, split: Split, limit: int | None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The first ``limit`` images (n, 28, 28) and labels, of whole and consistent files."""
-        images_path = self._find(f"{PREFIXES[split]}-images-idx3-ubyte")
-        labels_path = self._find(f"{PREFIXES[split]}-labels-idx1-ubyte")
+        images_path, labels_path = map(self._find, _files_of(split))
         images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
         if images.shape[1:] != (SIDE_PX, SIDE_PX):
             height, width = images.shape[1:]
@@ -83,25 +96,27 @@ class IdxDataset(PublishedDataset):
 
     def _find(self, file: str) -> Path:
         """The raw file or else the gzipped one."""
+        if found := self._look_for(file):
+            return found
+        raise DataError(
+            f"{self.name}: neither {file} nor {file}.gz in {self._raw}; fetch it with "
+            f"--set data.download=true, or point data.root at a folder that holds {self.folder}/raw"
+        )
+
+    def _look_for(self, file: str) -> Path | None:
         for path in (self._raw / file, self._raw / f"{file}.gz"):
             try:
                 if path.is_file():
                     return path
             except OSError as error:
                 raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        raise DataError(
-            f"{self.name}: neither {file} nor {file}.gz in {self._raw}; fetch it with "
-            f"--set data.download=true, or point data.root at a folder that holds {self.folder}/raw"
-        )
+        return None
 
     def _missing(self) -> bool:
         try:
-            for prefix in PREFIXES.values():
-                self._find(f"{prefix}-images-idx3-ubyte")
-                self._find(f"{prefix}-labels-idx1-ubyte")
+            return not all(self._look_for(file) for split in PREFIXES for file in _files_of(split))
         except DataError:
             return True
-        return False
 
     def _fetch(self) -> None:
         # seconds to import, and only needed for its mirrors and checksums

@@ -16,6 +16,7 @@ from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.runtime.autoscaler import may_come
 from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred, terminated_as_interrupted
 from orchestrator.runtime.local import private_folder, set_environment, silence_loggers, uncollected
+from orchestrator.runtime.staging import stage_package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,15 +41,15 @@ def joined_ray() -> Iterator[None]:
     import ray
 
     # A job of Ray Jobs has its package from there; a command typed on a node brings it along.
-    travels = {} if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"py_modules": [package_folder()]}
+    travels = "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ
     try:
-        with private_folder() as empty, interrupts_deferred() as check, quiet_stdout():
+        with private_folder() as empty, private_folder() as staged, interrupts_deferred() as check, quiet_stdout():
             try:
                 # Ray has the cluster's workers look for modules in the driver's current folder before all others.
                 with deaf_processes(), contextlib.chdir(empty):
                     ray.init(
                         address="auto",
-                        runtime_env={**travels, "excludes": ["**/__pycache__"]} if travels else None,
+                        runtime_env={"py_modules": [str(stage_package(Path(staged)))]} if travels else None,
                         logging_level=logging.CRITICAL,
                         log_to_driver=False,
                     )
@@ -68,11 +69,6 @@ def quiet_stdout() -> Iterator[None]:
     """Keep what Ray has to say of dead workers off stdout, which is for results; its own logs have it too."""
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
-
-
-def package_folder() -> str:
-    """Where this package's code is."""
-    return str(Path(__file__).parents[1])
 
 
 def _joining(error: Exception) -> str:

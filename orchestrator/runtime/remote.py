@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import secrets
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +21,12 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from orchestrator.errors import ClusterError
 from orchestrator.plan.marks import Kind, Line, read_marks
-from orchestrator.runtime.staging import check_storage_is_shared, entrypoint, environment, stage
+from orchestrator.runtime.staging import entrypoint, environment, staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from orchestrator.spec.job import Job
+    from orchestrator.runtime.staging import Upload
 
 _CONNECT_S, _ANSWER_S = 5.0, 60.0
 _PATIENCE_S = 120.0
@@ -40,7 +39,14 @@ _RAY_SAYS = re.compile(r"Running entrypoint for job |\d{4}-\d\d-\d\d \d\d:\d\d:\
 """How lines of a job's log begin that are Ray's own."""
 _RAY_VARIABLES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 """Ray's client would let these take the place of the address that it is given."""
-_CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging")
+_CHATTY = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+    "ray._private.runtime_env.working_dir",
+)
+EVERYTHING_TRAVELS = ["!*"]
+"""Ray by itself leaves out folders of some names, such as venv, which may be a class of images."""
 _EXIT_CODES = (0, 1, 2, 129, 130, 143)
 _INTERRUPTED = 130
 
@@ -79,29 +85,25 @@ class RemoteCluster:
             self._client = _Client(self.address, headers=headers)
         self._client.answer_s = answer_s
 
-    def submit(self, job: Job, storage: str, command: Sequence[str] = ("submit",), *, runs: bool = True) -> str:
+    def submit(self, upload: Upload, command: Sequence[str] = ("submit",), *, runs: bool = True) -> str:
         """Have a command of ``orch`` that takes a job file run on the cluster, with its options; the submission's id.
 
-        ``storage`` is where results go, as the nodes of the cluster find it. ``runs`` tells that it is no mere look
-        at the plan. Raises StorageError and DataError for what cannot travel.
+        ``runs`` tells that it is no mere look at the plan. Raises DataError where what travels was changed meanwhile.
         """
         verb, *options = command
-        check_storage_is_shared(storage)
-        name = job.header.name
-        submission_id = f"orch-{name}-{secrets.token_hex(4)}"
-        with tempfile.TemporaryDirectory(prefix="orch-submit-") as folder:
-            working, package = stage(job, storage, Path(folder))
-            with self._explained():
-                self._client.submit_job(
-                    entrypoint=entrypoint(ray.__version__, [verb, "job.yaml", "--address", "auto", *options]),
-                    submission_id=submission_id,
-                    runtime_env={
-                        "working_dir": str(working),
-                        "py_modules": [str(package)],
-                        "env_vars": environment(submission_id, self.address),
-                    },
-                    metadata={"orch_job": name, "orch_storage": storage} if runs else {},
-                )
+        submission_id = f"orch-{upload.name}-{secrets.token_hex(4)}"
+        with staged(upload) as (working, package), self._explained():
+            self._client.submit_job(
+                entrypoint=entrypoint(ray.__version__, [verb, "job.yaml", "--address", "auto", *options]),
+                submission_id=submission_id,
+                runtime_env={
+                    "working_dir": str(working),
+                    "py_modules": [str(package)],
+                    "env_vars": environment(submission_id, self.address),
+                    "excludes": EVERYTHING_TRAVELS,
+                },
+                metadata={"orch_job": upload.name, "orch_storage": upload.storage} if runs else {},
+            )
         return submission_id
 
     def newest(self, job: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -80,7 +80,10 @@ def submit(orch: Callable[..., Any], folder: Path) -> Callable[..., Any]:
     """Hands the job over, by default to be left alone; its results go to a folder of this machine."""
 
     def submit(*options: str, storage: str = f"{folder}/results") -> Any:
-        return orch("submit", "job.yaml", "--storage", storage, "--address", URL, *(options or ["--detach"]))
+        ran = orch("submit", "job.yaml", "--storage", storage, "--address", URL, *(options or ["--detach"]))
+        travels, _, rest = ran.err.partition("\n")
+        assert travels.startswith("travels: the job (3 files, ")
+        return replace(ran, err=rest)
 
     return submit
 

@@ -28,6 +28,7 @@ from tests.cluster.files import (
     of_kind,
     policy,
 )
+from tests.cluster.traffic import CALLS, may_call
 
 KUBERNETES = "1.33"
 EVERYWHERE = re.compile(r"\b0\.0\.0\.0\b|::/0")
@@ -146,8 +147,8 @@ def versions_agree(files: Files) -> None:
     assert installed.keys() == {"ray", "torch", "torchvision"}
     assert installed == {name: pins[name] for name in installed}
     assert all(asked[name].contains(version) for name, version in installed.items())
-    base = re.findall(r"^FROM python:(\d+\.\d+\.\d+)-slim-\w+$", dockerfile, flags=re.M)
-    assert len(base) == 1
+    base = re.findall(r"^FROM python:(\d+\.\d+\.\d+)-slim-\w+@sha256:[0-9a-f]{64}$", dockerfile, flags=re.M)
+    assert len(base) == 1 == len(re.findall(r"^FROM\b", dockerfile, flags=re.M))
     assert SpecifierSet(project["requires-python"]).contains(base[0])
     assert dockerfile.count("pip install") == len(
         re.findall(r"pip install [^\n]*--constraint constraints.txt", dockerfile)
@@ -226,13 +227,54 @@ def _launcher_is_closed(config: dict[str, Any]) -> None:
 
 def _policies_are_closed(policies: list[dict[str, Any]]) -> None:
     """Only the dashboard of KubeRay's head listens on all of its pod's addresses; these policies stand before it."""
-    assert {"podSelector": {}, "policyTypes": ["Ingress"]} in [one["spec"] for one in policies]
+    assert {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} in [one["spec"] for one in policies]
     for one in policies:
         for rule in one["spec"].get("ingress", []):
             assert rule.get("from"), "a rule without sources lets everybody in"
             for source in rule["from"]:
                 assert "ipBlock" not in source
                 assert source["podSelector"]["matchLabels"]
+
+
+def pods_call_only_whom_they_must(files: Files) -> None:
+    policies = of_kind(files, "NetworkPolicy")
+    for labels, peer, protocol, port, wanted in CALLS:
+        assert may_call(policies, labels, peer, protocol, port) == wanted, (labels, peer, protocol, port)
+
+
+def machines_connect_to_https_and_each_other_only(files: Files) -> None:
+    group = VALUES["ORCH_SECURITY_GROUP"]
+    rules = json.loads(fill(files["egress.json"]))
+    for one in rules:
+        for below in one.get("IpRanges", []) + one.get("UserIdGroupPairs", []):
+            del below["Description"]
+    assert rules == [
+        {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]},
+        {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]},
+    ]
+    commands = " ".join(_commands(files))
+    assert "revoke-security-group-egress --group-id $ORCH_SECURITY_GROUP --ip-permissions" in commands
+    assert 'authorize-security-group-egress --group-id $ORCH_SECURITY_GROUP --ip-permissions "$(fill egress' in commands
+    opened = re.findall(r"authorize-security-group-ingress [^\n]*?--cidr (\S+ ?\S*)", commands)
+    assert opened == ["$(curl -s"], "SSH is for one address"
+
+
+def the_bucket_keeps_what_its_users_delete(files: Files) -> None:
+    commands = _commands(files)
+    made = {words.split()[2] for words in commands if words.startswith("aws s3api put-")}
+    assert made >= {"put-public-access-block", "put-bucket-encryption", "put-bucket-versioning", "put-bucket-policy"}
+    assert any("put-bucket-lifecycle-configuration" in one and "fill bucket-lifecycle.json" in one for one in commands)
+    assert any(one.endswith("--versioning-configuration Status=Enabled") for one in commands)
+    (rule,) = json.loads(files["bucket-lifecycle.json"])["Rules"]
+    assert (rule["Status"], rule["Filter"]) == ("Enabled", {"Prefix": ""})
+    assert 7 <= rule["NoncurrentVersionExpiration"]["NoncurrentDays"] <= 90
+    assert rule["Expiration"] == {"ExpiredObjectDeleteMarker": True}, "what is current never goes by itself"
+
+
+def _commands(files: Files) -> list[str]:
+    """The commands of the guide, each in one line."""
+    blocks = re.findall(r"^```bash\n(.*?)^```$", files["README.md"], flags=re.M | re.S)
+    return [" ".join(line.split()) for line in "".join(blocks).replace("\\\n", " ").splitlines()]
 
 
 def machines_keep_their_secrets(files: Files) -> None:
@@ -246,7 +288,7 @@ def machines_keep_their_secrets(files: Files) -> None:
 
 
 SECRET = re.compile(
-    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN|\b[0-9a-f]{40,}\b|(?<![\w/+])[A-Za-z0-9/+]{40}(?![\w/+])"
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN|(?<!sha256:)\b[0-9a-f]{40,}\b|(?<![\w/+])[A-Za-z0-9/+]{40}(?![\w/+])"
     r"|(?i:secret_access_key|session_token|auth_token|password)[\"']?\s*[:=]\s*[\"']?(?![\"'$<]|\s|\$\()\w"
 )
 
@@ -275,9 +317,23 @@ def rights_name_what_they_allow(files: Files) -> None:
                 assert set(actions) <= {"ec2:DescribeInstances", "ecr:GetAuthorizationToken"}
     for name in ("assume-ec2", "assume-pods"):
         assert all("Service" in one["Principal"] for one in policy(files, name))
-    (refusal,) = policy(files, "bucket-policy")
-    assert refusal["Effect"] == "Deny"
-    assert refusal["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    in_the_clear, by_the_cluster = policy(files, "bucket-policy")
+    everything = [f"arn:aws:s3:::{VALUES['ORCH_BUCKET']}", f"arn:aws:s3:::{VALUES['ORCH_BUCKET']}/*"]
+    for refusal in (in_the_clear, by_the_cluster):
+        assert (refusal["Effect"], refusal["Principal"], refusal["Resource"]) == ("Deny", "*", everything)
+    assert in_the_clear["Action"] == "s3:*"
+    assert in_the_clear["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    # Not even with rights that an account's administrator adds one day.
+    needed = {action for one in policy(files, "bucket") for action in _listed(one["Action"])}
+    assert set(by_the_cluster["NotAction"]) == needed
+    assert not needed & {"s3:DeleteObjectVersion", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration"}
+    roles = re.findall(r"create-role --role-name (orch-\w+)|for role in (orch-\w+) (orch-\w+)", files["README.md"])
+    names = {name for found in roles for name in found if name}
+    assert by_the_cluster["Condition"] == {
+        "ArnEquals": {
+            "aws:PrincipalArn": [f"arn:aws:iam::{VALUES['ORCH_ACCOUNT']}:role/{name}" for name in sorted(names)]
+        }
+    }
 
 
 def _listed(value: str | list[str]) -> list[str]:

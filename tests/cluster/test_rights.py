@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -55,25 +56,30 @@ def listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def holds(condition: dict[str, dict[str, str]], context: dict[str, str]) -> bool:
+def holds(condition: dict[str, dict[str, str | list[str]]], context: dict[str, str]) -> bool:
     for operator, keys in condition.items():
-        assert operator in ("Bool", "StringLike", "StringLikeIfExists")
+        assert operator in ("Bool", "StringLike", "StringLikeIfExists", "ArnEquals")
         for key, wanted in keys.items():
             if key not in context:
                 if not operator.endswith("IfExists"):
                     return False
-            elif not fnmatchcase(context[key], wanted):
+            elif not any(fnmatchcase(context[key], one) for one in listed(wanted)):
                 return False
     return True
 
 
 def allowed(statements: list[dict[str, Any]], action: str, resource: str, context: dict[str, str]) -> bool:
-    """IAM's rule, as far as these policies use it: some statement allows it (there is none that denies)."""
-    return any(
-        action in listed(one["Action"])
+    """IAM's rule, as far as the policies of roles use it: some statement allows it (there is none that denies)."""
+    return any(applies(one, action, resource, context) for one in statements)
+
+
+def applies(one: dict[str, Any], action: str, resource: str, context: dict[str, str]) -> bool:
+    """Whether a statement is about a call."""
+    named = any(fnmatchcase(action, pattern) for pattern in listed(one.get("Action", one.get("NotAction"))))
+    return (
+        named == ("Action" in one)
         and any(fnmatchcase(resource, pattern) for pattern in listed(one["Resource"]))
         and holds(one.get("Condition", {}), context)
-        for one in statements
     )
 
 
@@ -129,6 +135,66 @@ def test_no_other_bucket_and_nothing_in_the_clear(s3_bucket: str, calls: list[Ca
     assert not [call for call in calls if allowed(statements, *asked(*call))]
     statements = policy_for(files, s3_bucket)
     assert not [call for call in calls if allowed(statements, *asked(*call, secure=False))]
+
+
+@pytest.mark.parametrize("role", ["orch-head", "orch-worker", "orch-pods"])
+def test_the_bucket_refuses_the_cluster_all_else_whatever_its_roles_are_given(files: Files, role: str) -> None:
+    statements = policy(files, "bucket-policy")
+    needed = {action for one in policy(files, "bucket") for action in listed(one["Action"])}
+    bucket = f"arn:aws:s3:::{VALUES['ORCH_BUCKET']}"
+
+    def denied(who: str, action: str, secure: str = "true") -> set[bool]:
+        context = {"aws:PrincipalArn": who, "aws:SecureTransport": secure}
+        return {allowed(statements, action, resource, context) for resource in (bucket, f"{bucket}/studies/a")}
+
+    of_cluster = f"arn:aws:iam::{VALUES['ORCH_ACCOUNT']}:role/{role}"
+    of_administrator = f"arn:aws:iam::{VALUES['ORCH_ACCOUNT']}:user/jane"
+    more = [
+        "DeleteObjectVersion",
+        "PutBucketVersioning",
+        "PutLifecycleConfiguration",
+        "PutBucketPolicy",
+        "DeleteBucket",
+    ]
+    for action in (*needed, *(f"s3:{one}" for one in more)):
+        assert denied(of_cluster, action) == {action not in needed}, action
+        assert denied(of_administrator, action) == {False}
+        assert denied(of_cluster, action, "false") == denied(of_administrator, action, "false") == {True}
+
+
+def test_what_a_store_deletes_and_overwrites_can_be_had_again(s3_bucket: str, s3_admin: Any, files: Files) -> None:
+    at = {"Bucket": s3_bucket}
+    s3_admin.put_bucket_versioning(**at, VersioningConfiguration={"Status": "Enabled"})
+    s3_admin.put_bucket_lifecycle_configuration(
+        **at, LifecycleConfiguration=json.loads(fill(files["bucket-lifecycle.json"]))
+    )
+    (rule,) = s3_admin.get_bucket_lifecycle_configuration(**at)["Rules"]
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 14}
+    store = S3Store(s3_bucket, "studies")
+    store.write("a", b"first")
+    store.write("a", b"second")
+    store.delete("a")
+    store.write("a", b"third", replace=False)  # what is hidden does not count as there
+    store.delete("a")
+    assert store.keys() == []
+    versions = s3_admin.list_object_versions(**at)["Versions"]
+    kept = {s3_admin.get_object(**at, Key=one["Key"], VersionId=one["VersionId"])["Body"].read() for one in versions}
+    assert kept == {b"first", b"second", b"third"}
+
+
+def test_ec2_takes_the_rules_for_what_leaves_a_machine(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    with mock_aws():
+        ec2 = boto3.client("ec2", region_name=VALUES["ORCH_REGION"])
+        group = ec2.create_security_group(GroupName="orch", Description="Ray nodes")["GroupId"]
+        everywhere = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+        ec2.revoke_security_group_egress(GroupId=group, IpPermissions=everywhere)
+        rules = json.loads(fill(files["egress.json"], ORCH_SECURITY_GROUP=group))
+        ec2.authorize_security_group_egress(GroupId=group, IpPermissions=rules)
+        (described,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    left = [(one["IpProtocol"], one.get("ToPort"), len(one["IpRanges"])) for one in described["IpPermissionsEgress"]]
+    assert sorted(left) == [("-1", None, 0), ("tcp", 443, 1)]
 
 
 def test_a_missing_object_reads_as_missing(files: Files) -> None:
