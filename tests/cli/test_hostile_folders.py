@@ -20,7 +20,7 @@ from tests.cli import hostile
 if TYPE_CHECKING:
     from pathlib import Path
 
-KINDS = ["file"] * 7 + ["folder", "link"]
+KINDS = ["file"] * 7 + ["folder", "pipe", "link"]
 CANARY = "canary-5f2c"
 KEYS = ("job.yaml", "run.json", "run.log", "handover.json", "evaluated.json", "cancel.json", "lease/00000001.json")
 FAST = [
