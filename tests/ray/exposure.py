@@ -30,12 +30,14 @@ _ANSWER_S = 2.0
 class Exposure:
     """What was seen of the processes below one, and of the files below ``folder``.
 
-    ``secrets`` are looked for by name. Of each port that listens ``ports`` has the process, and the address.
+    ``secrets`` are looked for by name. Of each port that listens ``ports`` has the process that did last, and where.
     """
 
     folder: Path
     secrets: dict[str, str]
     ports: dict[int, tuple[str, str]] = field(default_factory=dict)
+    addresses: set[str] = field(default_factory=set)
+    """All that anything has ever listened on."""
     leaks: set[tuple[str, str]] = field(default_factory=set)
     """Where a secret stands, and which."""
     files: dict[Path, int] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Exposure:
         self._seek(command.encode(), f"command line of {command[:40]}")
         for connection in process.net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
+                self.addresses.add(connection.laddr.ip)
                 self.ports[connection.laddr.port] = (command, connection.laddr.ip)
         for handle in Path(f"/proc/{process.pid}/fd").iterdir():
             if str(handle.readlink()).startswith("/dev/shm/"):
