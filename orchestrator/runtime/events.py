@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ray import tune
-from ray.exceptions import RayTaskError
 from ray.util import get_node_ip_address
 
 from orchestrator.errors import OrchError, SurroundingsError
@@ -129,9 +128,8 @@ class Reporter(tune.Callback):  # type: ignore[misc]
         if error is None:
             return "no cause was reported"
         if classify(inner(error)) is FailureKind.SURROUNDINGS:
-            where = (
-                f"node {error.ip}: " if isinstance(error, RayTaskError) and error.ip != get_node_ip_address() else ""
-            )
+            node = (trial.last_result or {}).get("node_ip")  # that of its last report
+            where = f"node {node}: " if node not in (None, get_node_ip_address()) else ""
             self.error = self.error or SurroundingsError(where + cause_of(error))
         return cause_of(error)
 

@@ -76,7 +76,7 @@ def storage_error(error: BotoCoreError | ClientError, where: str, action: str) -
 
 
 def _refused(error: ClientError, where: str, action: str) -> StorageError:
-    status, code = status_of(error), _tame(error.response.get("Error", {}).get("Code", ""))
+    status, code = status_of(error), _tame(error.response.get("Error", {}).get("Code") or "")
     answer = f"the server answered {status}" + (f" {code}" if code and code != str(status) else "")
     what = f"{where}: cannot {action}"
     if code in _CODES:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 import torch
+from PIL import UnidentifiedImageError
+from ray.exceptions import NodeDiedError, ObjectStoreFullError, OutOfDiskError, OwnerDiedError
+from ray.exceptions import OutOfMemoryError as RayOutOfMemoryError
 
 from orchestrator.errors import (
     CheckpointError,
     DataError,
+    LeaseLostError,
     NonFiniteLossError,
     NotFoundError,
     StorageError,
+    StorageRefused,
     StorageUnavailable,
+    SurroundingsError,
 )
 from orchestrator.plan.retry import FailureKind, classify
+
+SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EIO, errno.ESTALE)
 
 
 def cpu_out_of_memory() -> Exception:
@@ -32,10 +43,22 @@ def cpu_out_of_memory() -> Exception:
         (torch.AcceleratorError("device lost"), "infrastructure"),
         (torch.distributed.DistBackendError("NCCL: a peer is gone"), "infrastructure"),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), "infrastructure"),
-        (StorageUnavailable("no answer"), "infrastructure"),
+        (StorageUnavailable("no answer"), "surroundings"),
+        (StorageRefused("no rights"), "surroundings"),
+        (LeaseLostError("another run took over"), "surroundings"),
+        (SurroundingsError("the disk is full"), "surroundings"),
+        *((OSError(code, os.strerror(code)), "surroundings") for code in SYSTEM),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "out_of_memory"),
+        (RuntimeError(f"unable to map memory: {os.strerror(errno.ENOSPC)} (28)"), "surroundings"),
+        (OutOfDiskError("no room for objects"), "surroundings"),
+        (ObjectStoreFullError("no room for objects"), "infrastructure"),
+        (OwnerDiedError("00ff", None, ""), "infrastructure"),
+        (NodeDiedError("gone"), "infrastructure"),
+        (RayOutOfMemoryError("a task was killed"), "infrastructure"),
+        (UnidentifiedImageError("no image"), "program"),
         (ConnectionResetError(), "infrastructure"),
         (TimeoutError(), "infrastructure"),
-        (StorageError("disk full"), "program"),
+        (StorageError("damaged"), "program"),
         (NotFoundError("gone"), "program"),
         (CheckpointError("damaged"), "program"),
         (DataError("too small"), "program"),
@@ -49,5 +72,6 @@ def test_kinds(error: BaseException, kind: str) -> None:
     assert classify(error) == FailureKind(kind)
 
 
-def test_only_failures_of_the_infrastructure_may_pass() -> None:
+def test_only_failures_of_the_infrastructure_may_pass_and_those_of_the_surroundings_are_no_trial_s() -> None:
     assert [kind for kind in FailureKind if kind.may_pass] == [FailureKind.INFRASTRUCTURE]
+    assert [kind for kind in FailureKind if not kind.of_trial] == [FailureKind.INFRASTRUCTURE, FailureKind.SURROUNDINGS]

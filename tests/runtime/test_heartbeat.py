@@ -332,3 +332,30 @@ def test_no_word_to_stop_ends_the_beats(store: Moody, beat: Callable[..., Heartb
         wait_until(lambda: (state := read_state(store)) and state.beat > seen + 2)
         ask_to_cancel(store, run.state)
         interrupted_soon(run)
+
+
+def test_a_run_whose_process_is_to_end_at_once_has_failed_and_gives_the_lease_back(
+    store: Moody, beat: Callable[..., Heartbeat]
+) -> None:
+    run = beat()
+    run.__enter__()
+    thread = threading.Thread(target=run.fall)
+    thread.start()
+    thread.join(20)
+    assert state_of(store) == "failed"
+    assert released(store)
+    seen = read_state(store)
+    time.sleep(0.1)
+    assert read_state(store) == seen
+
+
+def test_what_is_to_be_done_with_each_beat_is_done_while_storage_is_down(
+    store: Moody, beat: Callable[..., Heartbeat]
+) -> None:
+    beats: list[int] = []
+    with beat() as run:
+        run.on_beat(lambda: beats.append(0))
+        store.errors = {"": DOWN}
+        seen = len(beats)
+        wait_until(lambda: len(beats) > seen + 2)
+        store.errors = {}

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from orchestrator.errors import StorageError, StorageUnavailable
+from orchestrator.errors import StorageError, StorageRefused, StorageUnavailable
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows
 
@@ -175,12 +175,15 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "kind", "words"),
     [
-        (errno.ENOSPC, StorageError, "the disk is full; free some space"),
-        (errno.EDQUOT, StorageError, "quota"),
-        (errno.EROFS, StorageError, "read-only"),
-        (errno.EACCES, StorageError, "permission denied; give this user"),
-        (errno.EIO, StorageError, "check the disk"),
-        (errno.EMFILE, StorageError, "ulimit -n"),
+        (errno.ENOSPC, StorageUnavailable, "the disk is full; free some space"),
+        (errno.EDQUOT, StorageUnavailable, "quota"),
+        (errno.EROFS, StorageRefused, "read-only"),
+        (errno.EACCES, StorageRefused, "permission denied; give this user"),
+        (errno.EPERM, StorageRefused, "not permitted; give this user"),
+        (errno.EIO, StorageUnavailable, "check the disk"),
+        (errno.EMFILE, StorageUnavailable, "ulimit -n"),
+        (errno.ENXIO, StorageRefused, os.strerror(errno.ENXIO)),
+        (errno.ENAMETOOLONG, StorageError, "too long"),
         (errno.EBADMSG, StorageError, os.strerror(errno.EBADMSG)),
         (errno.ESTALE, StorageUnavailable, "check the mount"),
     ],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.errors import NotFoundError, StorageUnavailable
+from orchestrator.errors import NotFoundError, StorageRefused, StorageUnavailable
 from orchestrator.store import patient as module
 from orchestrator.store.local import LocalStore
 from orchestrator.store.patient import PatientStore
@@ -41,6 +41,12 @@ class Down(LocalStore):
         if self.clock.now < self.until:
             raise StorageUnavailable("storage is down")
         return super().write(key, data, replace=replace)
+
+    def child(self, folder: str) -> Down:
+        """See Store."""
+        return Down(self.path(folder), self.clock, self.until)
+
+    sibling = child
 
 
 @pytest.fixture
@@ -102,3 +108,42 @@ def test_a_child_is_as_patient(tmp_path: Path, clock: Clock) -> None:
     store.delete("a.txt")
     assert store.keys() == []
     assert isinstance(store, PatientStore)
+
+
+def test_who_waits_says_for_what_before_each_pause_and_is_told_whether_to_wait_on(tmp_path: Path, clock: Clock) -> None:
+    heard: list[str] = []
+
+    def on_wait(problem: str) -> bool:
+        heard.append(problem)
+        return len(heard) < 3
+
+    store = PatientStore(Down(tmp_path, clock, until=60), 60, on_wait).child("job")
+    with pytest.raises(StorageUnavailable):
+        store.write("a.txt", b"1")
+    assert (heard, clock.now) == (["storage is down"] * 3, 4)
+
+
+def test_a_hurry_reaches_the_stores_that_were_made_from_one(tmp_path: Path, clock: Clock) -> None:
+    store = PatientStore(Down(tmp_path, clock, until=60), 60)
+    others = store.child("a"), store.sibling("b")
+    assert not store.hurried
+    store.hurry()
+    assert store.hurried
+    for other in others:
+        with pytest.raises(StorageUnavailable):
+            other.write("a.txt", b"1")
+    assert clock.now == 0
+
+
+class Refused(LocalStore):
+    """A folder that nobody may write to."""
+
+    def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
+        """Refuse."""
+        raise StorageRefused("read-only")
+
+
+def test_what_no_waiting_mends_is_raised_at_once(tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(StorageRefused):
+        PatientStore(Refused(tmp_path), 60).write("a.txt", b"1")
+    assert clock.now == 0

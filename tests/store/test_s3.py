@@ -17,7 +17,7 @@ import pyarrow as pa
 import pytest
 from botocore.retries import standard
 
-from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
+from orchestrator.errors import NotFoundError, StorageError, StorageRefused, StorageUnavailable
 from orchestrator.store import s3 as s3_module
 from orchestrator.store.s3 import ATTEMPTS, S3Store
 from orchestrator.store.tables import read_table, write_rows
@@ -198,27 +198,37 @@ def test_a_server_that_only_fails(
 
 @every_act
 @pytest.mark.parametrize(
-    ("reply", "words"),
+    ("reply", "kind", "words"),
     [
-        ((403, "InvalidAccessKeyId"), "does not know the access key; check AWS_ACCESS_KEY_ID"),
-        ((403, "SignatureDoesNotMatch"), "the secret key is not the access key's; check"),
-        ((403, "AccessDenied"), "access denied; allow s3:"),
-        ((400, "ExpiredToken"), "expired; get new ones"),
-        ((403, "RequestTimeTooSkewed"), "set the clock"),
-        ((507, "InsufficientStorage"), "the storage is full; free some space"),
-        ((418, "Tea&lt;b&gt; pot\n2"), "the server answered 418"),
+        ((403, "InvalidAccessKeyId"), StorageUnavailable, "does not know the access key; check AWS_ACCESS_KEY_ID"),
+        ((403, "SignatureDoesNotMatch"), StorageUnavailable, "the secret key is not the access key's; check"),
+        ((403, "AccessDenied"), StorageRefused, "access denied; allow s3:"),
+        ((400, "ExpiredToken"), StorageUnavailable, "expired; get new ones"),
+        ((403, "RequestTimeTooSkewed"), StorageUnavailable, "set the clock"),
+        ((507, "InsufficientStorage"), StorageUnavailable, "the storage is full; free some space"),
+        ((507, "XMinioStorageFull"), StorageUnavailable, "the storage is full; free some space"),
+        ((403, "QuotaExceeded"), StorageUnavailable, "the storage is full; free some space"),
+        ((507, "Other"), StorageUnavailable, "the storage is full; free some space"),
+        ((404, "NoSuchBucket"), StorageRefused, "there is no such bucket"),
+        ((400, "KeyTooLongError"), StorageError, "the name is too long"),
+        ((418, "Tea&lt;b&gt; pot\n2"), StorageRefused, "the server answered 418"),
     ],
     ids=lambda value: value[1][:12] if isinstance(value, tuple) else "",
 )
 def test_a_server_that_refuses(
-    store: S3Store, s3_proxy: Any, act: Callable[[S3Store], object], reply: tuple[int, str], words: str
+    store: S3Store,
+    s3_proxy: Any,
+    act: Callable[[S3Store], object],
+    reply: tuple[int, str],
+    kind: type[StorageError],
+    words: str,
 ) -> None:
     s3_proxy.answer = lambda *_: reply
     if act is ACTS[2]:  # a reply to HEAD has no text, and a server that refuses answers the put as well
         s3_proxy.answer = lambda method, *_: (404, "") if method == "HEAD" else reply
     with pytest.raises(StorageError) as caught:
         act(store)
-    assert not isinstance(caught.value, NotFoundError)
+    assert type(caught.value) is kind
     told(caught.value, store.uri, words)
 
 
@@ -335,3 +345,20 @@ def test_path_style_addresses_at_a_named_host(store: S3Store, s3_environment: An
     port = os.environ["AWS_ENDPOINT_URL"].split(":")[-1]
     s3_environment.setenv("AWS_ENDPOINT_URL", f"http://localhost:{port}")
     store.check()  # bucket.localhost would not be found
+
+
+def test_credentials_that_were_changed_are_read_again(store: S3Store, s3_proxy: Any, s3_environment: Any) -> None:
+    """As a file or an environment of them is renewed under a client that has been there for hours."""
+    keys: list[str] = []
+
+    def answer(_method: str, _path: str, headers: Message) -> tuple[int, str] | None:
+        keys.append(str(headers["Authorization"]).partition("Credential=")[2].partition("/")[0])
+        return None if keys[-1] == "renewed" else (403, "InvalidAccessKeyId")
+
+    s3_proxy.answer = answer
+    with pytest.raises(StorageUnavailable):
+        store.write("a", b"1")
+    s3_environment.setenv("AWS_ACCESS_KEY_ID", "renewed")
+    store.write("a", b"1")
+    assert keys[-1] == "renewed"
+    assert "renewed" not in keys[:-1]
