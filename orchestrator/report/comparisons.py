@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orchestrator.report.results import Results
+    from orchestrator.report.tables import Groups
 
 AGAINST = {"fid": "FID", "modes": "modes covered", "diversity": "diversity"}
 TRUNCATED = {
@@ -29,8 +30,6 @@ TRUNCATED = {
     "modes": "modes covered",
     "diversity": "diversity",
 }
-
-_Cells = list[tuple[dict[str, Any], "pd.DataFrame"]]
 
 
 def draw_against(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> list[Drawing]:
@@ -96,12 +95,12 @@ def _measured(rows: pd.DataFrame, measures: Mapping[str, str]) -> dict[str, str]
     return {column: label for column, label in measures.items() if rows[column].notna().any()}
 
 
-def _cut(cells: _Cells) -> tuple[str, _Cells]:
+def _cut(cells: Groups) -> tuple[str, Groups]:
     """As many cells as there are colours, and a sentence on those left out."""
-    return text.drawn(len(PALETTE), len(cells), more="; the tables have all"), cells[: len(PALETTE)]
+    return text.drawn(len(PALETTE), len(cells), more="; the tables have all"), cells.first(len(PALETTE))
 
 
-def _lines(cells: _Cells, across: str, column: str) -> tuple[Line, ...]:
+def _lines(cells: Groups, across: str, column: str) -> tuple[Line, ...]:
     lines = []
     for place, (_, cell) in enumerate(cells):
         pairs = zip(cell[across], cell[column].astype(float), cell["froze"], strict=True)

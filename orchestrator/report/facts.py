@@ -158,13 +158,17 @@ def shown_measures(trials: pd.DataFrame) -> list[str]:
 def trial_rows(results: Results, varying: Sequence[str]) -> list[Row]:
     """The trials in the order of their varying settings, seed last."""
     measures = shown_measures(results.trials)
-    order = {column: levels(results.trials, column, results.job) for column in varying}
+    order = {column: _places(results, column) for column in varying}
     records: list[dict[str, Any]] = [
         {"froze": fate(record) or None} | {str(column): value for column, value in record.items()}
         for record in results.trials.to_dict("records")
     ]
-    records.sort(key=lambda record: [order[column].index(record[column]) for column in varying])
+    records.sort(key=lambda record: [order[column][record[column]] for column in varying])
     return [_row(record, varying, measures) for record in records]
+
+
+def _places(results: Results, column: str) -> dict[Any, int]:
+    return {value: place for place, value in enumerate(levels(results.trials, column, results.job))}
 
 
 def heads_of(rows: Sequence[Row], trials: pd.DataFrame, varying: Sequence[str], names: Mapping[str, str]) -> list[Head]:

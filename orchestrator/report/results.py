@@ -121,8 +121,14 @@ def cells(job: dict[str, Any]) -> int | None:
 def _distinct(axis: str, values: Sequence[Any]) -> int:
     """Entries of an axis that differ in more than settings which change no result."""
     entries = [value if isinstance(value, dict) else {axis: value} for value in values]
-    told = [{path: value for path, value in entry.items() if path not in IDLE} for entry in entries]
-    return sum(entry not in told[:place] for place, entry in enumerate(told))
+    return len({_frozen({path: value for path, value in entry.items() if path not in IDLE}) for entry in entries})
+
+
+def _frozen(value: Any) -> Any:
+    """A value of a job file that can be hashed, equal where the value is."""
+    if isinstance(value, dict):
+        return frozenset((path, _frozen(own)) for path, own in value.items())
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _trials(store: Store) -> pd.DataFrame:

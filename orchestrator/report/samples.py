@@ -63,7 +63,8 @@ def gallery(store: Store, results: Results, by: Sequence[str]) -> Gallery:
     samples: list[Sample] = []
     problems: list[str] = []
     left_out = size = 0
-    for settings, cell in by_setting(results.trials, by, results.job):
+    trials = results.trials[["trial_id", "status", *dict.fromkeys([*by, *({SEED} & set(results.settings))])]]
+    for settings, cell in by_setting(trials, by, results.job):
         if len(samples) >= SHOWN or size > BUDGET:
             left_out += any(trial in results.samples for trial in cell["trial_id"])
             continue
