@@ -8,15 +8,46 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
 from orchestrator.cli.streams import OutputError, ReaderGoneError, guard_standard_streams
+from orchestrator.errors import one_line
 from orchestrator.plan.marks import MarkedStdout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
+    from rich.console import ConsoleOptions, RenderableType
+
 guard_standard_streams()  # before anything else is opened
+
+
+_LONGEST = 300
+
+
+class _TameConsole(Console):
+    """Writes what cannot be printed as escapes: what lies in storage may be anybody's, and no terminal obeys it."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """See Console."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(_tame(segment.text), segment.style)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """See Console; lines are wrapped by the width of the escapes."""
+        return super().render_str(_tame(text), **options)
+
+
+def _tame(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c in "\n\t" else one_line(c) for c in text)
+
+
+def shown(value: object) -> str:
+    """A value from storage as a table has room for it: one line, not too long."""
+    text = str(value)
+    return one_line(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def _console(stream: TextIO, stderr: bool) -> Console:
@@ -24,7 +55,9 @@ def _console(stream: TextIO, stderr: bool) -> Console:
     width = None if stream.isatty() else 1000
     # A driver on a cluster has one log for both.
     file = MarkedStdout(stream) if not stderr and "ORCH_SUBMISSION_ID" in os.environ else None
-    return Console(file=cast("TextIO", file), stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+    return _TameConsole(
+        file=cast("TextIO", file), stderr=stderr, highlight=False, markup=False, emoji=False, width=width
+    )
 
 
 out = _console(sys.stdout, stderr=False)

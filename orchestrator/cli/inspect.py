@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from orchestrator.cli.console import out, spinner, tell
+from orchestrator.cli.console import err, out, shown, spinner, tell
 from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
 from orchestrator.cli.usage import refuse_beside, refuse_together
 from orchestrator.durations import duration
-from orchestrator.errors import NotFoundError, QueryError, SettingsError, one_line
+from orchestrator.errors import NotFoundError, QueryError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
+    from rich.console import Console
 
     from orchestrator.plan.files import RunState
     from orchestrator.plan.status import JobState
     from orchestrator.store.export import Format
     from orchestrator.store.location import Store
+    from orchestrator.store.query import Answer
 
 _FORMS: dict[str, Format] = {"--csv": "csv", "--parquet": "parquet", "--json": "json"}
 _ROWS = 50
@@ -47,20 +49,21 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     if not state.trials:
         return
     out.print(f"{state.name}: {state.describe()}")
+    _print_left_out(out, state.left_out)
     _print_foreign(named.store)
     if where := state.where():
-        out.print(f"cluster {one_line(where)}", soft_wrap=True)
+        out.print(f"cluster {shown(where)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("trial", "settings", "state", "progress", "note"):
         table.add_column(heading, overflow="fold", no_wrap=heading in ("trial", "state"))
     for trial in state.trials[:_ROWS]:
         done = f"{trial.step} steps" if trial.total_steps is None else f"{trial.step}/{trial.total_steps} steps"
-        table.add_row(trial.id, one_line(trial.label), trial.state, done, one_line(trial.note))
+        table.add_row(trial.id, shown(trial.label), trial.state, done, shown(trial.note))
     out.print(table)
     if len(state.trials) > _ROWS:
         out.print(f"... and {len(state.trials) - _ROWS} more (--json lists them all)")
     if state.run is not None and (heard := _last_heard(state.run, alive=state.running)):
-        out.print(one_line(heard))
+        out.print(shown(heard))
 
 
 def _last_heard(run: RunState, *, alive: bool) -> str:
@@ -122,6 +125,7 @@ def results(
     `orch results saturation_sweep --claims` · `orch results --schema`
     """
     from orchestrator.store.export import check_target, export
+    from orchestrator.store.query import Answer
 
     contents = (("--sql", sql), ("--evaluation", evaluation), ("--claims", claims))
     forms = (("--csv", csv), ("--parquet", parquet), ("--json", "-" if as_json else None))
@@ -138,28 +142,42 @@ def results(
         check_target(option, target)
     named = name_job(job, storage)
     named.require()
-    table, notices = _verdicts(named) if claims else (_rows(named.store, sql, evaluation), ())
-    for option, target in asked:
-        export(table, _FORMS[option], target)
-    if not asked:
-        _print_found(named.store, table, None if not claims else notices, everything=sql is not None)
-
-
-def _print_found(store: Store, table: pa.Table, notices: Sequence[str] | None, *, everything: bool) -> None:
-    """Rows, or with ``notices`` claims, and what was passed over."""
-    if notices is None:
-        _print_results(table, everything=everything)
+    most = None if asked else _ROWS
+    notices: Sequence[str] = ()
+    if claims:
+        table, notices = _verdicts(named)
+        answer = Answer(table, len(table))
     else:
-        _print_claims(table, notices)
-    _print_foreign(store)
+        answer = _answer(named.store, sql, evaluation, most)
+    for option, target in asked:
+        export(answer.table, _FORMS[option], target)
+        _print_left_out(err, answer.left_out)
+    if asked:
+        return
+    if claims:
+        _print_claims(answer.table, notices)
+    else:
+        _print_results(answer, everything=sql is not None)
+    _print_left_out(out, answer.left_out)
+    _print_foreign(named.store)
 
 
-def _print_results(table: pa.Table, *, everything: bool) -> None:
+def _print_results(answer: Answer, *, everything: bool) -> None:
     """What a query answers, or what a screen has room for of wider rows."""
-    names = table.column_names if everything else _telling(table)
-    _print_table(names, table.slice(0, _ROWS).to_pylist(), table.num_rows)
+    from orchestrator.store.export import rows_of
+
+    names = answer.table.column_names if everything else _telling(answer.table)
+    _print_table(names, rows_of(answer.table.slice(0, _ROWS)), answer.total)
     if not everything:
         out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
+
+
+def _print_left_out(console: Console, left_out: Sequence[str]) -> None:
+    """A note on files that could not be read, where there are any."""
+    from orchestrator.store.tables import left_out_notice
+
+    if notice := left_out_notice(left_out):
+        console.print(f"note: {notice}", soft_wrap=True)
 
 
 def _print_foreign(store: Store) -> None:
@@ -170,12 +188,29 @@ def _print_foreign(store: Store) -> None:
         out.print(f"note: {notice}", soft_wrap=True)
 
 
-def _rows(store: Store, sql: str | None, evaluation: str | None) -> pa.Table:
+def _answer(store: Store, sql: str | None, evaluation: str | None, most: int | None) -> Answer:
+    """The rows that are asked for, of which the first ``most`` suffice."""
+    from orchestrator.spec.columns import declared
     from orchestrator.store.query import query
 
-    if sql is not None and not sql.strip():
-        raise SettingsError("--sql", "", "is empty, expected a query, such as 'select * from trials'")
-    return query(store, _joined(store, evaluation) if evaluation is not None else _DEFAULT_SQL if sql is None else sql)
+    if sql is not None:
+        if not sql.strip():
+            raise SettingsError("--sql", "", "is empty, expected a query, such as 'select * from trials'")
+        return query(store, sql, declared, most)
+    return _trials(store, most) if evaluation is None else _evaluated(store, evaluation)
+
+
+def _trials(store: Store, most: int | None) -> Answer:
+    """The rows of trials in the order of their ids, of which only the first are read where no more are shown."""
+    from orchestrator.spec.columns import declared
+    from orchestrator.store.query import Answer
+    from orchestrator.store.tables import parquet_keys, read_files
+
+    keys = parquet_keys(store, "trials")
+    if not keys:
+        raise QueryError(f"{store.uri}: no trial has ended yet; 'orch status' tells how the job is getting on")
+    read = read_files(store, keys[:most], schema=declared("trials"))
+    return Answer(read.table, len(keys) - len(read.left_out), read.left_out)
 
 
 def _verdicts(named: NamedJob) -> tuple[pa.Table, tuple[str, ...]]:
@@ -201,17 +236,18 @@ def _print_claims(table: pa.Table, notices: Sequence[str]) -> None:
         out.print(notice)
 
 
-_DEFAULT_SQL = "select * from trials order by all"
-
-
-def _joined(store: Store, kind: str) -> str:
-    """SQL for the rows of an evaluation with the settings of their trials, which are null while a trial has no row.
+def _evaluated(store: Store, kind: str) -> Answer:
+    """The rows of an evaluation with the settings of their trials, which are null while a trial has no row.
 
     Raises QueryError.
     """
+    import pyarrow.compute as pc
+
     from orchestrator.evaluate.evaluation import FOLDER
+    from orchestrator.spec.columns import declared
     from orchestrator.spec.messages import nearest
-    from orchestrator.store.query import query
+    from orchestrator.store.query import Answer
+    from orchestrator.store.tables import read_table
 
     kinds = sorted({key.split("/")[1] for key in store.keys(FOLDER)})
     if kind not in kinds:
@@ -219,12 +255,17 @@ def _joined(store: Store, kind: str) -> str:
         hint = f"did you mean {near!r}? " if near else ""
         there = f"has {', '.join(kinds)}" if kinds else "has no evaluations"
         raise QueryError(f"--evaluation: got {kind!r}; {hint}{store.uri} {there}")
-    rows = f'"evaluations_{kind}"'  # one of the names above
-    if not store.keys("trials"):
-        return f"select * from {rows} order by all"  # noqa: S608
-    names = query(store, "select * from trials limit 0").column_names
-    settings = "".join(f', trials."{name}"' for name in names if "." in name)
-    return f"select rows.*{settings} from {rows} as rows left join trials using (trial_id) order by all"  # noqa: S608
+    read = read_table(store, f"{FOLDER}/{kind}", schema=declared(f"{FOLDER}/{kind}"))
+    of_trials = declared("trials")
+    settings = [name for name in of_trials.names if "." in name]
+    trials = read_table(store, "trials", ["trial_id", *settings], of_trials)
+    table = read.table
+    if len(trials.table) and "trial_id" in table.column_names:
+        places = pc.index_in(table["trial_id"], trials.table["trial_id"].combine_chunks())
+        joined = trials.table.select(settings).take(places)
+        for name in settings:
+            table = table.append_column(name, joined[name])
+    return Answer(table, len(table), (*read.left_out, *trials.left_out))
 
 
 def _telling(table: pa.Table) -> list[str]:
@@ -248,19 +289,22 @@ def _telling(table: pa.Table) -> list[str]:
     return [name for name in names if name in columns and table[name].null_count < len(table)]
 
 
-def _print_table(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int) -> None:
-    """Rows as a table of the columns ``names``, with a word on what is not shown."""
+def _print_table(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int | None) -> None:
+    """Rows as a table of the columns ``names``, with a word on what is not shown; of None nobody has seen the end."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(shown(name), overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in names))
     out.print(table)
-    out.print(f"{total} rows" if total <= _ROWS else f"{_ROWS} of {total} rows; --csv, --json, --parquet give all")
+    if total is None:
+        out.print(f"{_ROWS} of more than a million rows")
+    else:
+        out.print(f"{total} rows" if total <= _ROWS else f"{_ROWS} of {total} rows; --csv, --json, --parquet give all")
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else shown(value)
 
 
 def _print_schema() -> None:

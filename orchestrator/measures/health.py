@@ -44,6 +44,10 @@ class Condition(StrEnum):
     DIVERGED = "diverged"
 
 
+WORST_FIRST = (Condition.DIVERGED, Condition.COLLAPSED, Condition.SATURATED)
+"""Conditions other than healthy, in the order in which they count."""
+
+
 class Course(NamedTuple):
     """What the thresholds depend on: steps of the whole run, classes of the data (None without a classifier).
 
@@ -188,12 +192,11 @@ class Health:
     @property
     def condition(self) -> Condition:
         """The worst that has come about: diverged, then collapsed, then saturated."""
-        order = (Condition.DIVERGED, Condition.COLLAPSED, Condition.SATURATED)
-        return next((bad for bad in order if self.step_of(bad) is not None), Condition.HEALTHY)
+        return next((bad for bad in WORST_FIRST if self.step_of(bad) is not None), Condition.HEALTHY)
 
     def first_of(self, conditions: Iterable[Condition]) -> Condition | None:
         """The one of these that has come about, the worst first; None where none has."""
-        worst = sorted(conditions, key=(Condition.DIVERGED, Condition.COLLAPSED, Condition.SATURATED).index)
+        worst = sorted(conditions, key=WORST_FIRST.index)
         return next((bad for bad in worst if self.step_of(bad) is not None), None)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import __version__
 from orchestrator.errors import StorageError
 from orchestrator.plan.retry import FailureKind
-from orchestrator.spec.columns import trial_columns
+from orchestrator.spec.columns import declared, trial_columns
 from orchestrator.spec.identity import SPEC_VERSION, flatten
 from orchestrator.store.columns import schema_of
 from orchestrator.store.tables import read_table, write_rows
@@ -82,8 +82,12 @@ _READ = (
 
 
 def read_ledger(store: Store) -> dict[str, Ended]:
-    """Every ended trial of the job whose root is ``store``, by trial id. Raises StorageError."""
-    return {row["trial_id"]: _ended(row, store) for row in read_table(store, "trials", _READ).to_pylist()}
+    """Every ended trial of the job whose root is ``store``, by trial id.
+
+    Raises StorageError, also for a file that cannot be read: its trial would count as new.
+    """
+    rows = read_table(store, "trials", _READ, declared("trials")).whole(store)
+    return {row["trial_id"]: _ended(row, store) for row in rows.to_pylist()}
 
 
 def _ended(row: Mapping[str, Any], store: Store) -> Ended:
@@ -119,7 +123,7 @@ def record(
     }
     key, schema = f"trials/{trial.id}.parquet", schema_of(trial_columns())
     if not write_rows(store, key, schema, [row], replace=False):
-        before = read_table(store, key, ["status"])["status"].to_pylist()
+        before = read_table(store, key, ["status"]).whole(store)["status"].to_pylist()
         if not all(Status(status).final for status in before):
             write_rows(store, key, schema, [row])
 

@@ -7,12 +7,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import DataError
-from orchestrator.plan.ledger import read_ledger
+from orchestrator.measures.health import WORST_FIRST, Condition
+from orchestrator.plan.ledger import Status
 from orchestrator.plan.stored import stored_job
 from orchestrator.settings import TAGS
-from orchestrator.store.tables import read_table
+from orchestrator.spec.columns import declared
+from orchestrator.store.tables import parquet_keys, read_files
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.plan.files import RunState
     from orchestrator.spec.job import Job, Trial
     from orchestrator.store.location import Store
@@ -20,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrialState:
-    """One trial: how it ended, or ``running``, ``interrupted`` (it has begun) or ``waiting``."""
+    """One trial: how it ended, or ``running``, ``interrupted`` (it has begun) or ``waiting``.
+
+    ``unreadable`` where it has ended, but its row cannot be read.
+    """
 
     id: str
     label: str
@@ -29,9 +36,9 @@ class TrialState:
     total_steps: int | None
     error: str | None
     health: str = "healthy"
-    """What the rows logged so far say; see ``measures.health``."""
+    """What its row or, before there is one, the rows logged so far say; see ``measures.health``."""
     unwell_at: int | None = None
-    """The logged step by which that was known; None where it is healthy."""
+    """The step by which it was so; None where it is healthy."""
     spec_version: int | None = None
     """The version that its row is of, where that is an earlier one: a new run trains the trial again."""
 
@@ -55,6 +62,8 @@ class JobState:
     trials: tuple[TrialState, ...]
     run: RunState | None = None
     """What the last run wrote of itself."""
+    left_out: tuple[str, ...] = ()
+    """A line for each file of results that could not be read."""
 
     def describe(self) -> str:
         """One line: ``running; 4 finished, 2 waiting``."""
@@ -85,6 +94,7 @@ class JobState:
             "nodes": asdict(self.run.nodes) if self.run and self.run.nodes and self.running else None,
             "counts": dict(counts),
             "evaluations": asdict(self.run.evaluations) if self.run and self.run.evaluations else None,
+            "left_out": list(self.left_out),
             "trials": [asdict(trial) for trial in self.trials],
         }
 
@@ -96,22 +106,27 @@ def job_status(job: Job, store: Store, run: RunState | None, *, alive: bool = Fa
     is told by that row until it is trained again.
     """
     recorded = stored_job(job, store)
-    job, ended = recorded.job, read_ledger(store)
-    logged = _last_rows(store)
+    job = recorded.job
+    ended, unread = _ended(store, [trial.id for trial in job.trials])
+    open_ends = [trial.id for trial in job.trials if trial.id not in ended or ended[trial.id].step is None]
+    logged, unlogged = _logged(store, open_ends)
     trials = []
     for trial in job.trials:
-        step, health, unwell_at = logged.get(trial.id, (0, "healthy", None))
+        own = ended.get(trial.id)
+        course = logged.get(trial.id, own or _Course())
         total, error = _total_steps(trial), None
-        if trial.id in ended:
-            state, error = str(ended[trial.id].status), ended[trial.id].error
+        step = course.step or 0
+        if own is not None:
+            state, error = own.state, own.error
         elif run is not None and alive and trial.id in run.running:
             state = "running"
             step = max(step, run.running[trial.id][0])
         else:
             state = "interrupted" if step else "waiting"
-        version = recorded.versions.get(trial.id)
-        trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error, health, unwell_at, version))
-    return JobState(job.header.name, alive, run.age_s if run else None, tuple(trials), run)
+        known = course.health, course.unwell_at, recorded.versions.get(trial.id)
+        trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error, *known))
+    left_out = tuple(dict.fromkeys((*recorded.left_out, *unread, *unlogged)))
+    return JobState(job.header.name, alive, run.age_s if run else None, tuple(trials), run, left_out)
 
 
 def _word(trial: TrialState) -> str:
@@ -137,12 +152,44 @@ def _total_steps(trial: Trial) -> int | None:
         return None
 
 
-def _last_rows(store: Store) -> dict[str, tuple[int, str, int | None]]:
-    """Of each trial that has logged anything its last step, its health then, and the first step of that health."""
-    rows = read_table(store, "metrics", ["trial_id", "step", "health"])
-    first = rows.group_by(["trial_id", "health"]).aggregate([("step", "min"), ("step", "max")]).to_pylist()
-    last: dict[str, tuple[int, str, int | None]] = {}
-    for row in sorted(first, key=lambda row: row["step_max"] or 0):
+@dataclass(frozen=True)
+class _Course:
+    """How far a trial has come, and how well; of one that has ended also how."""
+
+    step: int | None = None
+    health: str = "healthy"
+    unwell_at: int | None = None
+    state: str = "unreadable"
+    error: str | None = None
+
+
+_OF_ROW = ("trial_id", "status", "error", "step", *(f"{condition}_at" for condition in WORST_FIRST))
+
+
+def _ended(store: Store, trials: Sequence[str]) -> tuple[dict[str, _Course], tuple[str, ...]]:
+    """What the rows of these trials say, as far as they have any, and the files left out."""
+    there = set(parquet_keys(store, "trials"))
+    keys = [key for trial in trials if (key := f"trials/{trial}.parquet") in there]
+    read = read_files(store, keys, _OF_ROW, declared("trials"))
+    found, left_out = {key: _Course() for key in keys}, list(read.left_out)
+    for row in read.table.to_pylist():
+        key = f"trials/{row['trial_id']}.parquet"
+        if row["status"] not in set(Status):
+            left_out.append(f"{key}: status is {str(row['status'])[:40]!r}, expected one of {', '.join(Status)}")
+            continue
+        health = next((bad for bad in WORST_FIRST if row[f"{bad}_at"] is not None), Condition.HEALTHY)
+        found[key] = _Course(row["step"], str(health), row.get(f"{health}_at"), row["status"], row["error"])
+    return {key.removeprefix("trials/").removesuffix(".parquet"): one for key, one in found.items()}, tuple(left_out)
+
+
+def _logged(store: Store, trials: Sequence[str]) -> tuple[dict[str, _Course], tuple[str, ...]]:
+    """Of each of these trials that has logged anything its last step and its health then, and the files left out."""
+    there = set(parquet_keys(store, "metrics"))
+    keys = [key for trial in trials if (key := f"metrics/{trial}.parquet") in there]
+    read = read_files(store, keys, ("trial_id", "step", "health"), declared("metrics"))
+    groups = read.table.group_by(["trial_id", "health"]).aggregate([("step", "min"), ("step", "max")]).to_pylist()
+    last: dict[str, _Course] = {}
+    for row in sorted(groups, key=lambda row: row["step_max"] or 0):
         health = row["health"] or "healthy"
-        last[row["trial_id"]] = (row["step_max"] or 0, health, None if health == "healthy" else row["step_min"])
-    return last
+        last[row["trial_id"]] = _Course(row["step_max"], health, None if health == "healthy" else row["step_min"])
+    return last, read.left_out

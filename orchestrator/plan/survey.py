@@ -13,6 +13,7 @@ from orchestrator.plan.plan import CellState, Plan, make_plan
 from orchestrator.plan.replaced import REPLACED
 from orchestrator.plan.stored import describe_versions, stored_job
 from orchestrator.spec.identity import SPEC_VERSION
+from orchestrator.store.tables import left_out_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -31,6 +32,8 @@ def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False)
     PlacementError, StorageError.
     """
     stored = stored_job(job, store)
+    if stored.left_out:
+        raise left_out_error(store, stored.left_out)
     ended = read_ledger(store)
     checkpointed = {key.rpartition("/")[2].removesuffix(".pt") for key in store.keys("checkpoints")}
     evaluated = store.keys(EVALUATIONS) if job.header.evaluate else ()

@@ -18,6 +18,7 @@ from orchestrator.report.evaluated import EvaluationRows, rows_of
 from orchestrator.report.results import ENDED
 from orchestrator.report.verdicts import Judgement, Word, judge
 from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, selects
+from orchestrator.spec.columns import declared
 from orchestrator.store.columns import Column
 from orchestrator.store.tables import read_table
 
@@ -120,9 +121,11 @@ def judge_job(store: Store, job: Job) -> Claims:
     job = stored.job
     measures = [measure for claim in job.header.claims for measure in measures_of(claim)]
     own = sorted({_column(measure) for measure in measures if not measure.kind})
-    trials = read_table(store, "trials", ["trial_id", "status", *own]) if own else None
+    trials = read_table(store, "trials", ["trial_id", "status", *own], declared("trials")).table if own else None
     kinds = {measure.kind for measure in measures if measure.kind}
-    rows = {kind: read_table(store, f"{FOLDER}/{kind}") for kind in sorted(kinds)}
+    rows = {
+        kind: read_table(store, f"{FOLDER}/{kind}", schema=declared(f"{FOLDER}/{kind}")).table for kind in sorted(kinds)
+    }
     sorted_out: dict[str, EvaluationRows] = {}
 
     def values_of(measure: Measure, where: Mapping[str, Any]) -> _Values:

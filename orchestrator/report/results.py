@@ -16,7 +16,7 @@ from orchestrator.evaluate import KINDS
 from orchestrator.evaluate.evaluation import FOLDER
 from orchestrator.objectives import FAMILIES
 from orchestrator.report.axes import link
-from orchestrator.spec.columns import evaluation_columns
+from orchestrator.spec.columns import declared, evaluation_columns
 from orchestrator.spec.identity import IDLE
 from orchestrator.spec.recorded import current_id
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
@@ -83,7 +83,12 @@ class Results:
         """
         own = [column for column in evaluation_columns(KINDS[kind], table) if "." not in column.name]
         keys = self.tables.get(f"{kind}_{table}", {}).get(trial_id, [])
-        return _whole(read_files(self.store, keys, [column.name for column in own]).to_pandas(), own)
+        return _whole(
+            read_files(
+                self.store, keys, [column.name for column in own], declared(f"{FOLDER}/{kind}_{table}")
+            ).table.to_pandas(),
+            own,
+        )
 
 
 def load(store: Store, asked: Job | None = None) -> Results:
@@ -132,7 +137,9 @@ def _frozen(value: Any) -> Any:
 
 
 def _trials(store: Store) -> pd.DataFrame:
-    trials = _with_errors(_whole(_latest(read_table(store, "trials")).to_pandas(), TRIALS))
+    trials = _with_errors(
+        _whole(_latest(read_table(store, "trials", schema=declared("trials")).table).to_pandas(), TRIALS)
+    )
     trials = trials[trials["trial_id"].notna()].sort_values("ended_at", kind="stable", na_position="first")
     trials = trials.drop_duplicates("trial_id", keep="last").reset_index(drop=True)
     for column in [name for name in trials.columns if "." in name]:
@@ -185,7 +192,7 @@ def _tables(store: Store) -> dict[str, dict[str, list[str]]]:
 
 def _frame(store: Store, folder: str, columns: Sequence[Column]) -> pd.DataFrame:
     """The table below ``folder`` with every one of ``columns``."""
-    return _whole(read_table(store, folder).to_pandas(), columns)
+    return _whole(read_table(store, folder, schema=declared(folder)).table.to_pandas(), columns)
 
 
 def _whole(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:

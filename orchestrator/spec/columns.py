@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import pyarrow as pa
 from pydantic import BaseModel
 
+from orchestrator.evaluate import KINDS
+from orchestrator.evaluate.evaluation import FOLDER
 from orchestrator.spec.identity import flatten
-from orchestrator.store.columns import EVALUATIONS, TRIALS, Column
+from orchestrator.store.columns import EVALUATIONS, METRICS, TRIALS, Column, schema_of
 from orchestrator.training.settings import TrialSettings
 
 if TYPE_CHECKING:
@@ -43,6 +45,21 @@ def evaluation_columns(kind: type[Evaluation], table: str = "") -> tuple[Column,
     """All columns of a kind's folder of evaluations/, or of that of one of its further tables."""
     found = kind.tables[table] if table else kind.columns
     return (*EVALUATIONS, *_columns(kind, "evaluation."), *found)
+
+
+@cache
+def declared(folder: str) -> pa.Schema:
+    """The columns that files of a folder of results have; none for a kind of evaluation of another version."""
+    if folder == "trials":
+        return schema_of(trial_columns())
+    if folder == "metrics":
+        return schema_of(METRICS)
+    tables = {
+        f"{FOLDER}/{name}_{table}".removesuffix("_"): (kind, table)
+        for name, kind in KINDS.items()
+        for table in ("", *kind.tables)
+    }
+    return schema_of(evaluation_columns(*tables[folder])) if folder in tables else pa.schema([])
 
 
 def evaluation_settings(evaluation: Evaluation) -> dict[str, Any]:

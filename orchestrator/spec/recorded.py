@@ -23,7 +23,7 @@ def settings_of(row: Mapping[str, Any]) -> TrialSettings | None:
     """
     try:
         return TrialSettings.model_validate(_nested(row))
-    except ValidationError:
+    except (ValidationError, ValueError, OverflowError):  # of rows that no version of this program wrote
         return None
 
 
@@ -35,15 +35,18 @@ def current_id(row: Mapping[str, Any]) -> str | None:
 
 def evaluation_of(kind: type[Evaluation], row: Mapping[str, Any]) -> Evaluation | None:
     """The settings of the evaluation that a row is of, likewise; sections within a list are JSON there."""
-    nested = _nested(row).get("evaluation", {})
     try:
+        nested = _nested(row).get("evaluation", {})
         return kind.model_validate({name: _plain(value) for name, value in nested.items()})
     except (ValidationError, ValueError):
         return None
 
 
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of dotted columns as sections of sections, without nulls."""
+    """The values of dotted columns as sections of sections, without nulls.
+
+    Raises ValueError where a section is a value as well.
+    """
     nested: dict[str, Any] = {}
     for path, value in row.items():
         *sections, name = path.split(".")
@@ -52,6 +55,8 @@ def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
         section = nested
         for key in sections:
             section = section.setdefault(key, {})
+            if not isinstance(section, dict):
+                raise ValueError(f"{path}: {key} is no section")
         section[name] = value
     return nested
 

@@ -71,6 +71,26 @@ def _explained(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: cannot write: {error.strerror}") from error
 
 
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows as mappings; values that Python has no name for, such as times before the year 1, as text."""
+    columns = {name: _values(column) for name, column in zip(table.column_names, table.columns, strict=True)}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError, pa.ArrowException):
+        return [_named(value) for value in column]
+
+
+def _named(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError, pa.ArrowException):
+        return f"{value.type} {getattr(value, 'value', '?')}"
+
+
 def _csv(table: pa.Table) -> bytes:
     for index, field in enumerate(table.schema):
         if _needs_text(field.type):

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow.fs import LocalFileSystem
 
-from orchestrator.errors import StorageError, one_line
-from orchestrator.store.local import LocalStore
+from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable, one_line
+from orchestrator.store.parquet import FILE_BYTES, Reader, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orchestrator.store.location import Store
 
 T = TypeVar("T")
 
 _ENDING = ".parquet"
-_FORMAT = ds.ParquetFileFormat(
-    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-)
-_FILES = LocalFileSystem()
+_ID = "trial_id"
+_LARGE = threading.Lock()
+_SMALL_BYTES = 2_000_000
+_NAMED_FILES = 3
+_LINE = 300
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999, which are those of Python's calendar, in microseconds since 1970."""
 FOLDERS = ("trials", "metrics", "evaluations")
 """Where tables lie: a file a trial, and in a folder a kind one for each part of a trial's evaluation."""
 _NAMED = re.compile(
@@ -63,26 +69,66 @@ def write_rows(
     return store.write(key, buffer.getvalue().to_pybytes(), replace=replace)
 
 
-def read_table(store: Store, where: str, columns: Sequence[str] | None = None) -> pa.Table:
+@dataclass(frozen=True)
+class Reading:
+    """The rows of some files, and a line for each file that was left out: its key, and what is wrong with it."""
+
+    table: pa.Table
+    left_out: tuple[str, ...] = ()
+
+    def whole(self, store: Store) -> pa.Table:
+        """The rows of all files. Raises StorageError for the first file that was left out."""
+        if self.left_out:
+            raise left_out_error(store, self.left_out)
+        return self.table
+
+
+def left_out_error(store: Store, left_out: Sequence[str]) -> StorageError:
+    """The error of those who need every file: it names the first of these."""
+    return StorageError(f"{store.uri}/{left_out[0]}; delete it and submit the job again")
+
+
+def read_table(
+    store: Store, where: str, columns: Sequence[str] | None = None, schema: pa.Schema | None = None
+) -> Reading:
     """Rows of the Parquet file ``where``, or of all below the folder ``where`` in the order of their keys.
 
-    The columns of all files, or ``columns`` in that order; what a file lacks is null, and integers become
-    floats where another file has floats. Raises StorageError for a damaged file and NotFoundError for a missing
-    one; a missing folder has no rows.
+    See ``read_files``. A missing folder has no rows. Raises NotFoundError for a missing file.
     """
-    return read_files(store, [where] if where.endswith(_ENDING) else parquet_keys(store, where), columns)
+    keys = [where] if where.endswith(_ENDING) else parquet_keys(store, where)
+    return read_files(store, keys, columns, schema)
 
 
-def read_files(store: Store, keys: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
-    """Rows of the Parquet files ``keys`` in their order, as ``read_table`` gives them."""
-    tables = _parallel(store, partial(_read, store, columns=columns), keys)
-    schema = _union(keys, (table.schema for table in tables), store)
-    table = pa.concat_tables([schema.empty_table(), *tables], promote_options="permissive")
+def read_files(
+    store: Store, keys: Sequence[str], columns: Sequence[str] | None = None, schema: pa.Schema | None = None
+) -> Reading:
+    """Rows of the Parquet files ``keys`` in their order.
+
+    The columns of all files, or ``columns`` in that order; what a file lacks is null. Columns that ``schema`` has are
+    of its dtypes; of the others each is of that of most files, and floats where some files have integers. A
+    file is left out that is damaged or larger than ``store.parquet`` allows, has a column of another kind, or
+    rows of another trial than the one it is named after. Raises StorageError where storage does not answer, and
+    NotFoundError where a file is missing.
+    """
+    declared = pa.schema([]) if schema is None else schema
+    checked = [name for name in (_ID,) if name in declared.names]
+    reader = Reader(declared, None if columns is None else [*checked, *columns])
+    read = _parallel(store, partial(_read, store, reader), keys)
+    tables = {key: table for key, table in zip(keys, read, strict=True) if isinstance(table, pa.Table)}
+    problems = {key: text for key, text in zip(keys, read, strict=True) if isinstance(text, str)}
+    problems |= _at_odds(tables, declared)
+    tables = {key: table for key, table in tables.items() if key not in problems}
+    table = _joined(tables, declared)
+    if wrong := _wrong_values(table, tables, named=bool(checked)):
+        problems |= wrong
+        tables = {key: rows for key, rows in tables.items() if key not in problems}
+        table = _joined(tables, declared)
     if columns is not None:
         for name in set(columns).difference(table.column_names):
-            table = table.append_column(name, pa.nulls(len(table)))
+            dtype = declared.field(name).type if name in declared.names else pa.null()
+            table = table.append_column(name, pa.nulls(len(table), dtype))
         table = table.select(list(columns))
-    return table.combine_chunks()  # a chunk a file would make every later step slow
+    return Reading(table, tuple(f"{key}: {problems[key]}" for key in keys if key in problems))
 
 
 def parquet_keys(store: Store, folder: str) -> list[str]:
@@ -112,20 +158,13 @@ def foreign_notice(store: Store) -> str | None:
     return f"{which}, such as {one_line(keys[0])}."
 
 
-def lazy_table(store: Store, keys: Sequence[str]) -> ds.Dataset:
-    """The rows that ``read_table`` reads, as a data set that reads only the columns it is asked for.
-
-    Raises StorageError for a file whose description is damaged; damage further in shows when it is read.
-    """
-    fragments = _parallel(store, partial(_fragment, store), keys)
-    schema = _union(keys, (fragment.physical_schema for fragment in fragments), store)
-    return ds.FileSystemDataset(fragments, schema, _FORMAT)
-
-
-def find_damage(store: Store, keys: Sequence[str]) -> None:
-    """Raise StorageError for the first of the files ``keys`` that cannot be read to its end."""
-    for key in keys:
-        _read(store, key)
+def left_out_notice(left_out: Sequence[str]) -> str | None:
+    """One sentence on the files that readers left out, which names three of them; None where there are none."""
+    if not left_out:
+        return None
+    files = "1 file" if len(left_out) == 1 else f"{len(left_out)} files"
+    rest = f"; and {len(left_out) - _NAMED_FILES} more" if len(left_out) > _NAMED_FILES else ""
+    return f"{files} left out: {'; '.join(left_out[:_NAMED_FILES])}{rest}"
 
 
 def _column(field: pa.Field, rows: Sequence[Mapping[str, Any]]) -> pa.Array:
@@ -149,49 +188,126 @@ def _parallel(store: Store, function: Callable[[str], T], keys: Sequence[str]) -
         return [result for results in pool.map(lambda run: [function(key) for key in run], runs) for result in results]
 
 
-def _read(store: Store, key: str, columns: Sequence[str] | None = None) -> pa.Table:
-    data = store.read(key)
+def _read(store: Store, reader: Reader, key: str) -> pa.Table | str:
+    """The rows of a file, or what is wrong with it."""
     try:
-        file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False, page_checksum_verification=True)
-        return file.read(columns=columns and list(columns), use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(store, key, error) from error
+        return reader.read(_bytes(store, key))
+    except UnreadableError as error:
+        return one_line(str(error))[:_LINE]
+    except (NotFoundError, StorageUnavailable):
+        raise
+    except StorageError as error:
+        return str(error).removeprefix(f"{store.uri}/{key}: ")
 
 
-def _fragment(store: Store, key: str) -> ds.ParquetFileFragment:
+def _bytes(store: Store, key: str) -> bytes:
+    """The file, large ones one at a time: many threads read."""
     try:
-        if isinstance(store, LocalStore):
-            fragment = _FORMAT.make_fragment(str(store.path(key)), _FILES)
+        return store.read(key, _SMALL_BYTES)
+    except (NotFoundError, StorageUnavailable):
+        raise
+    except StorageError:
+        with _LARGE:
+            return store.read(key, FILE_BYTES)
+
+
+def _groups(tables: Mapping[str, pa.Table]) -> list[tuple[pa.Schema, list[str]]]:
+    """The keys of the tables of each schema, in order of appearance."""
+    groups: list[tuple[pa.Schema, list[str]]] = []
+    for key, table in tables.items():
+        schema = table.schema
+        for other, keys in reversed(groups):
+            if schema.equals(other):
+                keys.append(key)
+                break
         else:
-            fragment = _FORMAT.make_fragment(pa.py_buffer(store.read(key)))
-        fragment.physical_schema  # noqa: B018
-    except (pa.ArrowException, OSError) as error:
-        find_damage(store, [key])  # tells a file that may not be read from one that is damaged
-        raise _damaged(store, key, error) from error
-    return fragment
+            groups.append((schema, [key]))
+    return groups
 
 
-def _union(keys: Sequence[str], schemas: Iterable[pa.Schema], store: Store) -> pa.Schema:
-    """All columns of ``schemas`` in order of appearance, each of a dtype that holds every file's values."""
-    union = pa.schema([])
-    seen: list[pa.Schema] = []
-    for key, schema in zip(keys, schemas, strict=True):
-        if any(schema.equals(other) for other in reversed(seen)):
-            continue
-        seen.append(schema)
-        try:
-            union = pa.unify_schemas([union, schema.remove_metadata()], promote_options="permissive")
-        except pa.ArrowException as error:
-            problem = f"its columns do not fit the other files' ({_line(error)})"
-            raise StorageError(f"{store.uri}/{key}: {problem}; move it elsewhere") from error
-    return union
+def _at_odds(tables: Mapping[str, pa.Table], declared: pa.Schema) -> dict[str, str]:
+    """The files that have a column which nobody has declared and which is of another kind in most files."""
+    groups, known = _groups(tables), set(declared.names)
+    kinds: dict[str, Counter[str]] = {}
+    for schema, keys in groups:
+        for field in schema:
+            if field.name not in known and not pa.types.is_null(field.type):
+                kinds.setdefault(field.name, Counter())[_kind(field.type)] += len(keys)
+    problems: dict[str, str] = {}
+    for schema, keys in groups:
+        for field in schema:
+            usual = kinds[field.name].most_common(1)[0][0] if field.name in kinds else ""
+            if usual and not pa.types.is_null(field.type) and _kind(field.type) != usual:
+                problem = one_line(f"column {field.name} is {field.type}, and {usual} in other files")[:_LINE]
+                problems |= dict.fromkeys(keys, problem)
+    return problems
 
 
-def _damaged(store: Store, key: str, error: Exception) -> StorageError:
-    return StorageError(
-        f"{store.uri}/{key}: not a whole Parquet file ({_line(error)}); delete it and submit the job again"
-    )
+def _kind(dtype: pa.DataType) -> str:
+    """Integers and floats are one kind."""
+    return str(dtype).replace("int64", "double")
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
+def _joined(tables: Mapping[str, pa.Table], empty: pa.Schema) -> pa.Table:
+    """All rows with all columns, in order of appearance; those of ``empty`` where there is no file."""
+    if not tables:
+        return empty.empty_table()
+    groups = _groups(tables)
+    schema = pa.unify_schemas([schema for schema, _ in groups], promote_options="permissive")
+    same = {id(tables[key]) for other, keys in groups if other.equals(schema) for key in keys}
+    fitted = [table if id(table) in same else _fitted(table, schema) for table in tables.values()]
+    # A chunk a file would make every later step slow.
+    return pa.concat_tables(fitted).combine_chunks() if len(fitted) > 1 else fitted[0]
+
+
+def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    names = set(table.column_names)
+    columns = [
+        table[field.name].cast(field.type) if field.name in names else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _wrong_values(table: pa.Table, tables: Mapping[str, pa.Table], *, named: bool) -> dict[str, str]:
+    """The files, joined in ``table``, with values that are none: rows of another trial, times out of any calendar."""
+    keys, lengths = list(tables), [len(rows) for rows in tables.values()]
+    ends = np.cumsum(lengths)
+    problems: dict[str, str] = {}
+
+    def tell(wrong: pa.ChunkedArray, problem: str) -> None:
+        rows = np.flatnonzero(wrong.to_numpy(zero_copy_only=False))
+        for place in np.unique(np.searchsorted(ends, rows, side="right")):
+            problems.setdefault(keys[place], problem)
+
+    for key, length in zip(keys, lengths, strict=True):
+        if length > 1 and key.startswith("trials/") and _NAMED.fullmatch(key):
+            problems[key] = f"has {length:,} rows, expected the one of its trial"
+    for field in table.schema:
+        if pa.types.is_timestamp(field.type):
+            ticks = table[field.name].cast(pa.int64())
+            outside = pc.or_(pc.less(ticks, _FIRST_US), pc.greater(ticks, _LAST_US))
+            tell(pc.fill_null(outside, False), one_line(f"column {field.name} has a time in no calendar")[:_LINE])
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        problems |= {key: "has text that is not UTF-8" for key, rows in tables.items() if not _is_valid(rows)}
+    if named:
+        owners = pa.array([_owner(key) for key in keys], pa.string()).take(
+            pa.array(np.repeat(np.arange(len(keys)), lengths))
+        )
+        tell(pc.fill_null(pc.not_equal(table[_ID], owners), True), "has rows of another trial than its name says")
+    return problems
+
+
+def _is_valid(table: pa.Table) -> bool:
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _owner(key: str) -> str:
+    """The id of the trial that a file is named after."""
+    return key.rpartition("/")[2].removesuffix(_ENDING).split("-")[0]

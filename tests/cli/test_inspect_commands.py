@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from orchestrator.evaluate.quality import Quality
@@ -26,6 +27,8 @@ from orchestrator.store.tables import write_rows
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+ROW = pa.schema([("trial_id", pa.string()), ("status", pa.string())])
 
 
 @pytest.fixture
@@ -54,8 +57,8 @@ def test_status(orch: Callable[..., Any], job: Job, name: str) -> None:
     assert summary == "study: running; 1 finished, 1 failed, 1 running, 1 waiting"
     assert heading.split() == ["trial", "settings", "state", "progress", "note"]
     assert [row.split() for row in rows] == [
-        [job.trials[0].id, "d_steps=1", "seed=0", "finished", "20/30", "steps"],
-        [job.trials[1].id, "d_steps=1", "seed=1", "failed", "0/30", "steps", "boom", r"[red]\x1b[31m"],
+        [job.trials[0].id, "d_steps=1", "seed=0", "finished", "30/30", "steps"],
+        [job.trials[1].id, "d_steps=1", "seed=1", "failed", "7/30", "steps", "boom", r"[red]\x1b[31m"],
         [job.trials[2].id, "d_steps=3", "seed=0", "running", "21/30", "steps"],
         [job.trials[3].id, "d_steps=3", "seed=1", "waiting", "0/30", "steps"],
     ]
@@ -93,8 +96,6 @@ def test_status_of_many_trials_is_a_screenful(orch: Callable[..., Any], folder: 
     [
         ("job.yaml", b"name: [", "job.yaml: line 1, column 8: not valid YAML: expected the node content, but found "),
         ("run.json", b"{", "run.json: damaged; delete it"),
-        ("trials/0000000000000078.parquet", b"PAR1", "trials/0000000000000078.parquet: not a whole Parquet file ("),
-        ("metrics/0000000000000078.parquet", b"", "metrics/0000000000000078.parquet: not a whole Parquet file ("),
     ],
 )
 @pytest.mark.usefixtures("job")
@@ -103,6 +104,32 @@ def test_status_of_damaged_files(
 ) -> None:
     store.write(key, content)
     assert orch("status", "study").mistake.startswith(f"{store.uri}/{line}")
+
+
+def test_status_goes_on_without_rows_that_cannot_be_read(orch: Callable[..., Any], job: Job, store: LocalStore) -> None:
+    done, failed, running, _ = job.trials
+    store.write(f"trials/{done.id}.parquet", b"PAR1")
+    write_rows(store, f"trials/{failed.id}.parquet", ROW, [{"trial_id": failed.id, "status": "vanished"}])
+    store.write(f"metrics/{running.id}.parquet", b"")
+    ran = orch("status", "study")
+    assert (ran.code, ran.err) == (0, "")
+    summary, note, _, *rows, _ = ran.out.splitlines()
+    assert summary == "study: running; 2 unreadable, 1 running, 1 waiting"
+    assert note.startswith("note: 3 files left out: ")
+    for line in (
+        f"trials/{done.id}.parquet: not a whole Parquet file (",
+        f"trials/{failed.id}.parquet: status is 'vanished', expected one of finished, saturated,",
+        f"metrics/{running.id}.parquet: not a whole Parquet file (",
+    ):
+        assert line in note
+    assert [row.split()[3] for row in rows] == ["unreadable", "unreadable", "running", "waiting"]
+    assert len(json.loads(orch("status", "study", "--json").out)["left_out"]) == 3
+    assert f"trials/{done.id}.parquet: not a whole Parquet file (" in orch("plan", "study").mistake
+    ran = orch("results", "study")
+    assert ran.code == 0
+    assert f"note: 1 file left out: trials/{done.id}.parquet: not a whole" in ran.out
+    ran = orch("results", "study", "--csv", "-")
+    assert (ran.code, ran.err.startswith("note: 1 file left out: ")) == (0, True)
 
 
 def test_the_schema_names_every_column(orch: Callable[..., Any]) -> None:

@@ -64,7 +64,7 @@ def test_there_is_a_question_for_every_study_with_claims() -> None:
 def test_its_sql_is_answered(results: Path, line: str) -> None:
     # A shell's $'...' keeps its backslashes from its quotes.
     sql = line.split("--sql $'")[1][:-1].replace(r"\'", "'") if "$'" in line else shlex.split(line)[-1]
-    assert query(LocalStore(results / "results" / "any"), sql).num_columns > 1
+    assert query(LocalStore(results / "results" / "any"), sql).table.num_columns > 1
 
 
 @pytest.mark.parametrize("code", QUESTIONS, ids=[code[:60] for code in QUESTIONS])

@@ -104,6 +104,7 @@ def test_before_any_run(make: Callable[..., Job], store: LocalStore) -> None:
         "nodes": None,
         "counts": {"waiting": 2},
         "evaluations": None,
+        "left_out": [],
         "trials": [
             {
                 "id": trial.id,

@@ -110,8 +110,8 @@ class Chaos:
         """What came of it, and whether nothing is missing and nothing is there twice."""
         trials = make_job(self.raw, "job.yaml").trials
         store = open_store(self.raw["storage"]).child(self.raw["name"])
-        rows = read_table(store, "trials").to_pylist()
-        metrics = read_table(store, "metrics", ["trial_id", "step"]).to_pylist()
+        rows = read_table(store, "trials").table.to_pylist()
+        metrics = read_table(store, "metrics", ["trial_id", "step"]).table.to_pylist()
         expected = Counter((trial.id, step) for trial in trials for step in logged_steps(trial))
         found = Counter((row["trial_id"], row["step"]) for row in metrics)
         finished = Counter(row["trial_id"] for row in rows if row["status"] == "finished")

@@ -23,10 +23,10 @@ def logged_steps(trial: Trial) -> list[int]:
 def assert_exactly_once(store: Store, trials: Iterable[Trial]) -> list[dict[str, Any]]:
     """Each trial has one row, finished, and each of its logged steps once, in order; returns the rows."""
     trials = list(trials)
-    rows = read_table(store, "trials").to_pylist()
+    rows = read_table(store, "trials").table.to_pylist()
     assert sorted(row["trial_id"] for row in rows) == sorted(trial.id for trial in trials)
     assert {row["status"] for row in rows} == {"finished"}
-    metrics = sorted(read_table(store, "metrics").to_pylist(), key=lambda row: (row["trial_id"], row["step"]))
+    metrics = sorted(read_table(store, "metrics").table.to_pylist(), key=lambda row: (row["trial_id"], row["step"]))
     found = {key: [row["step"] for row in group] for key, group in itertools.groupby(metrics, lambda r: r["trial_id"])}
     assert found == {trial.id: logged_steps(trial) for trial in trials}
     return rows

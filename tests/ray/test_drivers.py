@@ -126,7 +126,7 @@ def test_a_signal_to_every_process_of_a_run_loses_nothing(
     assert state is not None
     assert state.state == "interrupted"
     assert not store.keys("trials"), "ended before it was interrupted"
-    assert read_table(store, "metrics").num_rows
+    assert read_table(store, "metrics").table.num_rows
     if how is signal.SIGINT:
         assert_goes_on(tmp_path, path, "resume")
 

@@ -43,7 +43,7 @@ def kept(classifier: bytes, tmp_path: Path) -> Path:
 
 def rows(store: Store, trial_ids: Sequence[str], each: int = 2) -> pd.DataFrame:
     """All rows of ``quality``, which are of these trials, of each so many and none twice."""
-    frame: pd.DataFrame = query(store, "select * from evaluations_quality").to_pandas()
+    frame: pd.DataFrame = query(store, "select * from evaluations_quality").table.to_pandas()
     counts = Counter(zip(frame["trial_id"], frame["evaluation_id"], frame["shard"], strict=True))
     assert set(counts.values()) == {1}
     assert Counter(frame["trial_id"]) == dict.fromkeys(trial_ids, each)

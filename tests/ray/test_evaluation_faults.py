@@ -46,7 +46,7 @@ def test_neither_a_process_nor_a_node_takes_a_row_with_it(tmp_path: Path, s3_buc
                 kill_process(process)
             wait_until(lambda pid=process: not is_alive(pid), f"the end of a process by its {strike}")
         sweep.rows()
-        rows = read_table(sweep.store, "evaluations/inversion").to_pylist()
+        rows = read_table(sweep.store, "evaluations/inversion").table.to_pylist()
         found = Counter((row["trial_id"], row["image_id"], row["restart"]) for row in rows)
         images = {row["image_id"] for row in rows}
         assert len(images) == IMAGES

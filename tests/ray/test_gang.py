@@ -123,13 +123,13 @@ def test_a_gang_stays_for_the_next_trial_but_where_one_of_its_processes_failed(m
 
 def test_what_gangs_have_trained_is_evaluated_as_all_else_is(mixed: Mixed) -> None:
     assert (mixed.outcome.evaluations.done, mixed.outcome.evaluations.failed) == (4, 0)
-    rows = read_table(mixed.store, "evaluations/quality").to_pylist()
+    rows = read_table(mixed.store, "evaluations/quality").table.to_pylist()
     assert Counter(row["trial_id"] for row in rows) == {trial.id: 2 for trial in mixed.good}
     assert len({(row["trial_id"], row["shard"]) for row in rows}) == len(rows)
 
 
 def rows_of(mixed: Mixed) -> list[dict[str, Any]]:
-    rows = read_table(mixed.store, "trials").to_pylist()
+    rows = read_table(mixed.store, "trials").table.to_pylist()
     assert len(rows) == 6
     return [row for row in rows if row["status"] == "finished"]
 

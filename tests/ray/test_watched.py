@@ -75,14 +75,16 @@ def test_each_trial_ends_as_its_health_says_and_is_not_run_again(watched: Watche
         frozen: Status.SATURATED,
         diverged: Status.DIVERGED,
     }
-    rows = {row["trial_id"]: row for row in read_table(store, "trials").to_pylist()}
+    rows = {row["trial_id"]: row for row in read_table(store, "trials").table.to_pylist()}
     assert rows[healthy]["step"] == 96
     assert 9 < rows[frozen]["step"] < 96
     assert rows[frozen]["saturated_at"] < rows[frozen]["step"]
     assert rows[diverged]["diverged_at"] >= 1
     assert rows[diverged]["error"] is None
 
-    measured = [row for row in read_table(store, "metrics").to_pylist() if row["trial_id"] == healthy and row["fid"]]
+    measured = [
+        row for row in read_table(store, "metrics").table.to_pylist() if row["trial_id"] == healthy and row["fid"]
+    ]
     assert [row["step"] for row in measured] == [32, 64, 96]
     assert all(1 <= row["modes"] <= 10 for row in measured)
     assert rows[healthy]["best_fid"] == min(row["fid"] for row in measured)
@@ -113,6 +115,6 @@ def test_the_classifier_is_made_once_for_all_jobs_of_a_storage(
     names = {
         row["classifier"]
         for name in ("tiny", "other")
-        for row in read_table(store.sibling(name), "trials", ["classifier"]).to_pylist()
+        for row in read_table(store.sibling(name), "trials", ["classifier"]).table.to_pylist()
     }
     assert len(names) == 1

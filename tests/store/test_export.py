@@ -79,7 +79,7 @@ def test_whatever_sql_answers_can_be_written(tmp_path: Path, form: Format) -> No
     store = LocalStore(tmp_path)
     (tmp_path / "trials").mkdir()
     export(pa.table({"x": [1]}), "parquet", str(tmp_path / "trials" / "x.parquet"))
-    export(query(store, sql), form, str(tmp_path / f"out.{form}"))
+    export(query(store, sql).table, form, str(tmp_path / f"out.{form}"))
     text = (tmp_path / f"out.{form}").read_text()
     row = json.loads(text)[0] if form == "json" else next(csv.DictReader(io.StringIO(text)))
     assert str(row["s"]) == "1"

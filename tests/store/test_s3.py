@@ -81,7 +81,7 @@ def test_a_server_that_refuses_chunked_uploads(store: S3Store, s3_proxy: Any) ->
     store.write("b", b"2" * 5_000_000, replace=False)
     schema = pa.schema([("x", pa.int64())])
     assert write_rows(store, "trials/0123456789abcdef.parquet", schema, [{"x": 1}], replace=False)
-    assert read_table(store, "trials")["x"].to_pylist() == [1]
+    assert read_table(store, "trials").table["x"].to_pylist() == [1]
     puts = {path.rpartition("/")[2]: headers for method, path, headers in s3_proxy.seen if method == "PUT"}
     assert puts["b"]["Content-Length"] == "5000000"
     # Over TLS, a checksum that was not asked for comes as a trailer, and so the body in chunks.
