@@ -7,6 +7,7 @@
     ├── StorageError              storage that is missing, refused, full or damaged
     │   ├── NotFoundError         no object under that key
     │   └── StorageUnavailable    storage that did not answer; trying again may help
+    │       └── StorageMovedError  a folder that was there is gone; it may come back
     ├── CheckpointError           a checkpoint that is missing, damaged or of other settings
     ├── EvaluationError           a generator that an evaluation cannot make use of
     ├── QueryError                SQL that the results cannot answer
@@ -60,6 +61,10 @@ class NotFoundError(StorageError):
 
 class StorageUnavailable(StorageError):  # noqa: N818 - names a state, as in HTTP's 503
     """Storage that did not answer after several tries; trying again later may help."""
+
+
+class StorageMovedError(StorageUnavailable):
+    """A folder that was there while it was in use is gone."""
 
 
 class CheckpointError(OrchError):

@@ -120,6 +120,7 @@ def _at_work(
         heartbeat.on_cluster(count_nodes)
     with heartbeat:
         try:
+            guarded.tidy()
             yield guarded, log, heartbeat
         except OrchError:
             heartbeat.failed = True

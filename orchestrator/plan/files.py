@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 from pydantic_core import from_json
 
-from orchestrator.errors import NotFoundError, StorageError
+from orchestrator.errors import NotFoundError, SettingsError, StorageError
 from orchestrator.plan.ledger import provenance
 from orchestrator.plan.process import Process  # noqa: TC001 - pydantic reads it
-from orchestrator.plan.records import read_record
+from orchestrator.plan.records import RECORD_BYTES, read_record
 from orchestrator.spec.job import make_job
-from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
+from orchestrator.spec.yaml_file import MAX_BYTES, dump_yaml, parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 JOB_KEY = "job.yaml"
+JOB_BYTES = 4 * MAX_BYTES
+"""A resolved job may be so much larger than the file it came from: its defaults and aliases are written out."""
 NO_SUCH_JOB = "no such job; 'orch submit' makes one, --storage looks elsewhere"
 _STATE_KEY = "run.json"
 _CANCEL_KEY = "cancel.json"
@@ -34,9 +36,17 @@ _LATEST = 253_402_300_800.0
 
 
 def write_job(store: Store, job: Job) -> None:
-    """Keep the resolved job and what ran it; the last submission's takes the place of those before."""
-    content = {**job.resolved(), "provenance": provenance()}
-    store.write(JOB_KEY, dump_yaml(content).encode())
+    """Keep the resolved job and what ran it; the last submission's takes the place of those before.
+
+    Raises SettingsError where it could not be read back, StorageError.
+    """
+    source = f"{store.uri}/{JOB_KEY}"
+    data = dump_yaml({**job.resolved(), "provenance": provenance()}).encode()
+    if len(data) > JOB_BYTES:
+        problem = f"would be too large, expected at most {JOB_BYTES:,} bytes with all defaults written out"
+        raise SettingsError(source, "", problem)
+    parse_yaml(data.decode(), source)
+    store.write(JOB_KEY, data)
 
 
 def read_job(store: Store, overrides: Iterable[str] = ()) -> Job:
@@ -45,7 +55,7 @@ def read_job(store: Store, overrides: Iterable[str] = ()) -> Job:
     Raises NotFoundError where none was, SettingsError where it is damaged.
     """
     try:
-        text = store.read(JOB_KEY).decode(errors="replace")
+        text = store.read(JOB_KEY, JOB_BYTES).decode(errors="replace")
     except NotFoundError as error:
         raise NotFoundError(f"{store.uri}: {NO_SUCH_JOB}") from error
     source = f"{store.uri}/{JOB_KEY}"
@@ -58,11 +68,7 @@ def read_job(store: Store, overrides: Iterable[str] = ()) -> Job:
 
 def has_job(store: Store) -> bool:
     """Whether a job was ever submitted to this root."""
-    try:
-        store.read(JOB_KEY)
-    except NotFoundError:
-        return False
-    return True
+    return store.exists(JOB_KEY)
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,7 @@ def ask_to_cancel(store: Store, run: RunState) -> None:
 def asked_to_cancel(store: Store, run: RunState) -> bool:
     """Whether word was left for this run; what is damaged is none."""
     try:
-        data = store.read(_CANCEL_KEY)
+        data = store.read(_CANCEL_KEY, RECORD_BYTES)
     except NotFoundError:
         return False
     try:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 FOLDER = "lease"
 _KEY = re.compile(r"lease/(\d{8})\.json")
+_BYTES = 16_000_000
+"""More than any lease has: a system takes commands of some 2 MB, which JSON may write out six times as long."""
 _CHECK_S = 5.0
 """For so long a look at the lease counts: a run that was replaced writes for no longer."""
 
@@ -170,7 +172,7 @@ def _content(holder: Holder) -> bytes:
 
 def _read(store: Store, number: int) -> Holder | None:
     try:
-        holder: Holder = TypeAdapter(Holder).validate_json(store.read(_key(number)))
+        holder: Holder = TypeAdapter(Holder).validate_json(store.read(_key(number), _BYTES))
     except ValidationError:
         return None
     return holder

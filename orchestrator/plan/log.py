@@ -85,7 +85,7 @@ class Said:
 def read_log(store: Store) -> Said:
     """The log of the job's last run, empty where there was none. Raises StorageError."""
     try:
-        text = store.read(LOG_KEY).decode(errors="replace")
+        text = store.read(LOG_KEY, 2 * _MAX_BYTES).decode(errors="replace")
     except NotFoundError:
         return Said()
     heading, *lines = text.splitlines() or [""]

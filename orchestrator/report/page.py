@@ -21,6 +21,7 @@ from orchestrator.report.codes import draw_codes
 from orchestrator.report.comparisons import draw_against, draw_truncation
 from orchestrator.report.drawings import Curves, Drawing, draw_curves
 from orchestrator.report.facts import STATUSES, Row, heads_of, notices, provenance, short_id, summary, trial_rows
+from orchestrator.report.figure_files import write_figures
 from orchestrator.report.forest import draw_claims
 from orchestrator.report.health import frozen_rows
 from orchestrator.report.interpolation import strips, walked
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 INDEX = "report/index.html"
-FIGURES = "report/figures"
 FAILURES_SHOWN = 20
 _PER_INCH = 100
 
@@ -72,14 +72,9 @@ def write_report(store: Store, job: Job | None = None) -> str:
     drawn = _draw(results, varying, names, claims)
     found = gallery(store, results, [column for column in varying if column != SEED])
     page = render(results, varying, names, drawn, found, claims)
-    figures = {f"{FIGURES}/{drawing.name}.png": drawing.wide for drawing in drawn.all()}
-    figures |= {f"{FIGURES}/{name}.png": png for name, png in draw_samples(found.samples, names).items()}
-    for key, png in figures.items():
-        store.write(key, png)
+    figures = {drawing.name: drawing.wide for drawing in drawn.all()}
+    write_figures(store, figures | draw_samples(found.samples, names))
     store.write(INDEX, page.encode())
-    for key in store.keys(FIGURES):
-        if key not in figures:
-            store.delete(key)
     return INDEX
 
 

@@ -15,6 +15,7 @@ from orchestrator.errors import NotFoundError, SettingsError
 from orchestrator.evaluate import KINDS
 from orchestrator.evaluate.evaluation import FOLDER
 from orchestrator.objectives import FAMILIES
+from orchestrator.plan.files import JOB_BYTES, JOB_KEY
 from orchestrator.report.axes import link
 from orchestrator.spec.columns import declared, evaluation_columns
 from orchestrator.spec.identity import IDLE
@@ -232,7 +233,7 @@ def _written(job: Job) -> tuple[str, dict[str, Any]]:
 
 def _job(store: Store) -> tuple[str, dict[str, Any]]:
     try:
-        text = store.read("job.yaml").decode("utf-8", "replace")
+        text = store.read(JOB_KEY, JOB_BYTES).decode("utf-8", "replace")
     except NotFoundError:
         return "", {}
     try:

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import LeaseLostError, StorageError, StorageUnavailable
+from orchestrator.errors import LeaseLostError, StorageError, StorageMovedError, StorageUnavailable
 from orchestrator.plan.files import BEAT_S, Nodes, RunState, asked_to_cancel, forget_cancel, write_state
 from orchestrator.plan.ledger import Status
 
@@ -26,6 +26,8 @@ _EVERY_S = BEAT_S
 _LAST_S = 6.0
 """How long the last state of a run is tried to be stored."""
 _AGAIN_S = 1.0
+_BACK_S = 30.0
+"""How long storage may be gone from its place before the run ends."""
 
 
 class Heartbeat:
@@ -63,6 +65,7 @@ class Heartbeat:
         self.cancelled = self.failed = False
         self.lost: LeaseLostError | None = None
         self._unstored = ""
+        self._moved_at: float | None = None
         self._count_nodes: Callable[[], Nodes | None] = lambda: None
         self._obeys, self._obeying = False, threading.Lock()
         self._problems: set[str] = set()
@@ -154,9 +157,21 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._over.wait(_EVERY_S):
             before, self._problems = self._problems, set()
-            for step in (self.lease.verify, self._listen, self._count, self._write, self.log.write):
+            for step in (self._verify, self._listen, self._count, self._write, self.log.write):
                 if self._over.is_set() or self.lost is not None or not self._attempt(step, before):
                     break
+
+    def _verify(self) -> None:
+        """Look whether the run still has its lease. Storage that was moved away is given a while to come back."""
+        try:
+            self.lease.verify()
+        except StorageMovedError as error:
+            now = time.monotonic()
+            self._moved_at = now if self._moved_at is None else self._moved_at
+            if now < self._moved_at + _BACK_S:
+                raise
+            raise LeaseLostError(f"{error}, then go on with orch resume; this run has stopped") from error
+        self._moved_at = None
 
     def _attempt(self, step: Callable[[], None], before: set[str]) -> bool:
         """Make a step of a beat; whether the others are worth trying. Nobody hears what a thread raises, so it is said.

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 SUFFIXES = (".yaml", ".yml")
 """How the names of job files end."""
 MAX_BYTES = 1_000_000
-MAX_NODES = 1_000_000
-"""Values in a job file after its anchors are written out."""
+MAX_NODES = 150_000
+"""Values in a job file, as they stand and after its anchors are written out: 5 s are taken to read so many."""
+MAX_TEXT = 2_000_000
+"""Characters of all values after anchors are written out."""
 
 _MAX_DEPTH = 50
 
@@ -46,6 +48,21 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - replaces the base class's
     yaml_constructors = {}  # noqa: RUF012
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Counted, since a node takes 100 bytes and more for two in the file."""
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise _TooManyError
+        return super().compose_node(parent, index)
+
+
+class _TooManyError(ValueError):
+    """More than MAX_NODES values, or MAX_TEXT characters of them."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -140,9 +157,13 @@ def parse_yaml(text: str, source: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        if _expanded(node, {}, 0) > MAX_NODES:
-            raise SettingsError(source, "", f"anchors expand to more than {MAX_NODES:,} values")
+        nodes, characters = _expanded(node, {}, 0)
+        if nodes > MAX_NODES or characters > MAX_TEXT:
+            raise _TooManyError
         return loader.construct_document(node)
+    except _TooManyError as error:
+        limits = f"{MAX_NODES:,} values, or {MAX_TEXT:,} characters of them, with anchors written out"
+        raise SettingsError(source, "", f"holds more than {limits}") from error
     except RecursionError as error:
         raise SettingsError(source, "", f"is nested deeper than {_MAX_DEPTH} levels, or within itself") from error
     except yaml.reader.ReaderError as error:
@@ -159,8 +180,8 @@ def dump_yaml(value: Any) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def _expanded(node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
-    """Values below a node once every alias is written out; counted without writing them out."""
+def _expanded(node: yaml.Node, known: dict[yaml.Node, tuple[int, int]], depth: int) -> tuple[int, int]:
+    """Values and characters at and below a node once every alias is written out; counted without writing them out."""
     if depth > _MAX_DEPTH:
         raise RecursionError
     if node not in known:
@@ -170,7 +191,9 @@ def _expanded(node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
             children = node.value
         else:
             children = []
-        known[node] = 1 + sum(_expanded(child, known, depth + 1) for child in children)
+        below = [_expanded(child, known, depth + 1) for child in children]
+        characters = 0 if children else len(node.value)
+        known[node] = 1 + sum(nodes for nodes, _ in below), characters + sum(more for _, more in below)
     return known[node]
 
 

@@ -70,3 +70,8 @@ class GuardedStore(Store):
     def check(self) -> None:
         """See Store."""
         self._store.check()
+
+    def tidy(self) -> None:
+        """See Store."""
+        self._guard.check()
+        self._store.tidy()

@@ -1,35 +1,49 @@
-"""Storage in a folder of this machine, or of a file system that several machines mount."""
+"""Storage in a folder of this machine, or of a file system that several machines mount.
+
+Who can write into a storage may put a link there, at any moment. Below the root none is followed: each folder of a key
+is opened by itself, from the handle of the one above, and what is done with a file is done from its folder's handle.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import NotFoundError, StorageError
+from orchestrator.errors import NotFoundError, StorageError, StorageMovedError
+from orchestrator.store.drafts import draft, is_draft, remove_draft
 from orchestrator.store.local_errors import explained
-from orchestrator.store.location import RESERVED, Store, check_key, is_key, too_large
+from orchestrator.store.location import Store, check_key, is_key, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_ROOT = os.O_RDONLY | os.O_DIRECTORY
+_FOLDER = _ROOT | os.O_NOFOLLOW
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a named pipe that nobody writes to would be waited for
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+_ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class LocalStore(Store):
     """Blobs as files below ``root``, which need not exist before the first write.
 
-    The root is made absolute at once: a worker process has another working directory.
+    ``root`` is what the user named, and may hold links; the folder ``inner`` below it, such as a job's, may not. The
+    root is made absolute at once: a worker process has another working directory.
+
+    A folder that was there once is not made again: where it is gone, it was moved away, and a new one in its place
+    would hold half a job. StorageMovedError then says so, in this process and in those that the store is sent to.
     """
 
     parallel_reads: int = 4
 
-    def __init__(self, root: Path) -> None:
-        self._root = root.absolute()
+    def __init__(self, root: Path, inner: str = "") -> None:
+        self._base, self._inner = root.absolute(), inner and check_key(inner)
+        self._root = self._base / self._inner
+        self._was_there = False
 
     def __repr__(self) -> str:
         return f"LocalStore({self.uri!r})"
@@ -39,76 +53,87 @@ class LocalStore(Store):
         """The folder's absolute path."""
         return str(self._root)
 
-    def path(self, key: str) -> Path:
-        """Where the blob ``key`` is, or would be."""
-        return self._root / check_key(key)
-
     def read(self, key: str, limit: int | None = None) -> bytes:
-        """See Store."""
-        path = self.path(key)
-        with explained(path, "read"):
+        """See Store. Of a file that is being added to it is what it holds now."""
+        place = self._place(key)
+        with explained(place, "read"):
             try:
-                with path.open("rb") as file:
-                    data = file.read(-1 if limit is None else limit + 1)
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                raise NotFoundError(f"{path}: no such file; check the storage and the job's name") from None
-        if limit is not None and len(data) > limit:
-            raise too_large(str(path), limit)
-        return data
+                with self._parent(key) as (folder, name):
+                    return _content(name, folder, place, limit)
+            except (*_ABSENT, IsADirectoryError):
+                raise NotFoundError(f"{place}: no such file; check the storage and the job's name") from None
 
     def exists(self, key: str) -> bool:
         """See Store."""
-        path = self.path(key)
-        with explained(path, "look up"):
+        place = self._place(key)
+        with explained(place, "look up"):
             try:
-                return stat.S_ISREG(path.stat().st_mode)
-            except (FileNotFoundError, NotADirectoryError):
+                with self._parent(key) as (folder, name):
+                    return _is_file(name, folder, place)
+            except _ABSENT:
                 return False
 
     def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
-        """See Store."""
-        path = self.path(key)
-        with explained(path, "write"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not replace and path.is_file():
+        """See Store. What was written is there after a loss of power as well."""
+        place = self._place(key)
+        with explained(place, "write"), self._parent(key, make=True) as (folder, name):
+            if not replace and _is_file(name, folder, place):
                 return False
-            return _write_whole(path, data, replace=replace)
+            with draft(folder, "tmp") as (handle, written):
+                _fill(handle, data)
+                if replace:
+                    os.replace(written, name, src_dir_fd=folder, dst_dir_fd=folder)
+                elif not _claim(written, name, folder, place):
+                    return False
+                os.fsync(folder)
+            return True
 
     def keys(self, prefix: str = "") -> list[str]:
-        """See Store. Links to folders are not followed, but ``prefix`` itself may be one."""
-        base = self.path(prefix) if prefix else self._root
-        start = len(str(self._root).rstrip("/")) + 1
-        with explained(base, "list"):
-            return sorted(key for key in (path[start:] for path in _files(base)) if is_key(key))
+        """See Store. What is no regular file is listed, and refused when it is read: it must not seem to be absent."""
+        with explained(self._place(prefix) if prefix else self._root, "list"):
+            try:
+                with self._folder(prefix) as folder:
+                    start = f"{prefix}/" if prefix else ""
+                    return sorted(key for _, above, name in _files(folder, start) if is_key(key := above + name))
+            except _ABSENT:
+                return []
 
     def folders(self) -> list[str]:
-        """See Store."""
+        """See Store. Links are none."""
         with explained(self._root, "list"):
             try:
-                return sorted(path.name for path in self._root.iterdir() if path.is_dir() and is_key(path.name))
-            except (FileNotFoundError, NotADirectoryError):
+                with self._folder() as folder, os.scandir(folder) as entries:
+                    return sorted(one.name for one in entries if one.is_dir(follow_symlinks=False) and is_key(one.name))
+            except _ABSENT:
                 return []
 
     def delete(self, key: str) -> None:
-        """See Store."""
-        path = self.path(key)
-        with explained(path, "delete"), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            path.unlink()
+        """See Store. Of a link it is the link that is removed, not what it leads to."""
+        with (
+            explained(self._place(key), "delete"),
+            suppress(*_ABSENT, IsADirectoryError),
+            self._parent(key) as (folder, name),
+        ):
+            os.unlink(name, dir_fd=folder)
 
     def child(self, folder: str) -> LocalStore:
         """See Store."""
-        return LocalStore(self.path(folder))
+        return LocalStore(self._base, f"{self._inner}/{check_key(folder)}".removeprefix("/"))
 
     def sibling(self, folder: str) -> LocalStore:
         """See Store."""
-        return LocalStore(self._root.parent).child(folder)
+        if not self._inner:
+            return LocalStore(self._base.parent, folder)
+        return LocalStore(self._base, f"{self._inner.rpartition('/')[0]}/{check_key(folder)}".removeprefix("/"))
 
     def check_place(self) -> None:
-        """Raise StorageError where the root can never be a folder, since a file is in its way; makes nothing."""
-        nearest = next((place for place in (self._root, *self._root.parents) if os.path.lexists(place)), self._root)
+        """Raise StorageError where the root can never be a folder: a file or a link is in its way. Makes nothing."""
+        nearest = next((place for place in (self._base, *self._base.parents) if os.path.lexists(place)), self._base)
         with explained(self._root, "write"):
             if not nearest.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+            with suppress(FileNotFoundError), self._folder():
+                pass
 
     def quick(self) -> LocalStore:
         """See Store. A folder answers at once, or it is up to the file system how long that takes."""
@@ -116,58 +141,183 @@ class LocalStore(Store):
 
     def check(self) -> None:
         """See Store."""
-        probe = self._root / f"{RESERVED}check-{secrets.token_hex(8)}"
-        with explained(self._root, "write"):
-            self._root.mkdir(parents=True, exist_ok=True)
-            try:
-                _write_whole(probe, b"orch", replace=True)
-                found = probe in self._root.iterdir() and probe.read_bytes() == b"orch"
-            finally:
-                probe.unlink(missing_ok=True)
+        with (
+            explained(self._root, "write"),
+            self._folder(make=True) as folder,
+            draft(folder, "check") as (handle, written),
+        ):
+            _fill(handle, b"orch")
+            with os.scandir(folder) as entries:
+                listed = any(entry.name == written for entry in entries)
+            found = listed and _content(written, folder, self._root / written) == b"orch"
         if not found:
             raise StorageError(f"{self.uri}: a file just written is not there; choose another storage")
 
+    def tidy(self) -> None:
+        """See Store. Whose writer lives is known by its lock; where a file system knows no locks, all are left."""
+        with explained(self._root, "list"), suppress(*_ABSENT), self._folder() as folder:
+            for inner, _, name in _files(folder, ""):
+                if is_draft(name):
+                    remove_draft(name, inner)
 
-def _write_whole(path: Path, data: bytes, *, replace: bool) -> bool:
-    """Write beside ``path``, then give the finished file its name; the folder must exist."""
-    draft = path.with_name(f"{RESERVED}tmp-{secrets.token_hex(8)}")
+    def _place(self, key: str) -> Path:
+        """What errors call the blob ``key``."""
+        return self._root / check_key(key)
+
+    @contextmanager
+    def _parent(self, key: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """The handle of the folder that a blob is in, and its name there."""
+        above, _, name = key.rpartition("/")
+        with self._folder(above, make=make) as folder:
+            yield folder, name
+
+    @contextmanager
+    def _folder(self, inner: str = "", *, make: bool = False) -> Iterator[int]:
+        """The handle of a folder at or below the root. Raises StorageError where a part of it is a link."""
+        folder = _descend(self._open_root(make=make), self._root, inner, make=make)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _open_root(self, *, make: bool) -> int:
+        make = make and not self._was_there
+        try:
+            if make:
+                _make_base(self._base)
+            folder = _descend(os.open(self._base, _ROOT), self._base, self._inner, make=make)
+        except FileNotFoundError:
+            if self._was_there:
+                raise StorageMovedError(f"{self.uri}: was moved away or removed while in use; put it back") from None
+            raise
+        self._was_there = True
+        return folder
+
+
+def _make_base(base: Path) -> None:
+    if not base.is_dir():
+        _make_base(base.parent)
+        base.mkdir(exist_ok=True)
+        folder = os.open(base.parent, _ROOT)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _descend(folder: int, place: Path, inner: str, *, make: bool) -> int:
+    """The handle of the folder ``inner`` below another, whose handle is closed and whose place is for errors."""
+    for part in inner.split("/") if inner else ():
+        place = place / part
+        try:
+            below = _enter(part, folder, place, make=make)
+        finally:
+            os.close(folder)
+        folder = below
+    return folder
+
+
+def _enter(name: str, folder: int, place: Path, *, make: bool) -> int:
     try:
-        with draft.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            draft.replace(path)
-            return True
-        return _claim(draft, path)
+        return _open(name, _FOLDER, folder, place)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with suppress(FileExistsError):  # another writer's
+        os.mkdir(name, dir_fd=folder)
+        os.fsync(folder)
+    return _open(name, _FOLDER, folder, place)
+
+
+def _open(name: str, flags: int, folder: int, place: Path) -> int:
+    """A handle of what bears the name in a folder. Raises StorageError where that is a link."""
+    try:
+        return os.open(name, flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):  # systems differ in which of these a link is
+            with suppress(FileNotFoundError):
+                _reject_link(os.stat(name, dir_fd=folder, follow_symlinks=False), place)
+        raise
+
+
+def _reject_link(status: os.stat_result, place: Path) -> None:
+    if stat.S_ISLNK(status.st_mode):
+        raise StorageError(
+            f"{place} is a link, and none is followed below a storage; put what it leads to in its place, "
+            "or name the folder that holds that with --storage"
+        )
+
+
+def _is_file(name: str, folder: int, place: Path) -> bool:
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    _reject_link(status, place)
+    return stat.S_ISREG(status.st_mode)
+
+
+def _content(name: str, folder: int, place: Path, limit: int | None = None) -> bytes:
+    no_file = StorageError(f"{place} is no regular file, so that it is not read; move it elsewhere")
+    try:
+        handle = _open(name, _FILE, folder, place)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise no_file from None
+        raise
+    try:
+        status = os.fstat(handle)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
+        if not stat.S_ISREG(status.st_mode):
+            raise no_file
+        if limit is not None and status.st_size > limit:
+            raise too_large(str(place), limit)
+        with open(handle, "rb", closefd=False) as file:
+            return file.read(status.st_size)
     finally:
-        draft.unlink(missing_ok=True)
+        os.close(handle)
 
 
-def _claim(draft: Path, path: Path) -> bool:
-    """Name the finished ``draft`` ``path`` unless that name is taken: of many writers one succeeds."""
+def _fill(handle: int, data: bytes) -> None:
+    with open(handle, "wb", closefd=False) as file:
+        file.write(data)
+    os.fsync(handle)
+
+
+def _claim(written: str, name: str, folder: int, place: Path) -> bool:
+    """Give the finished draft its name unless that is taken: of many writers one succeeds."""
     try:
-        path.hardlink_to(draft)
+        os.link(written, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path)) from None
+        if not _is_file(name, folder, place):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place)) from None
         return False
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
         # FAT and some network mounts cannot link. Two writers may then both believe that they were first;
         # both files are whole, and names made of content hashes make them equal.
-        if path.is_file():
+        if _is_file(name, folder, place):
             return False
-        draft.replace(path)
+        os.replace(written, name, src_dir_fd=folder, dst_dir_fd=folder)
     return True
 
 
-def _files(base: Path) -> Iterator[str]:
-    def stop(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise error
+def _files(folder: int, start: str) -> Iterator[tuple[int, str, str]]:
+    """Of all but the folders at and below a folder: its folder's handle, its key up to its name, and its name.
 
-    for folder, _, names in os.walk(base, onerror=stop):
-        for name in names:
-            yield f"{folder.rstrip('/')}/{name}"
+    Folders are not gone into where nothing below them can have a key. What is removed meanwhile is passed over.
+    """
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in found:
+        if not is_folder:
+            yield folder, start, name
+        elif is_key(start + name):
+            with suppress(*_ABSENT):
+                inner = os.open(name, _FOLDER, dir_fd=folder)
+                try:
+                    yield from _files(inner, f"{start}{name}/")
+                finally:
+                    os.close(inner)

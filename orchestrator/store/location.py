@@ -74,6 +74,10 @@ class Store(ABC):
     def check(self) -> None:
         """Raise StorageError unless the root can be written, read and listed; creates a local root."""
 
+    @abstractmethod
+    def tidy(self) -> None:
+        """Remove what killed writers left half-written, and nothing that may be another's at work."""
+
 
 def check_key(key: str) -> str:
     """``key`` as it came, or StorageError that says which rule it breaks."""

@@ -77,6 +77,10 @@ class PatientStore(Store):
         """See Store."""
         self._insist(self._store.check)
 
+    def tidy(self) -> None:
+        """See Store."""
+        self._insist(self._store.tidy)
+
     def _insist(self, request: Callable[[], _T]) -> _T:
         began = time.monotonic()
         while True:

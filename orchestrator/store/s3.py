@@ -7,6 +7,8 @@ import secrets
 import threading
 import time
 from contextlib import contextmanager
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -14,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator.errors import StorageError, StorageUnavailable
+from orchestrator.store.drafts import is_draft
 from orchestrator.store.location import RESERVED, Store, check_key, is_key, too_large
 from orchestrator.store.s3_errors import status_of, storage_error
 
@@ -36,6 +39,7 @@ _CONFIG = Config(
 )
 _QUICK = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=5))
 """For requests that must not wait; see Store.quick."""
+_AT_WORK = timedelta(hours=1)
 _clients: dict[tuple[int, bool], S3Client] = {}
 _clients_lock = threading.Lock()
 
@@ -126,6 +130,18 @@ class S3Store(Store):
             self._delete(probe)
         if not found:
             raise StorageError(f"{self.uri}: an object just written is not there; check AWS_ENDPOINT_URL")
+
+    def tidy(self) -> None:
+        """See Store. Only what ``check`` writes can be left; that of the last hour may be another's at work."""
+        probes = f"{self._prefix}{RESERVED}check-"
+        with self._explained(probes, "list"):
+            page = self._client().list_objects_v2(Bucket=self._bucket, Prefix=probes)
+        # The server's clock, which its objects' times are of as well.
+        now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+        for item in page.get("Contents", []):
+            old = now - item["LastModified"] > _AT_WORK
+            if old and is_draft(item["Key"][len(self._prefix) :]):
+                self._delete(item["Key"])
 
     def _name(self, key: str) -> str:
         return self._prefix + check_key(key)

@@ -6,6 +6,7 @@ whenever a trial dies, the checkpoint that it goes on from has its shards.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SHARD_ROWS = 65_536
 """Vectors in a shard."""
+_SHARD = re.compile(r"(\d{9,})-\d{5,}\.pt")
 
 
 def latents_key(trial_id: str, step: int, shard: int) -> str:
@@ -52,9 +54,10 @@ def load_latents(store: Store, trial_id: str, step: int, count: int, latent_dim:
 
 
 def drop_latents(store: Store, trial_id: str, step: int) -> None:
-    """Remove the shards of all other steps."""
+    """Remove the shards of all other steps, and no file that is none."""
     for key in store.keys(_folder(trial_id)):
-        if not key.startswith(f"{_folder(trial_id)}/{step:09d}-"):
+        name = _SHARD.fullmatch(key.rpartition("/")[2])
+        if name and int(name[1]) != step:
             store.delete(key)
 
 

@@ -10,7 +10,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -29,6 +28,7 @@ from orchestrator.store.s3 import S3Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from orchestrator.store.location import Store
 
@@ -65,10 +65,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         return S3Store(request.getfixturevalue("s3_bucket"), "lab/study")
     if request.param == "no hard links":
 
-        def refuse(self: Path, target: Path) -> None:
+        def refuse(*_: object, **__: object) -> NoReturn:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
-        monkeypatch.setattr(Path, "hardlink_to", refuse)
+        monkeypatch.setattr(os, "link", refuse)
     return LocalStore(tmp_path / "study")
 
 

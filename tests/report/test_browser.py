@@ -7,13 +7,11 @@ import json
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -69,7 +67,7 @@ def page(
         {"training.seed": 1}, status="failed", error="/a/long/path" * 40, samples=(), metrics=False, d_loss=None
     )
     report_of(study)
-    return study.store.path("report/index.html")
+    return Path(study.store.uri) / "report/index.html"
 
 
 def chromium(target: Path, profile: Path, width: int, *more: str) -> subprocess.CompletedProcess[str]:

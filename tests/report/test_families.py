@@ -73,7 +73,7 @@ def test_reconstructions_are_means_over_a_trials_images_then_spreads_over_seeds(
         (("glo",), ("search",), 2, 4),
         (("wae_mmd",), ("encoder",), 2, 4),
     ]
-    rows = pd.read_parquet(families.store.path("evaluations/reconstruction"))
+    rows = pd.read_parquet(f"{families.store.uri}/evaluations/reconstruction")
     means = rows[rows["method"] == "encoder"].groupby("trial_id")["mse"].mean()
     spread = table.rows[1].measures[0]
     assert spread is not None
@@ -98,7 +98,7 @@ def test_likelihoods_are_told_by_data_set_own_first_and_apart_as_scikit_learn_do
     assert [row.words for row in table.rows] == [("mnist",), ("digits",)]
     own, other = table.rows
     assert own.measures[2] is None
-    rows = pd.read_parquet(families.store.path("evaluations/likelihood"))
+    rows = pd.read_parquet(f"{families.store.uri}/evaluations/likelihood")
     scores = [
         roc_auc_score(some["data"] == "digits", some["bits_per_dimension"]) for _, some in rows.groupby("trial_id")
     ]

@@ -63,8 +63,8 @@ def parts(study: Any, kind: str = KIND) -> tuple[Any, Runs]:
 
 def stored(study: Any, table: str) -> pd.DataFrame:
     """Rows of a table as pandas reads the folder, with the width of their trials."""
-    trials = pd.read_parquet(study.store.path("trials"))[["trial_id", "model.width"]]
-    return pd.read_parquet(study.store.path(f"evaluations/{table}")).merge(trials, on="trial_id")
+    trials = pd.read_parquet(f"{study.store.uri}/trials")[["trial_id", "model.width"]]
+    return pd.read_parquet(f"{study.store.uri}/evaluations/{table}").merge(trials, on="trial_id")
 
 
 def spread(values: pd.Series[Any]) -> Spread:

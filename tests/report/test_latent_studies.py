@@ -111,8 +111,8 @@ class TestRestoration:
             (("16",), "gaussian_noise"), (("16",), "holes_grey"), (("64",), "gaussian_noise"), (("64",), "holes_grey"),
         ]  # fmt: skip
         assert [[cell.best for cell in row.cells].index(True) for row in tables.overall] == [3, 2, 3, 2]
-        rows = pd.read_parquet(latent.store.path("evaluations/restoration"))
-        rows = rows.merge(pd.read_parquet(latent.store.path("trials"))[["trial_id", "model.width"]], on="trial_id")
+        rows = pd.read_parquet(f"{latent.store.uri}/evaluations/restoration")
+        rows = rows.merge(pd.read_parquet(f"{latent.store.uri}/trials")[["trial_id", "model.width"]], on="trial_id")
         own = rows[(rows["model.width"] == 64) & (rows["corruption"] == "holes_grey") & (rows["norm"] == "l1")]
         want = own.groupby("trial_id")["psnr"].mean()
         cell = tables.overall[3].cells[2]

@@ -101,7 +101,7 @@ class TestWholeStudy:
             assert words in text
 
     def test_table_equals_pandas(self, a1: Any, page: Any) -> None:
-        trials = pd.read_parquet(a1.store.path("trials")).set_index("trial_id")
+        trials = pd.read_parquet(f"{a1.store.uri}/trials").set_index("trial_id")
         rows = {name.removeprefix("trial-"): cells for name, cells in page.rows if name.startswith("trial-")}
         assert set(rows) == set(trials.index)
         for trial_id, cells in rows.items():
@@ -115,7 +115,7 @@ class TestWholeStudy:
                 assert (value == "") if pd.isna(want[name]) else float(value) == want[name]
 
     def test_gradient_table_equals_pandas(self, a1: Any, page: Any) -> None:
-        trials = pd.read_parquet(a1.store.path("trials"))
+        trials = pd.read_parquet(f"{a1.store.uri}/trials")
         means = (
             trials[trials["status"] == "finished"]
             .groupby(["objective.kind", "training.d_steps"])

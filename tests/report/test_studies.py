@@ -85,7 +85,7 @@ class TestQuality:
     def test_last_measures_equal_pandas(self, unrolled: Any) -> None:
         found = looked(*parts(unrolled))
         assert found is not None
-        trials = pd.read_parquet(unrolled.store.path("trials"))
+        trials = pd.read_parquet(f"{unrolled.store.uri}/trials")
         want = trials.groupby("training.unrolled_steps")["fid"].agg(["mean", "min", "max", "count"])
         assert [row.settings for row in found.rows] == [("0",), ("2",), ("4",)]
         assert [row.measures[0] for row in found.rows] == [Spread(*row) for row in want.itertuples(index=False)]
@@ -241,7 +241,7 @@ def test_results_of_before_these_columns(study: Any, report: Callable[[], Any]) 
     new = ("g_image_gradient", "modes", "health", "saturated_at", "started_at", "workers", "fid", "precision")
     for folder in ("trials", "metrics"):
         key = f"{folder}/{trial}.parquet"
-        table = pq.read_table(study.store.path(key))
+        table = pq.read_table(f"{study.store.uri}/{key}")
         table = table.drop_columns([name for name in new if name in table.column_names])
         write_rows(study.store, key, table.schema, table.to_pylist())
     page = report()

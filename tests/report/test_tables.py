@@ -133,7 +133,7 @@ def test_gradient_rows_equal_a_plain_groupby(study: Any, a1_grid: dict[str, list
     varying = varying_settings(results.trials, grid_axes(results.job))
     rows = gradient_rows(results.trials, results.metrics, varying, results.job)
 
-    root = study.store.path("trials")
+    root = f"{study.store.uri}/trials"
     plain = pd.read_parquet(root)
     plain = plain[plain["status"] == "finished"]
     by = plain.groupby(["objective.kind", "training.d_steps"])

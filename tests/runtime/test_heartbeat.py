@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,6 @@ from orchestrator.store.patient import PatientStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +176,7 @@ def test_an_outage_is_said_once_and_the_beats_go_on_after_it_with_the_word_to_st
     store: Moody, beat: Callable[..., Heartbeat]
 ) -> None:
     with beat() as run:
-        ask_to_cancel(LocalStore(store.path("x").parent), run.state)
+        ask_to_cancel(LocalStore(Path(store.uri)), run.state)
         store.errors = {"": DOWN}
         wait_until(lambda: "the bucket is down" in str(run.log))
         time.sleep(0.2)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import SettingsError
+from orchestrator.spec import yaml_file
 from orchestrator.spec.yaml_file import MAX_BYTES, dump_yaml, parse_yaml, read_yaml_file
 
 if TYPE_CHECKING:
@@ -108,12 +109,31 @@ def test_what_is_refused(text: str, message: str) -> None:
 def test_anchors_that_explode_are_counted_not_written_out() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30)]
-    assert error_of("\n".join(lines)) == "file: anchors expand to more than 1,000,000 values"
+    assert error_of("\n".join(lines)) == TOO_MANY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- " + "\n- " * 200_000,
+        "[" + "a," * 200_000 + "]",
+        "[" + "{}," * 200_000 + "]",
+        "?\n" * 200_000,
+        f"- &a {'x' * 500_000}\n" + "- *a\n" * 10,
+    ],
+    ids=["nulls", "texts", "mappings", "keys", "one long text repeated"],
+)
+def test_a_file_of_too_many_values_is_not_read_to_its_end(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_file, "MAX_NODES", 1_000)
+    assert error_of(text) == TOO_MANY.replace("150,000", "1,000")
 
 
 def test_many_aliases_below_the_limit_are_read() -> None:
-    text = "\n".join(["a: &a [" + ", ".join(["x"] * 900) + "]", *(f"k{i}: *a" for i in range(1000))])
-    assert len(parse_yaml(text, "file")) == 1001
+    text = "\n".join(["a: &a [" + ", ".join(["x"] * 900) + "]", *(f"k{i}: *a" for i in range(160))])
+    assert len(parse_yaml(text, "file")) == 161
+
+
+TOO_MANY = "file: holds more than 150,000 values, or 2,000,000 characters of them, with anchors written out"
 
 
 DEEP = {

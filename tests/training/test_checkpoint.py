@@ -11,6 +11,7 @@ import re
 import warnings
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +24,6 @@ from orchestrator.training.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ID = "0123456789abcdef"
 KEY = f"checkpoints/{ID}.pt"
@@ -235,4 +235,4 @@ def test_storage_that_fails_is_not_taken_for_a_trial_without_checkpoint(make_ses
             raise StorageError(f"{key}: permission denied")
 
     with pytest.raises(StorageError, match="permission denied"):
-        load_checkpoint(Refusing(store.path("x")), ID)
+        load_checkpoint(Refusing(Path(store.uri) / "x"), ID)

@@ -75,7 +75,7 @@ def test_samples_are_measured_at_their_epochs_and_at_the_end(start, store: Local
     assert {tuple(shown.shape) for shown in referee.shown} == {(200, 1, 28, 28)}
     assert referee.shown[0].dtype == torch.uint8
     assert not torch.equal(referee.shown[0], referee.shown[1])
-    written = pd.read_parquet(str(store.path("metrics"))).set_index("step")
+    written = pd.read_parquet(f"{store.uri}/metrics").set_index("step")
     assert written["modes"].dropna().to_dict() == {15: 10, 30: 10, 40: 10}
     assert (session.summary()["fid"], session.summary()["classifier"]) == (40.0, "feedc0de")
 
