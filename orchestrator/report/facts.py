@@ -131,6 +131,7 @@ def notices(results: Results) -> list[str]:
     asked = cells(results.job)
     if asked is not None and len(trials) < asked:
         told.append(f"The grid has {text.plural(asked, 'cell')}; {text.plural(len(trials), 'trial')} ended so far.")
+    told += results.left_out
     if not results.job:
         told.append("job.yaml is missing or unreadable, so the grid and the description are unknown.")
     if not trials["status"].isin(ENDED).any():
