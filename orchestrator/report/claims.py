@@ -16,7 +16,7 @@ from orchestrator.plan.stored import notice_of, stored_job
 from orchestrator.report import text
 from orchestrator.report.evaluated import EvaluationRows, rows_of
 from orchestrator.report.results import ENDED
-from orchestrator.report.verdicts import Judgement, Word, judge
+from orchestrator.report.verdicts import LARGEST, Judgement, Word, judge
 from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, selects
 from orchestrator.spec.columns import declared
 from orchestrator.store.columns import Column

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from orchestrator.report.canvas import PALETTE
 from orchestrator.report.drawings import Drawing
 from orchestrator.report.plots import Line, Panel, Point, plot
 from orchestrator.report.quality import TOLD, final, numeric_axes
-from orchestrator.report.tables import by_setting, levels, variants
+from orchestrator.report.tables import by_setting, evenly, levels, variants
 from orchestrator.report.text import SEED
 
 if TYPE_CHECKING:
@@ -32,11 +33,17 @@ TRUNCATED = {
 }
 
 
+AXES = 6
+"""Numeric settings that quality is drawn against, the first of the grid."""
+TICKS = 16
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
+
+
 def draw_against(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> list[Drawing]:
     """A figure for each numeric axis of the grid: the last measures against it, seeds as points, cells as colours."""
     rows, drawings = final(results), []
     shown = _measured(rows, AGAINST)
-    for axis in numeric_axes(results, varying) if shown else []:
+    for axis in numeric_axes(results, varying)[:AXES] if shown else []:
         values = [value for value in levels(rows, axis, results.job) if isinstance(value, int | float)]
         if len(values) < 2:
             continue
@@ -44,10 +51,10 @@ def draw_against(results: Results, varying: Sequence[str], names: Mapping[str, s
         left_out, cells = _cut(cells)
         panels = [Panel(shown[column], names[axis], _lines(cells, axis, column)) for column in shown]
         labels = [text.described(settings, names) for settings, _ in cells]
-        ticks = [(float(value), text.setting(value)) for value in values]
+        ticks = [(float(value), text.setting(value)) for value in evenly(values, TICKS)]
         drawings.append(
             Drawing(
-                f"quality-against-{names[axis].replace('.', '-')}",
+                f"quality-against-{_NO_NAME.sub('-', names[axis])}",
                 f"Quality against {names[axis]}",
                 f"{text.listing(shown.values())} against {names[axis]} ({text.listing(label for _, label in ticks)})"
                 f"{_colours(labels)}. The values are in the tables.",

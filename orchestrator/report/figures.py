@@ -22,6 +22,7 @@ from orchestrator.report.canvas import (
     dress,
     figure_of,
     legend_of,
+    literal,
     panels_of,
     png_of,
     size_of,
@@ -236,7 +237,7 @@ def _panel_words(layout: Layout, panel: Any, names: Mapping[str, str]) -> str:
     column = layout.panel.setting
     if not column:
         return ""
-    return setting(panel) if names[column] == "objective" else assigned(column, panel, names)
+    return literal(setting(panel) if names[column] == "objective" else assigned(column, panel, names))
 
 
 def _label(axes: Axes, quantity: Quantity, words: str, *, first: bool, stacked: bool) -> None:
@@ -268,7 +269,7 @@ def _handles(
         if axis.setting:
             for place, value in enumerate(axis.values):
                 look = (PALETTE[place], DASHES[0]) if part == 1 else (grey, DASHES[place])
-                words = textwrap.fill(assigned(axis.setting, value, names), TITLE_WIDTH)
+                words = literal(textwrap.fill(assigned(axis.setting, value, names), TITLE_WIDTH))
                 if value in drawn:
                     handles.append(Line2D([], [], color=look[0], linestyle=look[1], linewidth=2, label=words))
     signs = {sign for cell in cells.values() for sign, _ in cell.marks}

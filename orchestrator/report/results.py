@@ -118,7 +118,8 @@ def load(store: Store, asked: Job | None = None) -> Results:
     evaluations = {name: _evaluated(store, kind, left_out) for name, kind in KINDS.items()}
     linked = link(trials, job)
     tables = _tables(store)
-    return Results(store, text, job, linked, metrics, evaluations, tables, *pictures.values(), tuple(left_out))
+    samples, autoencoders = pictures.values()
+    return Results(store, text, job, linked, metrics, evaluations, tables, samples, autoencoders, tuple(left_out))
 
 
 def adversarial(trials: pd.DataFrame) -> pd.Series[bool]:

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RESAMPLES = 10_000
+_AT_ONCE = 1_000_000
+_WIDEST = 100 * math.log(10)
 LEAST_SEEDS = 2
+LARGEST = 1e60
+"""What is not smaller counts as no number: squares of variances would leave the range of numbers."""
 ROUNDING = 1 / 12
 """Variance of what rounding to whole numbers takes away: a count is not known better than that."""
 
@@ -121,8 +125,7 @@ def compare(
 
 
 def _exp(logarithm: float) -> float:
-    """Of few seeds that differ by orders of magnitude an end may lie beyond all numbers: the least and greatest kept
-    are 1e-100 and 1e100."""
+    """The number of a logarithm, from 1e-100 to 1e100: of few seeds an end may lie beyond all numbers."""
     return math.exp(min(max(logarithm, -_WIDEST), _WIDEST))
 
 
