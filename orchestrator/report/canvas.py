@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -30,6 +31,11 @@ TEXT, MUTED, GRID = "#1b2026", "#4a525c", "#dfe3e8"
 TITLE: dict[str, Any] = {"loc": "left", "fontsize": 10, "fontweight": "bold", "color": TEXT}
 
 
+def literal(words: str) -> str:
+    """Words for a figure as they stand: a dollar of somebody's is no mathematics."""
+    return words.replace("$", "\\$")
+
+
 def dress(axes: Axes) -> None:
     """Thin axes on the left and below, a pale grid."""
     for side in ("top", "right"):
@@ -54,7 +60,9 @@ def png_of(figure: Figure) -> bytes:
     Equal results give equal bytes: nothing of the time or of a library's version is written.
     """
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]  # once, where savefig draws twice
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # a box is drawn in its place
+        canvas.draw()  # type: ignore[no-untyped-call]  # once, where savefig draws twice
     drawn = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     image = Image.fromarray(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
@@ -106,7 +114,7 @@ def titled_panels(
     def draw_titled(axes: Axes, panel: tuple[str, _T]) -> None:
         title, content = panel
         draw(axes, content)
-        axes.set_title(textwrap.fill(title, TITLE_WIDTH), **TITLE)
+        axes.set_title(literal(textwrap.fill(title, TITLE_WIDTH)), **TITLE)
         label(axes, *labels)
 
     return row_of_panels(panels, draw_titled, handles, stacked=stacked)

@@ -16,11 +16,11 @@ from orchestrator.plan.stored import notice_of, stored_job
 from orchestrator.report import text
 from orchestrator.report.evaluated import EvaluationRows, rows_of
 from orchestrator.report.results import ENDED
-from orchestrator.report.verdicts import Judgement, Word, judge
+from orchestrator.report.verdicts import LARGEST, Judgement, Word, judge
 from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, selects
 from orchestrator.spec.columns import declared
 from orchestrator.store.columns import Column
-from orchestrator.store.tables import read_table
+from orchestrator.store.tables import left_out_notice, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -121,26 +121,26 @@ def judge_job(store: Store, job: Job) -> Claims:
     job = stored.job
     measures = [measure for claim in job.header.claims for measure in measures_of(claim)]
     own = sorted({_column(measure) for measure in measures if not measure.kind})
-    trials = read_table(store, "trials", ["trial_id", "status", *own], declared("trials")).table if own else None
-    kinds = {measure.kind for measure in measures if measure.kind}
-    rows = {
-        kind: read_table(store, f"{FOLDER}/{kind}", schema=declared(f"{FOLDER}/{kind}")).table for kind in sorted(kinds)
-    }
+    trials = read_table(store, "trials", ["trial_id", "status", *own], declared("trials")) if own else None
+    kinds = sorted({measure.kind for measure in measures if measure.kind})
+    rows = {kind: read_table(store, f"{FOLDER}/{kind}", schema=declared(f"{FOLDER}/{kind}")) for kind in kinds}
+    readings = [*([] if trials is None else [trials]), *rows.values()]
     sorted_out: dict[str, EvaluationRows] = {}
 
     def values_of(measure: Measure, where: Mapping[str, Any]) -> _Values:
         if measure.kind is None:
             assert trials is not None
-            return _trained(trials, measure)
+            return _trained(trials.table, measure)
         evaluation = meant(where, measure.kind, job.header.evaluate)
         assert evaluation is not None, where
         if evaluation.id not in sorted_out:
-            sorted_out[evaluation.id] = rows_of(rows[measure.kind], evaluation, job.trials)
+            sorted_out[evaluation.id] = rows_of(rows[measure.kind].table, evaluation, job.trials)
         return sorted_out[evaluation.id].means(measure, columns_of(where))
 
     found = [_verdict(claim, job, values_of) for claim in job.header.claims]
     incomplete = sum(one.incomplete for one in sorted_out.values())
     notices = [_of_incomplete(incomplete, job.header.name)] if incomplete else []
+    notices += [notice for reading in readings if (notice := left_out_notice(reading.left_out))]
     notices += [notice for one in sorted_out.values() for notice in one.notices]
     return Claims(tuple(found), (*notices, *notice_of(stored.versions.values())))
 
@@ -212,7 +212,7 @@ def _trained(trials: pa.Table, measure: Measure) -> _Values:
             continue
         if measure.column in ENDS:
             found[row["trial_id"]] = float(value is not None)
-        elif value is not None and math.isfinite(value):
+        elif value is not None and abs(value) < LARGEST:
             found[row["trial_id"]] = float(value)
     return found
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.lines import Line2D
 from scipy.special import ndtr
@@ -29,19 +30,18 @@ _DASHES = (0, (4, 2))
 
 def draw_codes(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> Drawing | None:
     """A panel for the first seed of each cell whose codes were looked at; None where none was."""
-    if "latent_cdf" not in results.metrics or results.metrics["latent_cdf"].isna().all():
+    whole = [_is_whole(shares) for shares in results.metrics["latent_cdf"].tolist()]
+    if not any(whole):
         return None
-    looks = results.metrics[results.metrics["latent_cdf"].notna()]
+    looks = results.metrics[whole]
     looked = results.trials[results.trials["trial_id"].isin(set(looks["trial_id"]))]
+    groups = by_setting(looked, [column for column in varying if column != SEED], results.job)
     cells = []
-    for settings, cell in by_setting(looked, [column for column in varying if column != SEED], results.job):
+    for settings, cell in groups.first(MOST_PANELS):
         first = (cell.sort_values(SEED) if SEED in cell else cell)["trial_id"].iloc[0]
         cells.append((text.described(settings, names), looks[looks["trial_id"] == first]))
     # The distance stays in one piece where a title takes two lines.
-    shown = [
-        (f"{title}  D\u00a0=\u00a0{looks['latent_ks'].iloc[-1]:.3f}".strip(), looks)
-        for title, looks in cells[:MOST_PANELS]
-    ]
+    shown = [(f"{title}  D\u00a0=\u00a0{looks['latent_ks'].iloc[-1]:.3f}".strip(), looks) for title, looks in cells]
     normal = Line2D([], [], color=TEXT, linewidth=1.2, linestyle=_DASHES, label="standard normal")
     labels = "number of a code", "share at or below"
     return Drawing(
@@ -50,10 +50,15 @@ def draw_codes(results: Results, varying: Sequence[str], names: Mapping[str, str
         f"Distribution functions of all numbers of codes at a few epochs, a panel for each of {len(shown)} settings, "
         "with that of the standard normal.",
         "All numbers of the codes of training images pooled, first seed; darker is later. D is the Kolmogorov-Smirnov "
-        f"distance after the last epoch drawn.{text.drawn(len(shown), len(cells))}",
+        f"distance after the last epoch drawn.{text.drawn(len(shown), len(groups))}",
         titled_panels(shown, _panel, labels, [normal], stacked=False),
         titled_panels(shown, _panel, labels, [normal], stacked=True),
     )
+
+
+def _is_whole(shares: Any) -> bool:
+    """Whether it is a distribution at CDF_POINTS; other versions and strangers may have written something else."""
+    return isinstance(shares, np.ndarray) and len(shares) == len(CDF_POINTS) and bool(np.isfinite(shares).all())
 
 
 def _panel(axes: Axes, looks: pd.DataFrame) -> None:

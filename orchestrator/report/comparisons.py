@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from orchestrator.report.canvas import PALETTE
 from orchestrator.report.drawings import Drawing
 from orchestrator.report.plots import Line, Panel, Point, plot
 from orchestrator.report.quality import TOLD, final, numeric_axes
-from orchestrator.report.tables import by_setting, levels, variants
+from orchestrator.report.tables import by_setting, evenly, levels, variants
 from orchestrator.report.text import SEED
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orchestrator.report.results import Results
+    from orchestrator.report.tables import Groups
 
 AGAINST = {"fid": "FID", "modes": "modes covered", "diversity": "diversity"}
 TRUNCATED = {
@@ -30,14 +32,18 @@ TRUNCATED = {
     "diversity": "diversity",
 }
 
-_Cells = list[tuple[dict[str, Any], "pd.DataFrame"]]
+
+AXES = 6
+"""Numeric settings that quality is drawn against, the first of the grid."""
+TICKS = 16
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def draw_against(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> list[Drawing]:
     """A figure for each numeric axis of the grid: the last measures against it, seeds as points, cells as colours."""
     rows, drawings = final(results), []
     shown = _measured(rows, AGAINST)
-    for axis in numeric_axes(results, varying) if shown else []:
+    for axis in numeric_axes(results, varying)[:AXES] if shown else []:
         values = [value for value in levels(rows, axis, results.job) if isinstance(value, int | float)]
         if len(values) < 2:
             continue
@@ -45,10 +51,10 @@ def draw_against(results: Results, varying: Sequence[str], names: Mapping[str, s
         left_out, cells = _cut(cells)
         panels = [Panel(shown[column], names[axis], _lines(cells, axis, column)) for column in shown]
         labels = [text.described(settings, names) for settings, _ in cells]
-        ticks = [(float(value), text.setting(value)) for value in values]
+        ticks = [(float(value), text.setting(value)) for value in evenly(values, TICKS)]
         drawings.append(
             Drawing(
-                f"quality-against-{names[axis].replace('.', '-')}",
+                f"quality-against-{_NO_NAME.sub('-', names[axis])}",
                 f"Quality against {names[axis]}",
                 f"{text.listing(shown.values())} against {names[axis]} ({text.listing(label for _, label in ticks)})"
                 f"{_colours(labels)}. The values are in the tables.",
@@ -96,12 +102,12 @@ def _measured(rows: pd.DataFrame, measures: Mapping[str, str]) -> dict[str, str]
     return {column: label for column, label in measures.items() if rows[column].notna().any()}
 
 
-def _cut(cells: _Cells) -> tuple[str, _Cells]:
+def _cut(cells: Groups) -> tuple[str, Groups]:
     """As many cells as there are colours, and a sentence on those left out."""
-    return text.drawn(len(PALETTE), len(cells), more="; the tables have all"), cells[: len(PALETTE)]
+    return text.drawn(len(PALETTE), len(cells), more="; the tables have all"), cells.first(len(PALETTE))
 
 
-def _lines(cells: _Cells, across: str, column: str) -> tuple[Line, ...]:
+def _lines(cells: Groups, across: str, column: str) -> tuple[Line, ...]:
     lines = []
     for place, (_, cell) in enumerate(cells):
         pairs = zip(cell[across], cell[column].astype(float), cell["froze"], strict=True)

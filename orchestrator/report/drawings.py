@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report import text
-from orchestrator.report.figures import POINTS, SIGNS, Cell, Quantity, curves
+from orchestrator.report.figures import BANDS, POINTS, SIGNS, Cell, Quantity, curves, lines_of
 from orchestrator.report.layout import Layout, curve_layout
 from orchestrator.report.topics import GAMMA, TOPICS, Topic
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
     from orchestrator.report.figures import Key
     from orchestrator.report.results import Results
+
+
+BUDGET = 3_500_000
+"""Bytes of PNG after which no further group of settings is drawn."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,19 @@ def draw_curves(results: Results, varying: Sequence[str], names: Mapping[str, st
     if measured.empty:
         return Curves((), ())
     layout = curve_layout(measured, varying, results.job, names)
-    drawings = []
+    drawings: list[Drawing] = []
+    left_out = list(layout.left_out)
     for number, group in enumerate(layout.groups, start=1):
-        cells = _cells(measured, layout, group, runs)
         where = text.described(group, names)
+        if sum(len(drawing.wide) + len(drawing.narrow) for drawing in drawings) > BUDGET:
+            left_out.append(f"{where}: no room is left on this page")
+            continue
+        cells = _cells(measured, layout, group, runs)
         for topic in TOPICS:
             drawing = _draw(topic, cells, layout, names, where)
             if drawing:
                 drawings.append(drawing if number == 1 else replace(drawing, name=f"{drawing.name}-{number}"))
-    return Curves(tuple(drawings), layout.left_out)
+    return Curves(tuple(drawings), tuple(left_out))
 
 
 def _draw(
@@ -81,14 +89,16 @@ def _cells(
     trials: pd.DataFrame, layout: Layout, group: Mapping[str, Any], runs: Mapping[Any, pd.DataFrame]
 ) -> dict[Key, Cell]:
     """The curves of each (panel, colour, style) cell of a group, one a seed."""
-    for column, value in group.items():
-        trials = trials[[own == value for own in trials[column]]]
-    axes = [axis.setting for axis in (layout.panel, layout.colour, layout.style)]
+    axes = (layout.panel, layout.colour, layout.style)
+    for column, values in [*((column, {value}) for column, value in group.items()),
+                           *((axis.setting, set(axis.values)) for axis in axes if axis.setting)]:  # fmt: skip
+        trials = trials[[own in values for own in trials[column]]]
+    by = [trials[axis.setting].tolist() if axis.setting else [None] * len(trials) for axis in axes]
     places: dict[Key, list[int]] = {}
-    for position in range(len(trials)):
-        panel, colour, style = (trials[axis].iloc[position] if axis else None for axis in axes)
-        places.setdefault((panel, colour, style), []).append(position)
-    return {key: _cell(trials.iloc[positions], runs) for key, positions in places.items()}
+    for position, key in enumerate(zip(*by, strict=True)):
+        places.setdefault(key, []).append(position)
+    kept = trials[["trial_id", *(f"{sign}_at" for sign in SIGNS), *([GAMMA] if GAMMA in trials else [])]]
+    return {key: _cell(kept.iloc[positions], runs) for key, positions in places.items()}
 
 
 def _cell(trials: pd.DataFrame, runs: Mapping[Any, pd.DataFrame]) -> Cell:
@@ -120,7 +130,9 @@ def _spoken(quantity: Quantity) -> str:
 def _seeds(cells: Mapping[Key, Cell]) -> str:
     most = max((len(cell.seeds) for cell in cells.values()), default=0)
     told = "One trial a line." if most <= 1 else "Line: mean over seeds; band: from the least seed to the greatest."
-    longest = max((seed["step"].nunique() for cell in cells.values() for seed in cell.seeds), default=0)
+    if most > 1 and max(lines_of(cells, panel) for panel in {key[0] for key in cells}) > BANDS:
+        told += f" Panels of more than {BANDS} lines are without bands."
+    longest = max((cell.longest for cell in cells.values()), default=0)
     if longest > POINTS:
         told += f" Points are means over a {POINTS}th of the run."
     if any(cell.marks for cell in cells.values()):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orchestrator.report.verdicts import LARGEST
 from orchestrator.spec.recorded import evaluation_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class EvaluationRows:
             return {}
         means = rows.group_by("trial_id").aggregate([(measure.column, "mean")]).to_pylist()
         by_trial = {row["trial_id"]: row[f"{measure.column}_mean"] for row in means}
-        return {trial: float(mean) for trial, mean in by_trial.items() if mean is not None and math.isfinite(mean)}
+        return {trial: float(mean) for trial, mean in by_trial.items() if mean is not None and abs(mean) < LARGEST}
 
 
 def rows_of(table: pa.Table, evaluation: Evaluation, trials: Sequence[Trial]) -> EvaluationRows:

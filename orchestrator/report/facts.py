@@ -105,7 +105,8 @@ def statuses(trials: pd.DataFrame) -> str:
     """``27 (26 finished, 1 failed)``."""
     counts = trials["status"].value_counts()
     known = [status for status in STATUSES if status in counts]
-    parts = [f"{counts[status]} {status}" for status in [*known, *sorted(set(counts.index) - set(known))]]
+    others = sorted(set(counts.index) - set(known))
+    parts = [f"{counts[status]} {text.excerpt(str(status))}" for status in [*known, *others[:_SHOWN_VALUES]]]
     return f"{len(trials)} ({', '.join(parts)})" if parts else "none has ended yet"
 
 
@@ -121,7 +122,7 @@ def provenance(results: Results) -> list[tuple[str, str]]:
     known = {value for _, value in rows}
     for name, value in _flat(own if isinstance(own, dict) else {}):
         if value not in known:
-            rows.append((f"job file: {name}", value))
+            rows.append((f"job file: {text.excerpt(name)}", text.excerpt(value)))
     return [(name, value) for name, value in rows if value]
 
 
@@ -131,6 +132,7 @@ def notices(results: Results) -> list[str]:
     asked = cells(results.job)
     if asked is not None and len(trials) < asked:
         told.append(f"The grid has {text.plural(asked, 'cell')}; {text.plural(len(trials), 'trial')} ended so far.")
+    told += results.left_out
     if not results.job:
         told.append("job.yaml is missing or unreadable, so the grid and the description are unknown.")
     if not trials["status"].isin(ENDED).any():
@@ -155,16 +157,24 @@ def shown_measures(trials: pd.DataFrame) -> list[str]:
     return [column for column in MEASURES if (froze if column == "froze" else trials[column].notna().any())]
 
 
-def trial_rows(results: Results, varying: Sequence[str]) -> list[Row]:
-    """The trials in the order of their varying settings, seed last."""
+def trial_rows(results: Results, varying: Sequence[str], *, detailed: bool = True) -> list[Row]:
+    """The trials in the order of their varying settings, seed last.
+
+    Not ``detailed`` they have no details, and cells are sorted by what is read: of thousands of trials these were most
+    of a page.
+    """
     measures = shown_measures(results.trials)
-    order = {column: levels(results.trials, column, results.job) for column in varying}
+    order = {column: _places(results, column) for column in varying}
     records: list[dict[str, Any]] = [
         {"froze": fate(record) or None} | {str(column): value for column, value in record.items()}
         for record in results.trials.to_dict("records")
     ]
-    records.sort(key=lambda record: [order[column].index(record[column]) for column in varying])
-    return [_row(record, varying, measures) for record in records]
+    records.sort(key=lambda record: [order[column][record[column]] for column in varying])
+    return [_row(record, varying, measures, detailed=detailed) for record in records]
+
+
+def _places(results: Results, column: str) -> dict[Any, int]:
+    return {value: place for place, value in enumerate(levels(results.trials, column, results.job))}
 
 
 def heads_of(rows: Sequence[Row], trials: pd.DataFrame, varying: Sequence[str], names: Mapping[str, str]) -> list[Head]:
@@ -173,29 +183,36 @@ def heads_of(rows: Sequence[Row], trials: pd.DataFrame, varying: Sequence[str], 
     return [Head(title, any(row.cells[place].numeric for row in rows)) for place, title in enumerate(titles)]
 
 
-def _row(record: dict[str, Any], varying: Sequence[str], measures: Sequence[str]) -> Row:
-    shown = [_cell(record[column], text.setting) for column in varying]
-    shown += [_cell(record[column], text.number) for column in measures]
-    fixed = [column.name for column in TRIALS if column.name not in ("trial_id", "status", "error")]
-    dotted = [column for column in record if "." in column]
-    details = [(column, text.number(_native(record[column]))) for column in fixed]
-    details += [(column, text.setting(record[column])) for column in dotted if record[column] is not None]
+def _row(record: dict[str, Any], varying: Sequence[str], measures: Sequence[str], *, detailed: bool) -> Row:
+    shown = [_cell(record[column], text.setting, detailed=detailed) for column in varying]
+    shown += [_cell(record[column], text.number, detailed=detailed) for column in measures]
     error = "" if _native(record["error"]) is None else str(record["error"])
     if len(error) > _ERROR_LENGTH:
         error = f"{error[:_ERROR_LENGTH]} … ({len(error) - _ERROR_LENGTH} more characters in trials/)"
     return Row(
         str(record["trial_id"]),
-        str(record["status"]),
+        text.excerpt(str(record["status"])),
         error,
         tuple(shown),
-        tuple((name, value) for name, value in details if value != text.NOTHING),
+        _details(record) if detailed else (),
     )
 
 
-def _cell(raw: Any, write: Any) -> Cell:
+def _details(record: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    fixed = [column.name for column in TRIALS if column.name not in ("trial_id", "status", "error")]
+    dotted = [column for column in record if "." in column]
+    details = [(column, text.number(_native(record[column]))) for column in fixed]
+    details += [(column, text.setting(record[column])) for column in dotted if record[column] is not None]
+    return tuple((name, value) for name, value in details if value != text.NOTHING)
+
+
+def _cell(raw: Any, write: Any, *, detailed: bool) -> Cell:
     value = _native(raw)
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    return Cell(write(value), "" if value is None else repr(value) if numeric else str(value), numeric)
+    shown = write(value)
+    if numeric and not detailed and text.GROUPING not in shown:
+        return Cell(shown, shown, numeric)
+    return Cell(shown, "" if value is None else repr(value) if numeric else shown, numeric)
 
 
 def _native(value: Any) -> Any:
@@ -209,8 +226,7 @@ def _native(value: Any) -> Any:
 
 def _varied(results: Results, column: str, names: Mapping[str, str]) -> str:
     values = [text.setting(value) for value in levels(results.trials, column, results.job)]
-    more = f" and {len(values) - _SHOWN_VALUES} more" if len(values) > _SHOWN_VALUES else ""
-    return f"{names[column]}: {', '.join(values[:_SHOWN_VALUES])}{more}"
+    return f"{names[column]}: {', '.join(values[:_SHOWN_VALUES])}{text.more(len(values) - _SHOWN_VALUES)}"
 
 
 def _section(results: Results, section: str, key: str) -> str:
@@ -219,18 +235,20 @@ def _section(results: Results, section: str, key: str) -> str:
     if column in results.trials and len(results.trials):
         return _distinct(results.trials[column])
     own = results.job.get(section)
-    return str(own.get(key, "")) if isinstance(own, dict) else ""
+    return text.excerpt(str(own.get(key, ""))) if isinstance(own, dict) else ""
 
 
 def _distinct(values: pd.Series[Any]) -> str:
-    return ", ".join(str(_native(value)) for value in values.dropna().unique())
+    told = [text.excerpt(str(_native(value))) for value in values.dropna().unique()]
+    return ", ".join(told[:_SHOWN_VALUES]) + text.more(len(told) - _SHOWN_VALUES)
 
 
 def _counted(values: pd.Series[Any]) -> str:
     counts = values.value_counts()
-    if len(counts) == 1:
-        return str(counts.index[0])
-    return ", ".join(f"{name} ({count})" for name, count in counts.items())
+    told = [(text.excerpt(str(name)), count) for name, count in counts.items()]
+    if len(told) == 1:
+        return told[0][0]
+    return ", ".join(f"{name} ({count})" for name, count in told[:_SHOWN_VALUES]) + text.more(len(told) - _SHOWN_VALUES)
 
 
 def _when(trials: pd.DataFrame) -> str:

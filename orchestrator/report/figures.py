@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from orchestrator.report.canvas import (
     dress,
     figure_of,
     legend_of,
+    literal,
     panels_of,
     png_of,
     size_of,
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     Key = tuple[Any, Any, Any]
 
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+BANDS = 8
+"""Lines of a panel up to which each has its band over seeds: more bands hide the lines and each other."""
+
 POINTS = 300
 """Longer curves are averaged into this many stretches of equal length: more than a panel has room for."""
 
@@ -73,6 +78,7 @@ class Cell:
     marks: Sequence[tuple[str, float]] = ()
     targets: Mapping[str, float] | None = None
     _bands: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+    _has: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     def band(self, column: str) -> pd.DataFrame:
         """``band`` over the seeds' curves: computed once, and drawn for a wide page and for a narrow one."""
@@ -81,8 +87,20 @@ class Cell:
         return self._bands[column]
 
     def has(self, column: str) -> bool:
-        """Whether any of the curves has a finite value of this column."""
-        return any(np.isfinite(_numbers(seed[column])).any() for seed in self.seeds)
+        """Whether any of the curves has a finite value of this column: asked often, looked up once."""
+        if column not in self._has:
+            self._has[column] = any(np.isfinite(_numbers(seed[column])).any() for seed in self.seeds)
+        return self._has[column]
+
+    @cached_property
+    def furthest(self) -> float:
+        """The last step of all curves; 1 without any."""
+        return max((float(seed["step"].max()) for seed in self.seeds if len(seed)), default=1.0)
+
+    @cached_property
+    def longest(self) -> int:
+        """The most steps that one of the curves has."""
+        return max((seed["step"].nunique() for seed in self.seeds), default=0)
 
 
 def band(curves: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
@@ -92,22 +110,36 @@ def band(curves: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
     """
     steps = np.concatenate([curve["step"].to_numpy() for curve in curves])
     values = np.concatenate([_numbers(curve[column]) for curve in curves])
-    every = pd.DataFrame({"run": _runs(curves), "step": steps, column: values})[np.isfinite(values)]
-    if every["step"].nunique() > POINTS:
-        last = int(every["step"].max())
-        every["step"] = np.ceil(every["step"] * POINTS / last) * last / POINTS
-        every = every.groupby(["run", "step"])[column].mean().reset_index()
-    over_seeds = every.groupby("step")[column]
-    found: pd.DataFrame = over_seeds.agg(mean="mean", low="min", high="max").reset_index()
-    return found
+    runs = np.repeat(np.arange(len(curves)), [len(curve) for curve in curves])
+    runs, steps, values = (part[np.isfinite(values)] for part in (runs, steps, values))
+    if len(np.unique(steps)) > POINTS:
+        last = float(steps.max())
+        steps = np.ceil(steps.astype(float) * POINTS / last) * last / POINTS
+        order, starts, counts = _stretches(runs, steps)
+        steps, values = steps[order][starts], np.add.reduceat(values[order], starts) / counts
+    if not len(values):
+        return pd.DataFrame({"step": steps, "mean": values, "low": values, "high": values})
+    order, starts, counts = _stretches(steps)
+    steps, values = steps[order], values[order]
+    low, high = (least.reduceat(values, starts) for least in (np.minimum, np.maximum))
+    return pd.DataFrame(
+        {"step": steps[starts], "mean": np.add.reduceat(values, starts) / counts, "low": low, "high": high}
+    )
+
+
+def _stretches(*keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The order in which equal keys stand together, where each stretch of them begins, and how long it is."""
+    order = np.lexsort(keys[::-1])
+    new = np.zeros(len(order), dtype=bool)
+    new[:1] = True
+    for key in keys:
+        new[1:] |= np.diff(key[order]) != 0
+    starts = np.flatnonzero(new)
+    return order, starts, np.diff(np.append(starts, len(order)))
 
 
 def _numbers(values: pd.Series[Any]) -> NDArray[np.float64]:
     return values.to_numpy(dtype=float, na_value=np.nan)
-
-
-def _runs(curves: Sequence[pd.DataFrame]) -> NDArray[np.int64]:
-    return np.repeat(np.arange(len(curves)), [len(curve) for curve in curves])
 
 
 def curves(
@@ -139,7 +171,7 @@ def curves(
     for axes in [row[-1] for row in grid] if stacked else grid[-1][-across:]:
         axes.set_xlabel("step", fontsize=9, color=MUTED)
     drawn = [cell for cell in cells.values() if any(cell.has(quantity.column) for quantity in quantities)]
-    furthest = max((float(seed["step"].max()) for cell in drawn for seed in cell.seeds if len(seed)), default=1.0)
+    furthest = max((cell.furthest for cell in drawn), default=1.0)
     for axes in (axes for row in grid for axes in row):
         axes.set_xlim(-0.01 * furthest, 1.01 * furthest)
     legend_of(figure, _handles(cells, layout, names, quantities))
@@ -154,6 +186,7 @@ def _filled(cells: Mapping[Key, Cell], layout: Layout, quantity: Quantity) -> li
 
 def _panel(axes: Axes, cells: Mapping[Key, Cell], layout: Layout, panel: Any, quantity: Quantity) -> None:
     empty = True
+    lines = lines_of(cells, panel)
     opacity = 0.18 if len(layout.colour.values) * len(layout.style.values) <= 4 else 0.09
     dress(axes)
     for tint, colour in zip(PALETTE, layout.colour.values, strict=False):
@@ -163,7 +196,7 @@ def _panel(axes: Axes, cells: Mapping[Key, Cell], layout: Layout, panel: Any, qu
                 continue
             empty = False
             mean, low, high = (_floored(line[name], quantity.log) for name in ("mean", "low", "high"))
-            if len(cell.seeds) > 1:
+            if len(cell.seeds) > 1 and lines <= BANDS:
                 axes.fill_between(line["step"], low, high, color=tint, alpha=opacity, linewidth=0)
             marker = "o" if quantity.markers or len(line) == 1 else None
             axes.plot(line["step"], mean, color=tint, linestyle=dashes, linewidth=1.5, marker=marker, markersize=4)
@@ -177,6 +210,11 @@ def _panel(axes: Axes, cells: Mapping[Key, Cell], layout: Layout, panel: Any, qu
         axes.set_yscale("log")
     if quantity.limits and not empty:
         axes.set_ylim(*quantity.limits)
+
+
+def lines_of(cells: Mapping[Key, Cell], panel: Any) -> int:
+    """How many of the cells are drawn in one panel."""
+    return sum(key[0] == panel for key in cells)
 
 
 def _marks(axes: Axes, cell: Cell, tint: str) -> None:
@@ -199,7 +237,7 @@ def _panel_words(layout: Layout, panel: Any, names: Mapping[str, str]) -> str:
     column = layout.panel.setting
     if not column:
         return ""
-    return setting(panel) if names[column] == "objective" else assigned(column, panel, names)
+    return literal(setting(panel) if names[column] == "objective" else assigned(column, panel, names))
 
 
 def _label(axes: Axes, quantity: Quantity, words: str, *, first: bool, stacked: bool) -> None:
@@ -231,7 +269,7 @@ def _handles(
         if axis.setting:
             for place, value in enumerate(axis.values):
                 look = (PALETTE[place], DASHES[0]) if part == 1 else (grey, DASHES[place])
-                words = textwrap.fill(assigned(axis.setting, value, names), TITLE_WIDTH)
+                words = literal(textwrap.fill(assigned(axis.setting, value, names), TITLE_WIDTH))
                 if value in drawn:
                     handles.append(Line2D([], [], color=look[0], linestyle=look[1], linewidth=2, label=words))
     signs = {sign for cell in cells.values() for sign, _ in cell.marks}

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
 from orchestrator.report import text
-from orchestrator.report.canvas import GRID, MUTED, PALETTE, TEXT, dress, figure_of, legend_of, png_of
+from orchestrator.report.canvas import GRID, MUTED, PALETTE, TEXT, dress, figure_of, legend_of, literal, png_of
 from orchestrator.report.claims import direction
 from orchestrator.report.drawings import Drawing
 from orchestrator.report.verdicts import Word
@@ -74,8 +74,8 @@ def _values(axes: Axes, verdict: Verdict, width: int) -> None:
     axes.plot(list(group.values()), [1] * len(group), "o", color=_GROUP, markersize=6, alpha=0.75, markeredgewidth=0)
     axes.plot(list(than.values()), [0] * len(than), "s", color=_THAN, markersize=5.5, markerfacecolor="white")
     title = textwrap.shorten(verdict.claim.id, width)
-    axes.set_title(title, loc="left", fontsize=9.5, fontweight="bold", color=TEXT, pad=3)
-    axes.set_xlabel(verdict.compared, fontsize=8.5, color=MUTED, labelpad=1)
+    axes.set_title(literal(title), loc="left", fontsize=9.5, fontweight="bold", color=TEXT, pad=3)
+    axes.set_xlabel(literal(verdict.compared), fontsize=8.5, color=MUTED, labelpad=1)
     axes.margins(x=0.08)
     _scale(axes, log=verdict.ratio and min([*group.values(), *than.values()]) > 0)
     if verdict.measure.scale is Scale.YES_NO:

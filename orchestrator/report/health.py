@@ -30,6 +30,7 @@ def frozen_rows(trials: pd.DataFrame, varying: Sequence[str], job: Mapping[str, 
     if not any(trials[f"{sign}_at"].notna().any() for sign in SIGNS):
         return []
     by = [column for column in varying if column != SEED]
+    trials = trials[[*by, *(f"{sign}_at" for sign in SIGNS), "step"]]
     return [
         Frozen(settings, len(cell), {sign: _steps(cell, sign) for sign in SIGNS}, Spread.of(cell["step"].dropna()))
         for settings, cell in by_setting(trials, by, job)

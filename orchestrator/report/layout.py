@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.report.tables import levels, tells_objective
+from orchestrator.report.tables import levels, ordered, tells_objective
 from orchestrator.report.text import SEED, described, plural
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ def curve_layout(
             )
     further = drawn[3:]
     run = set(zip(*(trials[column] for column in further), strict=True)) if further else {()}
-    product = itertools.product(*(levels(trials, column, job) for column in further))
-    groups = [dict(zip(further, key, strict=True)) for key in product if key in run]
+    groups = [dict(zip(further, key, strict=True)) for key in ordered(run, trials, further, job)]
     if len(groups) > GROUPS:
         left_out.append(
             f"{plural(len(groups) - GROUPS, 'combination')} of "

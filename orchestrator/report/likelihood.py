@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.patches import Patch
 
 from orchestrator.errors import OrchError
 from orchestrator.evaluate.likelihood import Likelihood
 from orchestrator.plan.files import read_job
 from orchestrator.report import text
-from orchestrator.report.canvas import PALETTE, titled_panels
+from orchestrator.report.canvas import PALETTE, literal, titled_panels
 from orchestrator.report.drawings import Drawing
 from orchestrator.report.measured import Cells, MeasuredTable
 from orchestrator.report.tables import by_setting
@@ -31,7 +32,7 @@ MEASURES = {
     "log_likelihood": "log p(x), nats",
     "told": "told from own, AUROC",
 }
-MOST_PANELS = 6
+MOST_PANELS, MOST_SETS = 6, 12
 _BINS, _OPACITY = 40, 0.6
 
 
@@ -71,14 +72,14 @@ def draw_likelihoods(results: Results, varying: Sequence[str], names: Mapping[st
     if not cells:
         return None
     shown = [(title, cell[cell["trial_id"] == cell["trial_id"].iloc[0]]) for _, title, cell in cells[:MOST_PANELS]]
-    sets = dict.fromkeys(name for _, cell in shown for name in cell["data"])
+    sets = list(dict.fromkeys(str(name) for _, cell in shown for name in cell["data"].unique()))[:MOST_SETS]
     looks = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(sets)}
-    patches = [Patch(color=tint, alpha=_OPACITY, label=name) for name, tint in looks.items()]
+    patches = [Patch(color=tint, alpha=_OPACITY, label=literal(text.excerpt(name))) for name, tint in looks.items()]
     draw, labels = partial(_histogram, looks=looks), ("bits per dimension", "images")
     return Drawing(
         "likelihood",
         "Bits per dimension by data set",
-        f"Histograms of bits per dimension of held-out images of {text.listing(sets)}.",
+        f"Histograms of bits per dimension of held-out images of {text.listing(map(text.excerpt, sets))}.",
         f"Held-out images of the first seed; fewer bits are likelier.{text.drawn(len(shown), len(cells))}",
         titled_panels(shown, draw, labels, patches, stacked=False),
         titled_panels(shown, draw, labels, patches, stacked=True),
@@ -86,8 +87,9 @@ def draw_likelihoods(results: Results, varying: Sequence[str], names: Mapping[st
 
 
 def _histogram(axes: Axes, cell: pd.DataFrame, looks: Mapping[str, str]) -> None:
+    cell = cell[np.isfinite(cell["bits_per_dimension"].astype(float))]
     values = cell["bits_per_dimension"]
-    span = float(values.min()), float(values.max())
+    span = (float(values.min()), float(values.max())) if len(values) else None
     for name, tint in looks.items():
         axes.hist(values[cell["data"] == name], bins=_BINS, range=span, color=tint, alpha=_OPACITY)
 

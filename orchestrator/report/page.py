@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import struct
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+import numpy as np
 
 from orchestrator.measures.health import REJECTED
 from orchestrator.report import text
@@ -35,6 +35,7 @@ from orchestrator.report.inversion import (
     inverted,
 )
 from orchestrator.report.likelihood import draw_likelihoods, likelihoods, without_likelihood
+from orchestrator.report.pictures import size_of
 from orchestrator.report.quality import SEVERAL, judged, looked, truncated
 from orchestrator.report.reconstruction import rebuilt, reconstructed, sharpened
 from orchestrator.report.restoration import panels, restored
@@ -55,9 +56,19 @@ if TYPE_CHECKING:
 
 INDEX = "report/index.html"
 FAILURES_SHOWN = 20
+DETAILED = 1000
+"""Trials up to which each row of their table has all settings and facts of its trial in it."""
+MOST_TRIAL_ROWS = 6000
+MOST_ROWS = 300
+"""Rows of the other tables, one a cell."""
+MOST_SEEDS, MOST_TRIALS = 40, 6
+"""Seeds of a side of a claim that are listed, and trials of each."""
+MOST_TEXT, MOST_WORDS = 200_000, 5000
+"""Characters of the job file, and of its description."""
 _PER_INCH = 100
 
 
+@np.errstate(all="ignore")  # rows of strangers may leave the range of numbers, which shows in the page
 def write_report(store: Store, job: Job | None = None) -> str:
     """Write the report of the job rooted at ``store``; returns the key of its page.
 
@@ -120,20 +131,22 @@ def render(
     results: Results, varying: Sequence[str], names: dict[str, str], drawn: Figures, found: Gallery, claims: Claims
 ) -> str:
     """The page as HTML that loads nothing: its policy lets only its own style, script and images through."""
+    rows = trial_rows(results, varying, detailed=_is_detailed(results))
     return (
-        _environment(names)
+        _environment(names, _name(results))
         .get_template("page.html")
         .render(
             results=results,
-            title=str(results.job.get("name") or _first(results.trials["job"]) or "Report"),
+            title=text.excerpt(_name(results) or "Report"),
             description=str(results.job.get("description") or ""),
+            detailed=_is_detailed(results),
             summary=summary(results, varying, names),
             meanings=meanings(results.trials, results.job),
             provenance=provenance(results),
             notices=list(dict.fromkeys([*notices(results), *claims.notices])),
             claims=claims.verdicts,
             counted_claims=counted(claims.verdicts),
-            linked=set(results.trials["trial_id"]),
+            linked={row.trial_id for row in rows[:MOST_TRIAL_ROWS]},
             saturation=_saturation(results, varying, names),
             drawn=drawn,
             gallery=found,
@@ -142,13 +155,21 @@ def render(
             films=[(sample, strip(sample.frames)) for sample in found.samples if sample.frames],
             style_hash=_policy_hash("page.css"),
             script_hash=_policy_hash("page.js"),
-            **_tables(results, varying, names),
+            **_tables(results, rows, varying, names),
             **_inversions(results, *drawn.runs),
         )
     )
 
 
-def _environment(names: dict[str, str]) -> jinja2.Environment:
+def _is_detailed(results: Results) -> bool:
+    return len(results.trials) <= DETAILED
+
+
+def _name(results: Results) -> str:
+    return str(results.job.get("name") or _first(results.trials["job"]) or "")
+
+
+def _environment(names: dict[str, str], job_name: str) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("orchestrator", "report"),
         autoescape=True,
@@ -160,19 +181,29 @@ def _environment(names: dict[str, str]) -> jinja2.Environment:
     environment.filters |= {
         "data_uri": _data_uri,
         "direction": direction,
+        "excerpt": text.excerpt,
         "number": text.number,
         "percent": text.percent,
         "setting": text.setting,
         "short": short_id,
         "words": lambda sample: sample_words(sample, names),
     }
-    environment.globals |= {"size": _size, "figure_size": _figure_size}
+    environment.globals |= {
+        "size": size_of,
+        "figure_size": _figure_size,
+        "job_name": text.excerpt(job_name) or "JOB",
+        "most_rows": MOST_ROWS,
+        "most_trial_rows": MOST_TRIAL_ROWS,
+        "most_seeds": MOST_SEEDS,
+        "most_trials": MOST_TRIALS,
+        "most_text": MOST_TEXT,
+        "most_words": MOST_WORDS,
+    }
     return environment
 
 
-def _tables(results: Results, varying: Sequence[str], names: dict[str, str]) -> dict[str, Any]:
+def _tables(results: Results, rows: Sequence[Row], varying: Sequence[str], names: dict[str, str]) -> dict[str, Any]:
     """What the tables of trials, of runs that froze and of quality show."""
-    rows = trial_rows(results, varying)
     return {
         "heads": heads_of(rows, results.trials, varying, names),
         "rows": rows,
@@ -243,15 +274,9 @@ def _data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _size(png: bytes) -> tuple[int, int]:
-    """Width and height in pixels, from the PNG's header."""
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
-
-
 def _figure_size(png: bytes) -> tuple[int, int]:
     """Width and height at which letters of all figures are equally large, unless the page is narrower."""
-    width, height = _size(png)
+    width, height = size_of(png)
     return round(width * _PER_INCH / DPI), round(height * _PER_INCH / DPI)
 
 

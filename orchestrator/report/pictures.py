@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from orchestrator.errors import NotFoundError
+from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
 from orchestrator.store.location import is_key
 
 if TYPE_CHECKING:
@@ -26,7 +28,14 @@ BUDGET = 1_000_000
 SIDE = 720
 """Longer sides of its pictures are scaled down to this many pixels."""
 
-_MOST_PIXELS = 64_000_000
+PROBLEMS = 30
+"""After so many pictures that cannot be shown no further one is looked at."""
+
+_MOST_PIXELS = 20_000_000
+_MOST_BYTES = 32_000_000
+_SIGNATURE, _HEADER = b"\x89PNG\r\n\x1a\n", 24
+_UNREADABLE = (OSError, SyntaxError, ValueError, IndexError, struct.error, zlib.error, Image.DecompressionBombError)
+"""What Pillow raises of files that are damaged, or made to do harm."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,8 @@ class Album:
 
     def add(self, key: str, trial_id: str, title: str, alt: str) -> None:
         """Put in the picture below ``key``, if it fits and can be shown."""
-        if len(self.pictures) >= self.most or sum(len(picture.png) for picture in self.pictures) > BUDGET:
+        full = len(self.pictures) >= self.most or sum(len(picture.png) for picture in self.pictures) > BUDGET
+        if full or len(self.problems) >= PROBLEMS:
             self.left_out += 1
         elif not is_key(key):  # of rows that a stranger wrote
             self.problems.append(f"{key[:80]!r}: not the name of a picture")
@@ -64,20 +74,37 @@ class Album:
 
 
 def read_picture(store: Store, key: str, problems: list[str]) -> Image.Image | None:
-    """The picture below ``key`` as grey or RGB; None, and a line in ``problems``, when it cannot be shown."""
+    """The picture below ``key`` as grey or RGB; None, and a line in ``problems``, when it cannot be shown.
+
+    Its size is read from the header, before anything is decoded.
+    """
     try:
-        with Image.open(io.BytesIO(store.read(key)), formats=["PNG"]) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                problems.append(f"{key}: {image.width} x {image.height} pixels are too many to show")
-                return None
+        data = store.read(key, _MOST_BYTES)
+        width, height = size_of(data)
+        if width * height > _MOST_PIXELS:
+            problems.append(f"{key}: {width} x {height} pixels are too many to show")
+            return None
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.mode.startswith("I"):  # 16 bits, which Pillow would clip, not scale
                 return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
     except NotFoundError:
         problems.append(f"{key}: not there, or no longer")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except StorageUnavailable:
+        raise
+    except StorageError as error:
+        problems.append(str(error).removeprefix(f"{store.uri}/"))
+    except _UNREADABLE:
         problems.append(f"{key}: not a readable PNG")
     return None
+
+
+def size_of(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the PNG's header. Raises ValueError where it has none."""
+    if not png.startswith(_SIGNATURE) or len(png) < _HEADER:
+        raise ValueError("no PNG")
+    width, height = struct.unpack(">II", png[16:_HEADER])
+    return width, height
 
 
 def shrink(image: Image.Image, side: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from orchestrator.report.canvas import PALETTE, label, row_of_panels
+from orchestrator.report.canvas import PALETTE, label, literal, row_of_panels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +38,10 @@ class Line:
 
     def means(self) -> list[tuple[float, float, float, float]]:
         """At each x, ascending: x, mean, least and greatest y."""
-        found = []
-        for x in sorted({point.x for point in self.points}):
-            own = [point.y for point in self.points if point.x == x]
-            found.append((x, sum(own) / len(own), min(own), max(own)))
-        return found
+        by_x: dict[float, list[float]] = {}
+        for point in self.points:
+            by_x.setdefault(point.x, []).append(point.y)
+        return [(x, sum(own) / len(own), min(own), max(own)) for x, own in sorted(by_x.items())]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def plot(
             _line(axes, line, points=points)
         if panel.log:
             axes.set_yscale("log")
-        label(axes, panel.across, panel.up)
+        label(axes, literal(panel.across), panel.up)
         _scale(axes, ticks)
 
     return row_of_panels(panels, draw, _handles(panels, labels, points=points), stacked=stacked)
@@ -105,7 +104,7 @@ def _scale(axes: Axes, ticks: Sequence[tuple[float, str]]) -> None:
 
 def _handles(panels: Sequence[Panel], labels: Sequence[str], *, points: bool) -> list[Line2D]:
     handles = [
-        Line2D([], [], color=PALETTE[place], linewidth=2, label=textwrap.fill(name, _LABEL_WIDTH))
+        Line2D([], [], color=PALETTE[place], linewidth=2, label=literal(textwrap.fill(name, _LABEL_WIDTH)))
         for place, name in enumerate(labels)
         if name
     ]

@@ -137,7 +137,8 @@ def _table(
     shown = [column for column in measures if rows[column].notna().any()]
     if not shown:
         return None
-    rows = rows.assign(froze=_froze(rows))
+    own = ["trial_id", *(["samples"] if "samples" in rows else []), *shown]
+    rows = rows[list(dict.fromkeys([*own, *by]))].assign(froze=_froze(rows))
     told = [
         QualityRow(
             tuple(text.setting(value) for value in settings.values()),

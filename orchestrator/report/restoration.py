@@ -152,9 +152,9 @@ def _by_psnr(own: Sequence[pd.DataFrame]) -> tuple[Restored, ...]:
 
 
 def _best(
-    spreads: Sequence[Spread | None], choose: Callable[..., float], more: Sequence[str] = ()
+    spreads: Sequence[Spread | None], choose: Callable[..., float | None], more: Sequence[str] = ()
 ) -> tuple[Restored, ...]:
-    best = choose(spread.mean for spread in spreads if spread)
+    best = choose((spread.mean for spread in spreads if spread), default=None)
     told = more or [""] * len(spreads)
     return tuple(
         Restored(spread, words, spread is not None and spread.mean == best)

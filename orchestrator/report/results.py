@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from orchestrator.errors import NotFoundError, SettingsError
+from orchestrator.errors import NotFoundError, SettingsError, StorageError, StorageUnavailable
 from orchestrator.evaluate import KINDS
 from orchestrator.evaluate.evaluation import FOLDER
 from orchestrator.objectives import FAMILIES
@@ -22,7 +22,7 @@ from orchestrator.spec.identity import IDLE
 from orchestrator.spec.recorded import current_id
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 from orchestrator.store.columns import METRICS, TRIALS, Column
-from orchestrator.store.tables import parquet_keys, read_files, read_table
+from orchestrator.store.tables import left_out_notice, parquet_keys, read_files, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,13 @@ D_STEPS = "training.d_steps"
 ENDED = ("finished", "saturated", "collapsed", "diverged")
 """Statuses of trials that ran as they were told to, to their last epoch or to the sign that was to end them."""
 
+MEASURED = tuple(column for column in METRICS if column.name not in ("health", "images_per_second", "elapsed_s"))
+"""What the report tells of the rows of metrics/."""
+
+_LAST_STEP = 2**53
+"""Beyond it no float tells steps apart."""
+_MOST_CELLS = 10**9
+
 _SAMPLE = re.compile(r"samples/(?P<trial>[^/]+)/(?P<kind>epoch|autoencoder)-(?P<epoch>\d{1,9})\.png")
 
 
@@ -45,14 +52,14 @@ class Results:
     """A job's results.
 
     ``trials`` has one row a trial, every column of TRIALS, and the settings as dotted columns of plain Python
-    values (None where a kind has no such setting), with those of ``axes.link``. ``metrics`` has every column of
-    METRICS, by trial and step. Both have ``d_real_error`` and ``d_fake_error``: what ``d_real`` and ``d_fake`` are
+    values (None where a kind has no such setting), with those of ``axes.link``. ``metrics`` has the columns
+    of MEASURED, by trial and step. Both have ``d_real_error`` and ``d_fake_error``: what ``d_real`` and ``d_fake`` are
     where the discriminator is an autoencoder. ``evaluations`` leads from every kind to the rows of its first table,
     with every column of the kind, ids and settings of the evaluation as in ``trials``; empty without any. ``tables``
     leads from the folder of a kind's further table and a trial id to the files that ``further`` reads.
     ``samples`` leads from trial id and epoch to the key of a picture, ``autoencoders`` to that of images before and
     after the autoencoder that judges them. ``job`` is empty when ``job.yaml`` is missing or no mapping; ``job_text`` is
-    the file as it stands.
+    the file as it stands. ``left_out`` has a sentence on the files, and on the rows, that are no results.
     """
 
     store: Store
@@ -64,6 +71,7 @@ class Results:
     tables: dict[str, dict[str, list[str]]]
     samples: dict[str, dict[int, str]]
     autoencoders: dict[str, dict[int, str]]
+    left_out: tuple[str, ...] = ()
 
     @property
     def settings(self) -> list[str]:
@@ -97,17 +105,21 @@ def load(store: Store, asked: Job | None = None) -> Results:
 
     Raises NotFoundError when there is neither a trial nor a measurement.
     """
-    trials, metrics = _trials(store), _metrics(store)
+    left_out: list[str] = []
+    trials, metrics = _trials(store, left_out), _metrics(store, left_out)
     if trials.empty and metrics.empty:
-        raise NotFoundError(f"{store.uri}: no results yet, so there is nothing to report; run 'orch submit' first")
-    text, job = _job(store) if asked is None else _written(asked)
+        why = " ".join(left_out) or "run 'orch submit' first"
+        raise NotFoundError(f"{store.uri}: no results yet, so there is nothing to report; {why}")
+    text, job = _job(store, left_out) if asked is None else _written(asked)
     pictures: dict[str, dict[str, dict[int, str]]] = {"epoch": {}, "autoencoder": {}}
     for key in store.keys("samples"):
         if match := _SAMPLE.fullmatch(key):
             pictures[match["kind"]].setdefault(match["trial"], {})[int(match["epoch"])] = key
-    evaluations = {name: _evaluated(store, kind) for name, kind in KINDS.items()}
+    evaluations = {name: _evaluated(store, kind, left_out) for name, kind in KINDS.items()}
     linked = link(trials, job)
-    return Results(store, text, job, linked, metrics, evaluations, _tables(store), *pictures.values())
+    tables = _tables(store)
+    samples, autoencoders = pictures.values()
+    return Results(store, text, job, linked, metrics, evaluations, tables, samples, autoencoders, tuple(left_out))
 
 
 def adversarial(trials: pd.DataFrame) -> pd.Series[bool]:
@@ -117,24 +129,29 @@ def adversarial(trials: pd.DataFrame) -> pd.Series[bool]:
 
 
 def cells(job: dict[str, Any]) -> int | None:
-    """How many cells the grid has; None when the job file does not say."""
+    """How many cells the grid has; None when the job file does not say, or says what no grid has."""
     grid = job.get("grid")
     if not isinstance(grid, dict) or not all(isinstance(values, list) for values in grid.values()):
         return None
-    return math.prod(_distinct(str(name), values) for name, values in grid.items())
+    count = math.prod(_distinct(str(name), values) for name, values in grid.items())
+    return count if count <= _MOST_CELLS else None
 
 
 def _distinct(axis: str, values: Sequence[Any]) -> int:
     """Entries of an axis that differ in more than settings which change no result."""
     entries = [value if isinstance(value, dict) else {axis: value} for value in values]
-    told = [{path: value for path, value in entry.items() if path not in IDLE} for entry in entries]
-    return sum(entry not in told[:place] for place, entry in enumerate(told))
+    return len({_frozen({path: value for path, value in entry.items() if path not in IDLE}) for entry in entries})
 
 
-def _trials(store: Store) -> pd.DataFrame:
-    trials = _with_errors(
-        _whole(_latest(read_table(store, "trials", schema=declared("trials")).table).to_pandas(), TRIALS)
-    )
+def _frozen(value: Any) -> Any:
+    """A value of a job file that can be hashed, equal where the value is."""
+    if isinstance(value, dict):
+        return frozenset((path, _frozen(own)) for path, own in value.items())
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _trials(store: Store, left_out: list[str]) -> pd.DataFrame:
+    trials = _with_errors(_whole(_latest(_read(store, "trials", left_out)).to_pandas(), TRIALS))
     trials = trials[trials["trial_id"].notna()].sort_values("ended_at", kind="stable", na_position="first")
     trials = trials.drop_duplicates("trial_id", keep="last").reset_index(drop=True)
     for column in [name for name in trials.columns if "." in name]:
@@ -154,16 +171,20 @@ def _latest(trials: pa.Table) -> pa.Table:
     return trials.take(sorted(place for _, place in latest.values()))
 
 
-def _metrics(store: Store) -> pd.DataFrame:
-    metrics = _with_errors(_frame(store, "metrics", METRICS))
+def _metrics(store: Store, left_out: list[str]) -> pd.DataFrame:
+    table = _read(store, "metrics", left_out, [column.name for column in MEASURED])
+    metrics = _with_errors(_whole(table.to_pandas(), MEASURED))
     metrics = metrics[metrics["trial_id"].notna() & metrics["step"].notna()]
-    metrics = metrics.drop_duplicates(["trial_id", "step"], keep="last").sort_values(["trial_id", "step"])
+    steps = metrics["step"].between(0, _LAST_STEP)
+    if not steps.all():
+        left_out.append(f"Rows of metrics/ with a step that is none were left out: {int((~steps).sum())}.")
+    metrics = metrics[steps].drop_duplicates(["trial_id", "step"], keep="last").sort_values(["trial_id", "step"])
     return metrics.reset_index(drop=True)
 
 
-def _evaluated(store: Store, kind: type[Evaluation]) -> pd.DataFrame:
+def _evaluated(store: Store, kind: type[Evaluation], left_out: list[str]) -> pd.DataFrame:
     fixed = [column for column in evaluation_columns(kind) if "." not in column.name]
-    rows = _frame(store, f"{FOLDER}/{kind.model_fields['kind'].default}", fixed)
+    rows = _whole(_read(store, f"{FOLDER}/{kind.model_fields['kind'].default}", left_out).to_pandas(), fixed)
     rows = rows[rows["trial_id"].notna() & rows["evaluation_id"].notna()]
     # Where settings of two evaluations are equal, as after a new version of a kind, the later one counts.
     rows = rows.sort_values("evaluated_at", kind="stable", na_position="first").reset_index(drop=True)
@@ -185,9 +206,12 @@ def _tables(store: Store) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def _frame(store: Store, folder: str, columns: Sequence[Column]) -> pd.DataFrame:
-    """The table below ``folder`` with every one of ``columns``."""
-    return _whole(read_table(store, folder, schema=declared(folder)).table.to_pandas(), columns)
+def _read(store: Store, folder: str, left_out: list[str], columns: Sequence[str] | None = None) -> pa.Table:
+    """The table below ``folder``; ``left_out`` gets a sentence on its files that are none of results."""
+    reading = read_table(store, folder, columns, declared(folder))
+    if notice := left_out_notice(reading.left_out):
+        left_out.append(notice)
+    return reading.table
 
 
 def _whole(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -225,13 +249,18 @@ def _written(job: Job) -> tuple[str, dict[str, Any]]:
     return dump_yaml(raw), raw
 
 
-def _job(store: Store) -> tuple[str, dict[str, Any]]:
+def _job(store: Store, left_out: list[str]) -> tuple[str, dict[str, Any]]:
     try:
         text = store.read(JOB_KEY, JOB_BYTES).decode("utf-8", "replace")
+        job = parse_yaml(text, JOB_KEY)
+    except StorageUnavailable:
+        raise
     except NotFoundError:
         return "", {}
-    try:
-        job = parse_yaml(text, "job.yaml")
-    except SettingsError:
+    except StorageError as error:
+        left_out.append(f"{error}.")
+        return "", {}
+    except SettingsError as error:
+        left_out.append(f"{error}.")
         return text, {}
-    return text, {str(key): value for key, value in job.items()} if isinstance(job, dict) else {}
+    return text, job if isinstance(job, dict) else {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from orchestrator.report.pictures import Album, encode, read_picture, shrink
+from orchestrator.report.pictures import PROBLEMS, Album, encode, read_picture, shrink
 from orchestrator.report.tables import by_setting, evenly
 from orchestrator.report.text import SEED, described
 
@@ -63,8 +63,9 @@ def gallery(store: Store, results: Results, by: Sequence[str]) -> Gallery:
     samples: list[Sample] = []
     problems: list[str] = []
     left_out = size = 0
-    for settings, cell in by_setting(results.trials, by, results.job):
-        if len(samples) >= SHOWN or size > BUDGET:
+    trials = results.trials[["trial_id", "status", *dict.fromkeys([*by, *({SEED} & set(results.settings))])]]
+    for settings, cell in by_setting(trials, by, results.job):
+        if len(samples) >= SHOWN or size > BUDGET or len(problems) >= PROBLEMS:
             left_out += any(trial in results.samples for trial in cell["trial_id"])
             continue
         film = len(samples) < FILMS
@@ -107,6 +108,8 @@ def _sample(
     film: bool,
 ) -> Sample | None:
     for epoch in sorted(keys, reverse=True):
+        if len(problems) >= PROBLEMS:
+            return None
         grid = read_picture(store, keys[epoch], problems)
         if grid is not None:
             break

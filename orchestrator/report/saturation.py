@@ -82,7 +82,8 @@ def gradient_rows(
     if D_STEPS in trials and D_STEPS not in by:
         by.insert(1, D_STEPS)
     ended = trials[trials["status"].isin(ENDED) & adversarial(trials)]
-    curves = dict(tuple(metrics.groupby("trial_id")))
+    ended = ended[["trial_id", *by, "d_fake_probability", "g_score_gradient", "g_grad_norm"]]
+    curves = dict(tuple(metrics[["trial_id", "step", "d_fake_probability"]].groupby("trial_id")))
     rows = []
     for settings, cell in by_setting(ended, by, job):
         fake = cell["d_fake_probability"]

@@ -17,6 +17,7 @@ from orchestrator.report.canvas import (
     figure_of,
     label,
     legend_of,
+    literal,
     panels_of,
     png_of,
     size_of,
@@ -228,7 +229,7 @@ def _panel(axes: Axes, panel: LossPanel, looks: Mapping[str, str]) -> None:
             losses = np.maximum(curve["loss"], FLOOR)
             axes.plot(curve["step"], losses, color=tint, linewidth=width, alpha=opacity, label=name if chosen else None)
     axes.set_yscale("log")
-    axes.set_title(panel.title, **TITLE)
+    axes.set_title(literal(panel.title), **TITLE)
     label(axes, "step", "loss")
     if panel.lines:
         axes.legend(frameon=False, fontsize=8)

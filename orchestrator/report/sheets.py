@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.report import text
-from orchestrator.report.canvas import DPI, TEXT, figure_of, png_of
+from orchestrator.report.canvas import DPI, TEXT, figure_of, literal, png_of
 from orchestrator.report.text import SEED
 
 if TYPE_CHECKING:
@@ -91,8 +91,9 @@ def picture_matrix(
     figure = figure_of(1.3 * sheet.shape[1] / DPI + margin, 1.3 * sheet.shape[0] / DPI + 0.4)
     axes = figure.subplots()
     axes.imshow(sheet)
-    axes.set_xticks([(column + 0.5) * width - _GAP / 2 for column in range(columns)], column_labels)
-    axes.set_yticks([(row + 0.5) * height - _GAP / 2 for row in range(rows)], row_labels)
+    above, beside = ([literal(one) for one in labels] for labels in (column_labels, row_labels))
+    axes.set_xticks([(column + 0.5) * width - _GAP / 2 for column in range(columns)], above)
+    axes.set_yticks([(row + 0.5) * height - _GAP / 2 for row in range(rows)], beside)
     axes.tick_params(length=0, labelsize=9, labelcolor=TEXT, top=True, labeltop=True, bottom=False, labelbottom=False)
     for spine in axes.spines.values():
         spine.set_visible(False)

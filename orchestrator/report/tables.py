@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from orchestrator.report.text import LINKED, SEED
 from orchestrator.spec.identity import IDLE, IDLE_OF_EVALUATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
@@ -73,30 +72,61 @@ def levels(trials: pd.DataFrame, column: str, job: Mapping[str, Any]) -> list[An
     """The values of a setting: numbers in ascending order, names and levels in the order of the job file's grid."""
     values = set(trials[column])
     numbers = sorted(v for v in values if isinstance(v, int | float) and not isinstance(v, bool))
-    others = sorted((v for v in values if v not in set(numbers)), key=_rank)
+    others = sorted(values.difference(numbers), key=_rank)
     if numbers:
         return [*numbers, *others]
     grid = job.get("grid")
     listed = grid.get(column) if isinstance(grid, dict) else None
     order = [value for value in map(plain, listed) if value in values] if isinstance(listed, list) else []
-    return [*order, *(value for value in others if value not in order)]
+    return list(dict.fromkeys([*order, *others]))
 
 
 def _rank(value: Any) -> tuple[bool, int, str]:
     return value is None, value.place if isinstance(value, Level) else 0, str(value)
 
 
-def by_setting(
-    trials: pd.DataFrame, columns: Sequence[str], job: Mapping[str, Any]
-) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+def ordered(
+    keys: Iterable[tuple[Any, ...]], trials: pd.DataFrame, columns: Sequence[str], job: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Values of ``columns`` that trials have together, in the order of their levels; no product of levels is made."""
+    places = [{value: place for place, value in enumerate(levels(trials, column, job))} for column in columns]
+    return sorted(keys, key=lambda key: [place[value] for place, value in zip(places, key, strict=True)])
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Trials of equal ``columns``: settings and rows of each group, cut out when they are asked for.
+
+    A study may have as many groups as trials, of which most figures show a few.
+    """
+
+    trials: pd.DataFrame
+    columns: tuple[str, ...]
+    rows: tuple[tuple[tuple[Any, ...], list[int]], ...]
+
+    def __len__(self) -> int:
+        """How many groups there are."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+        """The settings and the rows of each."""
+        for key, positions in self.rows:
+            yield dict(zip(self.columns, key, strict=True)), self.trials.iloc[positions]
+
+    def first(self, most: int) -> Groups:
+        """At most so many of them."""
+        return replace(self, rows=self.rows[:most])
+
+
+def by_setting(trials: pd.DataFrame, columns: Sequence[str], job: Mapping[str, Any]) -> Groups:
     """The trials in groups of equal ``columns``, in the order of their levels; empty groups are left out."""
     rows: dict[tuple[Any, ...], list[int]] = {}
     for position, key in enumerate(zip(*(trials[column] for column in columns), strict=True)):
         rows.setdefault(key, []).append(position)
-    if not columns:
-        return [({}, trials)] if len(trials) else []
-    product = itertools.product(*(levels(trials, column, job) for column in columns))
-    return [(dict(zip(columns, key, strict=True)), trials.iloc[rows[key]]) for key in product if key in rows]
+    if not columns and len(trials):
+        rows[()] = list(range(len(trials)))
+    keys = ordered(rows, trials, columns, job)
+    return Groups(trials, tuple(columns), tuple((key, rows[key]) for key in keys))
 
 
 def variants(rows: pd.DataFrame, told: Sequence[str] = ()) -> list[str]:

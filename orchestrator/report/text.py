@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import one_line
 from orchestrator.settings import TAGS
 
 if TYPE_CHECKING:
@@ -17,10 +18,27 @@ LINKED = "grid."
 """Before the name of an axis of the grid whose levels set several settings; see ``axes.link``."""
 
 
+GROUPING = "\u202f"
+"""Stands between the thousands of a number."""
+LONGEST = 200
+"""Characters of a name or value that are shown: a stranger's may be megabytes."""
+
+
+def excerpt(text: str, most: int = LONGEST) -> str:
+    """So much of a text as there is room for; what cannot be printed is written as escapes, but line breaks stay."""
+    shown = text if len(text) <= most else f"{text[:most]} … ({len(text) - most} more characters)"
+    return shown if shown.isprintable() else "".join(c if c in "\n\t\u00a0" else one_line(c) for c in shown)
+
+
+def more(count: int) -> str:
+    """`` and 5 more``; empty where there are none."""
+    return f" and {count} more" if count > 0 else ""
+
+
 def number(value: object) -> str:
     """Four significant digits for a fraction, all digits for a whole number, a dash for none."""
     if value is None or isinstance(value, str):
-        return value or NOTHING
+        return excerpt(value or NOTHING)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, int | float):
@@ -28,7 +46,7 @@ def number(value: object) -> str:
     if not math.isfinite(value):
         return NOTHING if math.isnan(value) else str(value)
     if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}".replace(",", "\u202f") if abs(value) >= 10_000 else str(int(value))
+        return f"{int(value):,}".replace(",", GROUPING) if abs(value) >= 10_000 else str(int(value))
     return f"{value:#.4g}".removesuffix(".") if 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
 
 
@@ -38,7 +56,7 @@ def setting(value: object) -> str:
         return "not set"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else excerpt(str(value))
 
 
 def percent(share: float) -> str:

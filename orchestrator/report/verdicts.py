@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RESAMPLES = 10_000
+_AT_ONCE = 1_000_000
+_WIDEST = 100 * math.log(10)
 LEAST_SEEDS = 2
+LARGEST = 1e60
+"""What is not smaller counts as no number: squares of variances would leave the range of numbers."""
 ROUNDING = 1 / 12
 """Variance of what rounding to whole numbers takes away: a count is not known better than that."""
 
@@ -117,7 +121,12 @@ def compare(
     found = _paired(a, b) if paired else _independent(a, b)
     if not ratio:
         return found
-    return Interval(math.exp(found.estimate), math.exp(found.low), math.exp(found.high), found.method)
+    return Interval(_exp(found.estimate), _exp(found.low), _exp(found.high), found.method)
+
+
+def _exp(logarithm: float) -> float:
+    """The number of a logarithm, from 1e-100 to 1e100: of few seeds an end may lie beyond all numbers."""
+    return math.exp(min(max(logarithm, -_WIDEST), _WIDEST))
 
 
 @dataclass(frozen=True)
@@ -203,9 +212,11 @@ def _t(freedom: float) -> float:
 
 
 def _resampled(values: NDArray[np.float64], source: np.random.Generator) -> NDArray[np.float64]:
-    """Means of as many values drawn with replacement, (RESAMPLES,)."""
-    means: NDArray[np.float64] = values[source.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
-    return means
+    """Means of as many values drawn with replacement, (RESAMPLES,); drawn in parts, since seeds may be thousands."""
+    count = len(values)
+    rows = max(1, _AT_ONCE // count)
+    parts = [min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows)]
+    return np.concatenate([values[source.integers(count, size=(part, count))].mean(axis=1) for part in parts])
 
 
 def _percentiles(means: NDArray[np.float64]) -> tuple[float, float]:
