@@ -165,25 +165,26 @@ def test_what_is_no_file_is_neither_waited_for_nor_read(tmp_path: Path, study: L
 
 def test_no_folder_that_is_swapped_for_a_link_is_followed(tmp_path: Path, study: LocalStore, outside: Path) -> None:
     """The folder is a link for half of the time, and changes some thousand times a second."""
-    folder, aside = tmp_path / "results/study/trials", tmp_path / "results/study/aside"
+    folder = tmp_path / "results/study/trials"
     over = threading.Event()
     swaps = 0
 
     def swap() -> None:
         nonlocal swaps
         while not over.is_set():
-            if not folder.is_symlink():
-                shutil.rmtree(aside, ignore_errors=True)
-                folder.rename(aside)
-                folder.symlink_to(outside / "trials")
-            folder.unlink()
-            while True:
-                try:
-                    aside.rename(folder)
-                    break
-                except OSError:  # it was made anew by a write
-                    shutil.rmtree(folder, ignore_errors=True)
             swaps += 1
+            aside = folder.with_name(f"aside-{swaps}")
+            folder.rename(aside)
+            with suppress(FileExistsError):  # it was made anew by a write
+                folder.symlink_to(outside / "trials")
+            while aside.exists():
+                if folder.is_symlink():
+                    folder.unlink()
+                with suppress(OSError):  # it is not empty
+                    aside.rename(folder)
+                if aside.exists():
+                    swaps += 1
+                    folder.rename(folder.with_name(f"anew-{swaps}"))
 
     thread = threading.Thread(target=swap)
     thread.start()
