@@ -98,6 +98,7 @@ def _ended(row: Mapping[str, Any], store: Store) -> Ended:
         raise StorageError(f"{store.uri}/{key}: {error}; delete the file to run the trial again") from error
     began, end = row["started_at"], row["ended_at"]
     wall_s = (end - began).total_seconds() if began and end and not row["resumes"] else None
+    wall_s = None if wall_s is not None and wall_s < 0 else wall_s  # the clock was set back in between
     measured = row["device"], row["step"], row["train_s"], wall_s
     return Ended(status, row["error"], kind, *measured, row["images"], row["data_fingerprint"])
 

@@ -107,15 +107,14 @@ def _fit(tuner: tune.Tuner, reporter: Reporter) -> None:
     """Run Tune until all its trials have ended or the sweep is to stop; every trial has then stored its state."""
     try:
         tuner.fit()
-    except SweepStoppedError:
-        pass
     except Exception as error:
-        if reporter.error is None and classify(inner(error)) is FailureKind.SURROUNDINGS:  # Tune's own files, say
+        if reporter.error is not None:
+            raise reporter.error from error
+        if isinstance(error, SweepStoppedError):
+            return
+        if classify(inner(error)) is FailureKind.SURROUNDINGS:  # Tune has files of its own
             raise SurroundingsError(describe(inner(error))) from error
-        if reporter.error is None:
-            raise
-    if reporter.error is not None:
-        raise reporter.error
+        raise
 
 
 def _gather(

@@ -41,10 +41,12 @@ DECISIONS = {
     ("stopped", False, True): NEW,
     ("stopped", True, False): CACHED,
     ("stopped", True, True): CACHED,
-    ("infrastructure", False, False): NEW,
-    ("infrastructure", False, True): NEW,
-    ("infrastructure", True, False): NEW,
-    ("infrastructure", True, True): NEW,
+    **{
+        (kind, searching, retry): NEW
+        for kind in ("infrastructure", "surroundings")
+        for searching in (False, True)
+        for retry in (False, True)
+    },
     **{
         (kind, searching, retry): NEW if retry else FAILED
         for kind in ("non_finite", "out_of_memory", "program")
