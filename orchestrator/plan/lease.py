@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.errors import LeaseError, LeaseLostError, NotFoundError, StorageError
+from orchestrator.errors import LeaseError, LeaseLostError, NotFoundError, StorageError, StorageUnavailable
 from orchestrator.plan.process import Process, this_process
 
 if TYPE_CHECKING:
@@ -129,12 +129,10 @@ class Lease:
     def verify(self) -> None:
         """Look whether this run still has it. Raises LeaseLostError where it does not, StorageError."""
         last = last_entry(self._store)
-        if (
-            last is None
-            or last.holder is None
-            or (last.number, last.holder.run_id) != (self.number, self.holder.run_id)
-        ):
-            where = f"another run of this job took over, on {last.holder}" if last and last.holder else "it is gone"
+        if last is None:  # who takes a lease over leaves one of a higher number
+            raise StorageUnavailable(f"{self._store.uri}: what was stored is gone; mount it, or move it back")
+        if last.holder is None or (last.number, last.holder.run_id) != (self.number, self.holder.run_id):
+            where = f"another run of this job took over, on {last.holder}" if last.holder else "it is damaged"
             raise LeaseLostError(f"{self._store.uri}/{self.key}: {where}; this run has stopped and stores nothing more")
         self._seen_at = _now()
 

@@ -120,11 +120,10 @@ def clean_up() -> None:
     folder = Path(node.get_temp_dir_path())
     # Workers whose raylet is dead are no longer below this process, but they work in folders of their Ray's.
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
+        with contextlib.suppress(psutil.Error):
             if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(folder):
                 process.kill()
     for infos in _started().values():
         for info in infos:
-            with contextlib.suppress(OSError):
-                info.process.kill()
+            info.process.kill()
     shutil.rmtree(folder, ignore_errors=True)

@@ -220,10 +220,15 @@ def test_a_lease_guards_a_store_wherever_it_is_sent(store: Store) -> None:
     assert holds(other)
 
 
-def test_a_lease_that_was_removed_is_lost(store: Store) -> None:
+def test_a_lease_that_is_gone_without_another_is_waited_for(store: Store) -> None:
+    """As where a disk is no longer mounted, or a folder was moved away: nobody has taken the run's place."""
     lease = take(store, None, holder())
+    kept = store.read(lease.key)
     store.delete(lease.key)
-    assert not holds(lease)
+    with pytest.raises(StorageUnavailable, match="what was stored is gone; mount it, or move it back"):
+        lease.verify()
+    store.write(lease.key, kept)
+    assert holds(lease)
 
 
 def test_storage_that_does_not_answer_loses_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
