@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from orchestrator.report import text
 from orchestrator.report.canvas import PALETTE
 from orchestrator.report.drawings import Drawing
+from orchestrator.report.figures import CEILING
 from orchestrator.report.plots import Line, Panel, Point, plot
 from orchestrator.report.quality import TOLD, final, numeric_axes
 from orchestrator.report.tables import by_setting, evenly, levels, variants
@@ -111,12 +112,14 @@ def _lines(cells: Groups, across: str, column: str) -> tuple[Line, ...]:
     lines = []
     for place, (_, cell) in enumerate(cells):
         pairs = zip(cell[across], cell[column].astype(float), cell["froze"], strict=True)
-        points = [
-            Point(float(x), y, bool(froze)) for x, y, froze in pairs if isinstance(x, int | float) and np.isfinite(y)
-        ]
+        points = [Point(float(x), y, bool(froze)) for x, y, froze in pairs if _is_drawn(x) and _is_drawn(y)]
         if points:
             lines.append(Line(place, tuple(points)))
     return tuple(lines)
+
+
+def _is_drawn(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < CEILING
 
 
 def _colours(labels: Sequence[str]) -> str:

@@ -49,6 +49,9 @@ POINTS = 300
 FLOOR = 1e-10
 """Values below are drawn here on a logarithmic axis."""
 
+CEILING = 1e100
+"""Larger values are drawn here: an axis that ends near the last number is none."""
+
 SIGNS = {"saturated": "v", "collapsed": "X", "diverged": "D"}
 """Shapes of the marks at the steps where runs froze."""
 
@@ -171,7 +174,7 @@ def curves(
     for axes in [row[-1] for row in grid] if stacked else grid[-1][-across:]:
         axes.set_xlabel("step", fontsize=9, color=MUTED)
     drawn = [cell for cell in cells.values() if any(cell.has(quantity.column) for quantity in quantities)]
-    furthest = max((cell.furthest for cell in drawn), default=1.0)
+    furthest = max([1.0, *(cell.furthest for cell in drawn)])
     for axes in (axes for row in grid for axes in row):
         axes.set_xlim(-0.01 * furthest, 1.01 * furthest)
     legend_of(figure, _handles(cells, layout, names, quantities))
@@ -229,7 +232,7 @@ def _marks(axes: Axes, cell: Cell, tint: str) -> None:
 
 
 def _floored(values: pd.Series[float], log: bool) -> NDArray[np.float64]:
-    numbers = np.asarray(values, dtype=np.float64)
+    numbers = np.clip(np.asarray(values, dtype=np.float64), -CEILING, CEILING)
     return np.maximum(numbers, FLOOR) if log else numbers
 
 
