@@ -183,7 +183,7 @@ class OnCluster(Sweep):
             "size": [{"resources.workers": 1}, {"resources.workers": 2, "training.batch_size": 16}],
             "training.seed": list(range(trials // 2)),
         }
-        super().__init__(folder, job(grid, "s3://chaos/studies"), ["--address", "auto"], seed)
+        super().__init__(folder, job(grid, "s3://chaos/studies", epochs=60), ["--address", "auto"], seed)
         self.faults |= {
             "node killed": self.kill_node,
             "node preempted": self.drain_node,
@@ -232,7 +232,7 @@ class OnThisMachine(Sweep):
     def __init__(self, folder: Path, disk: Path, *, small: bool, trials: int, seed: int) -> None:
         self.disk = disk
         grid = {"training.seed": list(range(trials))}
-        super().__init__(folder, job(grid, str(disk / "results")), [], seed)
+        super().__init__(folder, job(grid, str(disk / "results"), epochs=150), [], seed)
         self.faults |= {
             "Ray's head killed": lambda: self._kill_ray("gcs_server"),
             "Ray's raylet killed": lambda: self._kill_ray("raylet/raylet"),
@@ -293,9 +293,9 @@ class OnThisMachine(Sweep):
         return len(list(self.disk.rglob(DRAFTS)))
 
 
-def job(grid: dict[str, Any], storage: str) -> dict[str, Any]:
+def job(grid: dict[str, Any], storage: str, epochs: int) -> dict[str, Any]:
     """A job of tiny trials that are tried again as often as it takes."""
-    training = {"epochs": 60, "batch_size": 8, "log_every": 10, "samples_every": 0}
+    training = {"epochs": epochs, "batch_size": 8, "log_every": 10, "samples_every": 0}
     return raw_job(grid=grid, training=training, resources={"max_retries": 100}, storage=storage)
 
 
@@ -332,7 +332,7 @@ def on_this_machine(folder: Path, seconds: float, options: argparse.Namespace, c
     with small_disk(folder / "disk") as small:
         if not small:
             console.print("no small disk can be mounted here: no disk is filled")
-        sweep = OnThisMachine(folder, folder / "disk", small=small, trials=options.trials // 2, seed=options.seed)
+        sweep = OnThisMachine(folder, folder / "disk", small=small, trials=options.trials, seed=options.seed)
         try:
             sweep.run(seconds, console)
             sweep.result = sweep.outcome()
@@ -346,7 +346,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--trials", type=int, default=16)
     options = parser.parse_args()
     console = Console()
     os.environ |= ENVIRONMENT

@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 import torch
 
-from orchestrator.errors import StorageUnavailable
+from orchestrator.errors import StorageUnavailable, SurroundingsError
 from orchestrator.measures.classifier import load
 from orchestrator.plan.plan import CellState
 from orchestrator.runtime.sweep import run_sweep
 from orchestrator.store.local import LocalStore
+from orchestrator.store.patient import PatientStore
 from orchestrator.store.query import query
 from tests.ray.conftest import QUALITY, STUDY, Study, classifier_key, raw_job
 
@@ -133,9 +134,18 @@ def test_a_lost_process_and_storage_that_is_down_leave_each_row_once(
     plan_for: Callable, trained: Path, kind: type[LocalStore], mark: str
 ) -> None:
     plan, store = plan_for(job(grid={"training.seed": [0, 1]}))
-    outcome = run_sweep(plan, kind(Path(store.uri)), [])
+    outcome = run_sweep(plan, PatientStore(kind(Path(store.uri))), [])
     assert (Path(store.uri) / mark).exists()
     assert (outcome.evaluations.done, outcome.evaluations.failed) == (2, 0)
+    rows(store, [trial.id for trial in plan.job.trials])
+
+
+def test_storage_that_stays_down_ends_the_run_and_the_next_one_evaluates(plan_for: Callable, trained: Path) -> None:
+    plan, store = plan_for(job(grid={"training.seed": [0, 1]}))
+    with pytest.raises(SurroundingsError, match=r"quality of trial [0-9a-f]{16}: storage is down"):
+        run_sweep(plan, Down(Path(store.uri)), [])
+    again, _ = plan_for(job(grid={"training.seed": [0, 1]}))
+    assert run_sweep(again, store, []).evaluations.failed == 0
     rows(store, [trial.id for trial in plan.job.trials])
 
 

@@ -20,6 +20,7 @@ from orchestrator.plan.plan import CellState, Plan, make_plan
 from orchestrator.runtime.sweep import Outcome, run_sweep
 from orchestrator.spec.job import Resources
 from orchestrator.store.local import LocalStore
+from orchestrator.store.patient import PatientStore
 from orchestrator.training.session import Session
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import HERE, Recorder, kill, planner, raw_job
@@ -208,10 +209,10 @@ class Flaky(LocalStore):
         return super().write(key, data, replace=replace)
 
 
-def test_storage_that_is_down_for_a_while_costs_retries_and_nothing_else(plan_for: Callable, tmp_path: Path) -> None:
+def test_storage_that_is_down_for_a_while_costs_time_and_nothing_else(plan_for: Callable, tmp_path: Path) -> None:
     plan, store = plan_for(raw_job())
     store.check()
-    outcome = run_sweep(plan, Flaky(Path(store.uri)), [])
+    outcome = run_sweep(plan, PatientStore(Flaky(Path(store.uri))), [])
     assert (outcome.ended, outcome.failed) == (1, 0)
     assert (tmp_path / "results" / "tiny" / ".failures").read_text() == "2"
     assert_exactly_once(store, plan.job.trials)
