@@ -13,7 +13,7 @@ from orchestrator.cli.handover import connect, outcome_of
 from orchestrator.cli.options import Address, JobName, Storage, name_job
 from orchestrator.cli.usage import line_count
 from orchestrator.durations import duration
-from orchestrator.errors import ClusterError, NotFoundError, SettingsError, StorageError
+from orchestrator.errors import ClusterError, NotFoundError, SettingsError, StorageError, one_line
 from orchestrator.plan.marks import Kind
 
 if TYPE_CHECKING:
@@ -213,4 +213,4 @@ def _last(lines: Iterable[str], number: int | None) -> list[str]:
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        out.print(Text(line), soft_wrap=True)
+        out.print(Text(one_line(line)), soft_wrap=True)

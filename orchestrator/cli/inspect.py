@@ -124,8 +124,7 @@ def results(
     `orch results quickstart --sql "select trial_id, max(step) from metrics group by all" --json` ·
     `orch results saturation_sweep --claims` · `orch results --schema`
     """
-    from orchestrator.store.export import check_target, export
-    from orchestrator.store.query import Answer
+    from orchestrator.store.export import check_target
 
     contents = (("--sql", sql), ("--evaluation", evaluation), ("--claims", claims))
     forms = (("--csv", csv), ("--parquet", parquet), ("--json", "-" if as_json else None))
@@ -142,17 +141,26 @@ def results(
         check_target(option, target)
     named = name_job(job, storage)
     named.require()
-    most = None if asked else _ROWS
-    notices: Sequence[str] = ()
+    _deliver(named, asked, sql, evaluation, claims=claims)
+
+
+def _deliver(
+    named: NamedJob, asked: Sequence[tuple[str, str]], sql: str | None, evaluation: str | None, *, claims: bool
+) -> None:
+    """Write what is asked for as the files that options name, or print it where none does."""
+    from orchestrator.store.export import export
+    from orchestrator.store.query import Answer
+
     if claims:
         table, notices = _verdicts(named)
         answer = Answer(table, len(table))
     else:
-        answer = _answer(named.store, sql, evaluation, most)
+        notices = ()
+        answer = _answer(named.store, sql, evaluation, None if asked else _ROWS)
     for option, target in asked:
         export(answer.table, _FORMS[option], target)
-        _print_left_out(err, answer.left_out)
     if asked:
+        _print_left_out(err, answer.left_out)
         return
     if claims:
         _print_claims(answer.table, notices)

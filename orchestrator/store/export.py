@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from orchestrator.errors import QueryError, StorageError
+from orchestrator.errors import QueryError, StorageError, one_line
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ def export(table: pa.Table, form: Format, target: str) -> None:
     """Write ``table`` to the file ``target``, whole or not at all; ``-`` is standard output.
 
     CSV and JSON (a list of objects) write times as ISO 8601. JSON writes NaN and infinities as null, CSV writes
-    lists and structures as JSON. Raises StorageError, and QueryError for a dtype that Parquet lacks.
+    lists and structures as JSON, and a quote before text that a spreadsheet would run. A terminal gets escapes for what
+    it would obey. Raises StorageError, and QueryError for a dtype that Parquet lacks.
     """
     data = _WRITERS[form](table)
     if target == "-":
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.write(_tame(data, form) if sys.stdout.isatty() else data)
         sys.stdout.buffer.flush()
         return
     path = _resolved(target)
@@ -43,6 +45,13 @@ def export(table: pa.Table, form: Format, target: str) -> None:
             file.write(data)
         return
     LocalStore(path.parent).write(path.name, data)
+
+
+def _tame(data: bytes, form: Format) -> bytes:
+    """What a terminal is given of a file. Raises StorageError for one that is no text."""
+    if form == "parquet":
+        raise StorageError("--parquet: standard output is a terminal; name a file")
+    return "".join(c if c == "\n" else one_line(c) for c in data.decode().replace("\r\n", "\n")).encode()
 
 
 def check_target(option: str, target: str) -> None:
@@ -94,15 +103,24 @@ def _named(value: pa.Scalar) -> Any:
 def _csv(table: pa.Table) -> bytes:
     for index, field in enumerate(table.schema):
         if _needs_text(field.type):
-            values = pa.array([_text(value) for value in table[index].to_pylist()], pa.string())
+            values = pa.array([_text(value) for value in _values(table[index])], pa.string())
             table = table.set_column(index, field.name, values)
+    for index, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            table = table.set_column(index, field.name, _inert(table[index]))
     buffer = io.BytesIO()
-    csv.write_csv(table, buffer)
+    csv.write_csv(table.rename_columns([_inert(pa.array([name]))[0].as_py() for name in table.column_names]), buffer)
     return buffer.getvalue()
 
 
+def _inert(text: Any) -> Any:
+    """Text with a quote before what a spreadsheet would run, as OWASP advises against CSV injection."""
+    runs = pc.match_substring_regex(text, r"^[=+\-@\t\r\n]")
+    return pc.if_else(runs, pc.binary_join_element_wise("'", text, ""), text)
+
+
 def _json(table: pa.Table) -> bytes:
-    rows = (json.dumps(_plain(row), allow_nan=False, ensure_ascii=False) for row in table.to_pylist())
+    rows = (json.dumps(_plain(row), allow_nan=False, ensure_ascii=False) for row in rows_of(table))
     return ("[" + ",\n ".join(rows) + "]\n").encode()
 
 

@@ -30,16 +30,19 @@ class UnreadableError(ValueError):
 class Layout:
     """The columns of files of one Arrow schema, and the dtypes that they are read as. Raises UnreadableError."""
 
-    def __init__(self, schema: pa.Schema, declared: pa.Schema) -> None:
-        self.schema = schema
+    def __init__(self, schema: pa.Schema, declared: pa.Schema, columns: Sequence[str] | None) -> None:
+        self.schema, self.names = schema, schema.names
         if len(set(schema.names)) < len(schema):
             twice = next(name for name in schema.names if schema.names.count(name) > 1)
             raise UnreadableError(f"two columns are called {twice}")
-        self.dtypes = {field.name: _target(field, declared) for field in schema}
+        dtypes = {field.name: _target(field, declared) for field in schema}
         self.lists = [index for index, field in enumerate(schema) if not _is_flat(field.type)]
+        self.lists_of_text = {index for index in self.lists if _is_text(schema.field(index).type.value_type)}
         self.texts = [index for index, field in enumerate(schema) if _is_text(field.type)]
-        if "trial_id" in declared.names and pa.types.is_null(self.dtypes.get("trial_id", pa.null())):
+        if "trial_id" in declared.names and pa.types.is_null(dtypes.get("trial_id", pa.null())):
             raise UnreadableError("has no column trial_id")
+        wanted = dtypes if columns is None else dtypes.keys() & set(columns)
+        self.target = pa.schema([pa.field(name, dtype) for name, dtype in dtypes.items() if name in wanted])
 
 
 class Reader:
@@ -70,14 +73,12 @@ class Reader:
             raise UnreadableError(f"has {file.metadata.num_columns:,} columns, expected at most {COLUMNS:,}")
         layout = self._layout(file.schema_arrow)
         packed = _packed(file.metadata, layout)
-        names = [name for name in layout.dtypes if self._columns is None or name in self._columns]
         if packed:
             file = pq.ParquetFile(pa.BufferReader(data), **options, read_dictionary=packed)
-        table = file.read(columns=names, use_threads=False)
+        table = file.read(columns=layout.target.names, use_threads=False)
         if packed:
             _check_texts(table)
-        fields = [pa.field(name, layout.dtypes[name]) for name in names]
-        return _cast(table, pa.schema(fields))
+        return _cast(table, layout.target)
 
     def _layout(self, schema: pa.Schema) -> Layout:
         for known in self._layouts:
@@ -87,7 +88,7 @@ class Reader:
             elif known[0].equals(schema):
                 raise UnreadableError(known[1])
         try:
-            layout = Layout(schema, self._declared)
+            layout = Layout(schema, self._declared, self._columns)
         except UnreadableError as error:
             self._layouts.append((schema, str(error)))
             raise
@@ -142,7 +143,7 @@ def _packed(metadata: pq.FileMetaData, layout: Layout) -> list[str]:
 
     Raises UnreadableError where the file's numbers, lists or packed pages do.
     """
-    rows, columns = metadata.num_rows, len(layout.schema)
+    rows, columns, names = metadata.num_rows, len(layout.names), layout.names
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     unpacked = sum(group.total_byte_size for group in groups)
     if min(rows, unpacked, *(group.total_byte_size for group in groups), 0) < 0:
@@ -151,10 +152,11 @@ def _packed(metadata: pq.FileMetaData, layout: Layout) -> list[str]:
         raise _too_large(max(rows * columns * _WIDTH, unpacked))
     if sum(group.num_rows for group in groups) != rows:
         raise UnreadableError("not a whole Parquet file (its parts have other rows than the whole)")
-    names = layout.schema.names
     for index in layout.lists:
         values = sum(group.column(index).num_values for group in groups)
-        text = sum(group.column(index).total_uncompressed_size for group in groups) if _holds_text(layout, index) else 0
+        text = (
+            sum(group.column(index).total_uncompressed_size for group in groups) if index in layout.lists_of_text else 0
+        )
         if values * max(_WIDTH, text) > DECODED_BYTES:
             raise UnreadableError(f"column {names[index]} has lists of {values:,} values, which is too many")
     if rows * unpacked <= DECODED_BYTES:
@@ -209,10 +211,6 @@ def _is_text(dtype: pa.DataType) -> bool:
     if pa.types.is_dictionary(dtype):
         return _is_text(dtype.value_type)
     return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
-
-
-def _holds_text(layout: Layout, index: int) -> bool:
-    return _is_text(layout.schema.field(index).type.value_type)
 
 
 def _short(dtype: pa.DataType) -> str:

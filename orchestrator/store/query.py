@@ -74,9 +74,12 @@ def query(
     try:
         columns = _columns_used(sql, schemas)
         for name in used:
-            own = None if columns is None else [column for column in schemas[name].names if column in columns]
+            own = (
+                None if columns is None else [n for n in schemas[name].names if n in columns] or schemas[name].names[:1]
+            )
             read[name] = read_files(store, folders[name], own, schemas[name])
-        table, total = _answer(sql, {name: reading.table for name, reading in read.items()}, rows)
+        tables = {name: reading.table for name, reading in read.items() if reading.table.num_columns}
+        table, total = _answer(sql, tables, rows)
     except duckdb.Error as error:
         raise QueryError(_message(store, error, list(folders), read)) from error
     return Answer(table, total, tuple(line for reading in read.values() for line in reading.left_out))

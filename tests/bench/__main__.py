@@ -23,6 +23,7 @@ BENCHMARKS = (
     "gang",
     "scale",
     "query",
+    "results",
     "quality",
     "inversion",
     "evaluation",

@@ -43,6 +43,7 @@ def fill(storage: str, trials: int) -> tuple[Job, Store]:
     store = open_store(storage).child(job.header.name)
     write_job(store, job)
     schema, now = schema_of(METRICS), datetime.now(UTC)
+    fingerprint = job.trials[0].settings.data.fingerprint()
     signals = {column.name: 0.25 for column in SIGNALS}
     for index, trial in enumerate(job.trials):
         loss = {"g_loss": index / trials, "d_loss": 1 / (index + 1)}
@@ -52,6 +53,6 @@ def fill(storage: str, trials: int) -> tuple[Job, Store]:
         ]
         write_rows(store, f"metrics/{trial.id}.parquet", schema, rows)
         measured = {"step": STEPS, **signals, **loss, "train_s": 3.0, "device": "cpu", "resumes": 0, "workers": 1}
-        measured |= {"started_at": now - timedelta(seconds=4), "images": 1797, "data_fingerprint": "0" * 64}
+        measured |= {"started_at": now - timedelta(seconds=4), "images": 1797, "data_fingerprint": fingerprint}
         record(store, job.header.name, trial, Status.FINISHED, measured, provenance())
     return job, store

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pytest
 
 from orchestrator.errors import QueryError, StorageError
-from orchestrator.store.export import export
+from orchestrator.store.export import export, rows_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.query import query
 
@@ -128,3 +129,40 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
             export(TABLE, "csv", str(target))
         assert str(caught.value).isprintable()
         assert str(tmp_path) in str(caught.value)
+
+
+RISKY = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"]
+
+
+def test_no_cell_of_csv_is_run_by_a_spreadsheet(tmp_path: Path) -> None:
+    table = pa.table({"=cmd()": RISKY, "number": [-1.5] * 6, "safe": ["a=b", None, "", "1", "x-1", "'"]})
+    export(table, "csv", str(tmp_path / "out.csv"))
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        heading, *rows = csv.reader(file)
+    assert heading == ["'=cmd()", "number", "safe"]
+    assert [row[0] for row in rows] == [f"'{text}" for text in RISKY]
+    assert {row[1] for row in rows} == {"-1.5"}
+    assert [row[2] for row in rows] == ["a=b", "", "", "1", "x-1", "'"]
+    export(table, "json", str(tmp_path / "out.json"))
+    assert [row["=cmd()"] for row in json.loads((tmp_path / "out.json").read_text())] == RISKY
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_terminal_is_given_nothing_that_it_would_obey(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, form: Format
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    export(pa.table({"a\x1b[31m": ["\x1b]0;x\x07\x9b31m"]}), form, "-")
+    assert capfdbinary.readouterr().out.decode().replace("\n", "").isprintable()
+    with pytest.raises(StorageError, match="standard output is a terminal"):
+        export(TABLE, "parquet", "-")
+
+
+def test_times_that_python_does_not_know(tmp_path: Path) -> None:
+    sql = "SELECT TIMESTAMP '290000-01-01' AS t, 'infinity'::TIMESTAMP AS i, '100000-01-01'::DATE AS d, 1 AS one"
+    table = query(LocalStore(tmp_path), sql).table
+    (row,) = rows_of(table)
+    assert row["one"] == 1
+    for form in ("csv", "json"):
+        export(table, form, str(tmp_path / form))
+    assert json.loads((tmp_path / "json").read_text())[0]["one"] == 1
