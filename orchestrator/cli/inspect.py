@@ -45,7 +45,7 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
         typer.echo(to_json({**state.as_json(), "handover": news}))
         return
     if news is not None:
-        out.print(f"{state.name}: {news}", soft_wrap=True)
+        out.print(one_line(f"{state.name}: {news}"), soft_wrap=True)
     if not state.trials:
         return
     out.print(f"{state.name}: {state.describe()}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
+from orchestrator.errors import StorageError, StorageUnavailable
 from orchestrator.store.location import is_key
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FIGURES = "report/figures"
 _LIST = "report/figures.json"
 """By file name a hash of the content of each figure that a report wrote, or is about to."""
-_BYTES = 1_000_000
+_LIST_BYTES, _FIGURE_BYTES = 1_000_000, 100_000_000
 _NAME = re.compile(r"[^/]+\.png")
 
 
@@ -42,11 +42,10 @@ def write_figures(store: Store, figures: Mapping[str, bytes]) -> None:
 
 def _read_list(store: Store) -> dict[str, str]:
     """The list of an earlier report; empty where it cannot be read, which leaves that report's figures in place."""
+    data = _read_ours(store, _LIST, _LIST_BYTES)
     try:
-        listed = TypeAdapter(dict[str, str]).validate_json(store.read(_LIST, _BYTES))
-    except StorageUnavailable:
-        raise
-    except (StorageError, ValidationError):
+        listed = TypeAdapter(dict[str, str]).validate_json(data or b"{}")
+    except ValidationError:
         return {}
     return {name: content for name, content in listed.items() if _NAME.fullmatch(name) and is_key(f"{FIGURES}/{name}")}
 
@@ -56,10 +55,18 @@ def _write_list(store: Store, hashes: Mapping[str, str]) -> None:
 
 
 def _is_unchanged(store: Store, key: str, content: str) -> bool:
+    data = _read_ours(store, key, _FIGURE_BYTES)
+    return data is not None and _hash(data) == content
+
+
+def _read_ours(store: Store, key: str, limit: int) -> bytes | None:
+    """What a report wrote there; None where there is nothing, or what no report writes: a link, a huge file."""
     try:
-        return _hash(store.read(key)) == content
-    except NotFoundError:
-        return False
+        return store.read(key, limit)
+    except StorageUnavailable:
+        raise
+    except StorageError:
+        return None
 
 
 def _hash(png: bytes) -> str:

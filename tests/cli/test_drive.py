@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,7 +27,6 @@ from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from orchestrator.store.patient import PatientStore
 
@@ -159,3 +159,45 @@ def test_a_run_that_was_handed_over_is_gone_on_with_from_elsewhere(
     storage = store.uri.removesuffix("/study")
     line = f"go on with: orch {next_verb} study --storage {storage} --address http://head:8265"
     assert submit(play).err.splitlines()[-1].endswith(line)
+
+
+def test_storage_that_is_moved_away_and_stays_away(
+    submit: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends with the place that is gone, and nothing is made there again."""
+    monkeypatch.setattr(heartbeat, "_BACK_S", 0.1)
+    monkeypatch.setattr(patient, "_PAUSE_S", 0.02)
+    root = Path(store.uri)
+    ran = submit(lambda: (root.rename(root.with_name("moved")), time.sleep(1)))
+    assert (ran.code, ran.out) == (2, "")
+    last = ran.err.splitlines()[-1]
+    assert last == (
+        f"error: {root}: was moved away or removed while in use; put it back, then go on with orch resume; "
+        "this run has stopped"
+    )
+    assert not root.exists()
+    assert (root.with_name("moved") / "job.yaml").is_file()
+
+
+def test_storage_that_is_moved_away_and_back(submit: Callable[..., Any], store: LocalStore) -> None:
+    root = Path(store.uri)
+
+    def play() -> None:
+        root.rename(root.with_name("moved"))
+        time.sleep(0.2)
+        root.with_name("moved").rename(root)
+        interrupt()
+
+    ran = submit(play)
+    assert ran.code == 130
+    assert store.exists("samples/late")
+    assert read_log(store).ended
+
+
+def test_what_a_killed_run_left_half_written_is_removed(submit: Callable[..., Any], store: LocalStore) -> None:
+    store.write("trials/notes", b"mine")
+    left = Path(store.uri, "trials", f".orch-tmp-{'0' * 16}")
+    left.write_bytes(b"half")
+    submit(interrupt)
+    assert not left.exists()
+    assert store.exists("trials/notes")

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from orchestrator.errors import NotFoundError, SettingsError, StorageError
+from orchestrator.plan import files
 from orchestrator.plan.files import (
     Nodes,
     RunState,
     ask_to_cancel,
     asked_to_cancel,
     forget_cancel,
+    has_job,
     read_job,
     read_state,
     to_json,
     write_job,
     write_state,
 )
+from orchestrator.plan.handovers import read_handover
+from orchestrator.plan.held_out import read_looked_at
+from orchestrator.plan.lease import last_entry
+from orchestrator.plan.log import read_log
+from orchestrator.spec import yaml_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +54,51 @@ def test_the_file_tells_what_ran_it_to_any_reader_of_yaml(store: LocalStore, mak
     raw = yaml.safe_load(store.read("job.yaml"))
     assert set(raw["provenance"]) == {"spec_version", "orch_version", "torch_version", "git_commit", "git_dirty"}
     assert raw["training"]["epochs"] == 2
+
+
+def test_a_job_that_could_not_be_read_back_is_not_written(
+    store: LocalStore, make: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_job(store, make())
+    before = store.read("job.yaml")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "JOB_BYTES", 100)
+        with pytest.raises(SettingsError, match=r"job\.yaml: would be too large, expected at most 100 bytes"):
+            write_job(store, make({"training.seed": [1]}))
+        patch.undo()
+        patch.setattr(yaml_file, "MAX_NODES", 50)
+        with pytest.raises(SettingsError, match=r"job\.yaml: holds more than 50 values"):
+            write_job(store, make({"training.seed": [1]}))
+    assert store.read("job.yaml") == before
+
+
+READERS: dict[str, Callable[[LocalStore], object]] = {
+    "job.yaml": read_job,
+    "run.json": read_state,
+    "cancel.json": lambda store: asked_to_cancel(store, RunState("running", 1.0, 2.0, 1)),
+    "handover.json": read_handover,
+    "evaluated.json": read_looked_at,
+    "run.log": read_log,
+    "lease/00000001.json": last_entry,
+}
+
+
+@pytest.mark.parametrize("key", READERS)
+def test_no_reader_takes_in_a_huge_file(store: LocalStore, key: str) -> None:
+    """The file has holes only, but whoever read it whole would fill memory."""
+    store.write(key, b"")
+    os.truncate(f"{store.uri}/{key}", 1 << 40)
+    with pytest.raises(StorageError) as caught:
+        READERS[key](store)
+    assert str(caught.value).startswith(f"{store.uri}/{key}: larger than the ")
+    assert str(caught.value).endswith(" bytes that such a file may have; move it elsewhere")
+
+
+def test_whether_there_is_a_job_is_known_without_reading_it(store: LocalStore) -> None:
+    assert not has_job(store)
+    store.write("job.yaml", b"")
+    os.truncate(f"{store.uri}/job.yaml", 1 << 40)
+    assert has_job(store)
 
 
 def test_no_job(store: LocalStore) -> None:

@@ -286,3 +286,49 @@ def test_a_run_that_was_replaced_stops_and_writes_nothing_over_the_other_s(store
     replaced.__exit__()
     assert (read_state(store), last_entry(store), store.read("run.log")) == (state, entry, b"the other's")
     assert store.keys("trials") == []
+
+
+def test_a_folder_that_comes_back_in_time_ends_no_run(store: Moody, beat: Callable[..., Heartbeat]) -> None:
+    root = Path(store.uri)
+    with beat() as run:
+        wait_until(lambda: run.state.beat > 1)
+        root.rename(root.with_name("away"))
+        wait_until(lambda: "was moved away or removed while in use" in str(run.log))
+        time.sleep(0.1)
+        assert not root.exists()
+        root.with_name("away").rename(root)
+        seen = run.state.beat
+        wait_until(lambda: run.state.beat > seen + 2)
+        assert run.lost is None
+    assert state_of(store) == "interrupted"
+    assert released(store)
+
+
+def test_a_folder_that_stays_away_ends_the_run_in_one_line(
+    store: Moody, beat: Callable[..., Heartbeat], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "_BACK_S", 0.1)
+    root = Path(store.uri)
+    with beat() as run:
+        wait_until(lambda: run.state.beat > 1)
+        root.rename(root.with_name("away"))
+        interrupted_soon(run)
+        with pytest.raises(LeaseLostError) as caught:
+            run.finish()
+        assert str(caught.value) == (
+            f"{root}: was moved away or removed while in use; put it back, then go on with orch resume; "
+            "this run has stopped"
+        )
+    assert not root.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 1_000_000, b'{"run": ' * 100_000, b"1" * 100_000, b'{"run": 1e999}', b"\x00" * 9_000_000]
+)
+def test_no_word_to_stop_ends_the_beats(store: Moody, beat: Callable[..., Heartbeat], content: bytes) -> None:
+    with beat() as run:
+        store.write("cancel.json", content)
+        seen = run.state.beat
+        wait_until(lambda: (state := read_state(store)) and state.beat > seen + 2)
+        ask_to_cancel(store, run.state)
+        interrupted_soon(run)

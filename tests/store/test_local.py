@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 SCHEMA = pa.schema([("trial_id", pa.string()), ("step", pa.int64())])
 KILLED_WHILE_WRITING = """
-import os, signal, sys
+import os, signal, stat, sys
 from pathlib import Path
 from orchestrator.store.local import LocalStore
-os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+os.fsync = lambda file: stat.S_ISREG(os.fstat(file).st_mode) and os.kill(os.getpid(), signal.SIGKILL)
 LocalStore(Path(sys.argv[1])).write("trials/a.parquet", b"half" * 100_000)
 """
 

@@ -226,6 +226,17 @@ class NoSecondCheckpoint(LocalStore):
         return super().write(key, data, replace=replace)
 
 
+def test_only_shards_are_dropped(tmp_path: Path) -> None:
+    store, table = LocalStore(tmp_path), torch.zeros(6, LATENTS)
+    for step in (5, 10):
+        save_latents(store, ID, step, table)
+    mine = [f"checkpoints/{ID}.latents/{name}" for name in ("000000005-00000.pt.bak", "5.pt", "notes.txt", "sub/a.pt")]
+    for key in mine:
+        store.write(key, b"mine")
+    drop_latents(store, ID, 10)
+    assert store.keys() == sorted([*mine, f"checkpoints/{ID}.latents/000000010-00000.pt"])
+
+
 def steps_there(store: LocalStore) -> set[str]:
     return {key.rpartition("/")[2].partition("-")[0] for key in store.keys("checkpoints") if ".latents" in key}
 
