@@ -90,7 +90,11 @@ def picture_matrix(
     margin = 0.2 + 0.085 * max(len(line) for label in row_labels for line in label.split("\n"))
     figure = figure_of(1.3 * sheet.shape[1] / DPI + margin, 1.3 * sheet.shape[0] / DPI + 0.4)
     axes = figure.subplots()
-    axes.imshow(sheet)
+    for top in range(0, len(sheet), height):  # one by one: scaling takes 16 bytes a pixel, of the whole sheet 500 MB
+        strip = sheet[top : top + height]
+        axes.imshow(strip, extent=(-0.5, sheet.shape[1] - 0.5, top + len(strip) - 0.5, top - 0.5))
+    axes.set_xlim(-0.5, sheet.shape[1] - 0.5)
+    axes.set_ylim(len(sheet) - 0.5, -0.5)
     above, beside = ([literal(one) for one in labels] for labels in (column_labels, row_labels))
     axes.set_xticks([(column + 0.5) * width - _GAP / 2 for column in range(columns)], above)
     axes.set_yticks([(row + 0.5) * height - _GAP / 2 for row in range(rows)], beside)

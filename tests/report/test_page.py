@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from orchestrator.errors import NotFoundError, StorageError
+from orchestrator.errors import NotFoundError
 from orchestrator.report import write_report
 from orchestrator.report.facts import MEASURES, shown_measures
 from orchestrator.report.results import load
@@ -258,12 +258,12 @@ def test_a_job_without_results_is_one_clear_line(study: Any, *, with_job_file: b
     assert not study.store.keys("report")
 
 
-def test_a_damaged_table_is_one_clear_line(study: Any) -> None:
+def test_a_damaged_table_is_left_out_and_named(study: Any, report: Callable[[], Any]) -> None:
     study.trial({}, samples=(), metrics=False)
     study.store.write("trials/ffffffffffffffff.parquet", b"PAR1 no more")
-    with pytest.raises(StorageError, match=r"f{16}\.parquet") as raised:
-        write_report(study.store)
-    assert "\n" not in str(raised.value)
+    text = report().text("run")
+    assert "1 (1 finished)" in text
+    assert "1 file left out: trials/ffffffffffffffff.parquet: not a whole Parquet file" in text
 
 
 def test_figures_of_an_earlier_report_go_away(study: Any, report: Callable[[], Any]) -> None:
@@ -283,6 +283,25 @@ def test_the_same_results_give_the_same_page(study: Any, report: Callable[[], An
     before = study.store.read("report/index.html")
     report()
     assert study.store.read("report/index.html") == before
+
+
+def test_many_trials_have_a_row_each_and_no_details(
+    study: Any, report: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.report.page.DETAILED", 5)
+    monkeypatch.setattr("orchestrator.report.page.MOST_TRIAL_ROWS", 6)
+    monkeypatch.setattr("orchestrator.report.page.MOST_ROWS", 2)
+    grid = {"objective.kind": ["saturating", "non_saturating"], "training.d_steps": [1, 2, 3, 4]}
+    study.job(grid)
+    study.grid(grid, samples=(), metrics=False)
+    page = report()
+    rows = [cells for name, cells in page.rows if name.startswith("trial-")]
+    assert [text for _, text in rows[0]][:4] == [study.rows[0]["trial_id"][:8], "finished", "saturating", "1"]
+    assert len(rows) == 6
+    assert "The first 6 of 8 trials are here" in page.text("trials")
+    assert "orch results saturation_sweep --csv FILE" in page.text("trials")
+    assert "The first 2 of 8 rows" in page.text("gradient")
+    assert page.all("dl") == [one for one in page.all("dl") if "facts" in one.get("class", "")]
 
 
 @pytest.mark.slow
