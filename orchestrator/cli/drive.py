@@ -156,6 +156,7 @@ def _drive(
 ) -> None:
     from orchestrator.cli.handover import begin
     from orchestrator.cli.tables import evaluations_line, left_out_lines, note_lines, plan_line
+    from orchestrator.plan.bundling import bundle_results
     from orchestrator.plan.files import write_job
     from orchestrator.plan.plan import CellState
 
@@ -167,6 +168,7 @@ def _drive(
     unstored = heartbeat.finish()
     if ran.stopped is not None:
         _stop(plan.job, store, log, ran, unstored)
+    bundle_results(store)
     _report(store, log)
     failed = len(plan.having(CellState.FAILED)) + ran.failed
     if failed:

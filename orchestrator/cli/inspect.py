@@ -11,7 +11,7 @@ from orchestrator.cli.console import err, out, shown, spinner, tell
 from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
 from orchestrator.cli.usage import refuse_beside, refuse_together
 from orchestrator.durations import duration
-from orchestrator.errors import NotFoundError, QueryError, SettingsError, one_line
+from orchestrator.errors import NotFoundError, QueryError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -46,6 +46,10 @@ class GuardedStore(Store):
         """See Store."""
         return self._store.keys(prefix)
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        """See Store."""
+        return self._store.stamps(folder)
+
     def folders(self) -> list[str]:
         """See Store."""
         return self._store.folders()

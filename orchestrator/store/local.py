@@ -98,6 +98,17 @@ class LocalStore(Store):
             except _ABSENT:
                 return []
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        """See Store. A stamp is the file's size and when it was written, as its system tells it."""
+        stamps = {}
+        with explained(self._place(folder), "list"), suppress(*_ABSENT), self._folder(folder) as opened:
+            for above, start, name in _files(opened, f"{folder}/"):
+                if is_key(key := start + name):
+                    with suppress(FileNotFoundError):
+                        status = os.stat(name, dir_fd=above, follow_symlinks=False)
+                        stamps[key] = f"{status.st_size}-{status.st_mtime_ns}"
+        return stamps
+
     def folders(self) -> list[str]:
         """See Store. Links are none."""
         with explained(self._root, "list"):

@@ -51,6 +51,10 @@ class Store(ABC):
         """All keys below the folder ``prefix``, sorted; empty when there is no such folder."""
 
     @abstractmethod
+    def stamps(self, folder: str) -> dict[str, str]:
+        """All keys below a folder, each with a word that changes whenever its blob does."""
+
+    @abstractmethod
     def folders(self) -> list[str]:
         """Names of the folders directly below the root, sorted; empty when there is no such root."""
 

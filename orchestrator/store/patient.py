@@ -73,6 +73,10 @@ class PatientStore(Store):
         """See Store."""
         return self._insist(lambda: self._store.keys(prefix))
 
+    def stamps(self, folder: str) -> dict[str, str]:
+        """See Store."""
+        return self._insist(lambda: self._store.stamps(folder))
+
     def folders(self) -> list[str]:
         """See Store."""
         return self._insist(self._store.folders)

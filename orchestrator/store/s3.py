@@ -86,11 +86,11 @@ class S3Store(Store):
 
     def keys(self, prefix: str = "") -> list[str]:
         """See Store."""
-        base = self._name(prefix) + "/" if prefix else self._prefix
-        with self._explained(base, "list"):
-            pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=base)
-            names = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        return sorted(key for key in (name[len(self._prefix) :] for name in names) if is_key(key))
+        return sorted(self._listed(self._name(prefix) + "/" if prefix else self._prefix))
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        """See Store. A stamp is the object's entity tag."""
+        return self._listed(self._name(folder) + "/")
 
     def folders(self) -> list[str]:
         """See Store."""
@@ -142,6 +142,14 @@ class S3Store(Store):
             old = now - item["LastModified"] > _AT_WORK
             if old and is_draft(item["Key"][len(self._prefix) :]):
                 self._delete(item["Key"])
+
+    def _listed(self, base: str) -> dict[str, str]:
+        """Keys and entity tags of the objects whose names begin so."""
+        with self._explained(base, "list"):
+            pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=base)
+            items = [(item["Key"], item.get("ETag", "")) for page in pages for item in page.get("Contents", [])]
+        keys = ((name[len(self._prefix) :], tag) for name, tag in items)
+        return {key: tag for key, tag in keys if is_key(key)}
 
     def _name(self, key: str) -> str:
         return self._prefix + check_key(key)

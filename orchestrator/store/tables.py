@@ -17,10 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable, one_line
+from orchestrator.store.bundles import LEAST, read_bundled
 from orchestrator.store.parquet import FILE_BYTES, Reader, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from orchestrator.store.location import Store
 
@@ -31,6 +32,7 @@ _ID = "trial_id"
 _LARGE = threading.Lock()
 _SMALL_BYTES = 2_000_000
 _NAMED_FILES = 3
+_TOGETHER = 500
 _LINE = 300
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The years 1 to 9999, which are those of Python's calendar, in microseconds since 1970."""
@@ -111,24 +113,39 @@ def read_files(
     NotFoundError where a file is missing.
     """
     declared = pa.schema([]) if schema is None else schema
-    checked = [name for name in (_ID,) if name in declared.names]
-    reader = Reader(declared, None if columns is None else [*checked, *columns])
-    read = _parallel(store, partial(_read, store, reader), keys)
-    tables = {key: table for key, table in zip(keys, read, strict=True) if isinstance(table, pa.Table)}
-    problems = {key: text for key, text in zip(keys, read, strict=True) if isinstance(text, str)}
-    problems |= _at_odds(tables, declared)
-    tables = {key: table for key, table in tables.items() if key not in problems}
-    table = _joined(tables, declared)
-    if wrong := _wrong_values(table, tables, named=bool(checked)):
-        problems |= wrong
-        tables = {key: rows for key, rows in tables.items() if key not in problems}
-        table = _joined(tables, declared)
+    named = _ID in declared.names
+    wanted = columns if columns is None or not named else [_ID, *columns]
+    problems: dict[str, str] = {}
+    parts = _bundled(store, keys, wanted, declared) if named and len(keys) >= LEAST else []
+    copied = {key for part in parts for key in part.keys}
+    rest = [key for key in keys if key not in copied]
+    parts += _read_parts(store, Reader(declared, wanted), rest, problems)
+    problems |= _at_odds(parts, declared)
+    joined = _joined([part for part in parts if part.keys[0] not in problems], declared, keys)
+    wrong = _wrong_values(joined, named=named)
+    table = joined.without(wrong)
     if columns is not None:
         for name in set(columns).difference(table.column_names):
             dtype = declared.field(name).type if name in declared.names else pa.null()
             table = table.append_column(name, pa.nulls(len(table), dtype))
         table = table.select(list(columns))
+    problems |= wrong
     return Reading(table, tuple(f"{key}: {problems[key]}" for key in keys if key in problems))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some files of one schema: their keys, how many rows each has, and these."""
+
+    keys: list[str]
+    lengths: list[int]
+    table: pa.Table
+
+    def without(self, keys: Collection[str]) -> pa.Table:
+        """The rows of the other files."""
+        if not keys:
+            return self.table
+        return self.table.filter(pa.array(np.repeat([key not in keys for key in self.keys], self.lengths), pa.bool_()))
 
 
 def parquet_keys(store: Store, folder: str) -> list[str]:
@@ -211,35 +228,59 @@ def _bytes(store: Store, key: str) -> bytes:
             return store.read(key, FILE_BYTES)
 
 
-def _groups(tables: Mapping[str, pa.Table]) -> list[tuple[pa.Schema, list[str]]]:
-    """The keys of the tables of each schema, in order of appearance."""
-    groups: list[tuple[pa.Schema, list[str]]] = []
-    for key, table in tables.items():
-        schema = table.schema
-        for other, keys in reversed(groups):
-            if schema.equals(other):
-                keys.append(key)
-                break
-        else:
-            groups.append((schema, [key]))
-    return groups
+def _read_parts(store: Store, reader: Reader, keys: Sequence[str], problems: dict[str, str]) -> list[_Part]:
+    """The files, as far as they can be read; what is wrong with the others goes to ``problems``.
+
+    Some hundred are put together at once: a table of one row takes a hundred times the memory of its values.
+    """
+    parts: list[_Part] = []
+    for start in range(0, len(keys), _TOGETHER):
+        block = keys[start : start + _TOGETHER]
+        groups: list[dict[str, pa.Table]] = []
+        for key, found in zip(block, _parallel(store, partial(_read, store, reader), block), strict=True):
+            if isinstance(found, str):
+                problems[key] = found
+                continue
+            same = (group for group in reversed(groups) if next(iter(group.values())).schema.equals(found.schema))
+            group = next(same, None)
+            if group is None:
+                groups.append(group := {})
+            group[key] = found
+        for group in groups:
+            tables = list(group.values())
+            parts.append(_Part(list(group), [len(t) for t in tables], pa.concat_tables(tables).combine_chunks()))
+    return parts
 
 
-def _at_odds(tables: Mapping[str, pa.Table], declared: pa.Schema) -> dict[str, str]:
+def _bundled(store: Store, keys: Sequence[str], columns: Sequence[str] | None, declared: pa.Schema) -> list[_Part]:
+    """The files of which bundles have copies."""
+    folder = keys[0].rpartition("/")[0]
+    if any(key.rpartition("/")[0] != folder for key in keys):
+        return []
+    parts = []
+    for table in read_bundled(store, folder, keys, columns, declared):
+        runs = pc.run_end_encode(table[_ID].combine_chunks())
+        ends = runs.run_ends.to_numpy()
+        names = [f"{folder}/{trial_id}{_ENDING}" for trial_id in runs.values.to_pylist()]
+        parts.append(_Part(names, np.diff(ends, prepend=0).tolist(), table))
+    return parts
+
+
+def _at_odds(parts: Sequence[_Part], declared: pa.Schema) -> dict[str, str]:
     """The files that have a column which nobody has declared and which is of another kind in most files."""
-    groups, known = _groups(tables), set(declared.names)
+    known = set(declared.names)
     kinds: dict[str, Counter[str]] = {}
-    for schema, keys in groups:
-        for field in schema:
+    for part in parts:
+        for field in part.table.schema:
             if field.name not in known and not pa.types.is_null(field.type):
-                kinds.setdefault(field.name, Counter())[_kind(field.type)] += len(keys)
+                kinds.setdefault(field.name, Counter())[_kind(field.type)] += len(part.keys)
     problems: dict[str, str] = {}
-    for schema, keys in groups:
-        for field in schema:
+    for part in parts:
+        for field in part.table.schema:
             usual = kinds[field.name].most_common(1)[0][0] if field.name in kinds else ""
             if usual and not pa.types.is_null(field.type) and _kind(field.type) != usual:
                 problem = one_line(f"column {field.name} is {field.type}, and {usual} in other files")[:_LINE]
-                problems |= dict.fromkeys(keys, problem)
+                problems |= dict.fromkeys(part.keys, problem)
     return problems
 
 
@@ -248,16 +289,21 @@ def _kind(dtype: pa.DataType) -> str:
     return str(dtype).replace("int64", "double")
 
 
-def _joined(tables: Mapping[str, pa.Table], empty: pa.Schema) -> pa.Table:
-    """All rows with all columns, in order of appearance; those of ``empty`` where there is no file."""
-    if not tables:
-        return empty.empty_table()
-    groups = _groups(tables)
-    schema = pa.unify_schemas([schema for schema, _ in groups], promote_options="permissive")
-    same = {id(tables[key]) for other, keys in groups if other.equals(schema) for key in keys}
-    fitted = [table if id(table) in same else _fitted(table, schema) for table in tables.values()]
+def _joined(parts: Sequence[_Part], empty: pa.Schema, order: Sequence[str]) -> _Part:
+    """All rows with all columns, by the order of keys; with the columns of ``empty`` where there is no file."""
+    if not parts:
+        return _Part([], [], empty.empty_table())
+    schema = pa.unify_schemas([part.table.schema for part in parts], promote_options="permissive")
+    tables = [part.table if part.table.schema.equals(schema) else _fitted(part.table, schema) for part in parts]
     # A chunk a file would make every later step slow.
-    return pa.concat_tables(fitted).combine_chunks() if len(fitted) > 1 else fitted[0]
+    table = pa.concat_tables(tables).combine_chunks() if len(tables) > 1 else tables[0]
+    place = {key: number for number, key in enumerate(order)}
+    lengths = {key: length for part in parts for key, length in zip(part.keys, part.lengths, strict=True)}
+    places = np.repeat([place[key] for key in lengths], list(lengths.values()))
+    if np.any(np.diff(places) < 0):
+        table = table.take(pa.array(np.argsort(places, kind="stable")))
+    keys = sorted(lengths, key=place.__getitem__)
+    return _Part(keys, [lengths[key] for key in keys], table)
 
 
 def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -269,34 +315,32 @@ def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _wrong_values(table: pa.Table, tables: Mapping[str, pa.Table], *, named: bool) -> dict[str, str]:
-    """The files, joined in ``table``, with values that are none: rows of another trial, times out of any calendar."""
-    keys, lengths = list(tables), [len(rows) for rows in tables.values()]
-    ends = np.cumsum(lengths)
+def _wrong_values(part: _Part, *, named: bool) -> dict[str, str]:
+    """The files with values that are none: rows of another trial, times out of any calendar."""
+    ends = np.cumsum(part.lengths)
     problems: dict[str, str] = {}
 
     def tell(wrong: pa.ChunkedArray, problem: str) -> None:
         rows = np.flatnonzero(wrong.to_numpy(zero_copy_only=False))
         for place in np.unique(np.searchsorted(ends, rows, side="right")):
-            problems.setdefault(keys[place], problem)
+            problems.setdefault(part.keys[place], problem)
 
-    for key, length in zip(keys, lengths, strict=True):
+    for key, length in zip(part.keys, part.lengths, strict=True):
         if length > 1 and key.startswith("trials/") and _NAMED.fullmatch(key):
             problems[key] = f"has {length:,} rows, expected the one of its trial"
-    for field in table.schema:
+    for field in part.table.schema:
         if pa.types.is_timestamp(field.type):
-            ticks = table[field.name].cast(pa.int64())
+            ticks = part.table[field.name].cast(pa.int64())
             outside = pc.or_(pc.less(ticks, _FIRST_US), pc.greater(ticks, _LAST_US))
             tell(pc.fill_null(outside, False), one_line(f"column {field.name} has a time in no calendar")[:_LINE])
-    try:
-        table.validate(full=True)
-    except pa.ArrowInvalid:
-        problems |= {key: "has text that is not UTF-8" for key, rows in tables.items() if not _is_valid(rows)}
+    if not _is_valid(part.table):
+        starts = zip(part.keys, ends, part.lengths, strict=True)
+        wrong = [key for key, end, n in starts if not _is_valid(part.table.slice(end - n, n))]
+        problems |= dict.fromkeys(wrong, "has text that is not UTF-8")
     if named:
-        owners = pa.array([_owner(key) for key in keys], pa.string()).take(
-            pa.array(np.repeat(np.arange(len(keys)), lengths))
-        )
-        tell(pc.fill_null(pc.not_equal(table[_ID], owners), True), "has rows of another trial than its name says")
+        owners = np.repeat(np.array([_owner(key) for key in part.keys], dtype=object), part.lengths)
+        other = pc.not_equal(part.table[_ID], pa.array(owners, pa.string()))
+        tell(pc.fill_null(other, True), "has rows of another trial than its name says")
     return problems
 
 

@@ -95,9 +95,9 @@ class Full(LocalStore):
 
     def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
         """See Store."""
-        freed = self.path("freed").exists()
-        if not freed and key.startswith("checkpoints/") and self.path(key).exists():
-            raise StorageUnavailable(f"{self.path(key)}: cannot write: the disk is full; free some space")
+        freed = self.exists("freed")
+        if not freed and key.startswith("checkpoints/") and self.exists(key):
+            raise StorageUnavailable(f"{self.uri}/{key}: cannot write: the disk is full; free some space")
         return super().write(key, data, replace=replace)
 
 
@@ -106,7 +106,7 @@ class Full(LocalStore):
 def test_storage_that_stays_full_ends_the_sweep_without_a_row(plan_for: Callable, resources: dict[str, Any]) -> None:
     raw = raw_job(grid={"training.seed": list(range(6))}, resources=resources)
     plan, store = plan_for(raw)
-    full = Full(store.path("x").parent)
+    full = Full(Path(store.uri))
     recorder = Recorder()
     with pytest.raises(SurroundingsError, match=r"checkpoints/.*: cannot write: the disk is full"):
         run_sweep(plan, PatientStore(full, patience_s=3), [recorder])

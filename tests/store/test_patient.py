@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +10,6 @@ from orchestrator.errors import NotFoundError, StorageRefused, StorageUnavailabl
 from orchestrator.store import patient as module
 from orchestrator.store.local import LocalStore
 from orchestrator.store.patient import PatientStore
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Clock:
@@ -44,7 +41,7 @@ class Down(LocalStore):
 
     def child(self, folder: str) -> Down:
         """See Store."""
-        return Down(self.path(folder), self.clock, self.until)
+        return Down(Path(self.uri) / folder, self.clock, self.until)
 
     sibling = child
 
