@@ -94,7 +94,7 @@ def check(code: int, printed: str, arguments: tuple[str, ...]) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_command_answers(job_folder: Folder, monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
     monkeypatch.chdir(job_folder.outside.parent)
     key = data.draw(st.sampled_from(job_folder.keys))
@@ -108,7 +108,7 @@ def test_every_command_answers(job_folder: Folder, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 @given(data=st.data())
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_report_is_written_or_not(job_folder: Folder, monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
     monkeypatch.chdir(job_folder.outside.parent)
     key = data.draw(st.sampled_from(job_folder.keys))
