@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import weakref
+from bisect import bisect_left
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,7 @@ def test_the_longest_folder_that_is_taken_has_room_for_sockets(
     base: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     started_with(monkeypatch)
-    room = next(room for room in range(200) if _refused(base, monkeypatch, variable, room + 1))
+    room = bisect_left(range(200), True, key=lambda size: _refused(base, monkeypatch, variable, size)) - 1
     with private_folder(str(_folder(base, room))) as folder, socket.socket(socket.AF_UNIX) as endpoint:
         name = Path(folder + local._SOCKET.format(pid=os.getpid()))
         name.parent.mkdir(parents=True)
