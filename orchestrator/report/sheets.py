@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from orchestrator.report.samples import Sample
 
 _GAP = 8
+_LEAST_INCH = 1.0
+"""Of a sheet's sides: beside less than that its labels have no room."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def picture_matrix(
                 place[...] = pixels if pixels.ndim == 3 else pixels[..., None]
     # A little over a pixel for a pixel: as sharp as the pictures are, and no larger a file than that needs.
     margin = 0.2 + 0.085 * max(len(line) for label in row_labels for line in label.split("\n"))
-    figure = figure_of(1.3 * sheet.shape[1] / DPI + margin, 1.3 * sheet.shape[0] / DPI + 0.4)
+    high, wide = (max(1.3 * pixels / DPI, _LEAST_INCH) for pixels in sheet.shape[:2])
+    figure = figure_of(wide + margin, high + 0.4)
     axes = figure.subplots()
     for top in range(0, len(sheet), height):  # one by one: scaling takes 16 bytes a pixel, of the whole sheet 500 MB
         strip = sheet[top : top + height]

@@ -9,7 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.cli.main import main
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KINDS = ["file"] * 7 + ["folder", "pipe", "link"]
+PHASES = [phase for phase in Phase if phase is not Phase.shrink]
+"""A smaller example would take minutes to find, and this one tells its file."""
 CANARY = "canary-5f2c"
 KEYS = ("job.yaml", "run.json", "run.log", "handover.json", "evaluated.json", "cancel.json", "lease/00000001.json")
 FAST = [
@@ -94,7 +96,7 @@ def check(code: int, printed: str, arguments: tuple[str, ...]) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_every_command_answers(job_folder: Folder, monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
     monkeypatch.chdir(job_folder.outside.parent)
     key = data.draw(st.sampled_from(job_folder.keys))
@@ -108,7 +110,7 @@ def test_every_command_answers(job_folder: Folder, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 @given(data=st.data())
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_the_report_is_written_or_not(job_folder: Folder, monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
     monkeypatch.chdir(job_folder.outside.parent)
     key = data.draw(st.sampled_from(job_folder.keys))
