@@ -92,12 +92,13 @@ def _columns_used(sql: str, schemas: Mapping[str, pa.Schema]) -> set[str] | None
     """
     if _EVERY_COLUMN.search(_COUNT.sub("", sql)) or not all(len(schema) for schema in schemas.values()):
         return None
-    with _connection({name: schema.empty_table() for name, schema in schemas.items()}) as connection:
+    empty = {name: schema.empty_table() for name, schema in schemas.items()}
+    with _connection(empty) as connection, _limits(connection):  # what is constant is computed by a plan already
         if _statement(connection, sql) != "SELECT":
             return None
         try:
             plan = connection.execute(f"EXPLAIN (FORMAT json) {sql}").fetchall()[0][1]
-        except duckdb.Error:
+        except (duckdb.Error, MemoryError):
             return None
     columns = set(_projected(json.loads(plan)))
     return None if any(columns.issuperset(schema.names) for schema in schemas.values()) else columns

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from orchestrator.store import query
 from orchestrator.store.local import LocalStore
 from tests.cli import hostile
 from tests.cli.test_hostile_folders import run
@@ -148,11 +149,15 @@ def _measure(name: str, arguments: tuple[str, ...]) -> None:
 
 
 def main() -> None:
-    """Put each bomb into a job's folder of its own, and run over it what reads it."""
+    """Run the queries, with less time than users have; then put each bomb into a job's folder of its own, and run over it what reads it."""
+    query.SECONDS = 5.0
     with tempfile.TemporaryDirectory(prefix="orch-bombs-") as folder, chdir(folder):
         job = hostile.whole_job(LocalStore(Path("whole")))
         trial = job.trials[0]
         names = {"trial": trial.id, "evaluation": job.header.evaluate[0].rows_key(trial.id, 0)}
+        shutil.copytree("whole", "results/study")
+        for sql in QUERIES:  # first: memory that was used and is free again would count for nothing
+            _measure("query", ("results", "study", "--sql", sql))
         for bomb, key, commands in BOMBS:
             shutil.rmtree("results", ignore_errors=True)
             shutil.copytree("whole", "results/study")
@@ -161,10 +166,6 @@ def main() -> None:
             bomb(place)
             for command in commands:
                 _measure(f"{bomb.__name__} as {key}", (command, "study"))
-        shutil.rmtree("results")
-        shutil.copytree("whole", "results/study")
-        for query in QUERIES:
-            _measure("query", ("results", "study", "--sql", query))
 
 
 if __name__ == "__main__":

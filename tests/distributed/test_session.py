@@ -154,7 +154,7 @@ def test_processes_that_read_different_checkpoints_do_not_start(two: Processes, 
     answers = two.run(different, tmp_path)
     for rank, answer in enumerate(answers):
         place = f"{LocalStore(tmp_path / str(rank)).uri}/checkpoints/{ID}.pt"
-        assert answer == f"infrastructure: {place}: the trial's 2 processes read checkpoints of different steps: 5, 0"
+        assert answer == f"surroundings: {place}: the trial's 2 processes read checkpoints of different steps: 5, 0"
 
 
 def poisoned(group: Group, root: Path) -> int:
