@@ -184,7 +184,7 @@ def _ended(store: Store, trials: Sequence[str]) -> tuple[dict[str, _Course], tup
 
 def _logged(store: Store, trials: Sequence[str]) -> tuple[dict[str, _Course], tuple[str, ...]]:
     """Of each of these trials that has logged anything its last step and its health then, and the files left out."""
-    there = set(parquet_keys(store, "metrics"))
+    there = set(parquet_keys(store, "metrics")) if trials else set()
     keys = [key for trial in trials if (key := f"metrics/{trial}.parquet") in there]
     read = read_files(store, keys, ("trial_id", "step", "health"), declared("metrics"))
     groups = read.table.group_by(["trial_id", "health"]).aggregate([("step", "min"), ("step", "max")]).to_pylist()
