@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from orchestrator.plan.ledger import read_ledger
 from orchestrator.spec.columns import declared
-from orchestrator.store.bundles import LEAST, read_bundled, write_bundles
+from orchestrator.store.bundles import LEAST, read_bundled, trial_of, write_bundles
 from orchestrator.store.tables import read_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.store.location import Store
-
-_AT_ONCE = 500
 
 
 def bundle_results(store: Store) -> None:
@@ -41,8 +37,5 @@ def bundle_results(store: Store) -> None:
 def _bundle(store: Store, folder: str, keys: Sequence[str], stamps: dict[str, str]) -> None:
     if len(keys) < LEAST:
         return
-    runs = [keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE)]
-    tables = [read_files(store, run, schema=declared(folder)).table for run in runs]
-    table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-    by_trial = {key.rpartition("/")[2].removesuffix(".parquet"): stamps[key] for key in keys}
-    write_bundles(store, folder, table, by_trial)
+    table = read_files(store, keys, schema=declared(folder)).table
+    write_bundles(store, folder, table, {trial_of(key): stamps[key] for key in keys})

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from orchestrator.errors import NotFoundError
+from orchestrator.errors import StorageError, StorageUnavailable
 from orchestrator.store.parquet import FILE_BYTES, Reader, UnreadableError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read_bundled(
     """
     reader = Reader(declared, None if columns is None else [_ID, _STAMP, *columns])
     stamps = store.stamps(folder)
-    wanted = {_trial_of(key): stamps[key] for key in keys if key in stamps}
+    wanted = {trial_of(key): stamps[key] for key in keys if key in stamps}
     for bundle in store.keys(FOLDER):
         if not wanted or not bundle.startswith(f"{FOLDER}/{folder}-"):
             continue
@@ -82,7 +82,9 @@ def _current(store: Store, reader: Reader, bundle: str, wanted: Mapping[str, str
     try:
         rows = reader.read(store.read(bundle, FILE_BYTES))
         rows.validate(full=True)
-    except (UnreadableError, NotFoundError, pa.ArrowInvalid):  # the files that it copies are read instead
+    except StorageUnavailable:
+        raise
+    except (UnreadableError, StorageError, pa.ArrowInvalid):  # the files that it copies are read instead
         return nothing
     if not {_ID, _STAMP} <= set(rows.column_names) or rows.schema.field(_STAMP).type != pa.string():
         return nothing
@@ -93,5 +95,6 @@ def _current(store: Store, reader: Reader, bundle: str, wanted: Mapping[str, str
     return rows if len(runs) == len(runs.unique()) else nothing  # a file's rows stand together
 
 
-def _trial_of(key: str) -> str:
-    return key.rpartition("/")[2].removesuffix(".parquet")
+def trial_of(key: str) -> str:
+    """The id of the trial that a file of a table is named after."""
+    return key.rpartition("/")[2].removesuffix(".parquet").split("-")[0]

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable, one_line
-from orchestrator.store.bundles import LEAST, read_bundled
+from orchestrator.store.bundles import LEAST, read_bundled, trial_of
 from orchestrator.store.parquet import FILE_BYTES, Reader, UnreadableError
 
 if TYPE_CHECKING:
@@ -338,7 +338,7 @@ def _wrong_values(part: _Part, *, named: bool) -> dict[str, str]:
         wrong = [key for key, end, n in starts if not _is_valid(part.table.slice(end - n, n))]
         problems |= dict.fromkeys(wrong, "has text that is not UTF-8")
     if named:
-        owners = np.repeat(np.array([_owner(key) for key in part.keys], dtype=object), part.lengths)
+        owners = np.repeat(np.array([trial_of(key) for key in part.keys], dtype=object), part.lengths)
         other = pc.not_equal(part.table[_ID], pa.array(owners, pa.string()))
         tell(pc.fill_null(other, True), "has rows of another trial than its name says")
     return problems
@@ -350,8 +350,3 @@ def _is_valid(table: pa.Table) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _owner(key: str) -> str:
-    """The id of the trial that a file is named after."""
-    return key.rpartition("/")[2].removesuffix(_ENDING).split("-")[0]

@@ -55,6 +55,12 @@ class Folder:
         shutil.copytree(self.whole, self.root)
         hostile.place(self.root / key, kind, data, self.outside)
 
+    def spoil_one(self, data: Any) -> None:
+        """The same with a file, and what is in its place, drawn at random."""
+        key = data.draw(st.sampled_from(self.keys))
+        kind = data.draw(st.sampled_from(KINDS))
+        self.spoil(key, kind, data.draw(hostile.contents(key, self.original(key))) if kind == "file" else b"")
+
     def original(self, key: str) -> bytes:
         """What a run writes there, nothing where it would write nothing."""
         path = self.whole / key
@@ -99,10 +105,7 @@ def check(code: int, printed: str, arguments: tuple[str, ...]) -> None:
 @settings(max_examples=20, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_every_command_answers(job_folder: Folder, monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
     monkeypatch.chdir(job_folder.outside.parent)
-    key = data.draw(st.sampled_from(job_folder.keys))
-    kind = data.draw(st.sampled_from(KINDS))
-    content = data.draw(hostile.contents(key, job_folder.original(key))) if kind == "file" else b""
-    job_folder.spoil(key, kind, content)
+    job_folder.spoil_one(data)
     for arguments in FAST:
         check(*run(monkeypatch, *arguments), arguments)
     assert job_folder.outside.read_text() == f"{CANARY}\n"
@@ -113,10 +116,7 @@ def test_every_command_answers(job_folder: Folder, monkeypatch: pytest.MonkeyPat
 @settings(max_examples=10, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 def test_the_report_is_written_or_not(job_folder: Folder, monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
     monkeypatch.chdir(job_folder.outside.parent)
-    key = data.draw(st.sampled_from(job_folder.keys))
-    kind = data.draw(st.sampled_from(KINDS))
-    content = data.draw(hostile.contents(key, job_folder.original(key))) if kind == "file" else b""
-    job_folder.spoil(key, kind, content)
+    job_folder.spoil_one(data)
     arguments = ("report", "study")
     code, printed = run(monkeypatch, *arguments)
     check(code, printed, arguments)

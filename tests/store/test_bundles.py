@@ -108,8 +108,10 @@ def test_a_large_bundle_is_cut_between_files(many: Store, monkeypatch: pytest.Mo
     assert read(many).equals(before)
 
 
-@pytest.mark.parametrize("spoil", ["damaged", "truncated", "other columns", "rows apart"])
-def test_what_a_spoiled_bundle_copies_is_read_from_its_files(many: Store, spoil: str) -> None:
+@pytest.mark.parametrize("spoil", ["damaged", "truncated", "too large", "other columns", "rows apart"])
+def test_what_a_spoiled_bundle_copies_is_read_from_its_files(
+    many: Store, monkeypatch: pytest.MonkeyPatch, spoil: str
+) -> None:
     before = read(many)
     bundle(many, IDS)
     (key,) = many.keys("bundles")
@@ -121,6 +123,9 @@ def test_what_a_spoiled_bundle_copies_is_read_from_its_files(many: Store, spoil:
         many.write(key, b"PAR1" + bytes(100) + b"PAR1")
     elif spoil == "truncated":
         many.write(key, data[: len(data) // 2])
+    elif spoil == "too large":
+        many.write(key, data)
+        monkeypatch.setattr("orchestrator.store.bundles.FILE_BYTES", len(data) - 1)
     elif spoil == "other columns":
         write_rows(many, key, pa.schema([("x", pa.int64())]), [{"x": 1}])
     else:
