@@ -159,6 +159,7 @@ def _drive(
     from orchestrator.plan.bundling import bundle_results
     from orchestrator.plan.files import write_job
     from orchestrator.plan.plan import CellState
+    from orchestrator.store.bundles import LEAST
 
     for summary in (plan_line(plan), *note_lines(plan), *evaluations_line(plan), *left_out_lines(plan.job)):
         _say(log, summary.plain)
@@ -168,7 +169,9 @@ def _drive(
     unstored = heartbeat.finish()
     if ran.stopped is not None:
         _stop(plan.job, store, log, ran, unstored)
-    bundle_results(store)
+    many = len(plan.job.trials) >= LEAST
+    with _during(log, "copying the trials' rows into few files") if many else contextlib.nullcontext():
+        bundle_results(store)
     _report(store, log)
     failed = len(plan.having(CellState.FAILED)) + ran.failed
     if failed:

@@ -38,9 +38,11 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     `orch status my_sweep --storage s3://bucket/studies`
     """
     from orchestrator.plan.files import to_json
+    from orchestrator.store.snapshot import Snapshot
 
     named = name_job(job, storage)
-    state, news = _state_of(named)
+    store = Snapshot(named.store)
+    state, news = _state_of(named, store)
     if as_json:
         typer.echo(to_json({**state.as_json(), "handover": news}))
         return
@@ -50,7 +52,7 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
         return
     out.print(f"{state.name}: {state.describe()}")
     _print_left_out(out, state.left_out)
-    _print_foreign(named.store)
+    _print_foreign(store)
     if where := state.where():
         out.print(f"cluster {shown(where)}", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -74,7 +76,7 @@ def _last_heard(run: RunState, *, alive: bool) -> str:
     return ", ".join([*parts, *([run.state] if run.state != "running" else [])])
 
 
-def _state_of(named: NamedJob) -> tuple[JobState, str | None]:
+def _state_of(named: NamedJob, store: Store) -> tuple[JobState, str | None]:
     """How a job is getting on, and what has come of a hand-over of which no run has begun yet."""
     from orchestrator.cli.handover import outcome_of
     from orchestrator.plan.files import read_state
@@ -82,20 +84,20 @@ def _state_of(named: NamedJob) -> tuple[JobState, str | None]:
     from orchestrator.plan.liveness import is_alive
     from orchestrator.plan.status import JobState, job_status
 
-    handover = read_handover(named.store)
+    handover = read_handover(store)
     try:
         named.require()
-        asked, run = named.load(), read_state(named.store)
+        asked, run = named.load(), read_state(store)
         with spinner("listening for a sign of life"):
-            alive = is_alive(named.store, run)
+            alive = is_alive(store, run)
         if alive:
-            run = read_state(named.store)
+            run = read_state(store)
             alive = run is not None and run.state == "running"
-        state = job_status(asked, named.store, run, alive=alive)
+        state = job_status(asked, store, run, alive=alive)
     except NotFoundError:
         if handover is None:
             raise
-        state = JobState(named.store.uri.rpartition("/")[2], False, None, ())
+        state = JobState(store.uri.rpartition("/")[2], False, None, ())
     return state, None if handover is None else outcome_of(handover)[0]
 
 
@@ -150,13 +152,15 @@ def _deliver(
     """Write what is asked for as the files that options name, or print it where none does."""
     from orchestrator.store.export import export
     from orchestrator.store.query import Answer
+    from orchestrator.store.snapshot import Snapshot
 
+    store = Snapshot(named.store)
     if claims:
         table, notices = _verdicts(named)
         answer = Answer(table, len(table))
     else:
         notices = ()
-        answer = _answer(named.store, sql, evaluation, None if asked else _ROWS)
+        answer = _answer(store, sql, evaluation, None if asked else _ROWS)
     for option, target in asked:
         export(answer.table, _FORMS[option], target)
     if asked:
@@ -167,7 +171,7 @@ def _deliver(
     else:
         _print_results(answer, everything=sql is not None)
     _print_left_out(out, answer.left_out)
-    _print_foreign(named.store)
+    _print_foreign(store)
 
 
 def _print_results(answer: Answer, *, everything: bool) -> None:

@@ -31,6 +31,7 @@ class EncoderInversion(HeldOutEvaluation, LatentSearch):
     """
 
     splits: ClassVar = ("train", "test")
+    keys: ClassVar = ("image_id", "method")
     columns = (
         Column("image_id", INT, "", "the image's place in the held-out set"),
         Column("label", INT, "", "the image's class; null where the set has none"),

@@ -90,6 +90,10 @@ class Evaluation(Settings):
     """Part of the id: raise it whenever the same settings come to mean other numbers or columns."""
     columns: ClassVar[tuple[Column, ...]]
     """What a row holds beside the trial's and the evaluation's ids and the evaluation's settings."""
+    keys: ClassVar[tuple[str, ...]] = ()
+    """Columns, none of them ever null, and ..."""
+    keys_or_null: ClassVar[tuple[str, ...]] = ()
+    """... others that may be, which together tell the rows of one trial's evaluation apart."""
     tables: ClassVar[Mapping[str, tuple[Column, ...]]] = {}
     """Columns of further tables, by name: those of ``curves`` lie in evaluations/<kind>_curves/."""
     splits: ClassVar[tuple[Split, ...]] = ("train",)

@@ -36,6 +36,7 @@ class Interpolation(Evaluation, LatentSearch):
 
     version = 3
     splits: ClassVar = ("test",)
+    keys: ClassVar = ("pair", "way")
     columns = (
         Column("pair", INT, "", "number of the pair"),
         Column("first_id", INT, "", "the place in the held-out set of the image at a = 1"),

@@ -26,6 +26,7 @@ class Inversion(HeldOutEvaluation, LatentSearch):
     restart: all that is chosen among is kept, so that the best of a few can be compared with a single one.
     """
 
+    keys: ClassVar = ("image_id", "restart")
     columns = (
         Column("image_id", INT, "", "the image's place in the held-out set"),
         Column("label", INT, "", "the image's class; null where the set has none"),

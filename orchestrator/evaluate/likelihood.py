@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,7 @@ class Likelihood(HeldOutEvaluation):
     invertible network has it: trials of other families are passed over, and the report says why.
     """
 
+    keys: ClassVar = ("data", "image_id")
     columns = (
         Column("data", STRING, "", "data set that the image is of"),
         Column("image_id", INT, "", "the image's place in that set's held-out images"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,7 @@ class Quality(Evaluation):
     """
 
     version = 2
+    keys_or_null: ClassVar = ("truncation",)
     columns = (
         Column("truncation", FLOAT, "", "latent vectors lie in [-t, t]; null for the whole normal distribution"),
         Column("samples", INT, "images", "generated images that were judged"),

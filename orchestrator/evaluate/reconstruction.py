@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from orchestrator.evaluate.evaluation import Found
 from orchestrator.evaluate.held_out import HeldOutEvaluation
@@ -23,6 +23,7 @@ class Reconstruction(HeldOutEvaluation, LatentSearch):
     So that families with and without an encoder compare on the same images; the search is that of ``inversion``.
     """
 
+    keys: ClassVar = ("image_id",)
     columns = (
         Column("image_id", INT, "", "the image's place in the held-out set"),
         Column("label", INT, "", "the image's class; null where the set has none"),

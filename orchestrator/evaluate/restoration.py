@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -35,6 +35,8 @@ class Restoration(HeldOutEvaluation, LatentSearch):
     of SHARD_IMAGES images.
     """
 
+    keys: ClassVar = ("image_id", "corruption", "method")
+    keys_or_null: ClassVar = ("norm", "mask")
     columns = (
         Column("image_id", INT, "", "the image's place in the held-out set"),
         Column("label", INT, "", "the image's class; null where the set has none"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 FOLDER = "lease"
-_KEY = re.compile(r"lease/(\d{8})\.json")
+_KEY = re.compile(r"lease/(\d{8}|[1-9]\d{8,17})\.json")
 _BYTES = 16_000_000
 """More than any lease has: a system takes commands of some 2 MB, which JSON may write out six times as long."""
 _CHECK_S = 5.0

@@ -86,7 +86,8 @@ def strips(results: Results, varying: Sequence[str], names: Mapping[str, str]) -
             trial, evaluation = own[["trial_id", "evaluation_id"]].iloc[0]
             own = own[(own["trial_id"] == trial) & (own["evaluation_id"] == evaluation) & (own["pair"] < SHOWN)]
             title = f"{way}, {words}" if words else way
-            alt = f"{title}: {text.plural(len(own), 'pair')}; classes met from above: {', '.join(own['classes'])}."
+            classes = ", ".join(own["classes"].fillna("unknown"))
+            alt = f"{title}: {text.plural(len(own), 'pair')}; classes met from above: {classes}."
             album.add(Interpolation.picture_of(evaluation, trial, way), trial, title, alt)
     return album
 

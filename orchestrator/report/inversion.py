@@ -94,12 +94,12 @@ class EncoderRow:
 
 def chosen_of(rows: pd.DataFrame) -> pd.DataFrame:
     """An image's restart of lowest loss, by image."""
-    return rows[rows["chosen"].eq(True)].set_index("image_id")
+    return rows[rows["chosen"].eq(True)].drop_duplicates("image_id").set_index("image_id")
 
 
 def single_of(rows: pd.DataFrame) -> pd.DataFrame:
     """An image's first restart, by image: one random start; none at all where halving has cut some short."""
-    first = rows[rows["restart"] == 0].set_index("image_id")
+    first = rows[rows["restart"] == 0].drop_duplicates("image_id").set_index("image_id")
     return first.iloc[:0] if first["dropped_at"].notna().any() else first
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.patches import Patch
 
 from orchestrator.errors import OrchError
@@ -17,6 +16,7 @@ from orchestrator.report.drawings import Drawing
 from orchestrator.report.measured import Cells, MeasuredTable
 from orchestrator.report.tables import by_setting
 from orchestrator.report.text import SEED
+from orchestrator.report.verdicts import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,9 +87,11 @@ def draw_likelihoods(results: Results, varying: Sequence[str], names: Mapping[st
 
 
 def _histogram(axes: Axes, cell: pd.DataFrame, looks: Mapping[str, str]) -> None:
-    cell = cell[np.isfinite(cell["bits_per_dimension"].astype(float))]
+    cell = cell[cell["bits_per_dimension"].astype(float).abs() < LARGEST]
     values = cell["bits_per_dimension"]
-    span = (float(values.min()), float(values.max())) if len(values) else None
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+    # Of equal values no width of a bin is left.
+    span = (low, high) if high - low > 1e-9 * max(1.0, abs(high)) else (low - 0.5, high + 0.5)
     for name, tint in looks.items():
         axes.hist(values[cell["data"] == name], bins=_BINS, range=span, color=tint, alpha=_OPACITY)
 

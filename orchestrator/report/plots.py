@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,13 +11,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from orchestrator.report.canvas import PALETTE, label, literal, row_of_panels
+from orchestrator.report.verdicts import LARGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
 
 _WIDE_RANGE = 20
+_LEAST = 1e-30
+"""Of less than that there is no room to the left on a logarithmic axis."""
 _LABEL_WIDTH = 44
 
 
@@ -35,6 +39,12 @@ class Line:
 
     place: int
     points: tuple[Point, ...]
+
+    @classmethod
+    def of(cls, place: int, pairs: Iterable[tuple[float, float]], floor: float) -> Line:
+        """Of x and y, as far as an axis has room for them: finite, and at least ``floor``."""
+        known = ((x, y) for x, y in pairs if math.isfinite(x) and abs(y) < LARGEST)
+        return cls(place, tuple(Point(x, max(y, floor)) for x, y in known))
 
     def means(self) -> list[tuple[float, float, float, float]]:
         """At each x, ascending: x, mean, least and greatest y."""
@@ -71,6 +81,9 @@ def plot(
         for line in panel.lines:
             _line(axes, line, points=points)
         if panel.log:
+            values = {point.y for line in panel.lines for point in line.points}
+            if len(values) == 1:  # Matplotlib makes room around a single value on a linear axis only
+                axes.set_ylim(min(values) / 10, max(values) * 10)
             axes.set_yscale("log")
         label(axes, literal(panel.across), panel.up)
         _scale(axes, ticks)
@@ -93,7 +106,7 @@ def _line(axes: Axes, line: Line, *, points: bool) -> None:
 
 def _scale(axes: Axes, ticks: Sequence[tuple[float, str]]) -> None:
     values = [value for value, _ in ticks]
-    if min(values) > 0 and max(values) / min(values) >= _WIDE_RANGE:
+    if min(values) > _LEAST and max(values) / min(values) >= _WIDE_RANGE:
         axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())

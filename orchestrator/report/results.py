@@ -22,6 +22,7 @@ from orchestrator.spec.identity import IDLE
 from orchestrator.spec.recorded import current_id
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 from orchestrator.store.columns import METRICS, TRIALS, Column
+from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.tables import left_out_notice, parquet_keys, read_files, read_table
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def load(store: Store, asked: Job | None = None) -> Results:
 
     Raises NotFoundError when there is neither a trial nor a measurement.
     """
+    store = Snapshot(store)
     left_out: list[str] = []
     trials, metrics = _trials(store, left_out), _metrics(store, left_out)
     if trials.empty and metrics.empty:
@@ -186,6 +188,12 @@ def _evaluated(store: Store, kind: type[Evaluation], left_out: list[str]) -> pd.
     fixed = [column for column in evaluation_columns(kind) if "." not in column.name]
     rows = _whole(_read(store, f"{FOLDER}/{kind.model_fields['kind'].default}", left_out).to_pandas(), fixed)
     rows = rows[rows["trial_id"].notna() & rows["evaluation_id"].notna()]
+    read, ids = len(rows), ["trial_id", "evaluation_id"]
+    rows = rows.dropna(subset=kind.keys).drop_duplicates([*ids, *kind.keys, *kind.keys_or_null], keep="last")
+    if read > len(rows):
+        folder = f"{FOLDER}/{kind.model_fields['kind'].default}"
+        keys = f" or lack {' or '.join(kind.keys)}" if kind.keys else ""
+        left_out.append(f"Rows of {folder} that are there twice{keys} were left out: {read - len(rows)}.")
     # Where settings of two evaluations are equal, as after a new version of a kind, the later one counts.
     rows = rows.sort_values("evaluated_at", kind="stable", na_position="first").reset_index(drop=True)
     first = rows.drop_duplicates("evaluation_id")

@@ -25,8 +25,9 @@ from orchestrator.report.canvas import (
 from orchestrator.report.drawings import Drawing
 from orchestrator.report.figures import FLOOR
 from orchestrator.report.inversion import ENCODER_KIND, KIND, chosen_of, single_of
-from orchestrator.report.plots import Line, Panel, Point, plot
+from orchestrator.report.plots import Line, Panel, plot
 from orchestrator.report.tables import evenly
+from orchestrator.report.verdicts import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,8 +116,8 @@ def draw_bands(results: Results, runs: Runs) -> Drawing | None:
             if len(rows)
         ]
         points = [row for part in sums for row in part.itertuples(index=False, name=None)]
-        error.append(Line(place, tuple(Point(x, max(wrong, FLOOR)) for x, wrong, _ in points)))
-        share.append(Line(place, tuple(Point(x, max(wrong / power, FLOOR)) for x, wrong, power in points if power > 0)))
+        error.append(Line.of(place, ((x, wrong) for x, wrong, _ in points), FLOOR))
+        share.append(Line.of(place, ((x, wrong / power) for x, wrong, power in points if power > 0), FLOOR))
     error, share = ([line for line in lines if line.points] for lines in (error, share))
     if not error:
         return None
@@ -125,7 +126,7 @@ def draw_bands(results: Results, runs: Runs) -> Drawing | None:
         Panel("error / power of the image", across, tuple(share), log=True),
         Panel("error (part of MSE)", across, tuple(error), log=True),
     ]
-    values = sorted({point.x for line in error for point in line.points})
+    values = sorted({point.x for line in (*error, *share) for point in line.points})
     ticks = [(value, text.setting(round(value, 4))) for value in evenly(values, _TICKS)]
     labels = [cell.words for cell in cells]
     more = text.drawn(len(cells), len(runs.cells))
@@ -152,9 +153,7 @@ def draw_training(results: Results, runs: Runs) -> Drawing | None:
         for name, own in lines.items():
             known = rows[["step", name]].dropna().astype(float)
             if len(known):
-                own.append(
-                    Line(place, tuple(Point(x, max(y, FLOOR)) for x, y in known.itertuples(index=False, name=None)))
-                )
+                own.append(Line.of(place, known.itertuples(index=False, name=None), FLOOR))
     panels = [Panel(names[name], "updates of the encoder", tuple(own), log=True) for name, own in lines.items() if own]
     if not panels:
         return None
@@ -192,6 +191,8 @@ def _of_restarts(results: Results, cell: RunCell) -> list[LossPanel]:
 
 def _read(results: Results, kind: str, table: str, trial_id: str, evaluation_id: str) -> pd.DataFrame:
     rows = results.further(kind, table, trial_id)
+    floats = rows.select_dtypes("float").columns  # no axis has room for more than that
+    rows[floats] = rows[floats].where(rows[floats].abs() < LARGEST)
     return rows[rows["evaluation_id"] == evaluation_id]
 
 
@@ -231,7 +232,7 @@ def _panel(axes: Axes, panel: LossPanel, looks: Mapping[str, str]) -> None:
     axes.set_yscale("log")
     axes.set_title(literal(panel.title), **TITLE)
     label(axes, "step", "loss")
-    if panel.lines:
+    if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
 
 

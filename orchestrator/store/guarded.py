@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.store.location import Store
+from orchestrator.store.wrapped import WrappedStore
+
+if TYPE_CHECKING:
+    from orchestrator.store.location import Store
 
 
 class Guard(Protocol):
@@ -17,51 +20,22 @@ class Guard(Protocol):
         """The same right, asked for through storage that does not wait."""
 
 
-class GuardedStore(Store):
+class GuardedStore(WrappedStore):
     """Another store, in which nothing is written or deleted unless a guard lets it pass. Reading needs no right."""
 
     def __init__(self, store: Store, guard: Guard) -> None:
-        self._store, self._guard = store, guard
-        self.parallel_reads = store.parallel_reads
-
-    @property
-    def uri(self) -> str:
-        """See Store."""
-        return self._store.uri
-
-    def read(self, key: str, limit: int | None = None) -> bytes:
-        """See Store."""
-        return self._store.read(key, limit)
-
-    def exists(self, key: str) -> bool:
-        """See Store."""
-        return self._store.exists(key)
+        super().__init__(store)
+        self._guard = guard
 
     def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
         """See Store."""
         self._guard.check()
         return self._store.write(key, data, replace=replace)
 
-    def keys(self, prefix: str = "") -> list[str]:
-        """See Store."""
-        return self._store.keys(prefix)
-
-    def stamps(self, folder: str) -> dict[str, str]:
-        """See Store."""
-        return self._store.stamps(folder)
-
-    def folders(self) -> list[str]:
-        """See Store."""
-        return self._store.folders()
-
     def delete(self, key: str) -> None:
         """See Store."""
         self._guard.check()
         self._store.delete(key)
-
-    def child(self, folder: str) -> Store:
-        """See Store."""
-        return GuardedStore(self._store.child(folder), self._guard)
 
     def sibling(self, folder: str) -> Store:
         """See Store. What all jobs of a storage share is not guarded: no job has a right of its own to it."""
@@ -71,11 +45,10 @@ class GuardedStore(Store):
         """See Store."""
         return GuardedStore(self._store.quick(), self._guard.quick())
 
-    def check(self) -> None:
-        """See Store."""
-        self._store.check()
-
     def tidy(self) -> None:
         """See Store."""
         self._guard.check()
         self._store.tidy()
+
+    def _wrap(self, store: Store) -> GuardedStore:
+        return GuardedStore(store, self._guard)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.errors import StorageUnavailable
-from orchestrator.store.location import Store
+from orchestrator.store.wrapped import WrappedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from orchestrator.store.location import Store
 
 _T = TypeVar("_T")
 
@@ -31,7 +33,7 @@ def _wait_on(_problem: str) -> bool:
     return True
 
 
-class PatientStore(Store):
+class PatientStore(WrappedStore):
     """Another store, each of whose requests is made again for up to ``patience_s`` seconds while it is unavailable.
 
     That is while it does not answer, is full or refuses its credentials. Other errors, such as rights that are missing,
@@ -48,14 +50,9 @@ class PatientStore(Store):
 
         It is sent to other processes with the store.
         """
-        self._store, self._on_wait = store, on_wait
+        super().__init__(store)
+        self._on_wait = on_wait
         self._patience = patience_s if isinstance(patience_s, _Patience) else _Patience(patience_s)
-        self.parallel_reads = store.parallel_reads
-
-    @property
-    def uri(self) -> str:
-        """See Store."""
-        return self._store.uri
 
     def read(self, key: str, limit: int | None = None) -> bytes:
         """See Store."""
@@ -85,16 +82,8 @@ class PatientStore(Store):
         """See Store."""
         self._insist(lambda: self._store.delete(key))
 
-    def child(self, folder: str) -> Store:
-        """See Store."""
-        return PatientStore(self._store.child(folder), self._patience, self._on_wait)
-
-    def sibling(self, folder: str) -> Store:
-        """See Store."""
-        return PatientStore(self._store.sibling(folder), self._patience, self._on_wait)
-
     def quick(self) -> Store:
-        """See Store."""
+        """See Store. It does not wait."""
         return self._store.quick()
 
     def hurry(self) -> None:
@@ -113,6 +102,9 @@ class PatientStore(Store):
     def tidy(self) -> None:
         """See Store."""
         self._insist(self._store.tidy)
+
+    def _wrap(self, store: Store) -> PatientStore:
+        return PatientStore(store, self._patience, self._on_wait)
 
     def _insist(self, request: Callable[[], _T]) -> _T:
         began = time.monotonic()

@@ -348,6 +348,15 @@ def test_a_damaged_lease_is_one_that_nobody_is_heard_of(tmp_path: Path, content:
     assert take(store, entry, holder()).number == 5
 
 
+@pytest.mark.parametrize("number", [99_999_999, 10**12])
+def test_a_lease_of_any_number_is_followed(store: Store, number: int) -> None:
+    store.write(f"lease/{number:08d}.json", b"{}")
+    entry, _ = free(store, take_over=True)
+    assert entry is not None
+    assert entry.number == number
+    assert holds(take(store, entry, holder()))
+
+
 def test_a_process_is_gone_when_it_is_known_to_be() -> None:
     """A child is alive, then a zombie, then no more; what is not on this machine is never known to be gone."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
