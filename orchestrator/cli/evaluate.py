@@ -76,7 +76,7 @@ def evaluate(
 
 def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:
     """The job with one more evaluation, unless it has that one."""
-    from orchestrator.evaluate import KINDS
+    from orchestrator.evaluations import KINDS
     from orchestrator.spec.job import make_job
     from orchestrator.spec.messages import did_you_mean, show
 

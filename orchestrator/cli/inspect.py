@@ -255,7 +255,7 @@ def _evaluated(store: Store, kind: str) -> Answer:
     """
     import pyarrow.compute as pc
 
-    from orchestrator.evaluate.evaluation import FOLDER
+    from orchestrator.evaluations.evaluation import FOLDER
     from orchestrator.spec.columns import declared
     from orchestrator.spec.messages import nearest
     from orchestrator.store.query import Answer
@@ -320,7 +320,7 @@ def _cell(value: Any) -> str:
 
 
 def _print_schema() -> None:
-    from orchestrator.evaluate import KINDS
+    from orchestrator.evaluations import KINDS
     from orchestrator.spec.columns import evaluation_columns, trial_columns
     from orchestrator.store.columns import METRICS
 

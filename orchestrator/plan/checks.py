@@ -9,7 +9,7 @@ from orchestrator.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
     from orchestrator.spec.job import Trial
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
     from orchestrator.spec.job import Trial
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from orchestrator.evaluate.evaluation import FOLDER as EVALUATIONS
+from orchestrator.evaluations.evaluation import FOLDER as EVALUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence

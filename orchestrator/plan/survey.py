@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
-from orchestrator.evaluate.evaluation import FOLDER as EVALUATIONS
+from orchestrator.evaluations.evaluation import FOLDER as EVALUATIONS
 from orchestrator.plan.held_out import read_looked_at, with_other_images
 from orchestrator.plan.ledger import read_ledger
 from orchestrator.plan.plan import CellState, Plan, make_plan

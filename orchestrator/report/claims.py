@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from orchestrator.errors import SettingsError
-from orchestrator.evaluate.evaluation import FOLDER
+from orchestrator.evaluations.evaluation import FOLDER
 from orchestrator.plan.files import read_job
 from orchestrator.plan.stored import notice_of, stored_job
 from orchestrator.report import text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.evaluate.interpolation import SHOWN, Interpolation
+from orchestrator.evaluations.interpolation.settings import SHOWN, Interpolation
 from orchestrator.report import text
 from orchestrator.report.pictures import Album
 from orchestrator.report.tables import Spread, by_setting, variants

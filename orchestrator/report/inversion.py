@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from orchestrator.evaluate.encoder_inversion import METHODS, EncoderInversion
-from orchestrator.evaluate.inversion import SHOWN, SHOWN_RESTARTS, Inversion
+from orchestrator.evaluations.encoder_inversion.settings import METHODS, EncoderInversion
+from orchestrator.evaluations.inversion.settings import SHOWN, SHOWN_RESTARTS, Inversion
 from orchestrator.report import text
 from orchestrator.report.pictures import Album
 from orchestrator.report.runs import count_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Patch
 
 from orchestrator.errors import OrchError
-from orchestrator.evaluate.likelihood import Likelihood
+from orchestrator.evaluations.likelihood.settings import Likelihood
 from orchestrator.plan.files import read_job
 from orchestrator.report import text
 from orchestrator.report.canvas import PALETTE, literal, titled_panels

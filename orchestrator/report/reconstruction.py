@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.evaluate.reconstruction import SHOWN, Reconstruction
+from orchestrator.evaluations.reconstruction.settings import SHOWN, Reconstruction
 from orchestrator.report import text
 from orchestrator.report.measured import Cells, MeasuredTable
 from orchestrator.report.pictures import Album

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from orchestrator.evaluate.norms import Norm
-from orchestrator.evaluate.restoration import SHOWN, Mask, Restoration
+from orchestrator.evaluations.latent_search.norms import Norm
+from orchestrator.evaluations.restoration.settings import SHOWN, Mask, Restoration
 from orchestrator.report import text
 from orchestrator.report.pictures import Album
 from orchestrator.report.tables import Spread, by_setting, variants

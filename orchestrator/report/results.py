@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.errors import NotFoundError, SettingsError, StorageError, StorageUnavailable
-from orchestrator.evaluate import KINDS
-from orchestrator.evaluate.evaluation import FOLDER
+from orchestrator.evaluations import KINDS
+from orchestrator.evaluations.evaluation import FOLDER
 from orchestrator.objectives import FAMILIES
 from orchestrator.plan.files import JOB_BYTES, JOB_KEY
 from orchestrator.report.axes import link
@@ -28,7 +28,7 @@ from orchestrator.store.tables import left_out_notice, parquet_keys, read_files,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 
+from orchestrator.evaluations import compute_shard
 from orchestrator.plan.retry import FailureKind, classify
 from orchestrator.runtime.work import describe
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from orchestrator.data import Dataset
-    from orchestrator.evaluate import Evaluation
-    from orchestrator.evaluate.evaluation import Found, Subject
+    from orchestrator.evaluations import Evaluation
+    from orchestrator.evaluations.evaluation import Found, Subject
     from orchestrator.measures.quality import Referee
     from orchestrator.plan.placement import Placement
     from orchestrator.runtime.work import Work
@@ -70,7 +71,7 @@ def _evaluate(
         subject = _subject(shared, work, trial, evaluation) if missing else None
         for shard in missing:
             assert subject is not None
-            _keep(work, subject, evaluation, shard, evaluation.run(subject, shard))
+            _keep(work, subject, evaluation, shard, compute_shard(evaluation, subject, shard))
     except Exception as error:
         kind = classify(error)
         if kind.may_pass:
@@ -85,7 +86,7 @@ evaluate_task = ray.remote(_evaluate)
 def _subject(shared: Bench, work: Work, trial: Trial, evaluation: Evaluation) -> Subject:
     import torch
 
-    from orchestrator.evaluate.evaluation import Subject
+    from orchestrator.evaluations.evaluation import Subject
     from orchestrator.measures.classifier import load
     from orchestrator.training.networks import encoder_of
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pyarrow as pa
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from orchestrator.evaluate import KINDS
+from orchestrator.evaluations import KINDS
 from orchestrator.settings import Settings
 from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.spec.messages import did_you_mean, show
@@ -21,7 +21,7 @@ from orchestrator.store.columns import LOOKS, SIGNALS, TRIALS, Column
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
     from orchestrator.training.settings import TrialSettings
 
 ENDS = ("saturated", "collapsed", "diverged")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import pyarrow as pa
 from pydantic import BaseModel
 
-from orchestrator.evaluate import KINDS
-from orchestrator.evaluate.evaluation import FOLDER
+from orchestrator.evaluations import KINDS
+from orchestrator.evaluations.evaluation import FOLDER
 from orchestrator.spec.identity import flatten
 from orchestrator.store.columns import EVALUATIONS, METRICS, TRIALS, Column, schema_of
 from orchestrator.training.settings import TrialSettings
@@ -23,7 +23,7 @@ from orchestrator.training.settings import TrialSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
 
 _SCALARS: dict[Any, pa.DataType] = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.evaluate import KINDS
+from orchestrator.evaluations import KINDS
 from orchestrator.training.settings import TrainingSettings
 
 if TYPE_CHECKING:

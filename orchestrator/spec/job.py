@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import SettingsError
-from orchestrator.evaluate import AnyEvaluation
+from orchestrator.evaluations import AnyEvaluation
 from orchestrator.settings import Settings
 from orchestrator.spec.claims import Claim, malformed, unanswered
 from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS, Axis, cells, read_axes, with_path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
 
 _S = TypeVar("_S", bound=Settings)
 

@@ -13,7 +13,7 @@ from orchestrator.training.settings import TrialSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
 
 
 def settings_of(row: Mapping[str, Any]) -> TrialSettings | None:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from orchestrator.data.images import ImageSet
-from orchestrator.evaluate.evaluation import Subject
-from orchestrator.evaluate.inversion import Inversion
+from orchestrator.evaluations import compute_shard
+from orchestrator.evaluations.evaluation import Subject
+from orchestrator.evaluations.inversion.settings import Inversion
 from orchestrator.plan.ledger import read_ledger
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import make_plan
@@ -110,7 +111,7 @@ def _peak_mib(images: int) -> float:
     subject = Subject("0" * 16, trial, generator_of(device), device, splits, None, lambda: None)  # type: ignore[arg-type, return-value]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for shard in range(evaluation.shards(trial)):
-        found = evaluation.run(subject, shard)
+        found = compute_shard(evaluation, subject, shard)
         assert found.rows
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from orchestrator.data.images import ImageShape
-from orchestrator.evaluate.latent_search import LatentSearch, Targets
+from orchestrator.evaluations.latent_search.search import Targets, draw_starts, search
+from orchestrator.evaluations.latent_search.settings import LatentSearch
 from orchestrator.models.dcgan import Dcgan
 from orchestrator.models.model import initialize
 from tests.bench.rows import publish, row
@@ -20,7 +21,7 @@ from tests.bench.rows import publish, row
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from orchestrator.evaluate.latent_search import Inversions
+    from orchestrator.evaluations.latent_search.search import Inversions
 
 IMAGES, RESTARTS, STEPS, LATENT_DIM, SHAPE = 64, 5, 200, 100, ImageShape(1, 28, 28)
 TIMED, ROUNDS = 4, 3
@@ -65,7 +66,7 @@ def main() -> None:
     targets = Targets(images, torch.ones_like(images, dtype=torch.bool), range(IMAGES))
     whole = LatentSearch(steps=STEPS, restarts=RESTARTS)
     halved = LatentSearch(steps=STEPS, restarts=RESTARTS, halving=True)
-    starts = whole.draw_starts(targets, LATENT_DIM, seed=0)
+    starts = draw_starts(targets, whole.restarts, LATENT_DIM, seed=0)
     seconds: dict[str, list[float]] = {"plain": [], "batched": [], "halved": []}
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -105,7 +106,7 @@ def _timed(
     times: list[float], settings: LatentSearch, generator: nn.Module, targets: Targets, starts: Tensor
 ) -> Inversions:
     began = time.perf_counter()
-    found = settings.seek(generator, targets, starts)
+    found = search(settings, generator, targets, starts)
     found.losses.sum().item()
     times.append(time.perf_counter() - began)
     return found

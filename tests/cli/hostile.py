@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 from PIL import Image
 
-from orchestrator.evaluate.quality import Quality
+from orchestrator.evaluations.quality.settings import Quality
 from orchestrator.plan.files import RunState, write_job, write_state
 from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.spec.columns import evaluation_columns

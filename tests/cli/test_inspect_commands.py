@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from orchestrator.evaluate.quality import Quality
+from orchestrator.evaluations.quality.settings import Quality
 from orchestrator.plan.files import RunState, write_job, write_state
 from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.plan.process import this_process

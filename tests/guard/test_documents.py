@@ -16,8 +16,8 @@ from packaging.utils import canonicalize_name
 from orchestrator.cli.main import app
 from orchestrator.data.corruptions import Corruption
 from orchestrator.data.dataset import Dataset
-from orchestrator.evaluate import Evaluation
-from orchestrator.evaluate.encoder_training import EncoderTraining
+from orchestrator.evaluations import Evaluation
+from orchestrator.evaluations.encoder_inversion.settings import EncoderTraining
 from orchestrator.models.model import Model
 from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from orchestrator.errors import StorageUnavailable, SurroundingsError
+from orchestrator.evaluations import compute_shard
 from orchestrator.measures.classifier import load
 from orchestrator.plan.plan import CellState
 from orchestrator.runtime.sweep import run_sweep
@@ -85,7 +86,7 @@ def test_one_more_evaluation_of_what_is_there_is_all_that_is_computed(
 
 
 def test_the_numbers_are_those_of_the_evaluation_alone(study: Study, classifier: bytes) -> None:
-    from orchestrator.evaluate.evaluation import Subject
+    from orchestrator.evaluations.evaluation import Subject
     from orchestrator.measures.quality import Referee
     from orchestrator.training.checkpoint import load_networks
 
@@ -98,7 +99,7 @@ def test_the_numbers_are_those_of_the_evaluation_alone(study: Study, classifier:
     frame = frame[frame["trial_id"] == due.trial.id].sort_values("shard")
     assert len(due.missing) == 2
     for shard in due.missing:
-        (expected,) = due.evaluation.run(subject, shard).rows
+        (expected,) = compute_shard(due.evaluation, subject, shard).rows
         found = frame.iloc[shard]
         for name in ("fid", "kid", "inception_score", "precision", "coverage", "class_kl", "diversity"):
             assert found[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6)

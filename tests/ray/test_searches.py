@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.errors import DataError
-from orchestrator.evaluate.interpolation import SHARD_PAIRS
+from orchestrator.evaluations.interpolation.settings import Interpolation
 from orchestrator.measures.classifier import load
 from orchestrator.runtime.sweep import run_sweep
 from tests.ray.conftest import STUDY, raw_job
@@ -72,7 +72,7 @@ def test_restoration(plan_for: Callable, trained: Path, tmp_path: Path) -> None:
 
 
 def test_interpolation(plan_for: Callable, trained: Path, classifier: bytes, tmp_path: Path) -> None:
-    pairs = SHARD_PAIRS + 2
+    pairs = Interpolation.shard_pairs + 2
     plan, store = plan_for(job({"kind": "interpolation", "pairs": pairs, "steps": 2, "restarts": 2}))
     outcome = run_sweep(plan, store, [])
     assert (outcome.evaluations.done, outcome.evaluations.failed) == (2, 0)

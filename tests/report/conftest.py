@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from orchestrator.evaluate import Evaluation
-    from orchestrator.evaluate.evaluation import Found
+    from orchestrator.evaluations import Evaluation
+    from orchestrator.evaluations.evaluation import Found
     from orchestrator.spec.job import Job
 
 DTYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}

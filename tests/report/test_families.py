@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from orchestrator.evaluate.evaluation import Found
-from orchestrator.evaluate.likelihood import Likelihood
-from orchestrator.evaluate.reconstruction import Reconstruction
-from orchestrator.evaluate.sharpness import Sharpness
+from orchestrator.evaluations.evaluation import Found
+from orchestrator.evaluations.likelihood.settings import Likelihood
+from orchestrator.evaluations.reconstruction.settings import Reconstruction
+from orchestrator.evaluations.sharpness.settings import Sharpness
 from orchestrator.plan.files import read_job
 from orchestrator.report.codes import draw_codes
 from orchestrator.report.likelihood import draw_likelihoods, likelihoods, told_apart, without_likelihood

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from orchestrator.evaluate.encoder_inversion import METHODS, EncoderInversion
-from orchestrator.evaluate.encoder_training import EncoderTraining
-from orchestrator.evaluate.inversion import Inversion
+from orchestrator.evaluations import compute_shard
+from orchestrator.evaluations.encoder_inversion.settings import METHODS, EncoderInversion, EncoderTraining
+from orchestrator.evaluations.inversion.settings import Inversion
 from orchestrator.report import inversion as section
 from orchestrator.report.axes import grid_axes, names_of
 from orchestrator.report.inversion import (
@@ -26,12 +26,12 @@ from orchestrator.report.results import load
 from orchestrator.report.runs import Runs, runs_of
 from orchestrator.report.searches import draw_bands, draw_restarts, draw_searches, draw_training, quantiles
 from orchestrator.report.tables import Spread, varying_settings
-from tests.evaluate.generators import convolutional, images_of, subject_of
+from tests.evaluations.generators import convolutional, images_of, subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.evaluate.evaluation import Found
+    from orchestrator.evaluations.evaluation import Found
 
 GRID = {"model.width": [16, 64], "training.seed": [0, 1]}
 INVERSION = Inversion(images=5, restarts=3, steps=4, log_every=2, bands=4)
@@ -42,7 +42,9 @@ ENCODER = EncoderInversion(images=5, steps=4, encoder=EncoderTraining(steps=4, b
 def found() -> dict[int, tuple[Found, Found]]:
     """Both evaluations of four generators."""
     subjects = [subject_of(convolutional(seed), images_of(12), images_of(16, 1)) for seed in range(4)]
-    return {seed: (INVERSION.run(one, 0), ENCODER.run(one, 0)) for seed, one in enumerate(subjects)}
+    return {
+        seed: (compute_shard(INVERSION, one, 0), compute_shard(ENCODER, one, 0)) for seed, one in enumerate(subjects)
+    }
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ class TestTable:
 
     def test_a_first_restart_that_was_dropped_is_no_single_start(self, latent: Any) -> None:
         halving = INVERSION.model_copy(update={"halving": True})
-        results = halving.run(subject_of(convolutional(), images_of(12)), 0)
+        results = compute_shard(halving, subject_of(convolutional(), images_of(12)), 0)
         latent.evaluated(latent.rows[0]["trial_id"], halving, results)
         _, runs = parts(latent)
         assert runs.heads == ("width", "halving")
@@ -138,7 +140,9 @@ class TestTable:
 
     def test_images_without_classes_have_no_table_of_them(self, study: Any) -> None:
         trial = study.trial({}, samples=())
-        study.evaluated(trial, INVERSION, INVERSION.run(subject_of(convolutional(), images_of(9, labelled=False)), 0))
+        study.evaluated(
+            trial, INVERSION, compute_shard(INVERSION, subject_of(convolutional(), images_of(9, labelled=False)), 0)
+        )
         _, runs = parts(study)
         assert by_class(runs) is None
         assert len(inverted(runs)) == 1
@@ -187,7 +191,7 @@ class TestFigures:
         """Further evaluations of the same trial have their rows in the same folder."""
         more = INVERSION.model_copy(update={"seed": 3})
         trial = latent.rows[0]["trial_id"]
-        latent.evaluated(trial, more, more.run(subject_of(convolutional(), images_of(12)), 0))
+        latent.evaluated(trial, more, compute_shard(more, subject_of(convolutional(), images_of(12)), 0))
         results, runs = parts(latent)
         assert runs.heads == ("width", "seed")
         assert len(results.further(KIND, "curves", trial)) == 2 * 5 * 3 * 3

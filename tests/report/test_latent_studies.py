@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from orchestrator.data.corruptions import GaussianNoise, Holes
-from orchestrator.evaluate.evaluation import Found
-from orchestrator.evaluate.interpolation import Interpolation
-from orchestrator.evaluate.restoration import Restoration
+from orchestrator.evaluations.evaluation import Found
+from orchestrator.evaluations.interpolation.settings import Interpolation
+from orchestrator.evaluations.restoration.settings import Restoration
 from orchestrator.report import pictures
 from orchestrator.report.axes import grid_axes, names_of
 from orchestrator.report.interpolation import strips, walked

@@ -1,0 +1,1 @@
+"""Held-out images sought in the latent space."""

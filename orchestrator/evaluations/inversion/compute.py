@@ -1,0 +1,79 @@
+"""Held-out images inverted: the restarts of each, their loss curves, and the error of the best by frequency."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.evaluations.evaluation import Found, Subject
+from orchestrator.evaluations.image_batch import Chosen, choose
+from orchestrator.evaluations.inversion.settings import SHOWN, SHOWN_RESTARTS, Inversion
+from orchestrator.evaluations.latent_search.inverted import (
+    Inverted,
+    curves_of,
+    gallery,
+    invert,
+    measured,
+    targets_of,
+    told_of,
+)
+from orchestrator.evaluations.latent_search.search import draw_starts
+from orchestrator.measures.pictures import band_power
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+def compute(settings: Inversion, subject: Subject, shard: int) -> Found:
+    """The restarts of one part of the images, their curves, and the error of the chosen ones by frequency."""
+    chosen = choose(settings, subject, shard)
+    starts = draw_starts(targets_of(chosen), settings.restarts, subject.settings.latent_dim, settings.seed)
+    inverted = invert(settings, subject, chosen, starts)
+    shown = [inverted.chosen, *inverted.images.unbind(1)[:SHOWN_RESTARTS]]
+    return Found(
+        rows_of(chosen, inverted),
+        {
+            "curves": curves_of(settings, chosen, inverted.found),
+            "bands": bands_of(chosen, inverted.chosen, settings.bands),
+        },
+        {f"gallery-{shard:04d}": gallery(chosen.images, shown, SHOWN)},
+    )
+
+
+def rows_of(chosen: Chosen, inverted: Inverted) -> list[dict[str, Any]]:
+    """A row an image and restart, image by image."""
+    found, restarts = inverted.found, inverted.images.shape[1]
+    figures: dict[str, Sequence[float]] = {
+        "loss": found.losses.flatten().tolist(),
+        **measured(inverted.images.flatten(0, 1), chosen.images.repeat_interleave(restarts, 0)),
+        "latent_norm": found.latents.norm(dim=2).flatten().tolist(),
+    }
+    best, dropped = found.best.tolist(), found.dropped.flatten().tolist()
+    return [
+        {
+            **told,
+            "restart": restart,
+            "chosen": restart == best[image],
+            **{name: values[image * restarts + restart] for name, values in figures.items()},
+            "dropped_at": dropped[image * restarts + restart] or None,
+        }
+        for image, told in enumerate(told_of(chosen))
+        for restart in range(restarts)
+    ]
+
+
+def bands_of(chosen: Chosen, images: Tensor, bands: int) -> list[dict[str, Any]]:
+    """Error of each image (n, c, h, w) and power of the one it should be, by frequency."""
+    errors, powers = (band_power(signal, bands).tolist() for signal in (images - chosen.images, chosen.images))
+    return [
+        {
+            **told,
+            "band": band,
+            "frequency": (band + 1) / (2 * bands),
+            "error": errors[image][band],
+            "power": powers[image][band],
+        }
+        for image, told in enumerate(told_of(chosen))
+        for band in range(bands)
+    ]

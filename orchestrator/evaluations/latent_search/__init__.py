@@ -1,0 +1,1 @@
+"""The search for latent vectors that several kinds of evaluation share."""

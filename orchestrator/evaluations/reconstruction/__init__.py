@@ -1,0 +1,1 @@
+"""Held-out images by way of their latent vectors."""

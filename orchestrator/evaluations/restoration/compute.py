@@ -1,0 +1,122 @@
+"""What methods make of corrupted images, and how near that is to the clean ones."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from orchestrator.data._tiles import tiled
+from orchestrator.evaluations.evaluation import Found
+from orchestrator.evaluations.held_out import HeldOutEvaluation
+from orchestrator.evaluations.image_batch import choose
+from orchestrator.evaluations.latent_search.inverted import made
+from orchestrator.evaluations.latent_search.search import Targets, draw_starts, search
+from orchestrator.evaluations.restoration.baselines import baseline
+from orchestrator.evaluations.restoration.settings import SHOWN
+from orchestrator.measures.pictures import mse, psnr, ssim
+
+if TYPE_CHECKING:
+    from orchestrator.data.corruptions import Corrupted, Corruption
+    from orchestrator.evaluations.evaluation import Subject
+    from orchestrator.evaluations.image_batch import Chosen
+    from orchestrator.evaluations.latent_search.norms import Norm
+    from orchestrator.evaluations.restoration.settings import Mask, Restoration
+
+
+class Attempt(NamedTuple):
+    """What one method made of the corrupted images."""
+
+    method: str
+    norm: Norm | None
+    mask: Mask | None
+    images: Tensor
+    """(n, c, h, w)"""
+    losses: Tensor | None
+    """(n,) of the best restart of a search."""
+
+
+class Restored(NamedTuple):
+    """The corrupted images and all attempts: as they are, each search, the baseline."""
+
+    corrupted: Corrupted
+    attempts: list[Attempt]
+
+
+def compute(settings: Restoration, subject: Subject, shard: int) -> Found:
+    """The rows of one part of the images under one corruption; of the first part a picture too."""
+    which, part = divmod(shard, HeldOutEvaluation.shards(settings, subject.settings))
+    chosen, corruption = choose(settings, subject, part), settings.corruptions[which]
+    restored = restore(settings, subject, chosen, corruption)
+    pictures = {} if part else {corruption.name: tiled(shown(chosen.images, restored, SHOWN))}
+    return Found(rows_of(chosen, corruption, restored), pictures=pictures)
+
+
+def restore(settings: Restoration, subject: Subject, chosen: Chosen, corruption: Corruption) -> Restored:
+    """``Restoration`` under one corruption. Raises EvaluationError where the generator makes no finite images."""
+    corrupted = corruption.apply(chosen.images, chosen.numbers, settings.seed)
+    everything = torch.ones_like(corrupted.observed)
+    masks = settings.masks if not corrupted.observed.all() else settings.masks[:1]
+    found = [Attempt("corrupted", None, None, corrupted.images, None)]
+    for mask in masks:
+        observed = corrupted.observed if mask == "known" else everything
+        targets = Targets(corrupted.images, observed, chosen.numbers)
+        starts = draw_starts(targets, settings.restarts, subject.settings.latent_dim, settings.seed).to(chosen.images)
+        for norm in settings.norms:
+            inverted = search(settings, subject.generator, targets, starts, norm)
+            losses = inverted.losses.take_along_dim(inverted.best[:, None], 1).squeeze(1)
+            found.append(Attempt("search", norm, mask, made(subject, inverted.chosen), losses))
+    name, images = baseline(corruption, corrupted)
+    return Restored(corrupted, [*found, Attempt(name, None, None, images, None)])
+
+
+def rows_of(chosen: Chosen, corruption: Corruption, restored: Restored) -> list[dict[str, Any]]:
+    """A row an image and attempt, image by image."""
+    touched = restored.corrupted.touched
+    edge, figures = edges(touched), []
+    for attempt in restored.attempts:
+        pair = attempt.images, chosen.images
+        measured = {
+            **{measure.__name__: measure(*pair) for measure in (mse, psnr, ssim)},
+            **{f"{measure.__name__}_touched": measure(*pair, touched) for measure in (mse, psnr, ssim)},
+            "mse_edge": mse(*pair, edge),
+        }
+        if attempt.losses is not None:
+            measured["loss"] = attempt.losses
+        figures.append({name: [_known(value) for value in values.tolist()] for name, values in measured.items()})
+    return [
+        {
+            "image_id": number,
+            "label": label,
+            "corruption": corruption.name,
+            "method": attempt.method,
+            "norm": attempt.norm,
+            "mask": attempt.mask,
+            **{name: values[place] for name, values in measured.items()},
+        }
+        for place, (number, label) in enumerate(zip(chosen.numbers, chosen.labels, strict=True))
+        for attempt, measured in zip(restored.attempts, figures, strict=True)
+    ]
+
+
+def shown(clean: Tensor, restored: Restored, count: int) -> Tensor:
+    """The first ``count`` images (rows, count, c, h, w): clean ones, then a row an attempt."""
+    return torch.stack([clean, *(attempt.images for attempt in restored.attempts)])[:, :count]
+
+
+def edges(touched: Tensor) -> Tensor:
+    """Pixels (n, 1, h, w) beside which touched ones begin or end, up, down, left or right; none where all are such."""
+    edge = torch.zeros_like(touched)
+    for change, before, after in (
+        (touched[..., 1:, :] != touched[..., :-1, :], edge[..., :-1, :], edge[..., 1:, :]),
+        (touched[..., 1:] != touched[..., :-1], edge[..., :-1], edge[..., 1:]),
+    ):
+        before |= change
+        after |= change
+    return edge & ~edge.flatten(1).all(1)[:, None, None, None]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,1 @@
+"""How sharp samples are."""
