@@ -9,9 +9,9 @@ from torch import Tensor
 
 from orchestrator.data.images import order_of
 from orchestrator.errors import DataError
-from orchestrator.evaluations.held_out import HeldOutEvaluation
 
 if TYPE_CHECKING:
+    from orchestrator.evaluations.held_out import HeldOutEvaluation
     import numpy as np
     from numpy.typing import NDArray
 
