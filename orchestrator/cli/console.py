@@ -13,7 +13,7 @@ from rich.text import Text
 
 from orchestrator.cli.streams import OutputError, ReaderGoneError, guard_standard_streams
 from orchestrator.errors import one_line
-from orchestrator.plan.marks import MarkedStdout
+from orchestrator.state.marks import MarkedStdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,14 +14,14 @@ from orchestrator.cli.options import Address, JobName, Storage, name_job
 from orchestrator.cli.usage import line_count
 from orchestrator.durations import duration
 from orchestrator.errors import ClusterError, NotFoundError, SettingsError, StorageError, one_line
-from orchestrator.plan.marks import Kind
+from orchestrator.state.marks import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from orchestrator.plan.files import RunState
-    from orchestrator.plan.log import Said
-    from orchestrator.plan.marks import Line
+    from orchestrator.state.files import RunState
+    from orchestrator.state.log import LogSnapshot
+    from orchestrator.state.marks import Line
     from orchestrator.store.location import Store
 
 _LOOK_S = 2.0
@@ -50,8 +50,8 @@ def logs(
     Examples: `orch logs quickstart -f` · `orch logs my_sweep --storage s3://bucket/studies --lines 20` ·
     `orch logs my_sweep --address http://head:8265`
     """
-    from orchestrator.plan.handovers import read_handover
-    from orchestrator.plan.log import read_log
+    from orchestrator.state.handovers import read_handover
+    from orchestrator.state.log import read_log
 
     if lines == 0 and not follow:
         raise SettingsError("--lines", "", "got 0, expected a number > 0, or --follow with it")
@@ -73,10 +73,10 @@ def logs(
         err.print(f"that was before; since then {outcome_of(handover)[0]}", soft_wrap=True)
 
 
-def _follow(store: Store, said: Said) -> None:
+def _follow(store: Store, said: LogSnapshot) -> None:
     """Print what is added to a log from now on, until the run has ended."""
-    from orchestrator.plan.files import read_state
-    from orchestrator.plan.log import read_log
+    from orchestrator.state.files import read_state
+    from orchestrator.state.log import read_log
 
     heard, changed_at = None, time.monotonic()
     while (waiting := _awaits_run(store)) or not said.ended:
@@ -100,7 +100,7 @@ def _follow(store: Store, said: Said) -> None:
 
 def _awaits_run(store: Store) -> bool:
     """Whether the run of a hand-over is yet to begin. Raises ClusterError where it came to nothing."""
-    from orchestrator.plan.handovers import read_handover
+    from orchestrator.state.handovers import read_handover
 
     handover = read_handover(store)
     if handover is None:
@@ -138,8 +138,8 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
     Examples: `orch cancel quickstart` · `orch cancel my_sweep --storage s3://bucket/studies` ·
     `orch cancel my_sweep --storage s3://bucket/studies --address http://head:8265`
     """
-    from orchestrator.plan.files import ask_to_cancel, read_state
-    from orchestrator.plan.liveness import is_alive
+    from orchestrator.state.files import ask_to_cancel, read_state
+    from orchestrator.state.liveness import is_alive
 
     named = name_job(job, storage)
     store = named.store
@@ -163,7 +163,7 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
 
 def _handed_over(store: Store) -> str:
     """What there is to add where a run may yet begin."""
-    from orchestrator.plan.handovers import read_handover
+    from orchestrator.state.handovers import read_handover
 
     handover = read_handover(store)
     if handover is None or handover.error is not None:
@@ -172,7 +172,7 @@ def _handed_over(store: Store) -> str:
 
 
 def _await_end(store: Store, run: RunState) -> None:
-    from orchestrator.plan.files import read_state
+    from orchestrator.state.files import read_state
 
     began = time.monotonic()
     while time.monotonic() - began < _OBEY_S:

@@ -26,15 +26,15 @@ from orchestrator.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.plan.lease import Entry, Holder
-    from orchestrator.plan.log import RunLog
     from orchestrator.plan.placement import Cluster
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.heartbeat import Heartbeat
     from orchestrator.runtime.interrupt import Interrupts
     from orchestrator.spec.job import Job
+    from orchestrator.state.lease import Entry, Holder
+    from orchestrator.state.log import RunLog
     from orchestrator.store.location import Store
-    from orchestrator.store.patient import PatientStore
+    from orchestrator.store.retrying import RetryingStore
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def drive(
     LeaseError where another is, or where it is silent and ``take_over`` does not say that it is dead.
     """
     from orchestrator.cli.tables import note_lines
-    from orchestrator.plan.liveness import free_entry
+    from orchestrator.state.liveness import free_entry
 
     stop = shlex.join(["orch", "cancel", job.header.name, "--storage", parent(store, job.header.name)])
     with spinner("listening for another run of this job"):
@@ -107,24 +107,24 @@ def _stoppable() -> Iterator[None]:
 @contextlib.contextmanager
 def _at_work(
     plan: Plan, store: Store, before: Entry | None, *, joined: bool
-) -> Iterator[tuple[PatientStore, RunLog, Heartbeat]]:
+) -> Iterator[tuple[RetryingStore, RunLog, Heartbeat]]:
     """Hold the job's lease, which follows ``before``, and show signs of life; gives the store that it guards."""
-    from orchestrator.plan.files import Tally
-    from orchestrator.plan.lease import take
-    from orchestrator.plan.log import RunLog
     from orchestrator.plan.plan import CellState
     from orchestrator.runtime.cluster import count_nodes
     from orchestrator.runtime.heartbeat import Heartbeat
     from orchestrator.runtime.waiting import WaitNotice
+    from orchestrator.state.files import EvaluationProgress
+    from orchestrator.state.lease import take
+    from orchestrator.state.log import RunLog
     from orchestrator.store.guarded import GuardedStore
-    from orchestrator.store.patient import PatientStore
+    from orchestrator.store.retrying import RetryingStore
 
     lease = take(store, before, _holder(joined=joined))
     log = RunLog(GuardedStore(store, lease).quick())
     # It has answered: from here on an outage is waited for, once for a request and the look at the lease before it.
     notice = WaitNotice(lease.holder.run_id, partial(_say, log))
-    guarded = PatientStore(GuardedStore(store, lease), on_wait=notice)
-    tally = Tally(len(plan.due)) if plan.due else None
+    guarded = RetryingStore(GuardedStore(store, lease), on_wait=notice)
+    tally = EvaluationProgress(len(plan.due)) if plan.due else None
     heartbeat = Heartbeat(lease, guarded, log, partial(_say, log), len(plan.having(CellState.NEW)), tally)
     heartbeat.on_beat(partial(notice.look, guarded))
     if joined:
@@ -140,7 +140,7 @@ def _at_work(
 
 def _holder(*, joined: bool) -> Holder:
     """This run, for those that come while it is at work."""
-    from orchestrator.plan.lease import new_holder
+    from orchestrator.state.lease import new_holder
 
     command = shlex.join(["orch", *sys.argv[1:]])
     if not joined:
@@ -152,13 +152,13 @@ def _holder(*, joined: bool) -> Holder:
 
 
 def _drive(
-    plan: Plan, store: PatientStore, log: RunLog, cluster: Cluster, heartbeat: Heartbeat, *, joined: bool
+    plan: Plan, store: RetryingStore, log: RunLog, cluster: Cluster, heartbeat: Heartbeat, *, joined: bool
 ) -> None:
     from orchestrator.cli.handover import begin
     from orchestrator.cli.tables import evaluations_line, left_out_lines, note_lines, plan_line
-    from orchestrator.plan.bundling import bundle_results
-    from orchestrator.plan.files import write_job
     from orchestrator.plan.plan import CellState
+    from orchestrator.state.bundling import bundle_results
+    from orchestrator.state.files import write_job
     from orchestrator.store.bundles import LEAST
 
     for summary in (plan_line(plan), *note_lines(plan), *evaluations_line(plan), *left_out_lines(plan.job)):
@@ -184,7 +184,7 @@ def _drive(
         raise typer.Exit(1)
 
 
-def _stop(job: Job, store: PatientStore, log: RunLog, ran: _Ran, unstored: str) -> NoReturn:
+def _stop(job: Job, store: RetryingStore, log: RunLog, ran: _Ran, unstored: str) -> NoReturn:
     """Leave a run that was stopped, with the report of what there is; storage that is down is not waited for."""
     store.hurry()
     if unstored:
@@ -240,7 +240,7 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
                     stack.enter_context(quiet_stdout())
                 else:
                     stage("starting Ray")
-                    stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
+                    stack.enter_context(local_ray(cluster, worker_groups=max(plan.placements) > 1))
                 look = JoinedRay(partial(_say, log)).death if joined else local_death
                 stack.enter_context(watched(look, partial(_fall, plan.job, store, log, heartbeat)))
                 stack.enter_context(heartbeat.obeyed())

@@ -92,7 +92,7 @@ def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:
 
 def _show(job: Job, named: NamedJob, *, joined: bool, as_json: bool) -> None:
     from orchestrator.cli.tables import evaluations_line, plan_json
-    from orchestrator.plan.files import to_json
+    from orchestrator.state.files import to_json
 
     with machines(joined=joined) as cluster:
         plan = plan_job(job, named.store, cluster, retry_failed=False, trains=False)

@@ -14,14 +14,14 @@ from rich.text import Text
 
 from orchestrator.cli.console import complain, err, out
 from orchestrator.errors import ClusterError, StorageError
-from orchestrator.plan.handovers import Handover, note_failure, settle_handover, write_handover
-from orchestrator.plan.marks import Kind, Line, MarkedStdout
+from orchestrator.state.handovers import Handover, note_failure, settle_handover, write_handover
+from orchestrator.state.marks import Kind, Line, MarkedStdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orchestrator.runtime.remote import RemoteCluster
-    from orchestrator.runtime.staging import Upload
+    from orchestrator.runtime.runtime_env import Upload
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
@@ -95,7 +95,7 @@ def show_remote(job: Job, storage: str, address: str, command: Sequence[str]) ->
 def _packed(job: Job, storage: str) -> Upload:
     """What travels with the job, which is told before it does. Raises StorageError, DataError."""
     from orchestrator.cli.tables import travel_lines
-    from orchestrator.runtime.staging import pack
+    from orchestrator.runtime.runtime_env import pack
 
     upload = pack(job, storage)
     for line in travel_lines(upload):

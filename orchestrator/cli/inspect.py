@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
 
-    from orchestrator.plan.files import RunState
-    from orchestrator.plan.status import JobState
+    from orchestrator.state.files import RunState
+    from orchestrator.state.status import JobState
     from orchestrator.store.export import Format
     from orchestrator.store.location import Store
     from orchestrator.store.query import Answer
@@ -37,7 +37,7 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     Examples: `orch status quickstart` · `orch status quickstart --json` ·
     `orch status my_sweep --storage s3://bucket/studies`
     """
-    from orchestrator.plan.files import to_json
+    from orchestrator.state.files import to_json
     from orchestrator.store.snapshot import Snapshot
 
     named = name_job(job, storage)
@@ -79,10 +79,10 @@ def _last_heard(run: RunState, *, alive: bool) -> str:
 def _state_of(named: NamedJob, store: Store) -> tuple[JobState, str | None]:
     """How a job is getting on, and what has come of a hand-over of which no run has begun yet."""
     from orchestrator.cli.handover import outcome_of
-    from orchestrator.plan.files import read_state
-    from orchestrator.plan.handovers import read_handover
-    from orchestrator.plan.liveness import is_alive
-    from orchestrator.plan.status import JobState, job_status
+    from orchestrator.state.files import read_state
+    from orchestrator.state.handovers import read_handover
+    from orchestrator.state.liveness import is_alive
+    from orchestrator.state.status import JobState, job_status
 
     handover = read_handover(store)
     try:
@@ -282,7 +282,7 @@ def _evaluated(store: Store, kind: str) -> Answer:
 
 def _telling(table: pa.Table) -> list[str]:
     """The columns that a screen has room for: settings that differ between the rows, and what was measured."""
-    from orchestrator.store.columns import EVALUATIONS, LOOKS, SIGNALS
+    from orchestrator.store.columns import EVALUATIONS, SAMPLE_METRICS, TRAINING_METRICS
 
     columns = table.column_names
     of_trials = table.filter(table["data.name"].is_valid()) if "data.name" in columns else table  # those with a row
@@ -295,7 +295,7 @@ def _telling(table: pa.Table) -> list[str]:
     if "evaluation_id" in columns:
         passed = {column.name for column in EVALUATIONS}
         return ["trial_id", *settings, *(name for name in columns if "." not in name and name not in passed)]
-    measures = [column.name for column in (*LOOKS, *SIGNALS)]
+    measures = [column.name for column in (*SAMPLE_METRICS, *TRAINING_METRICS)]
     ends = ("saturated_at", "collapsed_at", "diverged_at")
     names = ("trial_id", "status", "error", *settings, *ends, *measures, "step", "images_per_second")
     return [name for name in names if name in columns and table[name].null_count < len(table)]

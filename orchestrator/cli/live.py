@@ -15,14 +15,14 @@ from rich.text import Text
 from orchestrator.cli.console import err
 from orchestrator.durations import duration
 from orchestrator.plan.plan import CellState
-from orchestrator.plan.status import label
+from orchestrator.state.status import label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator.plan.files import Tally
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.events import Event
+    from orchestrator.state.files import EvaluationProgress
 
 _LINES_EVERY_S = 15.0
 _MEASURES = {
@@ -59,7 +59,7 @@ class _Sweep:
         self.ended: dict[str, Event] = {}
         self.began = time.monotonic()
         self.first_step: float | None = None
-        self.tally: Tally | None = None
+        self.tally: EvaluationProgress | None = None
         self.doing = ""
 
     def update(self, event: Event) -> None:
@@ -72,7 +72,7 @@ class _Sweep:
             self.running.pop(event.trial.id, None)
             self.ended[event.trial.id] = event
 
-    def evaluated(self, tally: Tally) -> None:
+    def evaluated(self, tally: EvaluationProgress) -> None:
         """Note where the evaluations stand."""
         self.tally = tally
 
@@ -154,7 +154,7 @@ class Lines:
         self._say(f"{name}  {event.error or figures}")
         self._say(self.sweep.summary().plain)
 
-    def evaluated(self, tally: Tally) -> None:
+    def evaluated(self, tally: EvaluationProgress) -> None:
         """Note where the evaluations stand; say so when the last has ended."""
         self.sweep.evaluated(tally)
         if tally.over and tally.total:

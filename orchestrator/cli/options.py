@@ -78,7 +78,7 @@ class NamedJob:
         """The job. Raises NotFoundError for a name that the storage does not know, SettingsError, StorageError."""
         if self.from_file is not None:
             return self.from_file
-        from orchestrator.plan.files import read_job
+        from orchestrator.state.files import read_job
 
         try:
             return read_job(self.store, self.overrides)
@@ -96,7 +96,7 @@ class NamedJob:
 
     def require(self) -> None:
         """Raise NotFoundError unless the storage knows the job or holds results of it."""
-        from orchestrator.plan.files import NO_SUCH_JOB, has_job
+        from orchestrator.state.files import NO_SUCH_JOB, has_job
 
         store = self.store
         if not has_job(store) and not store.keys():
@@ -104,8 +104,8 @@ class NamedJob:
 
     def _hint(self) -> str:
         """What a name may have been meant to be: a job file, or another job of the storage."""
-        from orchestrator.plan.files import has_job
         from orchestrator.spec.messages import nearest
+        from orchestrator.state.files import has_job
 
         for path in (f"{self.name}.yaml", f"jobs/{self.name}.yaml"):
             if Path(path).is_file():

@@ -43,7 +43,7 @@ def validate(job: JobName, overrides: Overrides = None, storage: Storage = None,
     """
     from orchestrator.cli.tables import left_out_lines
     from orchestrator.plan.checks import find_problem
-    from orchestrator.plan.files import to_json
+    from orchestrator.state.files import to_json
 
     checked = name_job(job, storage, overrides).load_to_run()
     if problem := find_problem(checked.trials, checked.header.evaluate):
@@ -155,7 +155,7 @@ def _plan(named: NamedJob, address: str | None, retry_failed: bool, as_json: boo
 
 def _show(plan: Plan, as_json: bool) -> None:
     from orchestrator.cli.tables import plan_json, plan_table
-    from orchestrator.plan.files import to_json
+    from orchestrator.state.files import to_json
 
     if as_json:
         typer.echo(to_json(plan_json(plan)), file=out.file)

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from orchestrator.durations import duration
 from orchestrator.errors import one_line
-from orchestrator.plan.evaluations import describe_due
 from orchestrator.plan.plan import CellState
+from orchestrator.state.due import describe_due
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Cell, Plan
-    from orchestrator.runtime.staging import Upload
+    from orchestrator.runtime.runtime_env import Upload
     from orchestrator.spec.job import Job
 
 _SHOWN = 60

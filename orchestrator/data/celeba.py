@@ -38,7 +38,7 @@ PUBLISHED_TRAIN_IMAGES = 162_770
 class Celeba(PublishedDataset):
     """Faces of celebrities in colour, 162,770 and 19,962 (Liu et al., Deep learning face attributes in the wild, 2015).
 
-    Found in ``<root>/celeba``: the folder ``img_align_celeba`` or else ``img_align_celeba.zip``, and
+    ShardResult in ``<root>/celeba``: the folder ``img_align_celeba`` or else ``img_align_celeba.zip``, and
     ``list_eval_partition.txt``, which says what to train on (0) and what is held out (2). They are never
     written to, except that ``download`` lets torchvision fetch them when they are not there. The aligned
     images are 178 pixels wide and 218 high; their middle 178x178 are kept and scaled (as Choi et al.,

@@ -31,32 +31,32 @@ class Group:
         self.rank, self.size = rank, size
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process is the one that writes to storage."""
         return self.rank == 0
 
-    def agree(self, value: _T) -> _T:
+    def broadcast(self, value: _T) -> _T:
         """The leader's value, on every process: a small plain one, which goes by way of the hosts' memory."""
         if self.size == 1:
             return value
         values = [value]
-        with _told_as_lost():
+        with _lost_as_connection_error():
             distributed.broadcast_object_list(values, src=0, device=torch.device("cpu"))
         return values[0]
 
-    def share(self, count: int) -> slice:
+    def local_slice(self, count: int) -> slice:
         """This process's part of ``count`` items: parts follow each other by rank and differ by one item at most."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
-    def own(self, joined: Tensor) -> Tensor:
+    def local_shard(self, joined: Tensor) -> Tensor:
         """This process's part of a tensor that ``gather`` joined, as a view."""
-        return joined[self.share(len(joined))]
+        return joined[self.local_slice(len(joined))]
 
     def stack(self, tensor: Tensor) -> Tensor:
         """Every process's tensor, all of one shape, as the rows of one by rank. No gradient goes back through it."""
         tensor = tensor.detach()
         rows = tensor.new_empty(self.size, *tensor.shape)
-        with _told_as_lost():
+        with _lost_as_connection_error():
             if self.size == 1 or tensor.device.type == "cpu":
                 self._stack_at_leader(tensor.contiguous(), rows)
             else:
@@ -65,7 +65,7 @@ class Group:
 
     def _stack_at_leader(self, tensor: Tensor, rows: Tensor) -> None:
         """Over gloo the way by the leader and back takes a third of the time of its own all_gather."""
-        if self.leads:
+        if self.is_leader:
             rows[0].copy_(tensor)
             for rank in range(1, self.size):
                 distributed.recv(rows[rank], rank)
@@ -79,14 +79,14 @@ class Group:
     def gather(self, part: Tensor, total: int) -> Tensor:
         """The parts of all processes joined along the first dimension, which then has ``total`` entries.
 
-        ``part`` is this process's ``share(total)``. No gradient goes back through it.
+        ``part`` is this process's ``local_slice(total)``. No gradient goes back through it.
         """
         if self.size == 1:
             return part.detach()
         longest = -(-total // self.size)
         padded = part.new_zeros(longest, *part.shape[1:])
         padded[: len(part)] = part.detach()
-        lengths = [len(range(total)[Group(rank, self.size).share(total)]) for rank in range(self.size)]
+        lengths = [len(range(total)[Group(rank, self.size).local_slice(total)]) for rank in range(self.size)]
         return torch.cat([row[:length] for row, length in zip(self.stack(padded), lengths, strict=True)])
 
     def sum(self, tensor: Tensor) -> None:
@@ -96,13 +96,13 @@ class Group:
         if tensor.device.type == "cpu" and tensor.numel() <= _FEW:
             tensor.copy_(self.stack(tensor).sum(0))
         else:
-            with _told_as_lost():
+            with _lost_as_connection_error():
                 distributed.all_reduce(tensor)
 
-    def sum_gradients(self, parameters: Iterable[Parameter], also: Iterable[Tensor] = ()) -> None:
-        """Put the sum over all processes in the place of each parameter's gradient and of ``also``, in one exchange."""
+    def sum_gradients(self, parameters: Iterable[Parameter], extra: Iterable[Tensor] = ()) -> None:
+        """Put the sum over all processes in the place of each parameter's gradient and of ``extra``, in one exchange."""
         if self.size > 1:
-            self._sum_flat([*(p.grad for p in parameters if p.grad is not None), *also], 1.0)
+            self._sum_flat([*(p.grad for p in parameters if p.grad is not None), *extra], 1.0)
 
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Put the mean over all processes in the place of each tensor, in one exchange; all are of one dtype."""
@@ -136,7 +136,7 @@ def current_group() -> Group:
 
 
 @contextmanager
-def _told_as_lost() -> Iterator[None]:
+def _lost_as_connection_error() -> Iterator[None]:
     # gloo and NCCL report a process that has gone as they report everything else: as a RuntimeError.
     try:
         yield

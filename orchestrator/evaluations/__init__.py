@@ -7,7 +7,7 @@ import importlib
 import sys
 from typing import TYPE_CHECKING
 
-from orchestrator.evaluations.evaluation import Evaluation, Found, Subject
+from orchestrator.evaluations.evaluation import Evaluation, ShardResult, TrainedModel
 from orchestrator.settings import kinds_in, union_of_kinds
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ KINDS: dict[str, type[Evaluation]] = {
 """Every kind of evaluation by its name."""
 
 
-def compute_shard(evaluation: Evaluation, subject: Subject, shard: int) -> Found:
+def compute_shard(evaluation: Evaluation, model: TrainedModel, shard: int) -> ShardResult:
     """Compute one shard by the ``compute`` module beside the kind's settings. Raises OrchError where it cannot be."""
     folder, _, _ = type(evaluation).__module__.rpartition(".")
-    result: Found = importlib.import_module(f"{folder}.compute").compute(evaluation, subject, shard)
+    result: ShardResult = importlib.import_module(f"{folder}.compute").compute(evaluation, model, shard)
     return result
 
 

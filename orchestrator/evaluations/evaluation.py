@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.data import Split
-from orchestrator.measures.needs import measures_fid
+from orchestrator.metrics.requirements import measures_fid
 from orchestrator.settings import Settings
 from orchestrator.store.columns import Column
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from orchestrator.data import Dataset, ImageSet
-    from orchestrator.measures.classifier import Classifier
-    from orchestrator.measures.quality import Referee
+    from orchestrator.metrics.classifier import Classifier
+    from orchestrator.metrics.sample_metrics import SampleMetrics
     from orchestrator.training.settings import TrialSettings
 
 FOLDER = "evaluations"
 
 
 @dataclass(frozen=True)
-class Subject:
+class TrainedModel:
     """A trained generator, and what an evaluation may hold beside its images."""
 
     trial_id: str
@@ -44,8 +44,8 @@ class Subject:
     """The images of the trial's data set that the evaluation's ``splits`` name."""
     classifier: Classifier | None
     """Trained on the same data, on ``device``; None where the images have no classes or none was asked for."""
-    call_referee: Callable[[], Referee]
-    """The referee of the data set: made at the first call, since it looks at every training image."""
+    make_sample_metrics: Callable[[], SampleMetrics]
+    """The sample_metrics of the data set: made at the first call, since it looks at every training image."""
     others: Mapping[Dataset, ImageSet] = field(default_factory=dict)
     """The held-out images of the further data sets that the evaluation names."""
     encoder: Callable[[Tensor], Tensor] | None = None
@@ -62,13 +62,13 @@ class Subject:
         return self.splits["test"]
 
     @property
-    def referee(self) -> Referee:
+    def sample_metrics(self) -> SampleMetrics:
         """What compares generated images with the training images."""
-        return self.call_referee()
+        return self.make_sample_metrics()
 
 
 @dataclass(frozen=True)
-class Found:
+class ShardResult:
     """What one part of an evaluation came to."""
 
     rows: Sequence[Mapping[str, Any]]
@@ -108,7 +108,7 @@ class Evaluation(Settings):
 
     def reject(self, trial: TrialSettings) -> str | None:
         """Why a trial of these settings cannot be evaluated so, or None where it can; opens no file."""
-        if self.sees == "classifier" and not trial.data.has_classes:
+        if self.feature_extractor == "classifier" and not trial.data.has_classes:
             name = trial.data.name
             return f"{self.kind} needs a data set with classes, from which features are learned; {name} has none"
         if self.checkpoint == "best" and not trial.training.measure_every:
@@ -117,7 +117,7 @@ class Evaluation(Settings):
             return f"checkpoint: got best, that of the lowest FID, but {trial.data.name} has no classes; take last"
         return None
 
-    def passes_over(self, trial: TrialSettings) -> str | None:
+    def not_applicable(self, trial: TrialSettings) -> str | None:
         """Why trials of this family have nothing of the kind, which is no mistake where others of a job do; or None."""
         return None
 
@@ -133,7 +133,7 @@ class Evaluation(Settings):
         train = images.get("train")
         if train is None:
             return None
-        if self.sees == "classifier" and not train.has_classes:
+        if self.feature_extractor == "classifier" and not train.has_classes:
             return self.classless(data)  # one class is none: it tells no image from another
         if self.checkpoint == "best" and not measures_fid(train):
             few = f"has {len(train)} training images of two classes or more" if train.has_classes else "has no classes"
@@ -144,7 +144,7 @@ class Evaluation(Settings):
         """Why images without classes cannot be evaluated so."""
         return f"the images of {data.name} have no classes, from which features are learned"
 
-    def lacks(self) -> str | None:
+    def missing_requirements(self) -> str | None:
         """What is not on this machine, which drives a run, of what it needs beside data, with the remedy; or None."""
         return None
 
@@ -153,7 +153,7 @@ class Evaluation(Settings):
         """The number of parts, at least 1; known from settings alone."""
 
     @property
-    def sees(self) -> Literal["classifier", "inception"] | None:
+    def feature_extractor(self) -> Literal["classifier", "inception"] | None:
         """What it sees images with: a classifier of the trial's data set, Inception, or nothing of the kind."""
         return None
 

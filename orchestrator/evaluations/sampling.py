@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from orchestrator.evaluations.evaluation import Subject
+    from orchestrator.evaluations.evaluation import TrainedModel
 
 _BATCH = 256
 
@@ -41,17 +41,17 @@ def truncated_normal(size: Sequence[int], threshold: float, generator: torch.Gen
 
 
 @torch.no_grad()
-def images_of(subject: Subject, latents: Tensor) -> Iterator[Tensor]:
+def images_of(model: TrainedModel, latents: Tensor) -> Iterator[Tensor]:
     """The images of latent vectors (n, latent_dim), in order, in batches (b, c, h, w) in [-1, 1] on its device.
 
     Raises EvaluationError where the generator makes images that are not finite.
     """
     for batch in torch.split(latents, _BATCH):
-        yield finite(subject, subject.generator(batch.to(subject.device)).float())
+        yield finite(model, model.generator(batch.to(model.device)).float())
 
 
-def finite(subject: Subject, images: Tensor) -> Tensor:
+def finite(model: TrainedModel, images: Tensor) -> Tensor:
     """The same images of the trial's generator. Raises EvaluationError where they are not finite."""
     if not images.isfinite().all():
-        raise EvaluationError(f"the generator of trial {subject.trial_id} makes images that are not finite")
+        raise EvaluationError(f"the generator of trial {model.trial_id} makes images that are not finite")
     return images

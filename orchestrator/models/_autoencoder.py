@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from orchestrator.judgement import Judgement
+from orchestrator.discriminator_output import DiscriminatorOutput
 from orchestrator.models._layers import FromLatent, layers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from orchestrator.models._sides import Sides
-    from orchestrator.models.pair import Disturbance
+    from orchestrator.models.pair import NoiseSettings
 
     Norm = Callable[[int], list[nn.Module]]
 
@@ -32,14 +32,14 @@ class Autoencoder(nn.Module):
         encoder: nn.Module,
         decoder: nn.Module,
         reconstruction: Literal["l1", "l2"],
-        disturbance: Disturbance,
+        disturbance: NoiseSettings,
     ) -> None:
         super().__init__()
         self.instance_noise, self.feature_noise, self.dropout = layers_of(disturbance)
         self.encoder, self.decoder = encoder, decoder
         self.reconstruction = reconstruction
 
-    def forward(self, images: Tensor) -> Judgement:
+    def forward(self, images: Tensor) -> DiscriminatorOutput:
         """Each image's mean absolute (l1) or squared (l2) error over c, h, w, and its code; images (n, c, h, w)."""
         images = self.instance_noise(images)
         codes = self.encoder(images)
@@ -47,7 +47,7 @@ class Autoencoder(nn.Module):
         wide = torch.promote_types(images.dtype, torch.float32)
         error = images.to(wide) - self.decoder(self.dropout(self.feature_noise(codes)))
         each = error.abs() if self.reconstruction == "l1" else error.square()
-        return Judgement(each.flatten(1).mean(1), codes)
+        return DiscriminatorOutput(each.flatten(1).mean(1), codes)
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """What becomes of images (n, c, h, w) on their way through the code, in [-1, 1]."""

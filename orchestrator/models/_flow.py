@@ -105,7 +105,7 @@ class Flow(nn.Module):
         """
         self._encode(images, fit=True)
 
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """Draw all weights anew from ``generator`` (on the CPU): equal ones give equal weights.
 
         Rotations for 1x1 convolutions, N(0, 0.05) for the first two convolutions of a coupling; actnorms are the
@@ -113,7 +113,7 @@ class Flow(nn.Module):
         """
         for module in self.modules():
             if isinstance(module, ActNorm | InvertibleConvolution | AffineCoupling | Split):
-                module.draw_weights(generator)
+                module.init_weights(generator)
 
     def _stages(self) -> list[tuple[list[Step], Split | None]]:
         """Each level's steps and its split; the last one has none."""

@@ -44,7 +44,7 @@ class ActNorm(nn.Module):
         self.log_scale.copy_(-(variance.sqrt() + 1e-6).log())
         self.shift.copy_(-mean * self.log_scale.exp())
 
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """The identity again; nothing is drawn."""
         nn.init.zeros_(self.log_scale)
         nn.init.zeros_(self.shift)
@@ -89,7 +89,7 @@ class InvertibleConvolution(nn.Module):
         return inverse
 
     @torch.no_grad()
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """A rotation, possibly with a reflection, uniform among all: Mezzadri, arXiv math-ph/0609050, section 5."""
         normal = torch.randn(self.factors.shape, dtype=torch.float64, generator=generator)
         rotation, triangle = torch.linalg.qr(normal)
@@ -126,7 +126,7 @@ class ZeroConvolution(nn.Conv2d):
         # the weights are scaled, not the maps: they are fewer
         return F.conv2d(inputs, self.weight * scale.view(-1, 1, 1, 1), self.bias * scale, padding=1)
 
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """Zeros again; nothing is drawn."""
         self.reset_parameters()
         nn.init.zeros_(self.log_scale)
@@ -165,13 +165,13 @@ class AffineCoupling(nn.Module):
         shift, raw = self.last(hidden).to(kept.dtype).chunk(2, 1)
         return shift, LEAST_SCALE + (1 - LEAST_SCALE) * torch.sigmoid(raw + 2)
 
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """N(0, 0.05) for the first two convolutions, as the published code's; zeros for the last and all biases."""
         for convolution in (self.first, self.second):
             assert convolution.bias is not None
             nn.init.normal_(convolution.weight, 0.0, _FIRST_DEVIATION, generator=generator)
             nn.init.zeros_(convolution.bias)
-        self.last.draw_weights(generator)
+        self.last.init_weights(generator)
 
 
 class Split(nn.Module):
@@ -200,9 +200,9 @@ class Split(nn.Module):
         mean, log_scale = self.prior(kept).to(kept.dtype).chunk(2, 1)
         return mean, log_scale
 
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """Zeros: mean 0 and deviation 1; nothing is drawn."""
-        self.prior.draw_weights(generator)
+        self.prior.init_weights(generator)
 
 
 def squeeze(inputs: Tensor) -> Tensor:

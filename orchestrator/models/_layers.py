@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from orchestrator.judgement import Judgement
+from orchestrator.discriminator_output import DiscriminatorOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.models.pair import Disturbance
+    from orchestrator.models.pair import NoiseSettings
 
 
 class Dropout(nn.Module):
@@ -83,19 +83,19 @@ class Discriminator(nn.Module):
     without either.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Module, disturbance: Disturbance) -> None:
+    def __init__(self, body: nn.Module, head: nn.Module, disturbance: NoiseSettings) -> None:
         super().__init__()
         self.body = body
         self.instance_noise, self.feature_noise, self.dropout = layers_of(disturbance)
         self.head = head
 
-    def forward(self, images: Tensor) -> Judgement:
+    def forward(self, images: Tensor) -> DiscriminatorOutput:
         """Scores and features of images (n, c, h, w)."""
         features = self.body(self.instance_noise(images))
-        return Judgement(self.head(self.dropout(self.feature_noise(features))), features.flatten(1))
+        return DiscriminatorOutput(self.head(self.dropout(self.feature_noise(features))), features.flatten(1))
 
 
-def layers_of(disturbance: Disturbance) -> tuple[Noise, Noise, Dropout]:
+def layers_of(disturbance: NoiseSettings) -> tuple[Noise, Noise, Dropout]:
     """Noise on images, noise on features, and what leaves features out."""
     return Noise(disturbance.instance_noise), Noise(disturbance.feature_noise), Dropout(disturbance.dropout)
 

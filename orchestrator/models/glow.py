@@ -49,12 +49,12 @@ class Glow(Model):
 
         return Flow(image, self.levels, self.steps, self.width)
 
-    def draw_weights(self, network: nn.Module, source: torch.Generator) -> None:
+    def init_weights(self, network: nn.Module, source: torch.Generator) -> None:
         """As the flow says."""
         from orchestrator.models._flow import Flow
 
         assert isinstance(network, Flow)
-        network.draw_weights(source)
+        network.init_weights(source)
 
     def layers(self, image: ImageShape) -> int:  # noqa: D102
         return 8 * self.levels * self.steps

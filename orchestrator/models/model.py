@@ -32,7 +32,7 @@ class Model(Settings):
     """Settings of a generator and what is trained with it, which build networks for images of a given shape.
 
     The generator maps latent vectors (n, latent_dim), which are N(0, I) after training, to (n, c, h, w) in [-1, 1].
-    Networks come back on the CPU with torch's own weights: see ``draw_weights``. They know one device; what makes
+    Networks come back on the CPU with torch's own weights: see ``init_weights``. They know one device; what makes
     several compute as one is put in from outside: see ``distributed.batch_norm``.
     """
 
@@ -55,7 +55,7 @@ class Model(Settings):
         """The generator, for a shape that ``reject`` lets pass."""
 
     @abstractmethod
-    def draw_weights(self, network: nn.Module, source: torch.Generator) -> None:
+    def init_weights(self, network: nn.Module, source: torch.Generator) -> None:
         """Draw all weights of one of its networks anew from ``source``, on the CPU."""
 
     @abstractmethod
@@ -101,7 +101,7 @@ class Decoder(Model):
         """The layers as they are."""
         return self.generator(image)
 
-    def draw_weights(self, network: nn.Module, source: torch.Generator) -> None:
+    def init_weights(self, network: nn.Module, source: torch.Generator) -> None:
         """By ``initialize``."""
         initialize(network, source, self.initialization)
 

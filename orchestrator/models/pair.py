@@ -19,7 +19,7 @@ OF_DISCRIMINATORS = ("discriminator_norm", "dropout", "instance_noise", "feature
 """Settings of every pair that say nothing of its generator."""
 
 
-class Disturbance(NamedTuple):
+class NoiseSettings(NamedTuple):
     """What the discriminator draws for its images while it trains: a share left out, and deviations of noise."""
 
     dropout: float = 0.0
@@ -28,7 +28,7 @@ class Disturbance(NamedTuple):
 
 
 class Pair(Decoder):
-    """Settings of a generator and a discriminator, which maps images (n, c, h, w) in [-1, 1] to a ``Judgement``.
+    """Settings of a generator and a discriminator, which maps images (n, c, h, w) in [-1, 1] to a ``DiscriminatorOutput``.
 
     ``judges`` says what the discriminator's scores are: raw scores, or reconstruction errors of an autoencoder.
     """
@@ -88,9 +88,9 @@ class Pair(Decoder):
         return 2 if self.of_vectors and normalized and alone else 1
 
     @property
-    def disturbance(self) -> Disturbance:
+    def disturbance(self) -> NoiseSettings:
         """What the discriminator is built with."""
-        return Disturbance(self.dropout, self.instance_noise, self.feature_noise)
+        return NoiseSettings(self.dropout, self.instance_noise, self.feature_noise)
 
     @property
     def is_noisy(self) -> bool:

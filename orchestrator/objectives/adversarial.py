@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
+    from orchestrator.discriminator_output import DiscriminatorOutput
 
 
-class Round(NamedTuple):
+class UpdateContext(NamedTuple):
     """What an update brings beside its images.
 
     ``state`` is the objective's own, from ``initial_state`` on; ``noise`` is where it draws from, the same on every
@@ -64,14 +64,16 @@ class Adversarial(Objective):
     """Numbers of its state, all of which are signals of a step."""
 
     @abstractmethod
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Loss that the discriminator minimises; ``fake`` is of images detached from the generator."""
 
     @abstractmethod
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Loss that the generator minimises; ``real`` is there where ``sees_real``."""
 
-    def generator_loss(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator_loss(
+        self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext
+    ) -> Tensor:
         """The generator's loss with what is added to any objective's."""
         loss = self.generator(fake, real, update)
         if self.feature_matching:
@@ -122,7 +124,7 @@ class Adversarial(Objective):
             )
         return None
 
-    def next_state(self, update: Round, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def next_state(self, update: UpdateContext, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The state after a step; ``real`` are the last scores of D's update, ``fake`` those of G's, (n,) of all."""
         return dict(update.state)
 

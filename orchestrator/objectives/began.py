@@ -11,8 +11,8 @@ from orchestrator.objectives.adversarial import Adversarial
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class Began(Adversarial):
@@ -30,11 +30,11 @@ class Began(Adversarial):
     draws_apart: ClassVar[bool] = True
     measures: ClassVar[tuple[str, ...]] = ("k", "m_global", "loss_ratio")
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """l(x) - k l(G(z_D)), l being the mean reconstruction error; section 3.3."""
         return real.scores.mean() - update.state["k"].to(fake.scores.dtype) * fake.scores.mean()
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """l(G(z_G)), of latent vectors of its own."""
         return fake.scores.mean()
 
@@ -47,7 +47,7 @@ class Began(Adversarial):
             name: torch.tensor(value, dtype=torch.float64) for name, value in zip(self.measures, values, strict=True)
         }
 
-    def next_state(self, update: Round, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    def next_state(self, update: UpdateContext, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Of these k moves by lambda_k (gamma l(x) - l(G(z_G))) within [0, 1].
 
         With it go M_global = l(x) + |gamma l(x) - l(G(z_G))|, and the ratio l(G(z_G)) / l(x), which tends to gamma.

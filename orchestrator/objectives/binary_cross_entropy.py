@@ -15,8 +15,8 @@ from orchestrator.objectives.labels import Labels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 def _probabilities(labels: Labels) -> Labels:
@@ -44,7 +44,7 @@ class BinaryCrossEntropy(Adversarial):
     labels: Probabilities = Labels()
     logistic: ClassVar[bool] = True
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Mean cross-entropy of real scores plus that of generated ones; with labels 1 and 0 sums of softplus."""
         of_real, of_fake = self.labels.draw(real.scores, update.noise)
         return cross_entropy(real.scores, of_real).mean() + cross_entropy(fake.scores, of_fake).mean()
@@ -55,7 +55,7 @@ class Saturating(BinaryCrossEntropy):
 
     kind: Literal["saturating"]
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Mean of log(1 - sigma(F_f)) = -softplus(F_f); unbounded below."""
         from torch.nn.functional import softplus
 
@@ -67,7 +67,7 @@ class NonSaturating(BinaryCrossEntropy):
 
     kind: Literal["non_saturating"]
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Mean of -log sigma(F_f) = softplus(-F_f)."""
         from torch.nn.functional import softplus
 

@@ -11,8 +11,8 @@ from orchestrator.objectives.adversarial import Adversarial
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class Ebgan(Adversarial):
@@ -25,11 +25,11 @@ class Ebgan(Adversarial):
     """weight of the pulling-away term in the generator's loss; 0.1 in the paper"""
     judges: ClassVar[Literal["scores", "reconstruction"]] = "reconstruction"
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Mean E(x) plus mean of relu(m - E(G(z))), the hinge being each image's own; equation 1."""
         return real.scores.mean() + (self.margin - fake.scores).relu().mean()
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Mean E(G(z)), and the pulling-away term; equations 2 and 4."""
         loss = fake.scores.mean()
         return loss + self.pulling_away * pulling_away_term(fake.features) if self.pulling_away else loss

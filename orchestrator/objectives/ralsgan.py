@@ -9,8 +9,8 @@ from orchestrator.objectives.adversarial import Adversarial
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class Ralsgan(Adversarial):
@@ -19,11 +19,11 @@ class Ralsgan(Adversarial):
     kind: Literal["ralsgan"]
     compares: ClassVar[bool] = True
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Half of mean (C_r - mean C_f - 1)^2 plus mean (C_f - mean C_r + 1)^2."""
         return _apart(real.scores, fake.scores)
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """The same with the roles swapped; both terms count, since mean C_f is in each."""
         assert real is not None
         return _apart(fake.scores, real.scores)

@@ -9,8 +9,8 @@ from orchestrator.objectives.adversarial import Adversarial
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class Rsgan(Adversarial):
@@ -19,13 +19,13 @@ class Rsgan(Adversarial):
     kind: Literal["rsgan"]
     compares: ClassVar[bool] = True
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Mean of softplus(-(C_r - C_f)) over pairs."""
         from torch.nn.functional import softplus
 
         return softplus(fake.scores - real.scores).mean()
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Mean of softplus(-(C_f - C_r)) over pairs."""
         from torch.nn.functional import softplus
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.objectives.binary_cross_entropy import cross_entropy
-from orchestrator.objectives.wasserstein import Wasserstein
+from orchestrator.objectives.wasserstein_autoencoder import WassersteinAutoencoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class WaeAdversarial(Wasserstein):
+class WaeAdversarial(WassersteinAutoencoder):
     """A discriminator of latent vectors tells codes from draws from N(0, I); the encoder deceives it.
 
     Its scores are logits; the encoder's penalty is the non-saturating loss, as in the authors' code.

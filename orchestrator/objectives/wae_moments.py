@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from orchestrator.objectives.wasserstein import Wasserstein
+from orchestrator.objectives.wasserstein_autoencoder import WassersteinAutoencoder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class WaeMoments(Wasserstein):
+class WaeMoments(WassersteinAutoencoder):
     """Mean, variance and kurtosis of each coordinate are drawn to 0, 1 and 3, by a weight that doubles every epoch."""
 
     kind: Literal["wae_moments"]

@@ -11,8 +11,8 @@ from orchestrator.objectives.adversarial import Adversarial, Penalty
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class WganGp(Adversarial):
@@ -22,11 +22,11 @@ class WganGp(Adversarial):
     penalty: float = Field(10.0, gt=0.0)
     """weight of (norm - 1)^2, the norm being that of the score's gradient between a real and a generated image"""
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Mean generated score minus mean real score."""
         return fake.scores.mean() - real.scores.mean()
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Minus the mean score."""
         return -fake.scores.mean()
 

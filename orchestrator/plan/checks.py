@@ -24,4 +24,4 @@ def find_problem(trials: Iterable[Trial], evaluations: Iterable[Evaluation]) -> 
             _ = trial.settings.total_steps
         except DataError as error:
             return str(error)
-    return next(filter(None, (evaluation.lacks() for evaluation in evaluations)), None)
+    return next(filter(None, (evaluation.missing_requirements() for evaluation in evaluations)), None)

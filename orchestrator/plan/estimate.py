@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from orchestrator.data import Dataset
-    from orchestrator.plan.ledger import Ended
     from orchestrator.spec.job import Trial
+    from orchestrator.state.ledger import Ended
     from orchestrator.training.settings import TrialSettings
 
 # Fitted to the steps of forty small jobs of all families on one processor, each within a factor of two. A GPU's are the
@@ -43,8 +43,8 @@ _TRIAL_S, _EPOCH_S = 0.3, 0.05
 """Building networks and storing results, of a trial and of each epoch."""
 _BETWEEN_S = 0.3
 """From the end of a trial to the beginning of the next on the same worker, and its share of the report."""
-START_S, GANG_START_S = 11.0, 12.0
-"""From the command to the first step and from the last to the report: Ray, workers and their torch; more for gangs."""
+START_S, WORKER_GROUP_START_S = 11.0, 12.0
+"""From the command to the first step and from the last to the report: Ray, workers and their torch; more for worker groups."""
 
 
 _AHEAD, _PENALTY = 17, 6

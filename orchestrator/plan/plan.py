@@ -9,11 +9,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator.plan.checks import find_problem
-from orchestrator.plan.estimate import GANG_START_S, MOST_CPUS, START_S, classifiers_s, estimate_device_s, wall_s
-from orchestrator.plan.evaluations import Due, find_due
-from orchestrator.plan.ledger import Ended, Status
+from orchestrator.plan.estimate import (
+    MOST_CPUS,
+    START_S,
+    WORKER_GROUP_START_S,
+    classifiers_s,
+    estimate_device_s,
+    wall_s,
+)
 from orchestrator.plan.placement import Cluster, Placement, place
-from orchestrator.plan.replaced import REPLACED
+from orchestrator.state.due import Due, find_due
+from orchestrator.state.ledger import Ended, Status
+from orchestrator.state.replaced import REPLACED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -167,9 +174,9 @@ def _start_s(cells: Iterable[Cell], device: str, cluster: Cluster) -> float:
     """What goes by before the first step and after the last."""
     new = [cell.trial for cell in cells if cell.state is CellState.NEW]
     done = [cell.trial for cell in cells if cell.state is not CellState.NEW]
-    gangs = GANG_START_S if any(trial.workers > 1 for trial in new) else 0.0
+    worker_groups = WORKER_GROUP_START_S if any(trial.workers > 1 for trial in new) else 0.0
     cores = min(MOST_CPUS, max(node.cpus for node in cluster.nodes))
-    return START_S + gangs + classifiers_s(new, done, device, cores)
+    return START_S + worker_groups + classifiers_s(new, done, device, cores)
 
 
 def _with_problem(plan: Plan) -> Plan:

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
 from orchestrator.evaluations.evaluation import FOLDER as EVALUATIONS
-from orchestrator.plan.held_out import read_looked_at, with_other_images
-from orchestrator.plan.ledger import read_ledger
 from orchestrator.plan.plan import CellState, Plan, make_plan
-from orchestrator.plan.replaced import REPLACED
-from orchestrator.plan.stored import describe_versions, stored_job
 from orchestrator.spec.identity import SPEC_VERSION
+from orchestrator.state.held_out import read_looked_at, with_other_images
+from orchestrator.state.ledger import read_ledger
+from orchestrator.state.replaced import REPLACED
+from orchestrator.state.stored import describe_versions, stored_job
 from orchestrator.store.tables import left_out_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from orchestrator.data import Dataset
-    from orchestrator.plan.evaluations import Due
     from orchestrator.plan.placement import Cluster
     from orchestrator.spec.job import Job
+    from orchestrator.state.due import Due
     from orchestrator.store.location import Store
 
 

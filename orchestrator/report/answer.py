@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.measures.health import REJECTED
+from orchestrator.metrics.health import REJECTED
 from orchestrator.report.results import OBJECTIVE
 from orchestrator.report.text import described, listing, percent, plural
 

@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from orchestrator.errors import SettingsError
 from orchestrator.evaluations.evaluation import FOLDER
-from orchestrator.plan.files import read_job
-from orchestrator.plan.stored import notice_of, stored_job
 from orchestrator.report import text
 from orchestrator.report.evaluated import EvaluationRows, rows_of
 from orchestrator.report.results import ENDED
 from orchestrator.report.verdicts import LARGEST, Judgement, Word, judge
 from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, selects
 from orchestrator.spec.columns import declared
+from orchestrator.state.files import read_job
+from orchestrator.state.stored import notice_of, stored_job
 from orchestrator.store.columns import Column
 from orchestrator.store.tables import left_out_notice, read_table
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orchestrator.durations import duration
-from orchestrator.plan.stored import notice_of
 from orchestrator.report import text
 from orchestrator.report.health import fate
 from orchestrator.report.results import ENDED, Results, cells
 from orchestrator.report.tables import levels
 from orchestrator.spec.identity import SPEC_VERSION
+from orchestrator.state.stored import notice_of
 from orchestrator.store.columns import TRIALS
 from orchestrator.store.tables import foreign_notice
 

@@ -9,7 +9,6 @@ from matplotlib.patches import Patch
 
 from orchestrator.errors import OrchError
 from orchestrator.evaluations.likelihood.settings import Likelihood
-from orchestrator.plan.files import read_job
 from orchestrator.report import text
 from orchestrator.report.canvas import PALETTE, literal, titled_panels
 from orchestrator.report.drawings import Drawing
@@ -17,6 +16,7 @@ from orchestrator.report.measured import Cells, MeasuredTable
 from orchestrator.report.tables import by_setting
 from orchestrator.report.text import SEED
 from orchestrator.report.verdicts import LARGEST
+from orchestrator.state.files import read_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,7 +109,7 @@ def without_likelihood(results: Results, varying: Sequence[str], names: Mapping[
         results.trials, [column for column in varying if column != SEED], results.job
     ):
         known = [settings[trial] for trial in cell["trial_id"] if trial in settings]
-        why = Likelihood().passes_over(known[0]) if known else None
+        why = Likelihood().not_applicable(known[0]) if known else None
         if why:
             found.append((text.described(cell_settings, names) or "all trials", why[:1].upper() + why[1:]))
     return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import numpy as np
 
-from orchestrator.measures.health import REJECTED
+from orchestrator.metrics.health import REJECTED
 from orchestrator.report import text
 from orchestrator.report.answer import DAMPED, VANISHED, answer
 from orchestrator.report.axes import grid_axes, meanings, names_of

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from orchestrator.report.results import Results
 
-LOOKS = {
+SAMPLE_METRICS = {
     "fid": "FID",
     "modes": "modes covered",
     "class_kl": "class KL, nats",
@@ -72,7 +72,7 @@ class QualityTable:
 def looked(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> QualityTable | None:
     """What was last measured while training, over the trials that ended; None when nothing was."""
     trials = results.trials[results.trials["status"].isin(ENDED)]
-    return _table(results, trials, LOOKS, _free(varying), names, "classifier:" + trials["classifier"])
+    return _table(results, trials, SAMPLE_METRICS, _free(varying), names, "classifier:" + trials["classifier"])
 
 
 def judged(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> QualityTable | None:

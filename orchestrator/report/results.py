@@ -15,12 +15,12 @@ from orchestrator.errors import NotFoundError, SettingsError, StorageError, Stor
 from orchestrator.evaluations import KINDS
 from orchestrator.evaluations.evaluation import FOLDER
 from orchestrator.objectives import FAMILIES
-from orchestrator.plan.files import JOB_BYTES, JOB_KEY
 from orchestrator.report.axes import link
 from orchestrator.spec.columns import declared, evaluation_columns
 from orchestrator.spec.identity import IDLE
 from orchestrator.spec.recorded import current_id
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
+from orchestrator.state.files import JOB_BYTES, JOB_KEY
 from orchestrator.store.columns import METRICS, TRIALS, Column
 from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.tables import left_out_notice, parquet_keys, read_files, read_table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.measures.health import REJECTED
+from orchestrator.metrics.health import REJECTED
 from orchestrator.report.results import D_STEPS, ENDED, OBJECTIVE, adversarial
 from orchestrator.report.tables import Spread, by_setting
 from orchestrator.report.text import SEED

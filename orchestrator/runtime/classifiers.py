@@ -45,13 +45,13 @@ def _classifier(
     say: Callable[[str], None],
     stage: Callable[[str], None],
 ) -> bytes | None:
-    from orchestrator.measures.needs import unmeasured
+    from orchestrator.metrics.requirements import unmeasured
 
     for clause in unmeasured(images):
         say(f"note: the images of {data.name} {clause}")
     if not images.has_classes:
         return None
-    from orchestrator.measures.classifier import content_key
+    from orchestrator.metrics.classifier import content_key
 
     key = f"{content_key(images)}.pt"
     known = _kept(shelf, key, say)
@@ -73,7 +73,7 @@ def _classifier(
 
 def _kept(shelf: Store, key: str, say: Callable[[str], None]) -> bytes | None:
     """The classifier that an earlier run left; None where there is none, or it is damaged."""
-    from orchestrator.measures.classifier import load
+    from orchestrator.metrics.classifier import load
 
     try:
         known = shelf.read(key)
@@ -95,7 +95,7 @@ def _processors(least: int) -> int:
 def _train(images: list[ray.ObjectRef], device: str, threads: int) -> tuple[bytes, float | None]:
     import torch
 
-    from orchestrator.measures.classifier import dump, train_classifier
+    from orchestrator.metrics.classifier import dump, train_classifier
 
     torch.set_num_threads(threads)
     training, held_out = ray.get(images)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ClusterError, NotFoundError, OrchError, StorageError
-from orchestrator.plan.files import Nodes
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.runtime.autoscaler import may_come
 from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred, terminated_as_interrupted
 from orchestrator.runtime.local import private_folder, set_environment, silence_loggers, uncollected
-from orchestrator.runtime.staging import stage_package
+from orchestrator.runtime.runtime_env import stage_package
+from orchestrator.state.files import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

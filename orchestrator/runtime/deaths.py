@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ray import cloudpickle
 from ray.exceptions import RayError, RayTaskError
 
-from orchestrator.runtime.work import describe
+from orchestrator.runtime.trainer import describe
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import ray
 
 from orchestrator.errors import SurroundingsError
-from orchestrator.plan.files import Tally
-from orchestrator.plan.ledger import Status
 from orchestrator.plan.plan import CellState
 from orchestrator.plan.retry import FailureKind, classify
 from orchestrator.runtime.deaths import cause_of, inner
-from orchestrator.runtime.evaluation import Bench, Problem, evaluate_task
+from orchestrator.runtime.evaluation import EvaluationInputs, Problem, evaluate_task
+from orchestrator.state.files import EvaluationProgress
+from orchestrator.state.ledger import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.plan.evaluations import Due
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.events import Event, Watcher
+    from orchestrator.state.due import Due
 
 _LOOK_S = 1.0
 
@@ -33,10 +33,12 @@ class Evaluator:
     all processors they begin when the last trials leave some, and no trial ever waits for more than a few of them.
     """
 
-    def __init__(self, plan: Plan, bench: Bench, watchers: Sequence[Watcher], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, plan: Plan, inputs: EvaluationInputs, watchers: Sequence[Watcher], say: Callable[[str], None]
+    ) -> None:
         self.watchers, self.say = watchers, say
-        self._bench = [ray.put(bench)]
-        placement = bench.placement
+        self._inputs = [ray.put(inputs)]
+        placement = inputs.placement
         slots = placement.concurrent * placement.workers
         self._most = 2 * slots
         # One task an evaluation keeps a process' generator and images; few evaluations are cut up for all devices.
@@ -55,7 +57,7 @@ class Evaluator:
         self._open: dict[tuple[str, str], int] = {}
         """Tasks of each evaluation that have not ended."""
         self._broken: set[tuple[str, str]] = set()
-        self.tally = Tally(len(plan.due), parts=sum(len(due.missing) for due in plan.due))
+        self.progress = EvaluationProgress(len(plan.due), parts=sum(len(due.missing) for due in plan.due))
         for due in plan.due:
             if due.trial.id in new:
                 self._later.setdefault(due.trial.id, []).append(due)
@@ -72,7 +74,7 @@ class Evaluator:
             else:
                 self._queue(due)
 
-    def evaluated(self, tally: Tally) -> None:
+    def evaluated(self, progress: EvaluationProgress) -> None:
         """It is what tells this."""
 
     def tick(self) -> None:
@@ -95,7 +97,7 @@ class Evaluator:
     def _go_on(self, timeout_s: float) -> None:
         while self._waiting and len(self._flying) < self._most:
             due, shards = self._waiting.popleft()
-            self._flying[self._task.remote(self._bench, due.trial, due.evaluation, shards)] = due, shards
+            self._flying[self._task.remote(self._inputs, due.trial, due.evaluation, shards)] = due, shards
         if self._flying:
             for reference in ray.wait(list(self._flying), num_returns=len(self._flying), timeout=timeout_s)[0]:
                 self._end(reference, *self._flying.pop(reference))
@@ -113,12 +115,12 @@ class Evaluator:
         self._count(done=over and not failed, failed=over and failed, parts_done=len(shards) if problem is None else 0)
 
     def _count(self, total: int = 0, done: int = 0, failed: int = 0, parts: int = 0, parts_done: int = 0) -> None:
-        old = self.tally
-        self.tally = Tally(
+        old = self.progress
+        self.progress = EvaluationProgress(
             old.total + total, old.done + done, old.failed + failed, old.parts + parts, old.parts_done + parts_done
         )
         for watcher in self.watchers:
-            watcher.evaluated(self.tally)
+            watcher.evaluated(self.progress)
 
 
 def _name(due: Due) -> tuple[str, str]:

@@ -9,17 +9,17 @@ from ray import tune
 from ray.util import get_node_ip_address
 
 from orchestrator.errors import OrchError, SurroundingsError
-from orchestrator.plan.ledger import Status, record
 from orchestrator.plan.retry import FailureKind, classify
 from orchestrator.runtime.deaths import cause_of, inner, last_error
-from orchestrator.runtime.work import measured
+from orchestrator.runtime.trainer import measured
+from orchestrator.state.ledger import Status, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from orchestrator.plan.files import Tally
-    from orchestrator.runtime.work import Work
+    from orchestrator.runtime.trainer import SweepContext
     from orchestrator.spec.job import Trial
+    from orchestrator.state.files import EvaluationProgress
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Watcher(Protocol):
     def update(self, event: Event) -> None:
         """A trial started, went on, ended or is tried again."""
 
-    def evaluated(self, tally: Tally) -> None:
+    def evaluated(self, progress: EvaluationProgress) -> None:
         """Evaluations ended, or will not be made."""
 
     def tick(self) -> None:
@@ -61,7 +61,7 @@ class Reporter(tune.Callback):  # type: ignore[misc]
 
     def __init__(
         self,
-        work: Work,
+        work: SweepContext,
         watchers: Sequence[Watcher],
         check: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda line: None,

@@ -10,17 +10,17 @@ import time
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import LeaseLostError, StorageError, StorageMovedError, StorageUnavailable
-from orchestrator.plan.files import BEAT_S, Nodes, RunState, asked_to_cancel, forget_cancel, write_state
-from orchestrator.plan.ledger import Status
+from orchestrator.state.files import BEAT_S, Nodes, RunState, asked_to_cancel, forget_cancel, write_state
+from orchestrator.state.ledger import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator.plan.files import Tally
-    from orchestrator.plan.lease import Lease
-    from orchestrator.plan.log import RunLog
     from orchestrator.runtime.events import Event
-    from orchestrator.store.patient import PatientStore
+    from orchestrator.state.files import EvaluationProgress
+    from orchestrator.state.lease import Lease
+    from orchestrator.state.log import RunLog
+    from orchestrator.store.retrying import RetryingStore
 
 _EVERY_S = BEAT_S
 _LAST_S = 6.0
@@ -42,11 +42,11 @@ class Heartbeat:
     def __init__(
         self,
         lease: Lease,
-        store: PatientStore,
+        store: RetryingStore,
         log: RunLog,
         say: Callable[[str], None],
         to_run: int,
-        to_evaluate: Tally | None = None,
+        to_evaluate: EvaluationProgress | None = None,
     ) -> None:
         """``log`` must write through a store that does not wait; ``say`` hears what goes wrong."""
         now, holder = time.time(), lease.holder
@@ -150,7 +150,7 @@ class Heartbeat:
             self.state.ended += 1
             self.state.failed += event.ended is Status.FAILED
 
-    def evaluated(self, tally: Tally) -> None:
+    def evaluated(self, tally: EvaluationProgress) -> None:
         """Note where the evaluations stand."""
         with self._lock:
             self.state.evaluations = tally

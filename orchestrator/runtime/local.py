@@ -52,10 +52,10 @@ _END_S = 5.0
 
 
 @contextlib.contextmanager
-def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
+def local_ray(cluster: Cluster, *, worker_groups: bool) -> Iterator[None]:
     """Start a Ray of its own with this machine's processors and GPUs, and end it on the way out.
 
-    ``gangs`` tells that some trials train on several devices. Everything that Ray writes goes into a folder of this
+    ``worker_groups`` tells that some trials train on several devices. Everything that Ray writes goes into a folder of this
     run's own. Raises ClusterError where Ray cannot be started.
     """
     (machine,) = cluster.nodes
@@ -68,8 +68,8 @@ def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
         "address": "local",
         "num_cpus": machine.cpus,
         "num_gpus": machine.gpus,
-        # Ray Train asks the dashboard whether a gang has died, and frees its devices only then.
-        "include_dashboard": gangs,
+        # Ray Train asks the dashboard whether a worker group has died, and frees its devices only then.
+        "include_dashboard": worker_groups,
         "_system_config": SYSTEM_CONFIG,
         # What goes wrong is said in one line, by the error that is raised.
         "logging_level": logging.CRITICAL,

@@ -20,13 +20,13 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from orchestrator.errors import ClusterError
-from orchestrator.plan.marks import Kind, Line, read_marks
-from orchestrator.runtime.staging import entrypoint, environment, staged
+from orchestrator.runtime.runtime_env import entrypoint, environment, staged
+from orchestrator.state.marks import Kind, Line, read_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from orchestrator.runtime.staging import Upload
+    from orchestrator.runtime.runtime_env import Upload
 
 _CONNECT_S, _ANSWER_S = 5.0, 60.0
 _PATIENCE_S = 120.0

@@ -11,31 +11,31 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from orchestrator.errors import DataError, SurroundingsError
-from orchestrator.plan.held_out import note_looked_at
-from orchestrator.plan.ledger import provenance
 from orchestrator.plan.plan import CellState, Plan
-from orchestrator.plan.replaced import set_aside, set_evaluations_aside
 from orchestrator.plan.retry import FailureKind, classify
 from orchestrator.runtime.classifiers import classifiers_for
 from orchestrator.runtime.deaths import inner
-from orchestrator.runtime.evaluation import Bench
+from orchestrator.runtime.evaluation import EvaluationInputs
 from orchestrator.runtime.evaluator import Evaluator
 from orchestrator.runtime.events import Reporter, SweepStoppedError, Watcher
-from orchestrator.runtime.gang import GangTrial
 from orchestrator.runtime.interrupt import interrupts_deferred
 from orchestrator.runtime.privacy import keep_credentials
 from orchestrator.runtime.trainable import TrialWorker
-from orchestrator.runtime.work import Work, describe
-from orchestrator.store.patient import PatientStore
+from orchestrator.runtime.trainer import SweepContext, describe
+from orchestrator.runtime.worker_group import WorkerGroupTrainable
+from orchestrator.state.held_out import note_looked_at
+from orchestrator.state.ledger import provenance
+from orchestrator.state.replaced import set_aside, set_evaluations_aside
+from orchestrator.store.retrying import RetryingStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from orchestrator.data import Dataset, Split
     from orchestrator.data.images import ImageSet
-    from orchestrator.plan.files import Tally
     from orchestrator.plan.placement import Placement
     from orchestrator.spec.job import Header, Search, Trial
+    from orchestrator.state.files import EvaluationProgress
     from orchestrator.store.location import Store
 
 
@@ -46,7 +46,7 @@ class Outcome:
     ended: int
     failed: int
     interrupted: bool
-    evaluations: Tally
+    evaluations: EvaluationProgress
 
 
 def _quiet(_line: str) -> None:
@@ -64,7 +64,7 @@ def run_sweep(
 
     ``store`` is the job's root. Ray must be up. Every result is in storage before a watcher hears of it. The data
     sets are loaded here, once, and shared through Ray's object store. Trials of as many devices each run together,
-    those of most devices first: so no gang ever holds devices that one of another size waits for. A trial is evaluated
+    those of most devices first: so no worker group ever holds devices that one of another size waits for. A trial is evaluated
     once it has ended. ``say`` hears what no watcher does, ``stage`` what is done before the first trial starts. Raises
     DataError, StorageError, and SurroundingsError where the disk or the system kept trials from going on.
     """
@@ -78,13 +78,13 @@ def run_sweep(
     shared = _gather(plan, trials, images, store, say, stage)
     stage("starting workers")
     # Storage that is down is waited for, but not once the run is to end: Tune looks only between its callbacks.
-    hurry = store.hurry if isinstance(store, PatientStore) else lambda: None
+    hurry = store.hurry if isinstance(store, RetryingStore) else lambda: None
     with interrupts_deferred(hurry) as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
         work = [ray.put(shared)]
         placement = next(iter(plan.placements.values()))
         tested = {data: ray.put(some) for data, some in held_out.items()}
-        bench = Bench(work[0], tested, None if inception is None else ray.put(inception), placement)
-        evaluator = Evaluator(plan, bench, watchers, say)
+        inputs = EvaluationInputs(work[0], tested, None if inception is None else ray.put(inception), placement)
+        evaluator = Evaluator(plan, inputs, watchers, say)
         reporter = Reporter(shared, [*watchers, evaluator], check, say)
         expected = 0
         for placement in plan.placements.values():
@@ -100,7 +100,7 @@ def run_sweep(
         else:
             evaluator.drain(check)
     interrupted = reporter.ended < len(trials)
-    return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.tally)
+    return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.progress)
 
 
 def _fit(tuner: tune.Tuner, reporter: Reporter) -> None:
@@ -124,21 +124,21 @@ def _gather(
     store: Store,
     say: Callable[[str], None],
     stage: Callable[[str], None],
-) -> Work:
+) -> SweepContext:
     """What trials and evaluations share, with the classifiers that some of them need."""
-    judged = {due.trial.settings.data for due in plan.due if due.evaluation.sees == "classifier"}
+    judged = {due.trial.settings.data for due in plan.due if due.evaluation.feature_extractor == "classifier"}
     judged |= {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
     classifiers = classifiers_for({data: images[data] for data in images if data in judged}, plan, store, say, stage)
     fingerprints = {data: data.fingerprint() for data in images}
-    return Work(plan.job.header.name, trials, images, classifiers, store, provenance(), fingerprints)
+    return SweepContext(plan.job.header.name, trials, images, classifiers, store, provenance(), fingerprints)
 
 
 def _inception(plan: Plan) -> bytes | None:
     """Inception's weights, where an evaluation sees with them. Raises DataError where they are lost or damaged."""
-    if not any(due.evaluation.sees == "inception" for due in plan.due):
+    if not any(due.evaluation.feature_extractor == "inception" for due in plan.due):
         return None
-    from orchestrator.measures.inception import load_inception
-    from orchestrator.measures.inception_weights import read_weights
+    from orchestrator.metrics.inception import load_inception
+    from orchestrator.metrics.inception_weights import read_weights
 
     weights = read_weights()
     load_inception(weights)
@@ -173,8 +173,8 @@ def _tuner(
     """The trials of one size as Tune sees them; Tune keeps its own state in ``folder`` of this machine."""
     keep_credentials()
     alone = placement.workers == 1
-    worker = tune.with_parameters(TrialWorker if alone else GangTrial, work=work, placement=placement)
-    # A gang's devices are asked for by its TorchTrainer, whole or not at all. The trial that waits for them takes
+    worker = tune.with_parameters(TrialWorker if alone else WorkerGroupTrainable, work=work, placement=placement)
+    # A worker group's devices are asked for by its TorchTrainer, whole or not at all. The trial that waits for them takes
     # nothing that they may need: one byte of memory, since Tune knows no request of nothing.
     request = {"cpu": placement.cpus, "gpu": placement.gpus} if alone else {"memory": 1}
     return tune.Tuner(

@@ -8,7 +8,7 @@ import ray
 from ray import tune
 
 from orchestrator.runtime.preemption import PreemptedError, being_drained
-from orchestrator.runtime.work import Trainer
+from orchestrator.runtime.trainer import Trainer
 
 if TYPE_CHECKING:
     from orchestrator.plan.placement import Placement
@@ -21,7 +21,7 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
     """
 
     def setup(self, config: dict[str, Any], *, work: list[ray.ObjectRef], placement: Placement) -> None:
-        """Keep what all trials share; ``work`` holds the reference to a Work, in a list lest Ray fetch it itself."""
+        """Keep what all trials share; ``work`` holds the reference to a SweepContext, in a list lest Ray fetch it itself."""
         import torch
 
         from orchestrator.distributed.group import ALONE

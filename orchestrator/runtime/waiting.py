@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.store.patient import PatientStore
+    from orchestrator.store.retrying import RetryingStore
 
 _NAMESPACE = b"orch"
 _ANSWER_S = 5.0
@@ -20,7 +20,7 @@ _QUIET_S = 12.0
 
 
 class WaitNotice:
-    """What a PatientStore calls before each pause, in the driver and, sent there with the store, in workers.
+    """What a RetryingStore calls before each pause, in the driver and, sent there with the store, in workers.
 
     Workers leave word in the key-value store that Ray's head has for such purposes: it takes no process of its own, and
     works where storage does not.
@@ -43,7 +43,7 @@ class WaitNotice:
         _put(self._key("waits"), f"{secrets.token_hex(4)} {problem}".encode())
         return _get(self._key("hurry")) is None
 
-    def look(self, store: PatientStore) -> None:
+    def look(self, store: RetryingStore) -> None:
         """In the driver: hear what workers wait for, tell them where that is to end, say when nobody waits any more."""
         word = _get(self._key("waits")) or b""
         if word not in (b"", self._word):

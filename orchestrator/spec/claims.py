@@ -16,7 +16,7 @@ from orchestrator.evaluations import KINDS
 from orchestrator.settings import Settings
 from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.spec.messages import did_you_mean, show
-from orchestrator.store.columns import LOOKS, SIGNALS, TRIALS, Column
+from orchestrator.store.columns import SAMPLE_METRICS, TRAINING_METRICS, TRIALS, Column
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -28,7 +28,7 @@ ENDS = ("saturated", "collapsed", "diverged")
 """Measures that are yes or no: whether ``<end>_at`` of trials/ has a step."""
 
 _OWN = "evaluation."
-_PLAIN = (*(column.name for column in (*SIGNALS, *LOOKS)), "best_fid", "images_per_second", "train_s")
+_PLAIN = (*(column.name for column in (*TRAINING_METRICS, *SAMPLE_METRICS)), "best_fid", "images_per_second", "train_s")
 _OF_DISTRIBUTIONS = ("quality",)
 """Kinds of which a row is of a whole distribution; of others many rows are averaged, which rounds nothing."""
 _OF_CODES = ("latent_ks", "latent_ks_each")
@@ -272,7 +272,7 @@ def unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Seq
 def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None:
     if measure.kind:
         return None
-    signals = [column.name for column in SIGNALS]
+    signals = [column.name for column in TRAINING_METRICS]
     for settings in trials:
         if measure.column in signals and measure.column not in settings.measures:
             return f"got {show(measure.column)}, which a trial under {settings.objective.kind} does not have"
@@ -296,7 +296,7 @@ def _unasked(
     if found is None:
         own = {path: allowed for path, allowed in where.items() if path.startswith(_OWN)}
         return "", f"got {show(own)}, which is no {kind} under evaluate"
-    if over := next((settings for settings in trials if found.passes_over(settings)), None):
+    if over := next((settings for settings in trials if found.not_applicable(settings)), None):
         return "", f"trials under {over.objective.kind} have no {kind}"
     for column, allowed in columns_of(where).items():
         there = [found.values_of(column, settings) for settings in trials]

@@ -16,7 +16,7 @@ from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS, Axis, cells, read_a
 from orchestrator.spec.identity import flatten, trial_id
 from orchestrator.spec.messages import did_you_mean, explain, show
 from orchestrator.spec.yaml_file import parse_yaml, read_yaml_file
-from orchestrator.store.columns import SIGNALS
+from orchestrator.store.columns import TRAINING_METRICS
 from orchestrator.training.settings import TrialSettings
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Search(Settings):
     @field_validator("measure")
     @classmethod
     def _is_measured(cls, measure: str) -> str:
-        names = [column.name for column in SIGNALS]
+        names = [column.name for column in TRAINING_METRICS]
         if measure not in names:
             raise ValueError(f"got {show(measure)}, expected one of {', '.join(names)}")
         return measure
@@ -205,9 +205,9 @@ def _reject_evaluations(evaluations: tuple[Evaluation, ...], trials: Sequence[Tr
         first = ids.index(evaluation.id)
         if first < index:
             raise SettingsError(source, f"evaluate.{index}", f"is the same as evaluate.{first}; take one out")
-        meant = [trial.settings for trial in trials if evaluation.passes_over(trial.settings) is None]
+        meant = [trial.settings for trial in trials if evaluation.not_applicable(trial.settings) is None]
         if not meant:
-            why = evaluation.passes_over(trials[0].settings)
+            why = evaluation.not_applicable(trials[0].settings)
             raise SettingsError(source, f"evaluate.{index}", f"{evaluation.kind}: no trial of this job has it: {why}")
         if problem := next(filter(None, (evaluation.reject(settings) for settings in meant)), None):
             raise SettingsError(source, f"evaluate.{index}", problem)

@@ -29,7 +29,7 @@ STRING, INT, FLOAT, BOOL = _STRING, _INT, _FLOAT, pa.bool_()
 CDF_POINTS = tuple(quarter / 4 for quarter in range(-16, 17))
 """-4, -3.75 ... 4: where the distribution of codes is kept"""
 
-SIGNALS: tuple[Column, ...] = (
+TRAINING_METRICS: tuple[Column, ...] = (
     Column("d_loss", _FLOAT, "", "discriminator's loss, mean over the window"),
     Column("g_loss", _FLOAT, "", "generator's loss, with that of an encoder where there is one; mean over the window"),
     Column(
@@ -55,7 +55,7 @@ SIGNALS: tuple[Column, ...] = (
 )
 """What a training step measures: the mean over a logging window in metrics/, over the last epoch in trials/."""
 
-LOOKS: tuple[Column, ...] = (
+SAMPLE_METRICS: tuple[Column, ...] = (
     Column(
         "fid",
         _FLOAT,
@@ -79,8 +79,8 @@ METRICS: tuple[Column, ...] = (
     Column("trial_id", _STRING, "", "hash of the trial's resolved settings"),
     Column("step", _INT, "steps", "steps done; one step is d_steps discriminator and g_steps generator updates"),
     Column("epoch", _FLOAT, "epochs", "step divided by the steps of an epoch"),
-    *SIGNALS,
-    *LOOKS,
+    *TRAINING_METRICS,
+    *SAMPLE_METRICS,
     Column("latent_cdf", pa.list_(_FLOAT), "", "share of codes' numbers at or below -4, -3.75 ... 4; null likewise"),
     Column("health", _STRING, "", "healthy, saturated, collapsed or diverged, by all rows up to this one"),
     Column("images_per_second", _FLOAT, "images/s", "real images the discriminator trained on, per second"),
@@ -100,8 +100,8 @@ TRIALS: tuple[Column, ...] = (
     Column("error_kind", _STRING, "", "infrastructure, non_finite, out_of_memory or program; null unless failed"),
     Column("step", _INT, "steps", "steps done"),
     Column("epoch", _FLOAT, "epochs", "epochs done"),
-    *SIGNALS,
-    *LOOKS,
+    *TRAINING_METRICS,
+    *SAMPLE_METRICS,
     Column("best_fid", _FLOAT, "", "lowest fid measured while the trial trained; null without"),
     Column("best_step", _INT, "steps", "step of the lowest fid, of which the best checkpoint is"),
     Column("classifier", _STRING, "", "hash of the classifier's weights: fids of two classifiers do not compare"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from orchestrator.measures.pictures import mse
+from orchestrator.metrics.image_quality import mse
 from orchestrator.training.fitted_prior import FittedPrior
 from orchestrator.training.learner import Learner
 
@@ -40,26 +40,26 @@ class Glo(Learner):
 
     def _step(self) -> Mapping[str, Tensor]:
         assert self.table is not None
-        images, numbers = self.batches.next_numbered()
-        latents = self.table[numbers].requires_grad_()
+        images, indices = self.batches.next_numbered()
+        latents = self.table[indices].requires_grad_()
         reals, own = self._parts(images), self._parts(latents)
         squares = []
 
-        def judge(part: int) -> tuple[Tensor, ...]:
+        def forward(part: int) -> tuple[Tensor, ...]:
             made = self._forward(self.network, own[part])
             made = made.to(torch.promote_types(made.dtype, torch.float32))
             squares.append(mse(made.detach() / 2, reals[part] / 2))
             return (self.objective.errors(reals[part], made)[:, None],)
 
         self.g_optimizer.zero_grad(set_to_none=True)
-        loss, _, _ = self._backward(judge, lambda errors: errors.mean(), self.g_parameters)
+        loss, _, _ = self._backward(forward, lambda errors: errors.mean(), self.g_parameters)
         assert latents.grad is not None
-        self._move(numbers, latents.detach(), latents.grad)
+        self._move(indices, latents.detach(), latents.grad)
         errors = self.group.gather(torch.cat(squares[: len(own)]), self.settings.batch_size)
         return {"g_loss": loss, "g_grad_norm": self._end_update(), "reconstruction": errors.mean()}
 
     @torch.no_grad()
-    def _move(self, numbers: Tensor, latents: Tensor, gradient: Tensor) -> None:
+    def _move(self, indices: Tensor, latents: Tensor, gradient: Tensor) -> None:
         """One step of these latent vectors against the gradient of each image's own error, and back into the ball.
 
         The loss is a mean over the batch: the gradient of an image's own error is as many times as large.
@@ -68,16 +68,16 @@ class Glo(Learner):
         batch = self.settings.batch_size
         rate = self.objective.latent_lr * self.rates.factor_at(self.steps)
         moved = _into_ball(latents - rate * batch * gradient)
-        self.table[self.group.gather(numbers, batch)] = self.group.gather(moved, batch)
+        self.table[self.group.gather(indices, batch)] = self.group.gather(moved, batch)
 
-    def codes(self, numbers: Tensor) -> Tensor:
+    def codes(self, indices: Tensor) -> Tensor:
         """As N(0, I) would have to be for the generator to be given the vectors that were learned."""
         assert self.table is not None
-        return self.prior.standardized(self.table[numbers])
+        return self.prior.standardized(self.table[indices])
 
-    def _settle(self) -> None:
+    def _sync_buffers(self) -> None:
         """Also fit the Gaussian from which samples are drawn."""
-        super()._settle()
+        super()._sync_buffers()
         assert self.table is not None
         self.prior.fit(self.table)
         if self.averaged is not None:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from orchestrator.data.batches import BatchStream, from_bytes
 from orchestrator.distributed.group import ALONE
-from orchestrator.training.networks import Averaged, build, encoder_of, place
-from orchestrator.training.rates import Rates, Stall
+from orchestrator.training.lr_schedule import LRSchedule, PlateauState
+from orchestrator.training.networks import EMA, build, encoder_of, place
 from orchestrator.training.statistics import running_statistics, statistics_held
 
 if TYPE_CHECKING:
@@ -60,23 +60,23 @@ class Learner(ABC):
         self.weights = torch.Generator().manual_seed(weights_seed)
         self.networks = build(model, objective, shape)
         for network in self.networks.values():
-            model.draw_weights(network, self.weights)
+            model.init_weights(network, self.weights)
         self.networks = self._place(self.networks)
         self.generator: nn.Module = self.networks["generator"]
         self.g_parameters = list(self.networks.parameters())
         self.d_parameters: list[nn.Parameter] = []
         self.g_optimizer = settings.g_optimizer.build(self.g_parameters)
-        self.averaged = Averaged(self.networks, settings.g_ema) if settings.g_ema else None
+        self.averaged = EMA(self.networks, settings.g_ema) if settings.g_ema else None
         self.steps, self.steps_per_epoch = 0, len(images) // settings.batch_size
-        self.rates = Rates(settings.schedule, self.steps_per_epoch * settings.epochs)
+        self.rates = LRSchedule(settings.schedule, self.steps_per_epoch * settings.epochs)
         self.rates.add(self.g_optimizer, settings.g_optimizer.lr)
-        self._settled_at: int | None = None
+        self._synced_at: int | None = None
         self.latents = torch.Generator(self.device).manual_seed(latents_seed)
         self.noise = torch.Generator(self.device).manual_seed(self.noise_seed)
         self.signal_names = objective.signals
         self.state = {name: value.to(self.device) for name, value in objective.initial_state().items()}
         stream = torch.Generator(self.device).manual_seed(batches_seed)
-        self.batches = BatchStream(images, settings.batch_size, stream, group.share(settings.batch_size))
+        self.batches = BatchStream(images, settings.batch_size, stream, group.local_slice(settings.batch_size))
         self.latent_dim = model.latents(shape)
         fixed = torch.Generator().manual_seed(fixed_seed)
         self.fixed_latents = torch.randn(64, self.latent_dim, generator=fixed).to(self.device)
@@ -112,7 +112,7 @@ class Learner(ABC):
     def _draw(self) -> Tensors:
         """This process's latent vectors of an update, in as many parts as its gradient is accumulated over."""
         size = self.settings.batch_size, self.latent_dim
-        return self._parts(self.group.own(torch.randn(size, generator=self.latents, device=self.device)))
+        return self._parts(self.group.local_shard(torch.randn(size, generator=self.latents, device=self.device)))
 
     def _parts(self, own: Tensor) -> Tensors:
         return torch.tensor_split(own, self.settings.accumulate)
@@ -145,7 +145,7 @@ class Learner(ABC):
         joined = tuple(kind.detach().requires_grad_() for kind in torch.split(together, widths, dim=1))
         loss = loss_of(*joined)
         gradients = torch.autograd.grad(loss, joined, materialize_grads=True)
-        shares = [self._parts(self.group.own(gradient)) for gradient in gradients]
+        shares = [self._parts(self.group.local_shard(gradient)) for gradient in gradients]
         for part in parts:
             made = own[part] if len(parts) == 1 else judge(part)
             graphs = [(rows, share[part]) for rows, share in zip(made, shares, strict=True) if rows.requires_grad]
@@ -189,18 +189,18 @@ class Learner(ABC):
         encoder = encoder_of(self.drawing)
         return None if encoder is None else self._evaluated(self.drawing, lambda: encoder(images))
 
-    def codes(self, numbers: Tensor) -> Tensor | None:
-        """Latent vectors of the training images of these numbers (n,); None where they have none."""
-        return self.encode(from_bytes(self.images[numbers]))
+    def codes(self, indices: Tensor) -> Tensor | None:
+        """Latent vectors of the training images at these indices (n,); None where they have none."""
+        return self.encode(from_bytes(self.images[indices]))
 
     def panel(self, across: int) -> Sequence[Tensor]:
         """Rows of pictures (across, c, h, w) in [-1, 1] to show beside samples; none where there is nothing to show.
 
         They are the first training images, and what becomes of them by way of their latent vectors.
         """
-        numbers = torch.arange(min(across, len(self.images)), device=self.device)
-        codes = self.codes(numbers)
-        return () if codes is None else (from_bytes(self.images[numbers]), self.sample(codes))
+        indices = torch.arange(min(across, len(self.images)), device=self.device)
+        codes = self.codes(indices)
+        return () if codes is None else (from_bytes(self.images[indices]), self.sample(codes))
 
     @staticmethod
     @torch.no_grad()
@@ -210,13 +210,13 @@ class Learner(ABC):
         network.train()
         return found
 
-    def settle(self) -> None:
+    def sync_buffers(self) -> None:
         """Bring what samples are drawn with up to date, before samples, measures and checkpoints: once a step."""
-        if self._settled_at != self.steps:
-            self._settle()
-            self._settled_at = self.steps
+        if self._synced_at != self.steps:
+            self._sync_buffers()
+            self._synced_at = self.steps
 
-    def _settle(self) -> None:
+    def _sync_buffers(self) -> None:
         """Put the mean over the processes in the place of running statistics that each has kept for itself.
 
         They follow the batches linearly, so that to go on from the mean changes no later mean.
@@ -244,7 +244,7 @@ class Learner(ABC):
             getattr(self, name).load_state_dict(state[name])
         self.latents.set_state(state["latents"])
         self.noise.set_state(state["noise"])
-        self.steps, self.rates.stall, self._settled_at = state["steps"], Stall(*state["stall"]), None
+        self.steps, self.rates.stall, self._synced_at = state["steps"], PlateauState(*state["stall"]), None
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.state = {name: state["objective"][name].to(self.device) for name in self.state}

@@ -32,14 +32,14 @@ class MaximumLikelihood(Learner):
     def _step(self) -> Mapping[str, Tensor]:
         images = self.batches.next()
         size = self.settings.batch_size, *images.shape[1:]
-        noise = self.group.own(torch.rand(size, generator=self.noise, device=self.device))
+        noise = self.group.local_shard(torch.rand(size, generator=self.noise, device=self.device))
         inputs = self._parts(dequantize(images, noise))
 
-        def judge(part: int) -> tuple[Tensor, ...]:
+        def forward(part: int) -> tuple[Tensor, ...]:
             return (bits_per_dimension(*self.flow.encode(inputs[part]))[:, None],)
 
         self.g_optimizer.zero_grad(set_to_none=True)
-        loss, _, _ = self._backward(judge, lambda bits: bits.mean(), self.g_parameters)
+        loss, _, _ = self._backward(forward, lambda bits: bits.mean(), self.g_parameters)
         return {"g_loss": loss, "g_grad_norm": self._end_update(), "bits_per_dimension": loss}
 
     def panel(self, across: int) -> tuple[Tensor, ...]:

@@ -61,7 +61,7 @@ def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-class Averaged:
+class EMA:
     """An exponential moving average of the weights of networks: ``module`` are those that have them.
 
     The n-th update leaves min(decay, (1 + n) / (10 + n)) of the average, as TensorFlow's ExponentialMovingAverage with

@@ -71,7 +71,7 @@ class Penalties:
         if penalty.at == "real":
             return [None] * parts
         shares = torch.rand(self.settings.batch_size, generator=self.noise, device=self.noise.device)
-        return torch.tensor_split(self.group.own(shares), parts)
+        return torch.tensor_split(self.group.local_shard(shares), parts)
 
     def _of(
         self, penalty: Penalty, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor | None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from orchestrator.errors import NonFiniteLossError
-from orchestrator.measures.health import Condition, Course, Health
-from orchestrator.store.columns import LOOKS
+from orchestrator.metrics.health import Condition, Course, Health
+from orchestrator.store.columns import SAMPLE_METRICS
 
 if TYPE_CHECKING:
     from orchestrator.training.learner import Learner
@@ -149,7 +149,7 @@ class Progress:
         assert row["step"] == self.step, "samples are measured where a row ends"
         row |= look
         self.looked = _of_looks(row)
-        self.health = self.health.after_look(row, self.course)
+        self.health = self.health.after_sample_metrics(row, self.course)
         row["health"] = str(self.health.condition)
 
     def summary(self) -> Row:
@@ -211,4 +211,4 @@ class Progress:
 
 def _of_looks(row: Row) -> Row:
     """What a row tells of samples and codes, as far as it does."""
-    return {column.name: row[column.name] for column in LOOKS if column.name in row}
+    return {column.name: row[column.name] for column in SAMPLE_METRICS if column.name in row}

@@ -16,7 +16,7 @@ from orchestrator.data.batches import to_bytes, to_unit
 from orchestrator.data.images import order_of
 from orchestrator.distributed.group import ALONE
 from orchestrator.errors import CheckpointError, StorageUnavailable
-from orchestrator.measures.latents import look_at
+from orchestrator.metrics.latent_normality import measure_codes
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.tables import write_rows
 from orchestrator.training.checkpoint import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.distributed.group import Group
-    from orchestrator.measures.quality import Referee
+    from orchestrator.metrics.sample_metrics import SampleMetrics
     from orchestrator.store.location import Store
     from orchestrator.training.settings import TrialSettings
 
@@ -58,18 +58,20 @@ class Session:
         images: Tensor,
         store: Store,
         group: Group = ALONE,
-        referee: Referee | None = None,
+        sample_metrics: SampleMetrics | None = None,
         fingerprint: str | None = None,
     ) -> None:
-        """``referee`` measures samples, where ``training.measure_every`` asks for it: every process has one.
+        """``sample_metrics`` measures samples, where ``training.measure_every`` asks for it: every process has one.
 
         ``fingerprint`` is that of the images: a checkpoint of a trial on others is not gone on from.
         """
-        assert referee is not None or not settings.training.measure_every, "measuring samples takes a referee"
+        assert sample_metrics is not None or not settings.training.measure_every, (
+            "measuring samples takes a sample_metrics"
+        )
         self.trial_id, self.settings, self.store, self.group = trial_id, settings, store, group
-        self.referee, self.fingerprint = referee, fingerprint
+        self.sample_metrics, self.fingerprint = sample_metrics, fingerprint
         self.learner = learner_of(settings, images, group)
-        classes = None if referee is None else referee.classes
+        classes = None if sample_metrics is None else sample_metrics.classes
         self.progress = Progress(self.learner, self.learner.steps_per_epoch, classes)
         self.started_at = datetime.now(UTC)
         self.resumes = 0
@@ -78,7 +80,7 @@ class Session:
         if state is not None and not of_others:
             self._restore(state)
         self._check_together()
-        if of_others and group.leads:  # every process has read it by now
+        if of_others and group.is_leader:  # every process has read it by now
             drop_checkpoints(store, trial_id)
 
     def _check_together(self) -> None:
@@ -119,7 +121,7 @@ class Session:
         """
         if self.progress.done:
             return
-        self.progress.advance(self.group.agree(self.progress.steps_within(budget_s)))
+        self.progress.advance(self.group.broadcast(self.progress.steps_within(budget_s)))
         if self.progress.measures_now:
             self._measure()
         done = self.progress.done
@@ -133,13 +135,13 @@ class Session:
 
     def _measure(self) -> None:
         """Measure samples; of the lowest FID so far the generator is kept apart."""
-        self.learner.settle()
+        self.learner.sync_buffers()
         look: Row = {}
-        if self.group.leads:
-            assert self.referee is not None
-            look = {**self.referee.look(self._samples())._asdict(), **self._look_at_codes()}
-        self.progress.note(self.group.agree(look))
-        if self.group.leads and self.progress.health.best_step == self.progress.step:
+        if self.group.is_leader:
+            assert self.sample_metrics is not None
+            look = {**self.sample_metrics.quick(self._samples())._asdict(), **self._look_at_codes()}
+        self.progress.note(self.group.broadcast(look))
+        if self.group.is_leader and self.progress.health.best_step == self.progress.step:
             fid, networks = self.progress.health.best_fid, self.learner.drawing.state_dict()
             save_best(self.store, self.trial_id, {"step": self.progress.step, "fid": fid, "networks": networks})
 
@@ -154,15 +156,15 @@ class Session:
         """How the codes of training images are distributed, if there are any: as many as samples, always the same."""
         images = self.learner.images
         chosen = order_of(len(images))[: self.settings.training.measure_samples]
-        numbers = torch.from_numpy(chosen).to(images.device)
-        parts = [self.learner.codes(part) for part in torch.split(numbers, _SAMPLED_AT_ONCE)]
+        indices = torch.from_numpy(chosen).to(images.device)
+        parts = [self.learner.codes(part) for part in torch.split(indices, _SAMPLED_AT_ONCE)]
         found = [part for part in parts if part is not None]
-        return look_at(torch.cat(found))._asdict() if found else {}
+        return measure_codes(torch.cat(found))._asdict() if found else {}
 
     def save(self) -> None:
         """Store the metrics so far and a checkpoint from which the trial goes on, on any number of processes."""
-        self.learner.settle()
-        if not self.group.leads:
+        self.learner.sync_buffers()
+        if not self.group.is_leader:
             return
         self.save_metrics()
         if self.learner.table is not None:
@@ -181,14 +183,14 @@ class Session:
 
     def save_metrics(self) -> None:
         """Store all rows of metrics/ logged so far, in place of those before."""
-        if not self.group.leads:
+        if not self.group.is_leader:
             return
         rows = [{"trial_id": self.trial_id, **row} for row in self.progress.rows]
         write_rows(self.store, f"metrics/{self.trial_id}.parquet", schema_of(METRICS), rows)
 
     def _save_samples(self, epoch: int) -> None:
-        self.learner.settle()
-        if self.group.leads:
+        self.learner.sync_buffers()
+        if self.group.is_leader:
             self.store.write(f"samples/{self.trial_id}/epoch-{epoch:04d}.png", self._sample_grid())
             if rows := self.learner.panel(_ACROSS):
                 panel = tiled(torch.stack([to_unit(row) for row in rows]))
@@ -208,7 +210,7 @@ class Session:
         """The trial's own columns of trials/: where it stands, its last epoch's means, its times and device."""
         return {
             **self.progress.summary(),
-            "classifier": self.referee.digest if self.referee is not None else None,
+            "classifier": self.sample_metrics.digest if self.sample_metrics is not None else None,
             "resumes": self.resumes,
             "device": self.learner.device.type,
             "workers": self.group.size,

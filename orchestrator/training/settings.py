@@ -14,8 +14,8 @@ from orchestrator.models.pair import OF_DISCRIMINATORS, Pair
 from orchestrator.objectives import AnyObjective
 from orchestrator.objectives.adversarial import Adversarial
 from orchestrator.settings import Settings
+from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
-from orchestrator.training.rates import Schedule
 
 if TYPE_CHECKING:
     import torch
@@ -93,7 +93,7 @@ class TrainingSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _look_ahead_whole(self) -> TrainingSettings:
+    def _unrolls_whole_batches(self) -> TrainingSettings:
         if self.unrolled_steps and self.accumulate > 1:
             raise ValueError(
                 f"accumulate: got {self.accumulate}, expected 1 with unrolled_steps, which see whole batches"

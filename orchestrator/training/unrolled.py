@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Tensors = dict[str, Tensor]
 
 
-def look_ahead(
+def unroll(
     network: nn.Module, optimizer: torch.optim.Optimizer, loss_of: Callable[[Tensors], Tensor], steps: int
 ) -> Tensors:
     """The network's parameters and buffers after so many updates by its optimizer, as a graph; nothing is changed.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from orchestrator.models.model import initialize
 from orchestrator.objectives.wae_adversarial import WaeAdversarial
-from orchestrator.objectives.wasserstein import Wasserstein
+from orchestrator.objectives.wasserstein_autoencoder import WassersteinAutoencoder
 from orchestrator.training.learner import Learner
 from orchestrator.training.networks import frozen
 from orchestrator.training.statistics import statistics_held
@@ -35,7 +35,7 @@ class Wae(Learner):
         """As ``Learner``."""
         super().__init__(*args, **kwargs)
         self.encoder: nn.Module = self.networks["encoder"]
-        self.wasserstein = self.objective if isinstance(self.objective, Wasserstein) else None
+        self.wasserstein = self.objective if isinstance(self.objective, WassersteinAutoencoder) else None
         self.critic = self.wasserstein.critic(self.latent_dim) if self.wasserstein is not None else None
         if self.critic is not None:
             initialize(self.critic, self.weights, "orthogonal")
@@ -49,7 +49,7 @@ class Wae(Learner):
         prior = torch.randn(size, generator=self.latents, device=self.device)
         told = {}
         if self.critic is not None:
-            told = self._update_critic(reals, self._parts(self.group.own(prior)))
+            told = self._update_critic(reals, self._parts(self.group.local_shard(prior)))
         return told | self._update(reals, prior)
 
     def _update_critic(self, reals: Sequence[Tensor], priors: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -60,14 +60,14 @@ class Wae(Learner):
         with torch.no_grad(), statistics_held(self.networks):
             codes = [self._encode(real) for real in reals]
 
-        def judge(part: int) -> Tensors:
+        def forward(part: int) -> Tensors:
             return critic(priors[part])[:, None], critic(codes[part])[:, None]
 
-        def loss_of(of_prior: Tensor, of_codes: Tensor) -> Tensor:
+        def global_loss(of_prior: Tensor, of_codes: Tensor) -> Tensor:
             return objective.discriminator(of_prior[:, 0], of_codes[:, 0])
 
         self.d_optimizer.zero_grad(set_to_none=True)
-        loss, (of_prior, of_codes), _ = self._backward(judge, loss_of, self.d_parameters)
+        loss, (of_prior, of_codes), _ = self._backward(forward, global_loss, self.d_parameters)
         self.d_optimizer.step()
         return {
             "d_loss": loss,
@@ -82,7 +82,7 @@ class Wae(Learner):
         weight = self._weight()
         found: dict[str, Tensor] = {}
 
-        def judge(part: int) -> Tensors:
+        def forward(part: int) -> Tensors:
             codes = self._encode(reals[part])
             decoded = self._forward(self.generator, self._shared(codes))
             errors = self.objective.errors(reals[part], decoded.to(codes.dtype))[:, None]
@@ -90,16 +90,16 @@ class Wae(Learner):
                 return (errors,)
             return errors, codes if self.critic is None else self.critic(codes)[:, None]
 
-        def loss_of(errors: Tensor, said: Tensor | None = None) -> Tensor:
+        def global_loss(errors: Tensor, outputs: Tensor | None = None) -> Tensor:
             found["reconstruction"] = loss = errors.mean()
-            if self.wasserstein is None or said is None:
+            if self.wasserstein is None or outputs is None:
                 return loss
-            found["latent_penalty"] = penalty = self.wasserstein.penalty(said, prior)
+            found["latent_penalty"] = penalty = self.wasserstein.penalty(outputs, prior)
             return loss + weight * penalty
 
         self.g_optimizer.zero_grad(set_to_none=True)
         with frozen(self.d_parameters):
-            loss, _, _ = self._backward(judge, loss_of, self.g_parameters)
+            loss, _, _ = self._backward(forward, global_loss, self.g_parameters)
         signals = {name: value.detach() for name, value in found.items()}
         signals["penalty_weight"] = loss.new_full((), weight)  # filled in on the device: a copy would be waited for
         return {**signals, "g_loss": loss, "g_grad_norm": self._end_update()}

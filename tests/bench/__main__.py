@@ -20,7 +20,7 @@ BENCHMARKS = (
     "fish",
     "processes",
     "overhead",
-    "gang",
+    "worker group",
     "scale",
     "query",
     "results",

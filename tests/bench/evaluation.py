@@ -15,14 +15,14 @@ import numpy as np
 
 from orchestrator.data.images import ImageSet
 from orchestrator.evaluations import compute_shard
-from orchestrator.evaluations.evaluation import Subject
+from orchestrator.evaluations.evaluation import TrainedModel
 from orchestrator.evaluations.inversion.settings import Inversion
-from orchestrator.plan.ledger import read_ledger
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import make_plan
 from orchestrator.runtime.local import local_ray
 from orchestrator.runtime.sweep import run_sweep
 from orchestrator.spec.job import make_job
+from orchestrator.state.ledger import read_ledger
 from orchestrator.store.open import open_store
 from orchestrator.training.settings import TrialSettings
 from tests.bench.inversion import SHAPE, generator_of
@@ -78,7 +78,7 @@ def _evaluate(at_once: int) -> float:
     """Seconds of the timed evaluation, after one that starts its processes."""
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster((Machine(at_once, 0),))
-        with local_ray(cluster, gangs=False):
+        with local_ray(cluster, worker_groups=False):
             _run(folder, cluster, WARM)
             return _run(folder, cluster, WARM, TIMED)
 
@@ -108,7 +108,7 @@ def _peak_mib(images: int) -> float:
     labels = random.integers(0, 10, images)
     splits = {"test": ImageSet(pixels, labels)}
     device = torch.device("cpu")
-    subject = Subject("0" * 16, trial, generator_of(device), device, splits, None, lambda: None)  # type: ignore[arg-type, return-value]
+    subject = TrainedModel("0" * 16, trial, generator_of(device), device, splits, None, lambda: None)  # type: ignore[arg-type, return-value]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for shard in range(evaluation.shards(trial)):
         found = compute_shard(evaluation, subject, shard)

@@ -101,7 +101,7 @@ def make() -> tuple[Flow, PlainFlow]:
     """Both with the same weights, none of them zero; ours in memory as training puts it."""
     source = torch.Generator().manual_seed(0)
     ours = Flow(SHAPE, LEVELS, STEPS, WIDTH)
-    ours.draw_weights(source)
+    ours.init_weights(source)
     with torch.no_grad():
         for module in ours.modules():
             if isinstance(module, ZeroConvolution):

@@ -19,7 +19,7 @@ from orchestrator.training.gan import Gan
 from orchestrator.training.settings import TrialSettings
 from tests.bench.rows import publish, row
 from tests.bench.turns import ratio, seconds_in_turn
-from tests.objectives.judged import KINDS, REQUIRED
+from tests.objectives.outputs import KINDS, REQUIRED
 
 BATCH, SHAPE = 64, ImageShape(1, 28, 28)
 ROUNDS, REPEAT = 5, 2

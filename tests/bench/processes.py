@@ -40,7 +40,7 @@ def seconds(group: Group, batch_norm: str) -> float:
         _gans[batch_norm] = Gan(model, NonSaturating(kind="non_saturating"), settings, images, SHAPE, group)
         for _ in range(3):
             _gans[batch_norm].step()
-    group.agree(None)
+    group.broadcast(None)
     began = time.perf_counter()
     for _ in range(STEPS):
         _gans[batch_norm].step()

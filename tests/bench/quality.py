@@ -10,9 +10,9 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from orchestrator.measures.frechet import frechet_distance, moments
-from orchestrator.measures.kernel import kernel_distance
-from orchestrator.measures.neighbours import prdc
+from orchestrator.metrics.fid import frechet_distance, moments
+from orchestrator.metrics.kid import kernel_distance
+from orchestrator.metrics.prdc import prdc
 from tests.bench.rows import publish, row
 
 if TYPE_CHECKING:

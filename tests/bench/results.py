@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.plan.bundling import bundle_results
+from orchestrator.state.bundling import bundle_results
 from tests.bench.rows import publish, row
 from tests.bench.storage import fill
 

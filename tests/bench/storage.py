@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.plan.files import write_job
-from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.spec.job import make_job
-from orchestrator.store.columns import METRICS, SIGNALS, schema_of
+from orchestrator.state.files import write_job
+from orchestrator.state.ledger import Status, provenance, record
+from orchestrator.store.columns import METRICS, TRAINING_METRICS, schema_of
 from orchestrator.store.open import open_store
 from orchestrator.store.tables import write_rows
 
@@ -44,7 +44,7 @@ def fill(storage: str, trials: int) -> tuple[Job, Store]:
     write_job(store, job)
     schema, now = schema_of(METRICS), datetime.now(UTC)
     fingerprint = job.trials[0].settings.data.fingerprint()
-    signals = {column.name: 0.25 for column in SIGNALS}
+    signals = {column.name: 0.25 for column in TRAINING_METRICS}
     for index, trial in enumerate(job.trials):
         loss = {"g_loss": index / trials, "d_loss": 1 / (index + 1)}
         rows = [

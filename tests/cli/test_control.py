@@ -13,9 +13,9 @@ import pytest
 
 from orchestrator.cli import control
 from orchestrator.plan import liveness
-from orchestrator.plan.files import NO_SUCH_JOB, RunState, asked_to_cancel, forget_cancel, write_state
-from orchestrator.plan.log import RunLog
-from orchestrator.plan.process import Process, this_process
+from orchestrator.state.files import NO_SUCH_JOB, RunState, asked_to_cancel, forget_cancel, write_state
+from orchestrator.state.log import RunLog
+from orchestrator.state.process import Process, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

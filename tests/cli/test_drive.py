@@ -17,18 +17,18 @@ import pytest
 
 from orchestrator.errors import DataError, StorageUnavailable
 from orchestrator.plan import lease as lease_module
-from orchestrator.plan.files import ask_to_cancel, read_state
-from orchestrator.plan.lease import last_entry, new_holder, take
-from orchestrator.plan.log import read_log
 from orchestrator.runtime import heartbeat, local
 from orchestrator.runtime.interrupt import interrupts_deferred
+from orchestrator.state.files import ask_to_cancel, read_state
+from orchestrator.state.lease import last_entry, new_holder, take
+from orchestrator.state.log import read_log
 from orchestrator.store import patient
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.store.patient import PatientStore
+    from orchestrator.store.retrying import RetryingStore
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def submit(
     monkeypatch.setattr(local, "local_ray", lambda *_, **__: contextlib.nullcontext())
 
     def submit(play: Callable[[], None]) -> Any:
-        def run_sweep(_plan: object, store: PatientStore, *_: object) -> NoReturn:
+        def run_sweep(_plan: object, store: RetryingStore, *_: object) -> NoReturn:
             with interrupts_deferred(store.hurry) as check:
                 play()
                 with contextlib.suppress(StorageUnavailable):

@@ -12,9 +12,9 @@ import pytest
 from orchestrator.cli import control, handover
 from orchestrator.cli.handover import begin
 from orchestrator.errors import ClusterError
-from orchestrator.plan.handovers import Handover, note_failure, read_handover, settle_handover, write_handover
-from orchestrator.plan.log import RunLog
-from orchestrator.plan.marks import Kind, Line, MarkedStdout, read_marks
+from orchestrator.state.handovers import Handover, note_failure, read_handover, settle_handover, write_handover
+from orchestrator.state.log import RunLog
+from orchestrator.state.marks import Kind, Line, MarkedStdout, read_marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

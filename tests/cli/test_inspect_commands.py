@@ -15,11 +15,11 @@ import pyarrow as pa
 import pytest
 
 from orchestrator.evaluations.quality.settings import Quality
-from orchestrator.plan.files import RunState, write_job, write_state
-from orchestrator.plan.ledger import Status, provenance, record
-from orchestrator.plan.process import this_process
 from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.spec.job import Job, load_job
+from orchestrator.state.files import RunState, write_job, write_state
+from orchestrator.state.ledger import Status, provenance, record
+from orchestrator.state.process import this_process
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.plan.files import RunState, write_job, write_state
-from orchestrator.plan.handovers import Handover, write_handover
-from orchestrator.plan.ledger import Status, provenance, record
-from orchestrator.plan.log import RunLog
 from orchestrator.spec.job import load_job
+from orchestrator.state.files import RunState, write_job, write_state
+from orchestrator.state.handovers import Handover, write_handover
+from orchestrator.state.ledger import Status, provenance, record
+from orchestrator.state.log import RunLog
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows

@@ -11,7 +11,7 @@ import torch
 from orchestrator.training.gan import Gan
 from orchestrator.training.learner import Learner
 from orchestrator.training.settings import TrialSettings
-from tests.objectives.judged import KINDS, OBJECTIVES, REQUIRED
+from tests.objectives.outputs import KINDS, OBJECTIVES, REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

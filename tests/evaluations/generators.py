@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from orchestrator.data.images import ImageSet, ImageShape
-from orchestrator.evaluations.evaluation import Subject
+from orchestrator.evaluations.evaluation import TrainedModel
 from orchestrator.evaluations.latent_search.search import Targets
 from orchestrator.models.dcgan import Dcgan
 from orchestrator.models.model import initialize
@@ -79,7 +79,7 @@ def images_of(count: int, seed: int = 0, *, labelled: bool = True) -> ImageSet:
     return ImageSet(pixels, np.arange(count) % 10 if labelled else None)
 
 
-def subject_of(generator: nn.Module, held_out: ImageSet, train: ImageSet | None = None) -> Subject:
+def subject_of(generator: nn.Module, held_out: ImageSet, train: ImageSet | None = None) -> TrainedModel:
     """The generator as an evaluation gets it, on the CPU, without a judge."""
 
     def nobody() -> Any:
@@ -90,4 +90,4 @@ def subject_of(generator: nn.Module, held_out: ImageSet, train: ImageSet | None 
         {"data": {"name": "digits"}, "model": model, "objective": {"kind": "saturating"}}
     )
     splits: Any = {"test": held_out} | ({"train": train} if train else {})
-    return Subject("abc", settings, generator, torch.device("cpu"), splits, None, nobody)
+    return TrainedModel("abc", settings, generator, torch.device("cpu"), splits, None, nobody)

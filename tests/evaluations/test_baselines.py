@@ -7,7 +7,7 @@ import torch
 
 from orchestrator.data.corruptions import Corruption, Crosswalk, GaussianNoise, Holes, Pepper, Square
 from orchestrator.evaluations.restoration.baselines import baseline
-from orchestrator.measures.pictures import mse
+from orchestrator.metrics.image_quality import mse
 
 
 def waves(n: int = 3, c: int = 1) -> torch.Tensor:

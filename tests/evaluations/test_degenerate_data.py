@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from orchestrator.data.images import ImageSet
 from orchestrator.evaluations import KINDS, Evaluation, compute_shard
-from orchestrator.evaluations.evaluation import Subject
-from orchestrator.measures.classifier import Classifier, train_classifier
-from orchestrator.measures.needs import CLASSIFIER_FEATURES, NEIGHBOURS, unmeasured
-from orchestrator.measures.quality import Referee
+from orchestrator.evaluations.evaluation import TrainedModel
+from orchestrator.metrics.classifier import Classifier, train_classifier
+from orchestrator.metrics.requirements import CLASSIFIER_FEATURES, NEIGHBOURS, unmeasured
+from orchestrator.metrics.sample_metrics import SampleMetrics
 from orchestrator.training.settings import TrialSettings
 
 LATENTS, SHAPE = 4, (1, 8, 8)
@@ -82,8 +82,8 @@ def classifier_of(name: str) -> Classifier | None:
 
 
 @cache
-def referee_of(name: str) -> Referee:
-    return Referee(DATA[name], classifier_of(name), "cpu")
+def referee_of(name: str) -> SampleMetrics:
+    return SampleMetrics(DATA[name], classifier_of(name), "cpu")
 
 
 def trial(**more: Any) -> TrialSettings:
@@ -92,15 +92,15 @@ def trial(**more: Any) -> TrialSettings:
     return TrialSettings.model_validate(raw)
 
 
-def subject_of(name: str, evaluation: Evaluation, *, collapsed: bool) -> Subject:
+def subject_of(name: str, evaluation: Evaluation, *, collapsed: bool) -> TrainedModel:
     settings, generator = trial(), Made(collapsed=collapsed)
-    if evaluation.passes_over(settings):
+    if evaluation.not_applicable(settings):
         settings = trial(model={"kind": "glow", "levels": 1, "steps": 1, "width": 2}, objective={"kind": "likelihood"})
         generator = settings.model.build_generator(settings.data.shape).eval()  # type: ignore[assignment]
     images = DATA[name]
     splits: Any = dict.fromkeys(evaluation.splits, images)
     device, classifier = torch.device("cpu"), classifier_of(name)
-    return Subject("abc", settings, generator, device, splits, classifier, lambda: referee_of(name))
+    return TrainedModel("abc", settings, generator, device, splits, classifier, lambda: referee_of(name))
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -108,7 +108,7 @@ def subject_of(name: str, evaluation: Evaluation, *, collapsed: bool) -> Subject
 def test_an_evaluation_is_refused_before_the_run_or_finds_numbers_and_nulls(kind: str, name: str) -> None:
     evaluation = KINDS[kind].model_validate(SMALL[kind])
     images = DATA[name]
-    assert evaluation.passes_over(trial()) or evaluation.reject(trial()) is None
+    assert evaluation.not_applicable(trial()) or evaluation.reject(trial()) is None
     problem = evaluation.reject_images(trial().data, {"train": images, "test": images})
     if problem is not None:
         assert "\n" not in problem

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from orchestrator.evaluations.evaluation import Found, Subject
+    from orchestrator.evaluations.evaluation import ShardResult, TrainedModel
 
 ENCODER = EncoderTraining(steps=25, batch_size=16, width=4, log_every=10)
 
 
-def subject_with(generator: nn.Module, held_out: int = 10) -> Subject:
+def subject_with(generator: nn.Module, held_out: int = 10) -> TrainedModel:
     return subject_of(generator, images_of(held_out, 1), images_of(40))
 
 
@@ -42,7 +42,7 @@ def kind(**changes: Any) -> EncoderInversion:
     return EncoderInversion(**{"images": 10, "steps": 4, "encoder": ENCODER, **changes})
 
 
-def by(found: Found, method: str, table: str = "") -> list[dict[str, Any]]:
+def by(found: ShardResult, method: str, table: str = "") -> list[dict[str, Any]]:
     rows = found.tables[table] if table else found.rows
     return [dict(row) for row in rows if row["method"] == method]
 
@@ -53,7 +53,7 @@ def test_the_encoders_rows_are_of_the_images_of_its_latent_vectors() -> None:
     rows = by(found, "encoder")
     latents = encode(train(evaluation, subject).encoder, chosen.images)
     errors = (images_in_unit(subject.generator, latents) - chosen.images).square().flatten(1).mean(1)
-    assert [row["image_id"] for row in rows] == list(chosen.numbers)
+    assert [row["image_id"] for row in rows] == list(chosen.indices)
     assert [row["mse"] for row in rows] == pytest.approx(errors.tolist(), rel=1e-4)
     losses = errors + 0.5 * latents.square().sum(1)
     assert [row["loss"] for row in rows] == pytest.approx(losses.tolist(), rel=1e-4)

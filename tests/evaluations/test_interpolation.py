@@ -15,7 +15,7 @@ from orchestrator.evaluations.interpolation.paths import (
     detour,
     linear,
     path_length,
-    spherical,
+    slerp,
     third_classes,
 )
 
@@ -29,7 +29,7 @@ def vectors(n: int = 5, d: int = 7) -> tuple[torch.Tensor, torch.Tensor]:
 def test_shares_are_eighths_from_the_second_to_the_first() -> None:
     assert SHARES == (0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1)
     first, second = vectors()
-    for way in (linear, spherical):
+    for way in (linear, slerp):
         torch.testing.assert_close(way(first, second)[:, 0], second)
         torch.testing.assert_close(way(first, second)[:, -1], first)
         torch.testing.assert_close(way(first, second), way(second, first).flip(1))
@@ -42,7 +42,7 @@ def test_linear_is_its_formula() -> None:
 
 def test_spherical_directions_are_those_of_scipy_and_lengths_grow_linearly() -> None:
     first, second = vectors()
-    path = spherical(first, second)
+    path = slerp(first, second)
     for one, z1, z2 in zip(path, first, second, strict=True):
         expected = geometric_slerp((z2 / z2.norm()).numpy(), (z1 / z1.norm()).numpy(), np.array(SHARES))
         np.testing.assert_allclose((one / one.norm(dim=1, keepdim=True)).numpy(), expected, atol=1e-12)
@@ -56,7 +56,7 @@ def test_between_parallel_vectors_it_is_linear(tilt: float, dtype: torch.dtype) 
     first, other = (x.to(dtype) for x in vectors())
     second = 2 * first + tilt * other
     tolerance = max(5 * tilt, 20 * torch.finfo(dtype).eps)
-    path = spherical(first, second)
+    path = slerp(first, second)
     torch.testing.assert_close(path, linear(first, second), rtol=0, atol=tolerance)
     ends = torch.stack([second, first], 1)
     torch.testing.assert_close(path[:, [0, -1]], ends, rtol=0, atol=20 * torch.finfo(dtype).eps)
@@ -67,7 +67,7 @@ def test_between_parallel_vectors_it_is_linear(tilt: float, dtype: torch.dtype) 
 def test_between_opposite_vectors_it_is_half_a_circle(tilt: float, dtype: torch.dtype) -> None:
     first, other = (x.to(dtype) for x in vectors())
     second = -first + tilt * other
-    path = spherical(first, second)
+    path = slerp(first, second)
     assert path.isfinite().all()
     torch.testing.assert_close(path[:, 0], second, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(path[:, -1], first, rtol=1e-5, atol=1e-5)
@@ -80,9 +80,9 @@ def test_between_opposite_vectors_it_is_half_a_circle(tilt: float, dtype: torch.
 
 def test_a_vector_of_length_zero_has_the_others_direction() -> None:
     first, _ = vectors()
-    torch.testing.assert_close(spherical(first, torch.zeros_like(first)), linear(first, torch.zeros_like(first)))
-    torch.testing.assert_close(spherical(torch.zeros_like(first), first), linear(torch.zeros_like(first), first))
-    assert spherical(torch.zeros_like(first), torch.zeros_like(first)).eq(0).all()
+    torch.testing.assert_close(slerp(first, torch.zeros_like(first)), linear(first, torch.zeros_like(first)))
+    torch.testing.assert_close(slerp(torch.zeros_like(first), first), linear(torch.zeros_like(first), first))
+    assert slerp(torch.zeros_like(first), torch.zeros_like(first)).eq(0).all()
 
 
 def test_a_path_is_as_long_as_its_steps() -> None:
@@ -91,7 +91,7 @@ def test_a_path_is_as_long_as_its_steps() -> None:
     torch.testing.assert_close(path_length(straight), (first - second).norm(dim=1))
     torch.testing.assert_close(detour(straight), torch.ones(5, dtype=torch.float64))
     # half a circle of radius r in 1000 steps, against pi r
-    half = spherical(first, -first, [share / 1000 for share in range(1001)])
+    half = slerp(first, -first, [share / 1000 for share in range(1001)])
     torch.testing.assert_close(path_length(half), math.pi * first.norm(dim=1), rtol=1e-5, atol=0)
     torch.testing.assert_close(detour(half), torch.full((5,), math.pi / 2, dtype=torch.float64), rtol=1e-5, atol=0)
     assert detour(first[:, None].expand(-1, 3, -1)).isnan().all()

@@ -14,7 +14,7 @@ from skimage import metrics
 
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations import compute_shard
-from orchestrator.evaluations.image_batch import Chosen, choose
+from orchestrator.evaluations.image_batch import ImageBatch, choose
 from orchestrator.evaluations.inversion.compute import bands_of, rows_of
 from orchestrator.evaluations.inversion.settings import Inversion
 from orchestrator.evaluations.latent_search.inverted import curves_of, invert, targets_of
@@ -28,10 +28,10 @@ from tests.evaluations.generators import LATENTS, SHAPE, Affine, convolutional, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orchestrator.evaluations.evaluation import Found
+    from orchestrator.evaluations.evaluation import ShardResult
 
 
-def of(found: Found, image: int, table: str = "") -> list[dict[str, Any]]:
+def of(found: ShardResult, image: int, table: str = "") -> list[dict[str, Any]]:
     rows = found.tables[table] if table else found.rows
     return [dict(row) for row in rows if row["image_id"] == image]
 
@@ -39,7 +39,7 @@ def of(found: Found, image: int, table: str = "") -> list[dict[str, Any]]:
 def test_rows_are_the_least_squares() -> None:
     generator = Affine()
     clean = torch.rand(4, *SHAPE, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    chosen = Chosen((7, 2, 9, 4), (1, 2, 3, None), clean)
+    chosen = ImageBatch((7, 2, 9, 4), (1, 2, 3, None), clean)
     search = Inversion(images=4, restarts=2, steps=40, optimizer="lbfgs", prior=0.01)
     starts = draw_starts(targets_of(chosen), search.restarts, LATENTS, seed=0)
     inverted = invert(search, subject_of(generator, images_of(4)), chosen, starts)
@@ -104,7 +104,7 @@ def test_curves_are_those_of_the_search_and_end_where_a_restart_is_dropped(halvi
     assert len(told) == len(curves)
     expected = {
         (image, restart, step): loss
-        for image, restarts in zip(chosen.numbers, inverted.found.curves.tolist(), strict=True)
+        for image, restarts in zip(chosen.indices, inverted.found.curves.tolist(), strict=True)
         for restart, curve in enumerate(restarts)
         for step, loss in zip(evaluation.points, curve, strict=True)
         if not math.isnan(loss)
@@ -123,7 +123,7 @@ def test_bands_of_an_image_add_up_to_its_error_and_power() -> None:
     evaluation = Inversion(images=5, restarts=2, steps=3, bands=4)
     subject = subject_of(convolutional(), images_of(5))
     found, chosen = compute_shard(evaluation, subject, 0), choose(evaluation, subject, 0)
-    for image, pixels in zip(chosen.numbers, chosen.images, strict=True):
+    for image, pixels in zip(chosen.indices, chosen.images, strict=True):
         bands = of(found, image, "bands")
         assert [(row["band"], row["frequency"]) for row in bands] == [(0, 0.125), (1, 0.25), (2, 0.375), (3, 0.5)]
         (best,) = [row for row in of(found, image) if row["chosen"]]
@@ -134,7 +134,7 @@ def test_bands_of_an_image_add_up_to_its_error_and_power() -> None:
 def test_a_wave_lies_in_the_band_of_its_frequency() -> None:
     columns = torch.arange(8, dtype=torch.float64)
     wave = (0.25 * torch.cos(2 * math.pi * 3 / 8 * columns)).expand(1, *SHAPE)
-    chosen = Chosen((0,), (None,), torch.zeros(1, *SHAPE, dtype=torch.float64))
+    chosen = ImageBatch((0,), (None,), torch.zeros(1, *SHAPE, dtype=torch.float64))
     errors = [row["error"] for row in bands_of(chosen, wave, 4)]
     assert errors == pytest.approx([0, 0, 0, 0.25**2 / 2])
 

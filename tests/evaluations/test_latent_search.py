@@ -35,7 +35,7 @@ def run(
 
 def part(wanted: Targets, place: int) -> Targets:
     own = slice(place, place + 1)
-    return Targets(wanted.images[own], wanted.observed[own], [wanted.numbers[place]])
+    return Targets(wanted.images[own], wanted.observed[own], [wanted.indices[place]])
 
 
 @pytest.mark.parametrize("options", [*OPTIMIZERS, {"halving": True, "prior": 0.01}], ids=str)
@@ -74,7 +74,7 @@ def test_what_is_hidden_does_not_matter(options: dict[str, Any], norm: Norm) -> 
     settings = LatentSearch(steps=10, restarts=2, **options)
     expected = run(generator, wanted, settings, norm)
     for value in (torch.rand_like(wanted.images), torch.full_like(wanted.images, torch.nan)):
-        spoilt = Targets(wanted.images.where(wanted.observed, value), wanted.observed, wanted.numbers)
+        spoilt = Targets(wanted.images.where(wanted.observed, value), wanted.observed, wanted.indices)
         for got, same in zip(run(generator, spoilt, settings, norm), expected, strict=True):
             assert torch.equal(got, same)
 

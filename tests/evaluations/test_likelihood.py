@@ -13,12 +13,12 @@ from pydantic import TypeAdapter
 from orchestrator.data import AnyDataset
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations import compute_shard
-from orchestrator.evaluations.evaluation import Subject
+from orchestrator.evaluations.evaluation import TrainedModel
 from orchestrator.evaluations.likelihood.settings import Likelihood
 from orchestrator.models._flow import Flow, bits_per_dimension
-from orchestrator.plan.evaluations import find_due
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.spec.job import Trial
+from orchestrator.state.due import find_due
 from orchestrator.store.columns import schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows
@@ -38,15 +38,15 @@ FAMILIES = ("autoencoder", "wae_mmd", "glo")
 def flow() -> Flow:
     """With no weight left at zero."""
     network, source = Flow(SHAPE, 2, 1, 3), torch.Generator().manual_seed(0)
-    network.draw_weights(source)
+    network.init_weights(source)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=source))
     return network.eval().requires_grad_(False)
 
 
-def subject(held_out: ImageSet, network: torch.nn.Module | None = None, **others: Any) -> Subject:
-    return Subject(
+def subject(held_out: ImageSet, network: torch.nn.Module | None = None, **others: Any) -> TrainedModel:
+    return TrainedModel(
         "abc",
         trial("likelihood"),
         network or flow(),
@@ -63,7 +63,7 @@ def noise_of(seed: int, number: int) -> torch.Tensor:
     return torch.rand(SHAPE, generator=torch.Generator().manual_seed(mixed))
 
 
-def rows_of(evaluation: Likelihood, of: Subject) -> list[dict[str, Any]]:
+def rows_of(evaluation: Likelihood, of: TrainedModel) -> list[dict[str, Any]]:
     return [
         dict(row)
         for shard in range(evaluation.shards(of.settings))
@@ -181,7 +181,7 @@ def test_a_plan_passes_over_every_trial_but_that_of_the_flow() -> None:
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_other_families_are_passed_over_for_the_reason_that_they_fill_no_volume(kind: str) -> None:
-    why = Likelihood().passes_over(trial(kind))
+    why = Likelihood().not_applicable(trial(kind))
     assert why is not None
     assert why.isprintable()
     assert "turns 3 numbers into images of 784, which fill no volume" in why

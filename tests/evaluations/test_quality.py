@@ -11,11 +11,11 @@ from torch import nn
 
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations import compute_shard
-from orchestrator.evaluations.evaluation import Subject, _hash
+from orchestrator.evaluations.evaluation import TrainedModel, _hash
 from orchestrator.evaluations.quality.settings import Quality
 from orchestrator.evaluations.sampling import truncated_normal
-from orchestrator.measures.classifier import Classifier, train_classifier
-from orchestrator.measures.quality import Referee
+from orchestrator.metrics.classifier import Classifier, train_classifier
+from orchestrator.metrics.sample_metrics import SampleMetrics
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.training.settings import TrialSettings
 
@@ -46,7 +46,7 @@ def real(settings: TrialSettings) -> ImageSet:
 @pytest.fixture(scope="module")
 def classifier(real: ImageSet) -> Classifier:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("orchestrator.measures.classifier._EPOCHS", 3)
+        patched.setattr("orchestrator.metrics.classifier._EPOCHS", 3)
         return train_classifier(real)
 
 
@@ -65,23 +65,25 @@ class Recall(nn.Module):
 
 
 @pytest.fixture
-def subject(settings: TrialSettings, real: ImageSet, classifier: Classifier) -> Callable[..., Subject]:
-    referees = {judge: Referee(real, judge, "cpu") for judge in (classifier, None)}
+def subject(settings: TrialSettings, real: ImageSet, classifier: Classifier) -> Callable[..., TrainedModel]:
+    referees = {judge: SampleMetrics(real, judge, "cpu") for judge in (classifier, None)}
 
-    def make(generator: nn.Module, judge: Classifier | None = classifier) -> Subject:
-        referee = referees[judge]
-        return Subject("abc", settings, generator, torch.device("cpu"), {"train": real}, judge, lambda: referee)
+    def make(generator: nn.Module, judge: Classifier | None = classifier) -> TrainedModel:
+        sample_metrics = referees[judge]
+        return TrainedModel(
+            "abc", settings, generator, torch.device("cpu"), {"train": real}, judge, lambda: sample_metrics
+        )
 
     return make
 
 
-def row_of(evaluation: Quality, subject: Subject, shard: int = 0) -> dict[str, Any]:
+def row_of(evaluation: Quality, subject: TrainedModel, shard: int = 0) -> dict[str, Any]:
     (row,) = compute_shard(evaluation, subject, shard).rows
     return dict(row)
 
 
 def test_training_images_are_of_high_quality_and_one_image_is_a_collapse(
-    subject: Callable[..., Subject], real: ImageSet, classifier: Classifier
+    subject: Callable[..., TrainedModel], real: ImageSet, classifier: Classifier
 ) -> None:
     evaluation = Quality(samples=SAMPLES)
     good = row_of(evaluation, subject(Recall(real, len(real))))
@@ -101,7 +103,7 @@ def test_training_images_are_of_high_quality_and_one_image_is_a_collapse(
 
 
 def test_each_shard_is_a_threshold_and_all_are_of_the_same_draws(
-    subject: Callable[..., Subject], settings: TrialSettings, real: ImageSet
+    subject: Callable[..., TrainedModel], settings: TrialSettings, real: ImageSet
 ) -> None:
     evaluation = Quality(samples=SAMPLES, truncation=(0.5, 2.0), seed=5)
     assert evaluation.shards(settings) == 3
@@ -123,7 +125,7 @@ def test_each_shard_is_a_threshold_and_all_are_of_the_same_draws(
 
 
 def test_what_cannot_be_judged_is_refused(
-    subject: Callable[..., Subject], real: ImageSet, settings: TrialSettings
+    subject: Callable[..., TrainedModel], real: ImageSet, settings: TrialSettings
 ) -> None:
     evaluation = Quality(samples=SAMPLES)
     broken = Recall(real, 1)
@@ -143,7 +145,7 @@ def test_inception_takes_data_without_classes(settings: TrialSettings) -> None:
     assert inception.reject(plain) is None
     few = Quality(features="inception", samples=2048).reject(plain)
     assert few == "samples: got 2048, expected more than Inception's 2048 features, for FID"
-    assert (inception.sees, Quality().sees, Quality().lacks()) == ("inception", "classifier", None)
+    assert (inception.sees, Quality().sees, Quality().missing_requirements()) == ("inception", "classifier", None)
 
 
 def test_the_id_is_that_of_the_settings() -> None:

@@ -19,8 +19,8 @@ from orchestrator.data.corruptions import Crosswalk, GaussianNoise, Holes, Peppe
 from orchestrator.data.images import ImageSet
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations import compute_shard
-from orchestrator.evaluations.evaluation import Subject
-from orchestrator.evaluations.image_batch import Chosen, choose
+from orchestrator.evaluations.evaluation import TrainedModel
+from orchestrator.evaluations.image_batch import ImageBatch, choose
 from orchestrator.evaluations.restoration.compute import edges, restore, rows_of
 from orchestrator.evaluations.restoration.settings import EVERY_CORRUPTION, Restoration
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
@@ -57,22 +57,22 @@ def held_out(count: int) -> ImageSet:
     return ImageSet(random.integers(0, 256, (count, *SHAPE), np.uint8), np.arange(count) % 10)
 
 
-def subject_of(settings: TrialSettings, generator: nn.Module, images: ImageSet | None = None) -> Subject:
+def subject_of(settings: TrialSettings, generator: nn.Module, images: ImageSet | None = None) -> TrainedModel:
     def nobody() -> Any:
         raise AssertionError("nobody is asked to judge")
 
     images = held_out(10) if images is None else images
-    return Subject("abc", settings, generator, torch.device("cpu"), {"test": images}, None, nobody)
+    return TrainedModel("abc", settings, generator, torch.device("cpu"), {"test": images}, None, nobody)
 
 
 def search(**changes: Any) -> Restoration:
     return Restoration(**{"images": 10, "restarts": 2, "optimizer": "lbfgs", "steps": 25, "norms": ("l2",), **changes})
 
 
-def made_by(generator: Affine, count: int = 4) -> Chosen:
+def made_by(generator: Affine, count: int = 4) -> ImageBatch:
     latents = torch.randn(count, LATENTS, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     images = ((generator(latents) + 1) / 2).detach()
-    return Chosen(tuple(range(20, 20 + count)), (None,) * count, images)
+    return ImageBatch(tuple(range(20, 20 + count)), (None,) * count, images)
 
 
 @pytest.mark.parametrize("corruption", [*SMALL, Pepper(), Crosswalk()], ids=lambda kind: kind.name)
@@ -122,9 +122,9 @@ def test_rows_hold_the_figures_of_scikit_image(settings: TrialSettings) -> None:
     restored = restore(evaluation, subject, chosen, SMALL[0])
     rows = rows_of(chosen, SMALL[0], restored)
     assert {(row["image_id"], row["method"]) for row in rows} == set(
-        product(chosen.numbers, ("corrupted", "search", "biharmonic"))
+        product(chosen.indices, ("corrupted", "search", "biharmonic"))
     )
-    assert [row["label"] for row in rows[::3]] == [number % 10 for number in chosen.numbers]
+    assert [row["label"] for row in rows[::3]] == [number % 10 for number in chosen.indices]
     for place, row in enumerate(rows):
         image, attempt = divmod(place, 3)
         clean, made = chosen.images[image, 0].numpy(), restored.attempts[attempt].images[image, 0].numpy()
@@ -150,7 +150,7 @@ def test_structural_similarity_is_that_of_scikit_image_where_it_has_one() -> Non
     made = np.clip(clean + 0.2 * random.standard_normal(clean.shape), 0, 1)
     touched = torch.zeros(2, 1, 20, 24, dtype=torch.bool)
     touched[..., 5:-5, 5:-5] = True
-    chosen = Chosen((0, 1), (None, None), torch.from_numpy(clean))
+    chosen = ImageBatch((0, 1), (None, None), torch.from_numpy(clean))
     attempt = Attempt("corrupted", None, None, torch.from_numpy(made), None)
     rows = rows_of(chosen, Square(), Restored(Corrupted(attempt.images, ~touched, touched), [attempt]))
     for row, one, other in zip(rows, clean, made, strict=True):
@@ -206,7 +206,7 @@ def test_the_picture_shows_the_first_images_a_row_an_attempt(settings: TrialSett
     assert pixels.shape == (5 * 10 - 2, 8 * 10 - 2)  # clean, corrupted, two norms, baseline; eight images
     chosen = choose(evaluation, subject, 0)
     assert (pixels[:8, 10:18] == chosen.images[1, 0].mul(255).round().numpy()).all()
-    corrupted = SMALL[0].apply(chosen.images, chosen.numbers, 0).images
+    corrupted = SMALL[0].apply(chosen.images, chosen.indices, 0).images
     assert (pixels[10:18, :8] == corrupted[0, 0].mul(255).round().numpy()).all()
 
 

@@ -23,10 +23,10 @@ def test_they_have_the_distribution(threshold: float) -> None:
     truth = stats.truncnorm(-threshold, threshold) if threshold < 30 else stats.norm()
     if threshold < 1e-3:  # all but uniform, and scipy's moments cancel
         truth = stats.uniform(-threshold, 2 * threshold)
-    numbers = drawn(threshold)
-    assert (numbers.shape, numbers.dtype) == ((200, 250), torch.float32)
-    assert float(numbers.abs().max()) <= np.float32(threshold)
-    values = numbers.double().numpy().ravel()
+    indices = drawn(threshold)
+    assert (indices.shape, indices.dtype) == ((200, 250), torch.float32)
+    assert float(indices.abs().max()) <= np.float32(threshold)
+    values = indices.double().numpy().ravel()
     assert stats.kstest(values, truth.cdf).pvalue > 0.01
     for order, tolerance in ((1, 5), (2, 5), (3, 5), (4, 5)):
         spread = math.sqrt((truth.moment(2 * order) - truth.moment(order) ** 2) / values.size)

@@ -23,8 +23,8 @@ from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
 from orchestrator.spec.claims import Claim
 from orchestrator.spec.job import Header, Resources, Search, load_job, make_job
+from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
-from orchestrator.training.rates import Schedule
 from orchestrator.training.settings import TrainingSettings
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from orchestrator.objectives.adversarial import Penalty, mean_feature_distance
 from orchestrator.objectives.labels import Labels
-from tests.objectives.judged import d_loss, g_loss, judged, objective, update_of
+from tests.objectives.outputs import d_loss, g_loss, judged, objective, update_of
 
 REAL, FAKE = torch.randn(2, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

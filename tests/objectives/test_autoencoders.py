@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, mse_loss
 
-from tests.objectives.judged import OBJECTIVES
+from tests.objectives.outputs import OBJECTIVES
 
 KINDS = ("autoencoder", "wae_adversarial", "wae_mmd", "wae_moments")
 WASSERSTEIN = KINDS[1:]

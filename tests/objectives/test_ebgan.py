@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sklearn.metrics.pairwise import cosine_similarity
 
 from orchestrator.objectives.ebgan import pulling_away_term
-from tests.objectives.judged import d_loss, g_loss, judged, objective, update_of
+from tests.objectives.outputs import d_loss, g_loss, judged, objective, update_of
 
 
 def test_the_margin_is_each_images_own() -> None:

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from orchestrator.objectives._laplacian import laplacian_l1
-from tests.objectives.judged import OBJECTIVES
+from tests.objectives.outputs import OBJECTIVES
 
 
 def glo(**settings: Any) -> Any:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from orchestrator.models import NETWORKS
 from orchestrator.objectives import AnyObjective
-from tests.objectives.judged import OBJECTIVES
+from tests.objectives.outputs import OBJECTIVES
 
 
 def test_it_trains_a_flow_which_one_kind_of_model_has() -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator.plan.held_out import note_looked_at
-from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState, Plan
-from orchestrator.plan.replaced import set_aside, set_evaluations_aside
 from orchestrator.plan.survey import survey
 from orchestrator.spec.job import make_job
+from orchestrator.state.held_out import note_looked_at
+from orchestrator.state.ledger import Status, provenance, record
+from orchestrator.state.replaced import set_aside, set_evaluations_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from orchestrator.data.digits import Digits
-from orchestrator.measures.classifier import content_key, dump, train_classifier
-from orchestrator.plan.ledger import Status, read_ledger
+from orchestrator.metrics.classifier import content_key, dump, train_classifier
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.runtime.local import local_ray
 from orchestrator.runtime.sweep import Outcome, run_sweep
 from orchestrator.spec.job import Job, make_job
+from orchestrator.state.ledger import Status, read_ledger
 from orchestrator.store.local import LocalStore
 from orchestrator.store.open import open_store
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from orchestrator.plan.files import Tally
     from orchestrator.runtime.events import Event
+    from orchestrator.state.files import EvaluationProgress
     from orchestrator.store.location import Store
 
 HERE = Cluster((Machine(2, 0),))
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def ray_here() -> Iterator[None]:
     """A Ray of two logical processors, and of a GPU that exists for its scheduler only."""
-    with local_ray(Cluster((Machine(cpus=2, gpus=1),)), gangs=True):
+    with local_ray(Cluster((Machine(cpus=2, gpus=1),)), worker_groups=True):
         yield
 
 
@@ -55,7 +55,7 @@ class Recorder:
 
     def __init__(self, on_event: Callable[[Event], None] = lambda event: None) -> None:
         self.events: list[Event] = []
-        self.tallies: list[Tally] = []
+        self.tallies: list[EvaluationProgress] = []
         self.on_event = on_event
 
     def update(self, event: Event) -> None:
@@ -63,7 +63,7 @@ class Recorder:
         self.events.append(event)
         self.on_event(event)
 
-    def evaluated(self, tally: Tally) -> None:
+    def evaluated(self, tally: EvaluationProgress) -> None:
         """Keep where the evaluations stand."""
         self.tallies.append(tally)
 
@@ -135,7 +135,7 @@ class Study(NamedTuple):
 def classifier() -> bytes:
     """One of the study's digits, trained for less long than a run would."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("orchestrator.measures.classifier._EPOCHS", 3)
+        patched.setattr("orchestrator.metrics.classifier._EPOCHS", 3)
         return dump(train_classifier(DIGITS.load()))
 
 

@@ -16,14 +16,14 @@ import psutil
 import pytest
 import yaml
 
-from orchestrator.plan.files import read_state
 from orchestrator.spec.job import make_job
+from orchestrator.state.files import read_state
 from orchestrator.store.open import open_store
 from orchestrator.store.tables import read_table
 from tests.ray.checks import assert_exactly_once
 from tests.ray.drivers import ORCH, orch
-from tests.ray.gangs import TWO
 from tests.ray.nodes import PATIENCE_S, is_alive, wait_until
+from tests.ray.worker_groups import TWO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

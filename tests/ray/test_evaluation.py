@@ -16,12 +16,12 @@ import torch
 
 from orchestrator.errors import StorageUnavailable, SurroundingsError
 from orchestrator.evaluations import compute_shard
-from orchestrator.measures.classifier import load
+from orchestrator.metrics.classifier import load
 from orchestrator.plan.plan import CellState
 from orchestrator.runtime.sweep import run_sweep
 from orchestrator.store.local import LocalStore
-from orchestrator.store.patient import PatientStore
 from orchestrator.store.query import query
+from orchestrator.store.retrying import RetryingStore
 from tests.ray.conftest import QUALITY, STUDY, Study, classifier_key, raw_job
 
 if TYPE_CHECKING:
@@ -86,15 +86,17 @@ def test_one_more_evaluation_of_what_is_there_is_all_that_is_computed(
 
 
 def test_the_numbers_are_those_of_the_evaluation_alone(study: Study, classifier: bytes) -> None:
-    from orchestrator.evaluations.evaluation import Subject
-    from orchestrator.measures.quality import Referee
+    from orchestrator.evaluations.evaluation import TrainedModel
+    from orchestrator.metrics.sample_metrics import SampleMetrics
     from orchestrator.training.checkpoint import load_networks
 
     due = study.plan.due[1]
     real, judge, device = due.trial.settings.data.load(), load(classifier), torch.device("cpu")
     generator = load_networks(study.store, due.trial.id, due.trial.settings)["generator"]
-    referee = Referee(real, judge, device)
-    subject = Subject(due.trial.id, due.trial.settings, generator, device, {"train": real}, judge, lambda: referee)
+    sample_metrics = SampleMetrics(real, judge, device)
+    subject = TrainedModel(
+        due.trial.id, due.trial.settings, generator, device, {"train": real}, judge, lambda: sample_metrics
+    )
     frame = rows(study.store, [trial.id for trial in study.plan.job.trials])
     frame = frame[frame["trial_id"] == due.trial.id].sort_values("shard")
     assert len(due.missing) == 2
@@ -135,7 +137,7 @@ def test_a_lost_process_and_storage_that_is_down_leave_each_row_once(
     plan_for: Callable, trained: Path, kind: type[LocalStore], mark: str
 ) -> None:
     plan, store = plan_for(job(grid={"training.seed": [0, 1]}))
-    outcome = run_sweep(plan, PatientStore(kind(Path(store.uri))), [])
+    outcome = run_sweep(plan, RetryingStore(kind(Path(store.uri))), [])
     assert (Path(store.uri) / mark).exists()
     assert (outcome.evaluations.done, outcome.evaluations.failed) == (2, 0)
     rows(store, [trial.id for trial in plan.job.trials])

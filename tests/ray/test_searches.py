@@ -14,7 +14,7 @@ from PIL import Image
 
 from orchestrator.errors import DataError
 from orchestrator.evaluations.interpolation.settings import Interpolation
-from orchestrator.measures.classifier import load
+from orchestrator.metrics.classifier import load
 from orchestrator.runtime.sweep import run_sweep
 from tests.ray.conftest import STUDY, raw_job
 

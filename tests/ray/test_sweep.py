@@ -14,13 +14,13 @@ import torch
 
 from orchestrator.data.batches import to_device
 from orchestrator.errors import StorageUnavailable
-from orchestrator.plan.ledger import Status, read_ledger
 from orchestrator.plan.placement import Cluster, Machine, place
 from orchestrator.plan.plan import CellState, Plan, make_plan
 from orchestrator.runtime.sweep import Outcome, run_sweep
 from orchestrator.spec.job import Resources
+from orchestrator.state.ledger import Status, read_ledger
 from orchestrator.store.local import LocalStore
-from orchestrator.store.patient import PatientStore
+from orchestrator.store.retrying import RetryingStore
 from orchestrator.training.session import Session
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import HERE, Recorder, kill, planner, raw_job
@@ -212,7 +212,7 @@ class Flaky(LocalStore):
 def test_storage_that_is_down_for_a_while_costs_time_and_nothing_else(plan_for: Callable, tmp_path: Path) -> None:
     plan, store = plan_for(raw_job())
     store.check()
-    outcome = run_sweep(plan, PatientStore(Flaky(Path(store.uri))), [])
+    outcome = run_sweep(plan, RetryingStore(Flaky(Path(store.uri))), [])
     assert (outcome.ended, outcome.failed) == (1, 0)
     assert (tmp_path / "results" / "tiny" / ".failures").read_text() == "2"
     assert_exactly_once(store, plan.job.trials)

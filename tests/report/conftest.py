@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.evaluations import Evaluation
-    from orchestrator.evaluations.evaluation import Found
+    from orchestrator.evaluations.evaluation import ShardResult
     from orchestrator.spec.job import Job
 
 DTYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
@@ -168,7 +168,7 @@ class Study:
         key = f"evaluations/quality/{trial_id}-{evaluation_id.encode().hex():0>16}-{part:04d}.parquet"
         write_rows(self.store, key, schema, [row])
 
-    def evaluated(self, trial_id: str, evaluation: Evaluation, found: Found, shard: int = 0) -> None:
+    def evaluated(self, trial_id: str, evaluation: Evaluation, found: ShardResult, shard: int = 0) -> None:
         """Store what a shard came to as a task would."""
         fixed = {
             "trial_id": trial_id,

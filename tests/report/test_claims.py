@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scipy import stats
 
-from orchestrator.plan.ledger import Status
 from orchestrator.report import forest
 from orchestrator.report.claims import claims_table, judge_claims
+from orchestrator.state.ledger import Status
 from tests.report.claimed import FID, claim, study
 
 if TYPE_CHECKING:

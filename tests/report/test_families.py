@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from orchestrator.evaluations.evaluation import Found
+from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.likelihood.settings import Likelihood
 from orchestrator.evaluations.reconstruction.settings import Reconstruction
 from orchestrator.evaluations.sharpness.settings import Sharpness
-from orchestrator.plan.files import read_job
 from orchestrator.report.codes import draw_codes
 from orchestrator.report.likelihood import draw_likelihoods, likelihoods, told_apart, without_likelihood
 from orchestrator.report.reconstruction import rebuilt, reconstructed, sharpened
+from orchestrator.state.files import read_job
 from orchestrator.store.columns import CDF_POINTS
 from tests.report.test_latent_studies import parts, png
 
@@ -58,11 +58,11 @@ def families(study: Any) -> Any:
         settings = {"objective.kind": cell, "training.seed": place % 2, "data.name": "mnist"}
         trial = study.trial(settings, samples=(), looks=looks, trial_id=ids[place])
         method = "search" if cell == "glo" else "encoder"
-        study.evaluated(trial, RECONSTRUCTION, Found(rows_of(place, method), pictures={"gallery": png()}))
+        study.evaluated(trial, RECONSTRUCTION, ShardResult(rows_of(place, method), pictures={"gallery": png()}))
         ratio = {"samples": 10, "sharpness": 0.1 * place, "real": 0.2, "ratio": 0.5 * place}
-        study.evaluated(trial, SHARPNESS, Found([ratio]))
+        study.evaluated(trial, SHARPNESS, ShardResult([ratio]))
         if cell == "wae_mmd":  # as if it had a likelihood: the report takes the rows' word
-            study.evaluated(trial, LIKELIHOOD, Found(bits_of(place)))
+            study.evaluated(trial, LIKELIHOOD, ShardResult(bits_of(place)))
     return study
 
 

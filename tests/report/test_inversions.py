@@ -31,7 +31,7 @@ from tests.evaluations.generators import convolutional, images_of, subject_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.evaluations.evaluation import Found
+    from orchestrator.evaluations.evaluation import ShardResult
 
 GRID = {"model.width": [16, 64], "training.seed": [0, 1]}
 INVERSION = Inversion(images=5, restarts=3, steps=4, log_every=2, bands=4)
@@ -39,7 +39,7 @@ ENCODER = EncoderInversion(images=5, steps=4, encoder=EncoderTraining(steps=4, b
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[int, tuple[Found, Found]]:
+def found() -> dict[int, tuple[ShardResult, ShardResult]]:
     """Both evaluations of four generators."""
     subjects = [subject_of(convolutional(seed), images_of(12), images_of(16, 1)) for seed in range(4)]
     return {
@@ -48,7 +48,7 @@ def found() -> dict[int, tuple[Found, Found]]:
 
 
 @pytest.fixture
-def latent(study: Any, found: dict[int, tuple[Found, Found]]) -> Any:
+def latent(study: Any, found: dict[int, tuple[ShardResult, ShardResult]]) -> Any:
     study.steps = 100
     study.job(GRID)
     for place, trial in enumerate(study.grid(GRID, samples=())):
@@ -238,7 +238,7 @@ def test_page_of_an_inversion_study(latent: Any, report: Callable[[], Any]) -> N
 
 
 @pytest.mark.slow
-def test_page_of_200_trials_is_small(study: Any, found: dict[int, tuple[Found, Found]]) -> None:
+def test_page_of_200_trials_is_small(study: Any, found: dict[int, tuple[ShardResult, ShardResult]]) -> None:
     from orchestrator.report import write_report
 
     study.steps = 100

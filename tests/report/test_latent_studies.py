@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.data.corruptions import GaussianNoise, Holes
-from orchestrator.evaluations.evaluation import Found
+from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.interpolation.settings import Interpolation
 from orchestrator.evaluations.restoration.settings import Restoration
 from orchestrator.report import pictures
@@ -36,7 +36,7 @@ def png(height: int = 20, width: int = 30, shade: int = 99) -> bytes:
     return buffer.getvalue()
 
 
-def of_restoration(trial: int, evaluation: Restoration = RESTORATION) -> list[Found]:
+def of_restoration(trial: int, evaluation: Restoration = RESTORATION) -> list[ShardResult]:
     """A shard a corruption; L2 is best for noise and L1 for holes, more so in later trials."""
     shards = []
     for corruption in evaluation.corruptions:
@@ -55,11 +55,11 @@ def of_restoration(trial: int, evaluation: Restoration = RESTORATION) -> list[Fo
                      "mse": mse, "psnr": -10 * np.log10(mse), "ssim": 0.5, "mse_touched": 2 * mse,
                      "mse_edge": None if noise else 3 * mse}
                 )  # fmt: skip
-        shards.append(Found(rows, pictures={corruption.name: png()}))
+        shards.append(ShardResult(rows, pictures={corruption.name: png()}))
     return shards
 
 
-def of_interpolation(trial: int) -> Found:
+def of_interpolation(trial: int) -> ShardResult:
     rows = [
         {
             "pair": pair,
@@ -80,7 +80,7 @@ def of_interpolation(trial: int) -> Found:
         for way in ("linear", "spherical")
         for pair in range(4)
     ]
-    return Found(rows, {"points": []}, {"linear": png(), "spherical": png()})
+    return ShardResult(rows, {"points": []}, {"linear": png(), "spherical": png()})
 
 
 @pytest.fixture
@@ -207,7 +207,9 @@ class TestInterpolation:
     def test_rows_of_a_version_without_likeness_are_left_out(self, study: Any) -> None:
         found = of_interpolation(0)
         rows = [{name: value for name, value in row.items() if name != "alike"} for row in found.rows]
-        study.evaluated(study.trial({}, samples=(), metrics=False), INTERPOLATION, Found(rows, pictures=found.pictures))
+        study.evaluated(
+            study.trial({}, samples=(), metrics=False), INTERPOLATION, ShardResult(rows, pictures=found.pictures)
+        )
         assert walked(*parts(study)) is None
         assert strips(*parts(study)).pictures == []
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.plan.files import read_job
 from orchestrator.report.claims import counted, judge_job
+from orchestrator.state.files import read_job
 from orchestrator.store.local import LocalStore
 
 RESULTS = Path(__file__).parents[2] / "results"

@@ -13,15 +13,15 @@ import pytest
 
 from orchestrator.errors import LeaseLostError, NotFoundError, StorageError, StorageUnavailable
 from orchestrator.plan import lease as lease_module
-from orchestrator.plan.files import Nodes, ask_to_cancel, asked_to_cancel, read_state, write_state
-from orchestrator.plan.lease import last_entry, new_holder, take
-from orchestrator.plan.log import RunLog, read_log
 from orchestrator.runtime import heartbeat
 from orchestrator.runtime.heartbeat import Heartbeat
 from orchestrator.runtime.interrupt import terminated_as_interrupted
+from orchestrator.state.files import Nodes, ask_to_cancel, asked_to_cancel, read_state, write_state
+from orchestrator.state.lease import last_entry, new_holder, take
+from orchestrator.state.log import RunLog, read_log
 from orchestrator.store.guarded import GuardedStore
 from orchestrator.store.local import LocalStore
-from orchestrator.store.patient import PatientStore
+from orchestrator.store.retrying import RetryingStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def beat(store: Moody) -> Callable[..., Heartbeat]:
 
     def make(to_run: int = 1) -> Heartbeat:
         lease = take(store, last_entry(store), new_holder("orch submit job.yaml"))
-        guarded = PatientStore(GuardedStore(store, lease))
+        guarded = RetryingStore(GuardedStore(store, lease))
         log = RunLog(guarded.quick())
         return Heartbeat(lease, guarded, log, log.say, to_run)
 

@@ -20,7 +20,7 @@ from orchestrator.data.image_folder import ImageFolder
 from orchestrator.errors import ClusterError, DataError
 from orchestrator.runtime import staging
 from orchestrator.runtime.remote import EVERYTHING_TRAVELS
-from orchestrator.runtime.staging import Upload, pack, stage, staged
+from orchestrator.runtime.runtime_env import Upload, pack, stage, staged
 from orchestrator.spec.job import make_job
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.runtime import waiting
 from orchestrator.runtime.waiting import WaitNotice
 from orchestrator.store.local import LocalStore
-from orchestrator.store.patient import PatientStore
+from orchestrator.store.retrying import RetryingStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ def test_a_worker_s_waiting_is_said_once_and_its_end_once(tmp_path: Path, words:
     said: list[str] = []
     driver = WaitNotice("run", said.append)
     workers = [copy.copy(driver) for _ in range(2)]
-    store = PatientStore(LocalStore(tmp_path), on_wait=driver)
+    store = RetryingStore(LocalStore(tmp_path), on_wait=driver)
     driver.look(store)
     assert said == []
     for worker in workers:
@@ -47,7 +47,7 @@ def test_a_worker_s_waiting_is_said_once_and_its_end_once(tmp_path: Path, words:
 
 def test_a_hurry_ends_the_waiting_of_workers(tmp_path: Path, words: dict[bytes, bytes]) -> None:
     driver = WaitNotice("run", lambda line: None)
-    store = PatientStore(LocalStore(tmp_path), on_wait=driver)
+    store = RetryingStore(LocalStore(tmp_path), on_wait=driver)
     worker = copy.copy(driver)
     driver.look(store)
     assert worker("down")

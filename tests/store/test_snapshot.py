@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.cli import inspect
 from orchestrator.cli.options import NamedJob
-from orchestrator.plan.bundling import bundle_results
 from orchestrator.report.results import load
+from orchestrator.state.bundling import bundle_results
 from orchestrator.store.local import LocalStore
 from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.wrapped import WrappedStore
@@ -77,7 +77,7 @@ def test_names_stay_those_of_the_first_list(tmp_path: Path) -> None:
 def test_each_folder_is_listed_once(
     look: Callable[[str], object], bundled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("orchestrator.store.tables", "orchestrator.plan.bundling"):
+    for module in ("orchestrator.store.tables", "orchestrator.state.bundling"):
         monkeypatch.setattr(f"{module}.LEAST", 4)
     job, store = fill(str(tmp_path / "results"), 8)
     if bundled:

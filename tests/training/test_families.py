@@ -126,7 +126,7 @@ class Mute(Group):
 
     def gather(self, part: Tensor, total: int) -> Tensor:
         joined = part.new_zeros(total, *part.shape[1:])
-        joined[self.share(total)] = part.detach()
+        joined[self.local_slice(total)] = part.detach()
         return joined
 
     def sum_gradients(self, *_: Any) -> None:

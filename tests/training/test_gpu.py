@@ -153,7 +153,7 @@ def test_other_families_stay_on_the_gpu_and_wait_as_little(on_gpu: Tensor, kind:
         progress.advance(3)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    learner.settle()
+    learner.sync_buffers()
     signals, codes = learner.step(), learner.codes(torch.arange(3, device="cuda"))
     assert signals.isfinite().all()
     tensors = [signals, codes, *learner.g_parameters, learner.sample(learner.fixed_latents)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from orchestrator.distributed.group import ALONE
 from orchestrator.models._layers import Noise, set_generator
 from orchestrator.objectives.adversarial import Penalty
-from orchestrator.training.disturbances import Disturbances
+from orchestrator.training.discriminator_noise import DiscriminatorNoise
 from orchestrator.training.penalties import gradient_penalty
 from tests.distributed.trials import make_gan, trial
 from tests.models.pairs import KINDS, small
@@ -72,7 +72,7 @@ def test_a_trial_with_noise_goes_on_bitwise(more: dict[str, Any], differences: A
 def test_it_depends_on_seed_process_and_step() -> None:
     def drawn(seed: int, rank: int, step: int) -> Tensor:
         network = Noise(1.0)
-        Disturbances(network, seed, rank, 0, torch.device("cpu")).set_for(step)
+        DiscriminatorNoise(network, seed, rank, 0, torch.device("cpu")).set_for(step)
         noise: Tensor = network(torch.zeros(8))
         return noise
 
@@ -83,7 +83,7 @@ def test_it_depends_on_seed_process_and_step() -> None:
 
 def test_every_pass_has_noise_of_its_own() -> None:
     gan = make()
-    gan.disturbances.set_for(0)
+    gan.discriminator_noise.set_for(0)
     images = torch.zeros(4, 1, 28, 28)
     scores = torch.stack([gan._judge(images)[:, 0].detach() for _ in range(3)])
     assert not torch.equal(scores[0], scores[1])

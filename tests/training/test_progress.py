@@ -13,7 +13,7 @@ import torch
 
 from orchestrator.errors import NonFiniteLossError
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
-from orchestrator.store.columns import LOOKS, METRICS, SIGNALS, TRIALS
+from orchestrator.store.columns import METRICS, SAMPLE_METRICS, TRAINING_METRICS, TRIALS
 from orchestrator.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ def test_rows_and_summary_have_the_columns_of_the_results(make_progress) -> None
     progress = make_progress()
     finish(progress)
     for row in progress.rows:
-        absent = {column.name for column in SIGNALS} - set(progress.learner.signal_names)
+        absent = {column.name for column in TRAINING_METRICS} - set(progress.learner.signal_names)
         assert absent == {"d_penalty", "k", "m_global", "loss_ratio", *OF_OTHERS}
-        absent |= {"latent_cdf", *(column.name for column in LOOKS)}
+        absent |= {"latent_cdf", *(column.name for column in SAMPLE_METRICS)}
         assert {"trial_id", *row} == {column.name for column in METRICS} - absent
         assert row["health"] == "healthy"
         assert all(type(value) in (int, float) for name, value in row.items() if name != "health")

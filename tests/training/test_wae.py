@@ -55,10 +55,10 @@ def pair_of(settings: TrialSettings, images: Tensor) -> tuple[Wae, Callable[[], 
 
 def moments(codes: Tensor, prior: Tensor) -> Tensor:
     total = torch.zeros(())
-    for numbers in codes.T:
-        variance = numbers.var(correction=0)
-        kurtosis = ((numbers - numbers.mean()) ** 4).mean() / variance**2
-        total = total + numbers.mean() ** 2 + (variance - 1) ** 2 + (kurtosis - 3) ** 2
+    for indices in codes.T:
+        variance = indices.var(correction=0)
+        kurtosis = ((indices - indices.mean()) ** 4).mean() / variance**2
+        total = total + indices.mean() ** 2 + (variance - 1) ** 2 + (kurtosis - 3) ** 2
     return total / codes.shape[1]
 
 

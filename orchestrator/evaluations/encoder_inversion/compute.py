@@ -10,7 +10,7 @@ import torch
 from orchestrator.errors import EvaluationError, NonFiniteLossError
 from orchestrator.evaluations.encoder_inversion.encoder import TrainedEncoder, encode, train_encoder
 from orchestrator.evaluations.encoder_inversion.settings import METHODS, SHOWN
-from orchestrator.evaluations.evaluation import Found
+from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.held_out import HeldOutEvaluation
 from orchestrator.evaluations.image_batch import choose
 from orchestrator.evaluations.latent_search.inverted import (
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from orchestrator.evaluations.encoder_inversion.settings import EncoderInversion, EncoderTraining
-    from orchestrator.evaluations.evaluation import Subject
-    from orchestrator.evaluations.image_batch import Chosen
+    from orchestrator.evaluations.evaluation import TrainedModel
+    from orchestrator.evaluations.image_batch import ImageBatch
 
 
 class Compared(NamedTuple):
@@ -40,12 +40,12 @@ class Compared(NamedTuple):
     picture: bytes
 
 
-def compute(settings: EncoderInversion, subject: Subject, shard: int) -> Found:
+def compute(settings: EncoderInversion, model: TrainedModel, shard: int) -> ShardResult:
     """Train the encoder, then the rows of all images; the only shard."""
-    trained = train(settings, subject)
-    shards = HeldOutEvaluation.shards(settings, subject.settings)
-    parts = [compare(settings, subject, choose(settings, subject, part), trained.encoder) for part in range(shards)]
-    return Found(
+    trained = train(settings, model)
+    shards = HeldOutEvaluation.shards(settings, model.settings)
+    parts = [compare(settings, model, choose(settings, model, part), trained.encoder) for part in range(shards)]
+    return ShardResult(
         [row for part in parts for row in part.rows],
         {
             "curves": [row for part in parts for row in part.curves],
@@ -55,45 +55,45 @@ def compute(settings: EncoderInversion, subject: Subject, shard: int) -> Found:
     )
 
 
-def train(settings: EncoderInversion, subject: Subject) -> TrainedEncoder:
+def train(settings: EncoderInversion, model: TrainedModel) -> TrainedEncoder:
     """An encoder of the subject's training images. Raises EvaluationError where its loss ceases to be finite."""
-    images = torch.from_numpy(subject.real.pixels).to(subject.device)
+    images = torch.from_numpy(model.real.pixels).to(model.device)
     source = torch.Generator().manual_seed(settings.seed)
-    latent_dim = subject.settings.latent_dim
+    latent_dim = model.settings.latent_dim
     try:
-        return train_encoder(settings.encoder, subject.generator, latent_dim, images, source)
+        return train_encoder(settings.encoder, model.generator, latent_dim, images, source)
     except NonFiniteLossError as error:
         raise EvaluationError(
-            f"the encoder's loss for the generator of trial {subject.trial_id} is not finite within its first "
+            f"the encoder's loss for the generator of trial {model.trial_id} is not finite within its first "
             f"{error.step} steps; lower encoder.lr, unless the generator makes no finite images"
         ) from error
 
 
-def compare(settings: EncoderInversion, subject: Subject, chosen: Chosen, encoder: nn.Module) -> Compared:
+def compare(settings: EncoderInversion, model: TrainedModel, batch: ImageBatch, encoder: nn.Module) -> Compared:
     """All methods on the same images. Raises EvaluationError where the generator makes no finite images."""
-    latents = encode(encoder, chosen.images)
+    latents = encode(encoder, batch.images)
     alone = settings.model_copy(update={"restarts": 1})
-    refined = invert(alone, subject, chosen, latents[:, None])
-    starts = draw_starts(targets_of(chosen), settings.restarts, subject.settings.latent_dim, settings.seed)
-    random = invert(settings, subject, chosen, starts)
-    images = dict(zip(METHODS, (made(subject, latents), refined.chosen, random.chosen), strict=True))
+    refined = invert(alone, model, batch, latents[:, None])
+    starts = draw_starts(targets_of(batch), settings.restarts, model.settings.latent_dim, settings.seed)
+    random = invert(settings, model, batch, starts)
+    images = dict(zip(METHODS, (made(model, latents), refined.chosen, random.chosen), strict=True))
     # where a search begins, its loss is the encoder's
     losses = refined.found.curves[:, 0, 0], refined.found.losses[:, 0], random.found.losses.amin(1)
     curves = [
-        *curves_of(alone, chosen, refined.found, method="refined"),
-        *curves_of(settings, chosen, random.found, method="random"),
+        *curves_of(alone, batch, refined.found, method="refined"),
+        *curves_of(settings, batch, random.found, method="random"),
     ]
-    rows = _rows(chosen, images, dict(zip(METHODS, losses, strict=True)))
-    return Compared(rows, curves, gallery(chosen.images, [*images.values()], SHOWN))
+    rows = _rows(batch, images, dict(zip(METHODS, losses, strict=True)))
+    return Compared(rows, curves, gallery(batch.images, [*images.values()], SHOWN))
 
 
-def _rows(chosen: Chosen, images: dict[str, Tensor], losses: dict[str, Tensor]) -> list[dict[str, Any]]:
+def _rows(batch: ImageBatch, images: dict[str, Tensor], losses: dict[str, Tensor]) -> list[dict[str, Any]]:
     figures = {
-        method: {**measured(images[method], chosen.images), "loss": losses[method].tolist()} for method in METHODS
+        method: {**measured(images[method], batch.images), "loss": losses[method].tolist()} for method in METHODS
     }
     return [
         {**told, "method": method, **{name: values[image] for name, values in figures[method].items()}}
-        for image, told in enumerate(told_of(chosen))
+        for image, told in enumerate(told_of(batch))
         for method in METHODS
     ]
 

@@ -116,8 +116,8 @@ class _Training:
     def _of_images(self) -> Tensor:
         """Mean of (G(E(x)) - x)^2 over images drawn with replacement."""
         size = (self.settings.batch_size,)
-        chosen = torch.randint(len(self.images), size, generator=self.source, device=self.images.device)
-        images = self.images[chosen].float() / 255
+        batch = torch.randint(len(self.images), size, generator=self.source, device=self.images.device)
+        images = self.images[batch].float() / 255
         error: Tensor = (self.generator(self.encoder(images)) + 1) / 2 - images
         return error.square().mean()
 

@@ -21,7 +21,7 @@ def linear(first: Tensor, second: Tensor, shares: Sequence[float] = SHARES) -> T
     return a * first[:, None] + (1 - a) * second[:, None]
 
 
-def spherical(first: Tensor, second: Tensor, shares: Sequence[float] = SHARES) -> Tensor:
+def slerp(first: Tensor, second: Tensor, shares: Sequence[float] = SHARES) -> Tensor:
     """Along the great circle between the directions of z2 and z1, (n, points, d), the length growing linearly.
 
     Shoemake, Animating rotation with quaternion curves (1985); White, arXiv 1609.04468. Between parallel vectors it

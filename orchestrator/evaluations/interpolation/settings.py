@@ -67,7 +67,7 @@ class Interpolation(Evaluation, LatentSearch):
     """pairs of held-out images"""
 
     @property
-    def sees(self) -> Literal["classifier"]:
+    def feature_extractor(self) -> Literal["classifier"]:
         """In whose features the length of a way is."""
         return "classifier"
 

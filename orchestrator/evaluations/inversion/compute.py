@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.evaluations.evaluation import Found, Subject
-from orchestrator.evaluations.image_batch import Chosen, choose
+from orchestrator.evaluations.evaluation import ShardResult, TrainedModel
+from orchestrator.evaluations.image_batch import ImageBatch, choose
 from orchestrator.evaluations.inversion.settings import SHOWN, SHOWN_RESTARTS, Inversion
 from orchestrator.evaluations.latent_search.inverted import (
     Inverted,
@@ -17,7 +17,7 @@ from orchestrator.evaluations.latent_search.inverted import (
     told_of,
 )
 from orchestrator.evaluations.latent_search.search import draw_starts
-from orchestrator.measures.pictures import band_power
+from orchestrator.metrics.image_quality import band_power
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def compute(settings: Inversion, subject: Subject, shard: int) -> Found:
+def compute(settings: Inversion, model: TrainedModel, shard: int) -> ShardResult:
     """The restarts of one part of the images, their curves, and the error of the chosen ones by frequency."""
-    chosen = choose(settings, subject, shard)
-    starts = draw_starts(targets_of(chosen), settings.restarts, subject.settings.latent_dim, settings.seed)
-    inverted = invert(settings, subject, chosen, starts)
+    batch = choose(settings, model, shard)
+    starts = draw_starts(targets_of(batch), settings.restarts, model.settings.latent_dim, settings.seed)
+    inverted = invert(settings, model, batch, starts)
     shown = [inverted.chosen, *inverted.images.unbind(1)[:SHOWN_RESTARTS]]
-    return Found(
-        rows_of(chosen, inverted),
+    return ShardResult(
+        rows_of(batch, inverted),
         {
-            "curves": curves_of(settings, chosen, inverted.found),
-            "bands": bands_of(chosen, inverted.chosen, settings.bands),
+            "curves": curves_of(settings, batch, inverted.found),
+            "bands": bands_of(batch, inverted.chosen, settings.bands),
         },
-        {f"gallery-{shard:04d}": gallery(chosen.images, shown, SHOWN)},
+        {f"gallery-{shard:04d}": gallery(batch.images, shown, SHOWN)},
     )
 
 
-def rows_of(chosen: Chosen, inverted: Inverted) -> list[dict[str, Any]]:
+def rows_of(batch: ImageBatch, inverted: Inverted) -> list[dict[str, Any]]:
     """A row an image and restart, image by image."""
     found, restarts = inverted.found, inverted.images.shape[1]
     figures: dict[str, Sequence[float]] = {
         "loss": found.losses.flatten().tolist(),
-        **measured(inverted.images.flatten(0, 1), chosen.images.repeat_interleave(restarts, 0)),
+        **measured(inverted.images.flatten(0, 1), batch.images.repeat_interleave(restarts, 0)),
         "latent_norm": found.latents.norm(dim=2).flatten().tolist(),
     }
     best, dropped = found.best.tolist(), found.dropped.flatten().tolist()
@@ -58,14 +58,14 @@ def rows_of(chosen: Chosen, inverted: Inverted) -> list[dict[str, Any]]:
             **{name: values[image * restarts + restart] for name, values in figures.items()},
             "dropped_at": dropped[image * restarts + restart] or None,
         }
-        for image, told in enumerate(told_of(chosen))
+        for image, told in enumerate(told_of(batch))
         for restart in range(restarts)
     ]
 
 
-def bands_of(chosen: Chosen, images: Tensor, bands: int) -> list[dict[str, Any]]:
+def bands_of(batch: ImageBatch, images: Tensor, bands: int) -> list[dict[str, Any]]:
     """Error of each image (n, c, h, w) and power of the one it should be, by frequency."""
-    errors, powers = (band_power(signal, bands).tolist() for signal in (images - chosen.images, chosen.images))
+    errors, powers = (band_power(signal, bands).tolist() for signal in (images - batch.images, batch.images))
     return [
         {
             **told,
@@ -74,6 +74,6 @@ def bands_of(chosen: Chosen, images: Tensor, bands: int) -> list[dict[str, Any]]
             "error": errors[image][band],
             "power": powers[image][band],
         }
-        for image, told in enumerate(told_of(chosen))
+        for image, told in enumerate(told_of(batch))
         for band in range(bands)
     ]

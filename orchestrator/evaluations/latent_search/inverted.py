@@ -11,13 +11,13 @@ from torch import Tensor
 from orchestrator.data._tiles import tiled
 from orchestrator.evaluations.latent_search.search import Inversions, Targets, draw_starts, images_in_unit, search
 from orchestrator.evaluations.sampling import finite
-from orchestrator.measures.pictures import mse, psnr, ssim
+from orchestrator.metrics.image_quality import mse, psnr, ssim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.evaluations.evaluation import Subject
-    from orchestrator.evaluations.image_batch import Chosen
+    from orchestrator.evaluations.evaluation import TrainedModel
+    from orchestrator.evaluations.image_batch import ImageBatch
     from orchestrator.evaluations.latent_search.settings import LatentSearch
 
 _MEASURED_AT_ONCE = 64
@@ -36,32 +36,32 @@ class Inverted(NamedTuple):
         return self.images[torch.arange(len(self.images), device=self.images.device), self.found.best]
 
 
-def targets_of(chosen: Chosen) -> Targets:
+def targets_of(batch: ImageBatch) -> Targets:
     """The images, all of whose pixels are observed."""
-    return Targets(chosen.images, torch.ones_like(chosen.images[:, :1], dtype=torch.bool), chosen.numbers)
+    return Targets(batch.images, torch.ones_like(batch.images[:, :1], dtype=torch.bool), batch.indices)
 
 
-def invert(settings: LatentSearch, subject: Subject, chosen: Chosen, starts: Tensor) -> Inverted:
+def invert(settings: LatentSearch, model: TrainedModel, batch: ImageBatch, starts: Tensor) -> Inverted:
     """Search from ``starts`` (n, r, latent_dim). Raises EvaluationError where the generator makes no finite images."""
-    found = search(settings, subject.generator, targets_of(chosen), starts.to(chosen.images))
-    return Inverted(found, made(subject, found.latents))
+    found = search(settings, model.generator, targets_of(batch), starts.to(batch.images))
+    return Inverted(found, made(model, found.latents))
 
 
-def latents_of(settings: LatentSearch, subject: Subject, chosen: Chosen, seed: int) -> Tensor:
+def latents_of(settings: LatentSearch, model: TrainedModel, batch: ImageBatch, seed: int) -> Tensor:
     """Latent vectors (n, latent_dim): E(x) where the trial trained an encoder, else the best of a search.
 
     ``seed`` is that of the starts of the search.
     """
-    if subject.encoder is not None:
-        return subject.encoder(2 * chosen.images - 1).to(chosen.images)
-    targets = targets_of(chosen)
-    starts = draw_starts(targets, settings.restarts, subject.settings.latent_dim, seed)
-    return search(settings, subject.generator, targets, starts).chosen
+    if model.encoder is not None:
+        return model.encoder(2 * batch.images - 1).to(batch.images)
+    targets = targets_of(batch)
+    starts = draw_starts(targets, settings.restarts, model.settings.latent_dim, seed)
+    return search(settings, model.generator, targets, starts).chosen
 
 
-def made(subject: Subject, latents: Tensor) -> Tensor:
+def made(model: TrainedModel, latents: Tensor) -> Tensor:
     """Images (..., c, h, w) of latent vectors (..., latent_dim). Raises EvaluationError likewise."""
-    images = finite(subject, images_in_unit(subject.generator, latents.flatten(0, -2)).to(latents))
+    images = finite(model, images_in_unit(model.generator, latents.flatten(0, -2)).to(latents))
     return images.view(*latents.shape[:-1], *images.shape[1:])
 
 
@@ -74,17 +74,17 @@ def measured(images: Tensor, clean: Tensor) -> dict[str, list[float]]:
     }
 
 
-def told_of(chosen: Chosen) -> list[dict[str, Any]]:
+def told_of(batch: ImageBatch) -> list[dict[str, Any]]:
     """What a row says of its image."""
-    return [{"image_id": number, "label": label} for number, label in zip(chosen.numbers, chosen.labels, strict=True)]
+    return [{"image_id": number, "label": label} for number, label in zip(batch.indices, batch.labels, strict=True)]
 
 
-def curves_of(settings: LatentSearch, chosen: Chosen, found: Inversions, **told: str) -> list[dict[str, Any]]:
+def curves_of(settings: LatentSearch, batch: ImageBatch, found: Inversions, **told: str) -> list[dict[str, Any]]:
     """The loss curve of each restart, which ends where it was dropped; ``told`` of every row."""
     dropped = found.dropped.tolist()
     return [
         {"image_id": number, **told, "restart": restart, "step": step, "loss": None if math.isnan(loss) else loss}
-        for image, (number, curves) in enumerate(zip(chosen.numbers, found.curves.tolist(), strict=True))
+        for image, (number, curves) in enumerate(zip(batch.indices, found.curves.tolist(), strict=True))
         for restart, curve in enumerate(curves)
         for step, loss in zip(settings.points, curve, strict=True)
         if not dropped[image][restart] or step < dropped[image][restart]

@@ -33,8 +33,8 @@ class Targets(NamedTuple):
     """(n, c, h, w) in [0, 1], on the generator's device."""
     observed: Tensor
     """(n, 1, h, w) bool: the loss is a mean over these pixels, at least one of each image."""
-    numbers: Sequence[int]
-    """The images' numbers in their data set, from which their starts are drawn."""
+    indices: Sequence[int]
+    """The images' indices in their data set, from which their starts are drawn."""
 
 
 class Inversions(NamedTuple):
@@ -67,10 +67,10 @@ def draw_starts(targets: Targets, restarts: int, latent_dim: int, seed: int) -> 
     """
     rows = [
         _normal(seed, (_STREAM, number, restart), latent_dim)
-        for number in targets.numbers
+        for number in targets.indices
         for restart in range(restarts)
     ]
-    starts = torch.from_numpy(np.stack(rows)).view(len(targets.numbers), restarts, latent_dim)
+    starts = torch.from_numpy(np.stack(rows)).view(len(targets.indices), restarts, latent_dim)
     return starts.to(targets.images.device)
 
 
@@ -109,7 +109,7 @@ def _check(targets: Targets) -> None:
     """Raises DataError for the first image that nothing can be found for."""
     finite = (targets.images.isfinite() | ~targets.observed).flatten(1).all(1)
     seen = targets.observed.flatten(1).any(1)
-    for number, is_finite, is_seen in zip(targets.numbers, finite.tolist(), seen.tolist(), strict=True):
+    for number, is_finite, is_seen in zip(targets.indices, finite.tolist(), seen.tolist(), strict=True):
         if not is_finite:
             raise DataError(f"image {number}: holds numbers that are not finite; leave it out")
         if not is_seen:

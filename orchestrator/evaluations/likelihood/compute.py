@@ -10,42 +10,44 @@ import torch
 
 from orchestrator.data.images import order_of
 from orchestrator.errors import DataError, EvaluationError
-from orchestrator.evaluations.evaluation import Found
+from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.held_out import HeldOutEvaluation
 from orchestrator.evaluations.image_batch import choose_from
 from orchestrator.models._flow import Flow, bits_per_dimension, dequantize
 
 if TYPE_CHECKING:
     from orchestrator.data import ImageSet
-    from orchestrator.evaluations.evaluation import Subject
+    from orchestrator.evaluations.evaluation import TrainedModel
     from orchestrator.evaluations.likelihood.settings import Likelihood
 
 
-def compute(settings: Likelihood, subject: Subject, shard: int) -> Found:
+def compute(settings: Likelihood, model: TrainedModel, shard: int) -> ShardResult:
     """The rows of one part of one set."""
-    if problem := settings.passes_over(subject.settings):
+    if problem := settings.not_applicable(model.settings):
         raise DataError(f"{settings.kind}: {problem}")
-    which, part = divmod(shard, HeldOutEvaluation.shards(settings, subject.settings))
-    data = settings.sets(subject.settings)[which]
-    held_out = subject.held_out if which == 0 else subject.others[data]
+    which, part = divmod(shard, HeldOutEvaluation.shards(settings, model.settings))
+    data = settings.sets(model.settings)[which]
+    held_out = model.held_out if which == 0 else model.others[data]
     if problem := settings.reject_images(data, {"test": held_out}):
         raise DataError(f"{settings.kind}: {problem}")
     images = slice(part * settings.shard_images, (part + 1) * settings.shard_images)
-    return Found(rows_of(settings, subject, data.name, held_out, images))
+    return ShardResult(rows_of(settings, model, data.name, held_out, images))
 
 
-def rows_of(settings: Likelihood, subject: Subject, name: str, held_out: ImageSet, part: slice) -> list[dict[str, Any]]:
+def rows_of(
+    settings: Likelihood, model: TrainedModel, name: str, held_out: ImageSet, part: slice
+) -> list[dict[str, Any]]:
     """A row for each image of a part of a set; noise comes from the seed and the image's number alone."""
-    flow = subject.generator
+    flow = model.generator
     assert isinstance(flow, Flow)
-    numbers = order_of(len(held_out))[: settings.images][part]
-    chosen = choose_from(held_out, numbers, subject.device)
-    noise = torch.stack([_noise(settings.seed, int(number), chosen.images[0].shape) for number in numbers])
+    indices = order_of(len(held_out))[: settings.images][part]
+    batch = choose_from(held_out, indices, model.device)
+    noise = torch.stack([_noise(settings.seed, int(number), batch.images[0].shape) for number in indices])
     with torch.no_grad():
-        latents, log_det = flow.encode(dequantize(2 * chosen.images - 1, noise.to(subject.device)))
+        latents, log_det = flow.encode(dequantize(2 * batch.images - 1, noise.to(model.device)))
         bits = bits_per_dimension(latents, log_det)
     if not bits.isfinite().all():
-        raise EvaluationError(f"the flow of trial {subject.trial_id} gives likelihoods that are not finite")
+        raise EvaluationError(f"the flow of trial {model.trial_id} gives likelihoods that are not finite")
     size = latents.shape[1]
     return [
         {
@@ -57,7 +59,7 @@ def rows_of(settings: Likelihood, subject: Subject, name: str, held_out: ImageSe
             "log_det": change,
         }
         for number, label, per_dimension, change in zip(
-            chosen.numbers, chosen.labels, bits.tolist(), log_det.tolist(), strict=True
+            batch.indices, batch.labels, bits.tolist(), log_det.tolist(), strict=True
         )
     ]
 

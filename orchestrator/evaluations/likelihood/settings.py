@@ -38,7 +38,7 @@ class Likelihood(HeldOutEvaluation):
     against: tuple[AnyDataset, ...] = Field((), max_length=20, strict=False)
     """other data sets whose held-out images are told their likelihood too; a trial's own among them counts once"""
 
-    def passes_over(self, trial: TrialSettings) -> str | None:
+    def not_applicable(self, trial: TrialSettings) -> str | None:
         """Other families, which have no density."""
         return None if trial.objective.family == "likelihood" else why_none(trial)
 

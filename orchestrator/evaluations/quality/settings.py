@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.evaluations.evaluation import Evaluation
-from orchestrator.measures.inception_weights import lacking
-from orchestrator.measures.needs import INCEPTION_FEATURES, NEIGHBOURS
+from orchestrator.metrics.inception_weights import lacking
+from orchestrator.metrics.requirements import INCEPTION_FEATURES, NEIGHBOURS
 from orchestrator.store.columns import FLOAT, INT, STRING, Column
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Quality(Evaluation):
     """thresholds t of truncated normal distributions, a row each; empty for the whole one alone"""
 
     @property
-    def sees(self) -> Literal["classifier", "inception"]:
+    def feature_extractor(self) -> Literal["classifier", "inception"]:
         """As set."""
         return self.features
 
@@ -88,7 +88,7 @@ class Quality(Evaluation):
         """See Evaluation; Inception needs no classes."""
         return f"{super().classless(data)}; set features: inception"
 
-    def lacks(self) -> str | None:
+    def missing_requirements(self) -> str | None:
         """Inception's weights, or the package that reads them."""
         return lacking() if self.features == "inception" else None
 

@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from orchestrator.data._tiles import tiled
-from orchestrator.evaluations.evaluation import Found
+from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.held_out import HeldOutEvaluation
 from orchestrator.evaluations.image_batch import choose
 from orchestrator.evaluations.latent_search.inverted import made
 from orchestrator.evaluations.latent_search.search import Targets, draw_starts, search
 from orchestrator.evaluations.restoration.baselines import baseline
 from orchestrator.evaluations.restoration.settings import SHOWN
-from orchestrator.measures.pictures import mse, psnr, ssim
+from orchestrator.metrics.image_quality import mse, psnr, ssim
 
 if TYPE_CHECKING:
     from orchestrator.data.corruptions import Corrupted, Corruption
-    from orchestrator.evaluations.evaluation import Subject
-    from orchestrator.evaluations.image_batch import Chosen
+    from orchestrator.evaluations.evaluation import TrainedModel
+    from orchestrator.evaluations.image_batch import ImageBatch
     from orchestrator.evaluations.latent_search.norms import Norm
     from orchestrator.evaluations.restoration.settings import Mask, Restoration
 
@@ -45,39 +45,39 @@ class Restored(NamedTuple):
     attempts: list[Attempt]
 
 
-def compute(settings: Restoration, subject: Subject, shard: int) -> Found:
+def compute(settings: Restoration, model: TrainedModel, shard: int) -> ShardResult:
     """The rows of one part of the images under one corruption; of the first part a picture too."""
-    which, part = divmod(shard, HeldOutEvaluation.shards(settings, subject.settings))
-    chosen, corruption = choose(settings, subject, part), settings.corruptions[which]
-    restored = restore(settings, subject, chosen, corruption)
-    pictures = {} if part else {corruption.name: tiled(shown(chosen.images, restored, SHOWN))}
-    return Found(rows_of(chosen, corruption, restored), pictures=pictures)
+    which, part = divmod(shard, HeldOutEvaluation.shards(settings, model.settings))
+    batch, corruption = choose(settings, model, part), settings.corruptions[which]
+    restored = restore(settings, model, batch, corruption)
+    pictures = {} if part else {corruption.name: tiled(shown(batch.images, restored, SHOWN))}
+    return ShardResult(rows_of(batch, corruption, restored), pictures=pictures)
 
 
-def restore(settings: Restoration, subject: Subject, chosen: Chosen, corruption: Corruption) -> Restored:
+def restore(settings: Restoration, model: TrainedModel, batch: ImageBatch, corruption: Corruption) -> Restored:
     """``Restoration`` under one corruption. Raises EvaluationError where the generator makes no finite images."""
-    corrupted = corruption.apply(chosen.images, chosen.numbers, settings.seed)
+    corrupted = corruption.apply(batch.images, batch.indices, settings.seed)
     everything = torch.ones_like(corrupted.observed)
     masks = settings.masks if not corrupted.observed.all() else settings.masks[:1]
     found = [Attempt("corrupted", None, None, corrupted.images, None)]
     for mask in masks:
         observed = corrupted.observed if mask == "known" else everything
-        targets = Targets(corrupted.images, observed, chosen.numbers)
-        starts = draw_starts(targets, settings.restarts, subject.settings.latent_dim, settings.seed).to(chosen.images)
+        targets = Targets(corrupted.images, observed, batch.indices)
+        starts = draw_starts(targets, settings.restarts, model.settings.latent_dim, settings.seed).to(batch.images)
         for norm in settings.norms:
-            inverted = search(settings, subject.generator, targets, starts, norm)
+            inverted = search(settings, model.generator, targets, starts, norm)
             losses = inverted.losses.take_along_dim(inverted.best[:, None], 1).squeeze(1)
-            found.append(Attempt("search", norm, mask, made(subject, inverted.chosen), losses))
+            found.append(Attempt("search", norm, mask, made(model, inverted.chosen), losses))
     name, images = baseline(corruption, corrupted)
     return Restored(corrupted, [*found, Attempt(name, None, None, images, None)])
 
 
-def rows_of(chosen: Chosen, corruption: Corruption, restored: Restored) -> list[dict[str, Any]]:
+def rows_of(batch: ImageBatch, corruption: Corruption, restored: Restored) -> list[dict[str, Any]]:
     """A row an image and attempt, image by image."""
     touched = restored.corrupted.touched
     edge, figures = edges(touched), []
     for attempt in restored.attempts:
-        pair = attempt.images, chosen.images
+        pair = attempt.images, batch.images
         measured = {
             **{measure.__name__: measure(*pair) for measure in (mse, psnr, ssim)},
             **{f"{measure.__name__}_touched": measure(*pair, touched) for measure in (mse, psnr, ssim)},
@@ -96,7 +96,7 @@ def rows_of(chosen: Chosen, corruption: Corruption, restored: Restored) -> list[
             "mask": attempt.mask,
             **{name: values[place] for name, values in measured.items()},
         }
-        for place, (number, label) in enumerate(zip(chosen.numbers, chosen.labels, strict=True))
+        for place, (number, label) in enumerate(zip(batch.indices, batch.labels, strict=True))
         for attempt, measured in zip(restored.attempts, figures, strict=True)
     ]
 

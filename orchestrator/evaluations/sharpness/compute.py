@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 import torch
 
 from orchestrator.data.batches import to_unit
-from orchestrator.evaluations.evaluation import Found, Subject
+from orchestrator.evaluations.evaluation import ShardResult, TrainedModel
 from orchestrator.evaluations.sampling import images_of, sizes_of
-from orchestrator.measures.pictures import sharpness
+from orchestrator.metrics.image_quality import sharpness
 
 if TYPE_CHECKING:
     from orchestrator.evaluations.sharpness.settings import Sharpness
 
 
-def compute(settings: Sharpness, subject: Subject, shard: int) -> Found:
+def compute(settings: Sharpness, model: TrainedModel, shard: int) -> ShardResult:
     """The one row."""
     source = torch.Generator().manual_seed(settings.seed)
-    draws = (torch.randn(size, subject.settings.latent_dim, generator=source) for size in sizes_of(settings.samples))
-    generated = [sharpness(to_unit(images)) for latents in draws for images in images_of(subject, latents)]
-    pixels = torch.from_numpy(subject.real.drawn(settings.samples).pixels)
+    draws = (torch.randn(size, model.settings.latent_dim, generator=source) for size in sizes_of(settings.samples))
+    generated = [sharpness(to_unit(images)) for latents in draws for images in images_of(model, latents)]
+    pixels = torch.from_numpy(model.real.drawn(settings.samples).pixels)
     real = float(torch.cat([sharpness(part.float() / 255) for part in torch.split(pixels, 256)]).mean())
     ours = float(torch.cat(generated).mean())
     row = {"samples": settings.samples, "sharpness": ours, "real": real, "ratio": ours / real if real else None}
-    return Found([row])
+    return ShardResult([row])

@@ -1,0 +1,1 @@
+"""What storage says of a job: ledger, state of its run, log, leases, status."""
