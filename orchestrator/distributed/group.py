@@ -100,7 +100,7 @@ class Group:
                 distributed.all_reduce(tensor)
 
     def sum_gradients(self, parameters: Iterable[Parameter], extra: Iterable[Tensor] = ()) -> None:
-        """Put the sum over all processes in the place of each parameter's gradient and of ``extra``, in one exchange."""
+        """Sum each parameter's gradient, and each of ``extra``, over all processes, in place and in one exchange."""
         if self.size > 1:
             self._sum_flat([*(p.grad for p in parameters if p.grad is not None), *extra], 1.0)
 

@@ -45,7 +45,7 @@ class TrainedModel:
     classifier: Classifier | None
     """Trained on the same data, on ``device``; None where the images have no classes or none was asked for."""
     make_sample_metrics: Callable[[], SampleMetrics]
-    """The sample_metrics of the data set: made at the first call, since it looks at every training image."""
+    """The metrics against the data set, made at the first call: they take features of every training image."""
     others: Mapping[Dataset, ImageSet] = field(default_factory=dict)
     """The held-out images of the further data sets that the evaluation names."""
     encoder: Callable[[Tensor], Tensor] | None = None

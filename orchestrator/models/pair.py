@@ -28,7 +28,7 @@ class NoiseSettings(NamedTuple):
 
 
 class Pair(Decoder):
-    """Settings of a generator and a discriminator, which maps images (n, c, h, w) in [-1, 1] to a ``DiscriminatorOutput``.
+    """Settings of a generator, and of a discriminator from images (n, c, h, w) in [-1, 1] to a ``DiscriminatorOutput``.
 
     ``judges`` says what the discriminator's scores are: raw scores, or reconstruction errors of an autoencoder.
     """

@@ -44,7 +44,7 @@ _TRIAL_S, _EPOCH_S = 0.3, 0.05
 _BETWEEN_S = 0.3
 """From the end of a trial to the beginning of the next on the same worker, and its share of the report."""
 START_S, WORKER_GROUP_START_S = 11.0, 12.0
-"""From the command to the first step and from the last to the report: Ray, workers and their torch; more for worker groups."""
+"""Before the first step and after the last: Ray, workers and their torch; more for worker groups."""
 
 
 _AHEAD, _PENALTY = 17, 6

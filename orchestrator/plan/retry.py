@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from enum import StrEnum
 
 from orchestrator.errors import (
     LeaseLostError,
@@ -13,28 +12,7 @@ from orchestrator.errors import (
     StorageUnavailable,
     SurroundingsError,
 )
-
-
-class FailureKind(StrEnum):
-    """Why a trial failed, as far as it decides whether trying again can help."""
-
-    INFRASTRUCTURE = "infrastructure"
-    SURROUNDINGS = "surroundings"
-    """The disk, storage or the system: no trial's fault, and every trial's trouble. It ends the run and has no row."""
-    NON_FINITE = "non_finite"
-    OUT_OF_MEMORY = "out_of_memory"
-    PROGRAM = "program"
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether another try can help; Tune then makes up to ``resources.max_retries``."""
-        return self is FailureKind.INFRASTRUCTURE
-
-    @property
-    def of_trial(self) -> bool:
-        """Whether the trial has ended with it: another try would fail the same way."""
-        return self not in (FailureKind.INFRASTRUCTURE, FailureKind.SURROUNDINGS)
-
+from orchestrator.state.ledger import FailureKind
 
 _SYSTEM_SAYS = tuple(
     os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)

@@ -1,4 +1,4 @@
-"""What passes between a worker group's processes and the Tune trial that they train."""
+"""Commands to a worker group and its reports, between its processes and the Tune trial that they train."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PATIENCE_S = 30.0
 
 
 class Command(NamedTuple):
-    """What a worker group is to do: train a trial, or, where that is None, to end. Numbers rise from order to order."""
+    """Train a trial or, where ``trial_id`` is None, end. Each command has a higher number than the last."""
 
     number: int
     trial_id: str | None
@@ -24,7 +24,7 @@ class Failure(NamedTuple):
 
 
 class PollStatus(NamedTuple):
-    """What has come from the worker group: its latest report on an order, the failure of a process, the nodes they run on."""
+    """The worker group's latest report on a command, the first failure of a process, and the nodes that they run on."""
 
     report: dict[str, Any] | None
     failure: Failure | None
@@ -32,7 +32,7 @@ class PollStatus(NamedTuple):
 
 
 class CommandChannel:
-    """An asynchronous actor: orders one way, reports the other; each waits for the other without asking over and over.
+    """An asynchronous actor: commands one way, reports the other; each side waits for the other without polling.
 
     A report that has not been fetched gives way to a later one: it says where a trial stands, not what happened.
     """
@@ -45,14 +45,14 @@ class CommandChannel:
         self._changed = asyncio.Condition()
 
     async def send(self, trial_id: str | None) -> int:
-        """Put a new order in place of the one before; returns its number."""
+        """Replace the command by a new one; returns its number."""
         async with self._changed:
             self._command, self._report = Command(self._command.number + 1, trial_id), None
             self._changed.notify_all()
         return self._command.number
 
     async def next_command(self, after: int) -> Command | None:
-        """The order, once it is later than number ``after``; None where that takes longer than half a minute."""
+        """The command, once its number is above ``after``; None where that takes longer than half a minute."""
         return self._command if await self._wait(lambda: self._command.number > after, _PATIENCE_S) else None
 
     async def join(self, node: str) -> None:
@@ -60,7 +60,7 @@ class CommandChannel:
         self._nodes.add(node)
 
     async def report(self, number: int, report: dict[str, Any]) -> bool:
-        """Tell where the trial of an order stands; returns whether that order still holds."""
+        """Report where the trial of a command stands; returns whether that command still holds."""
         async with self._changed:
             if number == self._command.number:
                 self._report = report
@@ -68,7 +68,7 @@ class CommandChannel:
         return number == self._command.number
 
     async def fail(self, failure: Failure) -> None:
-        """Tell why a process gives up; the first to say so knows best."""
+        """Report why a process gives up; the first report is kept."""
         async with self._changed:
             self._failure = self._failure or failure
             self._changed.notify_all()

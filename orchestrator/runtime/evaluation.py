@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ray
 
 from orchestrator.evaluations import compute_shard
-from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.plan.retry import classify
 from orchestrator.runtime.trainer import describe
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
 from orchestrator.store.tables import write_rows
 
 if TYPE_CHECKING:
+    from orchestrator.state.ledger import FailureKind
     from collections.abc import Mapping, Sequence
 
     from torch import nn

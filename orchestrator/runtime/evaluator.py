@@ -10,11 +10,11 @@ import ray
 
 from orchestrator.errors import SurroundingsError
 from orchestrator.plan.plan import CellState
-from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.plan.retry import classify
 from orchestrator.runtime.deaths import cause_of, inner
 from orchestrator.runtime.evaluation import EvaluationInputs, Problem, evaluate_task
 from orchestrator.state.files import EvaluationProgress
-from orchestrator.state.ledger import Status
+from orchestrator.state.ledger import FailureKind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,10 +9,10 @@ from ray import tune
 from ray.util import get_node_ip_address
 
 from orchestrator.errors import OrchError, SurroundingsError
-from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.plan.retry import classify
 from orchestrator.runtime.deaths import cause_of, inner, last_error
 from orchestrator.runtime.trainer import measured
-from orchestrator.state.ledger import Status, record
+from orchestrator.state.ledger import FailureKind, Status, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

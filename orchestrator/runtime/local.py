@@ -55,7 +55,7 @@ _END_S = 5.0
 def local_ray(cluster: Cluster, *, worker_groups: bool) -> Iterator[None]:
     """Start a Ray of its own with this machine's processors and GPUs, and end it on the way out.
 
-    ``worker_groups`` tells that some trials train on several devices. Everything that Ray writes goes into a folder of this
+    ``worker_groups``: some trials train on several devices. Everything that Ray writes goes into a folder of this
     run's own. Raises ClusterError where Ray cannot be started.
     """
     (machine,) = cluster.nodes

@@ -1,4 +1,4 @@
-"""How processes of a worker group on one machine find each other: by a file, since torch's own way opens a port to everyone."""
+"""Processes of a worker group on one machine find each other by a file: torch's own way opens a port to everyone."""
 
 from __future__ import annotations
 

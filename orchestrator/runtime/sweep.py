@@ -12,7 +12,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule
 
 from orchestrator.errors import DataError, SurroundingsError
 from orchestrator.plan.plan import CellState, Plan
-from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.plan.retry import classify
 from orchestrator.runtime.classifiers import classifiers_for
 from orchestrator.runtime.deaths import inner
 from orchestrator.runtime.evaluation import EvaluationInputs
@@ -24,7 +24,7 @@ from orchestrator.runtime.trainable import TrialWorker
 from orchestrator.runtime.trainer import SweepContext, describe
 from orchestrator.runtime.worker_group import WorkerGroupTrainable
 from orchestrator.state.held_out import note_looked_at
-from orchestrator.state.ledger import provenance
+from orchestrator.state.ledger import FailureKind, provenance
 from orchestrator.state.replaced import set_aside, set_evaluations_aside
 from orchestrator.store.retrying import RetryingStore
 
@@ -64,7 +64,7 @@ def run_sweep(
 
     ``store`` is the job's root. Ray must be up. Every result is in storage before a watcher hears of it. The data
     sets are loaded here, once, and shared through Ray's object store. Trials of as many devices each run together,
-    those of most devices first: so no worker group ever holds devices that one of another size waits for. A trial is evaluated
+    those of most devices first, so that none holds devices that one of another size waits for. A trial is evaluated
     once it has ended. ``say`` hears what no watcher does, ``stage`` what is done before the first trial starts. Raises
     DataError, StorageError, and SurroundingsError where the disk or the system kept trials from going on.
     """
@@ -174,7 +174,7 @@ def _tuner(
     keep_credentials()
     alone = placement.workers == 1
     worker = tune.with_parameters(TrialWorker if alone else WorkerGroupTrainable, work=work, placement=placement)
-    # A worker group's devices are asked for by its TorchTrainer, whole or not at all. The trial that waits for them takes
+    # A worker group's devices are requested by its TorchTrainer, all or none. The trial that waits for them takes
     # nothing that they may need: one byte of memory, since Tune knows no request of nothing.
     request = {"cpu": placement.cpus, "gpu": placement.gpus} if alone else {"memory": 1}
     return tune.Tuner(

@@ -21,7 +21,7 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
     """
 
     def setup(self, config: dict[str, Any], *, work: list[ray.ObjectRef], placement: Placement) -> None:
-        """Keep what all trials share; ``work`` holds the reference to a SweepContext, in a list lest Ray fetch it itself."""
+        """Keep what all trials share; ``work`` lists the reference to a SweepContext: Ray would fetch a bare one."""
         import torch
 
         from orchestrator.distributed.group import ALONE

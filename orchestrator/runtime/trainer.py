@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from orchestrator.errors import NonFiniteLossError, OrchError
-from orchestrator.plan.retry import FailureKind, classify
-from orchestrator.state.ledger import Status, record
+from orchestrator.plan.retry import classify
+from orchestrator.state.ledger import FailureKind, Status, record
 from orchestrator.store.columns import TRIALS
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Warm worker groups: the worker group of one TorchTrainer that trains trial after trial on several devices."""
+"""Warm worker groups: the processes of one TorchTrainer train trial after trial on several devices."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ray import train, tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.errors import OrchError, SurroundingsError
-from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.plan.retry import classify
 from orchestrator.runtime.command_channel import Command, CommandChannel, Failure
 from orchestrator.runtime.orphans import free_orphaned_groups
 from orchestrator.runtime.preemption import PreemptedError, being_drained
 from orchestrator.runtime.trainer import SweepContext, Trainer, describe, failed, measured
-from orchestrator.state.ledger import Status, record
+from orchestrator.state.ledger import FailureKind, Status, record
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.plan.placement import Placement
 
 _LISTEN_S = 2.0
-"""Seconds that a trial waits for news before it lets Tune have its turn."""
+"""Seconds that a trial waits for a report before it lets Tune have its turn."""
 _LEAVE_S = 60.0
 """Seconds that a worker group has to store its state and end."""
 
@@ -36,11 +36,11 @@ channel_actor = ray.remote(num_cpus=0)(CommandChannel)
 
 
 class WorkerGroupLostError(OrchError):
-    """A process of the worker group died, or its device or its link to others did: the trial goes on in another worker group."""
+    """A process of the worker group, its device or its link to others died: the trial goes on in another group."""
 
 
 class WorkerGroup:
-    """One TorchTrainer, whose processes wait for orders until they are told to end."""
+    """One TorchTrainer, whose processes wait for commands until one of them is to end."""
 
     def __init__(self, work: list[ray.ObjectRef], placement: Placement) -> None:
         here = ray.get_runtime_context().get_node_id()
@@ -68,7 +68,7 @@ class WorkerGroup:
     def poll(self) -> tuple[dict[str, Any] | None, Failure | None]:
         """The latest report and the first failure, as soon as there is either.
 
-        Raises WorkerGroupLostError where the worker group has gone without a word, PreemptedError where its nodes were taken away.
+        Raises WorkerGroupLostError where the group ended without a failure, PreemptedError where nodes were drained.
         """
         status = ray.get(self.channel.poll.remote(_LISTEN_S))
         self.nodes |= status.nodes
@@ -118,7 +118,7 @@ def _torch_trainer(work: list[ray.ObjectRef], placement: Placement, channel: Act
 
 
 def train_together(config: dict[str, Any]) -> None:
-    """What each process of a worker group runs: the trial of each order, side by side with the others, until told to end."""
+    """Run in each process of a worker group: train the trial of each command with the others, until the end."""
     import torch
     from ray.train.torch import get_device
 
@@ -159,7 +159,7 @@ def _train(trainer: Trainer, command: Command, channel: ActorHandle, group: Grou
 
 
 class WorkerGroupTrainable(tune.Trainable):  # type: ignore[misc]
-    """A trial that a worker group trains: it only passes orders on and reports back, and asks Ray for next to nothing."""
+    """A trial that a worker group trains: it passes commands on, reports back, and asks Ray for next to nothing."""
 
     def setup(self, config: dict[str, Any], *, work: list[ray.ObjectRef], placement: Placement) -> None:
         """Keep what a worker group needs; it is started in the first step, which does not wait for its devices."""
@@ -194,7 +194,7 @@ class WorkerGroupTrainable(tune.Trainable):  # type: ignore[misc]
         return report
 
     def _fail(self, failure: Failure) -> dict[str, Any]:
-        """The worker group ends with the process that failed; the trial only where another run would fail the same way."""
+        """The group ends with the failed process; the trial ends only where another run would fail the same way."""
         self.cleanup()
         kind = FailureKind(failure.kind)
         if kind is FailureKind.SURROUNDINGS:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
 from orchestrator.errors import StorageError
-from orchestrator.plan.retry import FailureKind
 from orchestrator.spec.columns import declared, trial_columns
 from orchestrator.spec.identity import SPEC_VERSION, flatten
 from orchestrator.store.columns import schema_of
@@ -29,6 +28,27 @@ if TYPE_CHECKING:
 
 COMMIT_VARIABLE = "ORCH_GIT_COMMIT"
 """Names the commit of code that lies in no checkout, with ``-dirty`` behind it where files differed from it."""
+
+
+class FailureKind(StrEnum):
+    """Why a trial failed, as far as it decides whether trying again can help."""
+
+    INFRASTRUCTURE = "infrastructure"
+    SURROUNDINGS = "surroundings"
+    """The disk, storage or the system: no trial's fault, and every trial's trouble. It ends the run and has no row."""
+    NON_FINITE = "non_finite"
+    OUT_OF_MEMORY = "out_of_memory"
+    PROGRAM = "program"
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether another try can help; Tune then makes up to ``resources.max_retries``."""
+        return self is FailureKind.INFRASTRUCTURE
+
+    @property
+    def of_trial(self) -> bool:
+        """Whether the trial has ended with it: another try would fail the same way."""
+        return self not in (FailureKind.INFRASTRUCTURE, FailureKind.SURROUNDINGS)
 
 
 class Status(StrEnum):

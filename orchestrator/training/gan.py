@@ -78,9 +78,9 @@ class Gan(Learner):
         return UpdateContext(self.state, self.noise)
 
     def _run_discriminator(self, images: Tensor, unrolled_state: dict[str, Tensor] | None = None) -> Tensor:
-        """Of each image its score, and its features where a loss looks at them: (n, 1 or 1 + f).
+        """Score of each image, beside it its features where the loss uses them: (n, 1 or 1 + f).
 
-        In single precision at least: sums over the batch need it. ``unrolled_state`` takes the place of the discriminator's
+        In single precision at least: sums over the batch need it. ``unrolled_state`` replaces the discriminator's
         parameters and buffers.
         """
         network = (

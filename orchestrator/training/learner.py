@@ -119,39 +119,42 @@ class Learner(ABC):
 
     def _backward(
         self,
-        judge: Callable[[int], Tensors],
-        loss_of: Callable[..., Tensor],
+        forward: Callable[[int], Tensors],
+        global_loss: Callable[..., Tensor],
         parameters: list[nn.Parameter],
-        also: Sequence[Tensor] = (),
+        extra_sums: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """Add to the parameters the gradient of the loss of the whole batch, whatever its form.
+        """Add the gradient of the whole batch's loss L(y_1, ..., y_n) to the parameters' gradients; L has any form.
 
-        ``judge`` says something of one part of this process's images: one or more tensors (part, numbers). What is
-        said of all parts and processes is joined, the loss is computed from it on each process alike, and its gradient
-        in what was said of an image goes back through the pass which said it. What the processes find for the
-        parameters, and have put into ``also`` on the way, is then summed.
+        1. ``forward`` computes the outputs y of one part of this process's images: one or more tensors (part, width).
+        2. The outputs of all parts and processes are gathered, and each process computes ``global_loss`` of them and
+           its gradients dL/dy.
+        3. Each process backpropagates its own rows of dL/dy through its own forward passes: a vector-Jacobian product.
+        4. The parameters' gradients, and ``extra_sums``, which the passes may have added to, are summed over processes.
 
-        Returns the loss, all that was said, and the loss's gradients in it.
+        With ``accumulate`` above 1 only the outputs of a part are kept at first, and its pass is made again for step 3.
+
+        Returns the loss, all outputs (batch, width) of each kind, and their gradients dL/dy.
         """
         parts = range(self.settings.accumulate)
         if len(parts) == 1:
-            own = [judge(0)]
-        else:  # of each part only what is said is kept, and its pass is made again for its gradient
+            local = [forward(0)]
+        else:
             with torch.no_grad(), self._untouched():
-                own = [judge(part) for part in parts]
-        said = torch.cat([torch.cat(kind) for kind in zip(*own, strict=True)], dim=1)
-        together = self.group.gather(said, self.settings.batch_size)
-        widths = [kind.shape[1] for kind in own[0]]
-        joined = tuple(kind.detach().requires_grad_() for kind in torch.split(together, widths, dim=1))
-        loss = loss_of(*joined)
-        gradients = torch.autograd.grad(loss, joined, materialize_grads=True)
-        shares = [self._parts(self.group.local_shard(gradient)) for gradient in gradients]
+                local = [forward(part) for part in parts]
+        joined = torch.cat([torch.cat(kind) for kind in zip(*local, strict=True)], dim=1)
+        gathered = self.group.gather(joined, self.settings.batch_size)
+        widths = [kind.shape[1] for kind in local[0]]
+        outputs = tuple(kind.detach().requires_grad_() for kind in torch.split(gathered, widths, dim=1))
+        loss = global_loss(*outputs)
+        gradients = torch.autograd.grad(loss, outputs, materialize_grads=True)
+        local_gradients = [self._parts(self.group.local_shard(gradient)) for gradient in gradients]
         for part in parts:
-            made = own[part] if len(parts) == 1 else judge(part)
-            graphs = [(rows, share[part]) for rows, share in zip(made, shares, strict=True) if rows.requires_grad]
-            torch.autograd.backward([rows for rows, _ in graphs], [share for _, share in graphs])
-        self.group.sum_gradients(parameters, also)
-        return loss.detach(), tuple(r.detach() for r in joined), gradients
+            passed = local[part] if len(parts) == 1 else forward(part)
+            pairs = [(out, of[part]) for out, of in zip(passed, local_gradients, strict=True) if out.requires_grad]
+            torch.autograd.backward([out for out, _ in pairs], [gradient for _, gradient in pairs])
+        self.group.sum_gradients(parameters, extra_sums)
+        return loss.detach(), tuple(output.detach() for output in outputs), gradients
 
     @contextmanager
     def _untouched(self) -> Iterator[None]:

@@ -66,7 +66,7 @@ class Session:
         ``fingerprint`` is that of the images: a checkpoint of a trial on others is not gone on from.
         """
         assert sample_metrics is not None or not settings.training.measure_every, (
-            "measuring samples takes a sample_metrics"
+            "training.measure_every needs sample_metrics"
         )
         self.trial_id, self.settings, self.store, self.group = trial_id, settings, store, group
         self.sample_metrics, self.fingerprint = sample_metrics, fingerprint

@@ -1,4 +1,4 @@
-"""Trials of two workers that do nothing: a warm worker group against the nesting that Ray documents, and what S3 is asked.
+"""Idle trials of two workers: a warm worker group against the nesting that Ray documents, and S3's requests.
 
 The nested pattern is a Tune function that fits a TorchTrainer: each trial starts a controller and a worker group. Ours
 also builds and trains the smallest networks for one step and writes its rows, pictures and checkpoint. The marginal

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.cli import control
-from orchestrator.plan import liveness
+from orchestrator.state import liveness
 from orchestrator.state.files import NO_SUCH_JOB, RunState, asked_to_cancel, forget_cancel, write_state
 from orchestrator.state.log import RunLog
 from orchestrator.state.process import Process, this_process

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from orchestrator.errors import DataError, StorageUnavailable
-from orchestrator.plan import lease as lease_module
 from orchestrator.runtime import heartbeat, local
 from orchestrator.runtime.interrupt import interrupts_deferred
+from orchestrator.state import lease as lease_module
 from orchestrator.state.files import ask_to_cancel, read_state
 from orchestrator.state.lease import last_entry, new_holder, take
 from orchestrator.state.log import read_log
-from orchestrator.store import patient
+from orchestrator.store import retrying
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_interrupted_while_storage_is_down(
 ) -> None:
     """Neither a request of the main thread is made for minutes nor the look at the lease that goes before it."""
     asked = itertools.count()
-    monkeypatch.setattr(patient, "_PAUSE_S", 0.02)
+    monkeypatch.setattr(retrying, "_PAUSE_S", 0.02)
 
     def play() -> None:
         def down(*_: object, **__: object) -> NoReturn:
@@ -166,7 +166,7 @@ def test_storage_that_is_moved_away_and_stays_away(
 ) -> None:
     """The run ends with the place that is gone, and nothing is made there again."""
     monkeypatch.setattr(heartbeat, "_BACK_S", 0.1)
-    monkeypatch.setattr(patient, "_PAUSE_S", 0.02)
+    monkeypatch.setattr(retrying, "_PAUSE_S", 0.02)
     root = Path(store.uri)
     ran = submit(lambda: (root.rename(root.with_name("moved")), time.sleep(1)))
     assert (ran.code, ran.out) == (2, "")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.plan import liveness
 from orchestrator.spec.job import load_job
+from orchestrator.state import liveness
 from orchestrator.state.files import write_job
 from orchestrator.state.lease import new_holder, take
 from orchestrator.state.process import Process, this_process

@@ -12,7 +12,8 @@ from torch import Tensor, distributed, nn
 
 from orchestrator.distributed.batch_norm import synchronize
 from orchestrator.distributed.group import ALONE, Group, current_group
-from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.plan.retry import classify
+from orchestrator.state.ledger import FailureKind
 from tests.distributed.processes import Processes
 
 

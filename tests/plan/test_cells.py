@@ -12,8 +12,7 @@ from orchestrator.errors import PlacementError
 from orchestrator.plan.estimate import START_S, WORKER_GROUP_START_S
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState, decide_cell, make_plan
-from orchestrator.plan.retry import FailureKind
-from orchestrator.state.ledger import Ended, Status
+from orchestrator.state.ledger import Ended, FailureKind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from orchestrator.runtime import channel as module
+from orchestrator.runtime import command_channel as module
 from orchestrator.runtime.command_channel import Command, CommandChannel, Failure
 
 if TYPE_CHECKING:

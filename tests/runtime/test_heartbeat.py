@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.errors import LeaseLostError, NotFoundError, StorageError, StorageUnavailable
-from orchestrator.plan import lease as lease_module
 from orchestrator.runtime import heartbeat
 from orchestrator.runtime.heartbeat import Heartbeat
 from orchestrator.runtime.interrupt import terminated_as_interrupted
+from orchestrator.state import lease as lease_module
 from orchestrator.state.files import Nodes, ask_to_cancel, asked_to_cancel, read_state, write_state
 from orchestrator.state.lease import last_entry, new_holder, take
 from orchestrator.state.log import RunLog, read_log

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.plan import bundling
 from orchestrator.spec.columns import declared
+from orchestrator.state import bundling
 from orchestrator.state.bundling import bundle_results
 from orchestrator.state.ledger import Status, read_ledger
 from orchestrator.store import tables

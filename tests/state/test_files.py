@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from orchestrator.errors import NotFoundError, SettingsError, StorageError
-from orchestrator.plan import files
 from orchestrator.spec import yaml_file
+from orchestrator.state import files
 from orchestrator.state.files import (
     Nodes,
     RunState,

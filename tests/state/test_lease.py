@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from orchestrator.errors import LeaseError, LeaseLostError, StorageUnavailable
-from orchestrator.plan import lease as lease_module
-from orchestrator.plan import liveness
+from orchestrator.state import lease as lease_module
+from orchestrator.state import liveness
 from orchestrator.state.files import RunState, write_state
 from orchestrator.state.lease import Entry, Holder, Lease, last_entry, new_holder, take
 from orchestrator.state.liveness import free_entry

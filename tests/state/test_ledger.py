@@ -11,9 +11,17 @@ import pyarrow as pa
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.plan.retry import FailureKind
 from orchestrator.spec.columns import trial_columns
-from orchestrator.state.ledger import COMMIT_VARIABLE, Ended, Status, code_commit, provenance, read_ledger, record
+from orchestrator.state.ledger import (
+    COMMIT_VARIABLE,
+    Ended,
+    FailureKind,
+    Status,
+    code_commit,
+    provenance,
+    read_ledger,
+    record,
+)
 from orchestrator.store.tables import write_rows
 
 if TYPE_CHECKING:

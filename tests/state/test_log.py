@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.errors import StorageError
-from orchestrator.plan import log
+from orchestrator.state import log
 from orchestrator.state.log import LogSnapshot, RunLog, read_log
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.plan import stored as stored_module
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState
 from orchestrator.plan.survey import survey
 from orchestrator.report.results import load
 from orchestrator.spec import identity
+from orchestrator.state import stored as stored_module
 from orchestrator.state.ledger import Status, provenance, record
 from orchestrator.state.status import job_status
 from orchestrator.state.stored import notice_of, stored_job

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import NotFoundError, StorageRefused, StorageUnavailable
-from orchestrator.store import patient as module
+from orchestrator.store import retrying as module
 from orchestrator.store.local import LocalStore
 from orchestrator.store.retrying import RetryingStore
 

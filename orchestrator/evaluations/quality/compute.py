@@ -22,7 +22,7 @@ def compute(settings: Quality, model: TrainedModel, shard: int) -> ShardResult:
     features = model.sample_metrics.features
     problem = settings.reject_images(model.settings.data, model.splits)
     if problem or features is None:
-        raise DataError(f"{settings.kind}: {problem or settings.classless(subject.settings.data)}")
+        raise DataError(f"{settings.kind}: {problem or settings.classless(model.settings.data)}")
     threshold = settings.truncation[shard - 1] if shard else None
     judged = model.sample_metrics.full(_draw(settings, model, threshold))
     row = {"truncation": threshold, "samples": settings.samples, "features": features, **judged._asdict()}
