@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-CODE := orchestrator tests
+CODE := orchestrator tests benchmarks
 
 .PHONY: help setup demo test test-fast test-faults lint types fmt check bench chaos clean
 
@@ -52,7 +52,7 @@ fmt: $(STAMP) ## format and mend what can be mended
 check: lint types test test-faults ## all that must be green before a change lands
 
 bench: $(STAMP) ## speed, as ratios measured side by side
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m benchmarks
 
 chaos: $(STAMP) ## five minutes of faults at random, and a table of what they cost
 	$(BIN)/python -m tests.ray.chaos

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.storage import fill
 from orchestrator.spec.columns import declared
 from orchestrator.state import bundling
 from orchestrator.state.bundling import bundle_results
@@ -13,7 +14,6 @@ from orchestrator.state.ledger import Status, read_ledger
 from orchestrator.store import tables
 from orchestrator.store.bundles import read_bundled
 from orchestrator.store.local import LocalStore
-from tests.bench.storage import fill
 
 if TYPE_CHECKING:
     from pathlib import Path

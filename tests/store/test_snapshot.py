@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.storage import fill
 from orchestrator.cli import inspect
 from orchestrator.cli.options import NamedJob
 from orchestrator.report.results import load
@@ -14,7 +15,6 @@ from orchestrator.state.bundling import bundle_results
 from orchestrator.store.local import LocalStore
 from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.wrapped import WrappedStore
-from tests.bench.storage import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.inversion import SHAPE, generator_of
+from benchmarks.rows import publish, row
+from benchmarks.trials import Silent
 from orchestrator.data.images import ImageSet
 from orchestrator.evaluations import compute_shard
 from orchestrator.evaluations.evaluation import TrainedModel
@@ -25,9 +28,6 @@ from orchestrator.spec.job import make_job
 from orchestrator.state.ledger import read_ledger
 from orchestrator.store.open import open_store
 from orchestrator.training.settings import TrialSettings
-from tests.bench.inversion import SHAPE, generator_of
-from tests.bench.rows import publish, row
-from tests.bench.trials import Silent
 
 FEW, MANY = 1000, 10_000
 ROUNDS = 2
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def _measure(what: str, number: int) -> float:
-    command = [sys.executable, "-m", "tests.bench.evaluation", what, str(number)]
+    command = [sys.executable, "-m", "benchmarks.evaluation", what, str(number)]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(json.loads(run.stdout.splitlines()[-1]))
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import tempfile
 import time
 
+from benchmarks.rows import publish, row
+from benchmarks.trials import Silent, idle_plan
 from orchestrator.plan.placement import this_machine
 from orchestrator.runtime.local import local_ray
 from orchestrator.runtime.sweep import run_sweep
-from tests.bench.rows import publish, row
-from tests.bench.trials import Silent, idle_plan
 
 TRIALS = 32
 

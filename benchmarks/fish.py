@@ -10,12 +10,12 @@ import sys
 import numpy as np
 import torch
 
+from benchmarks.rows import publish, row
+from benchmarks.turns import ratio, seconds_in_turn
 from orchestrator.data.batches import to_device
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.training.gan import Gan
 from orchestrator.training.settings import TrialSettings
-from tests.bench.rows import publish, row
-from tests.bench.turns import ratio, seconds_in_turn
 
 SHAPE, IMAGES = ImageShape(3, 140, 320), 128
 SHALLOW = {"kind": "dcgan", "width": 16, "max_width": 32, "depth": 3}
@@ -56,7 +56,7 @@ def main() -> None:
     times = seconds_in_turn({"pictures": gan.batches.next, "step": gan.step}, rounds=4)
     share = 100 * ratio(times["pictures"], times["step"])
     run = subprocess.run(
-        [sys.executable, "-c", "from tests.bench.fish import began_step; began_step()"],
+        [sys.executable, "-c", "from benchmarks.fish import began_step; began_step()"],
         capture_output=True,
         text=True,
         check=True,

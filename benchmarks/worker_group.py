@@ -11,11 +11,11 @@ import os
 import tempfile
 import time
 
+from benchmarks.rows import publish, row
+from benchmarks.trials import Silent, idle_plan
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.runtime.local import local_ray
 from orchestrator.runtime.sweep import run_sweep
-from tests.bench.rows import publish, row
-from tests.bench.trials import Silent, idle_plan
 from tests.s3 import ENVIRONMENT, bucket_behind_proxy
 
 WORKERS, FEW, MANY, NESTED = 2, 2, 18, 2

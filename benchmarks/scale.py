@@ -9,11 +9,11 @@ import sys
 import tempfile
 import time
 
+from benchmarks.rows import publish, row
+from benchmarks.trials import Silent, idle_plan
 from orchestrator.plan.placement import this_machine
 from orchestrator.runtime.local import local_ray
 from orchestrator.runtime.sweep import run_sweep
-from tests.bench.rows import publish, row
-from tests.bench.trials import Silent, idle_plan
 
 FEW, MANY = 100, 1000
 
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _measure(trials: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.bench.scale", str(trials)]
+    command = [sys.executable, "-m", "benchmarks.scale", str(trials)]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
     return dict(json.loads(run.stdout.splitlines()[-1]))
 

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from orchestrator.data.cache import cached
 from orchestrator.data.dataset import Content, Dataset, Split
-from orchestrator.data.drawing import VERSION, Dice, Sheet
-from orchestrator.data.fish import draw_fish
+from orchestrator.data.fish.anatomy import draw_fish
+from orchestrator.data.fish.drawing import VERSION, Dice, Sheet
+from orchestrator.data.fish.species import SPECIES
+from orchestrator.data.fish.water import draw_front, draw_water
 from orchestrator.data.images import ImageSet, ImageShape
-from orchestrator.data.species import SPECIES
-from orchestrator.data.water import draw_front, draw_water
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

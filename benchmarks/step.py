@@ -17,6 +17,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarks.rows import publish, row
+from benchmarks.turns import ratio, seconds_in_turn
 from orchestrator.data.batches import to_device
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.models.dcgan import Dcgan
@@ -25,8 +27,6 @@ from orchestrator.objectives.binary_cross_entropy import NonSaturating
 from orchestrator.training.gan import Gan
 from orchestrator.training.progress import Progress
 from orchestrator.training.settings import TrainingSettings
-from tests.bench.rows import publish, row
-from tests.bench.turns import ratio, seconds_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmarks.rows import publish, row
 from orchestrator.data.images import ImageShape
 from orchestrator.evaluations.latent_search.search import Targets, draw_starts, search
 from orchestrator.evaluations.latent_search.settings import LatentSearch
 from orchestrator.models.dcgan import Dcgan
 from orchestrator.models.model import initialize
-from tests.bench.rows import publish, row
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

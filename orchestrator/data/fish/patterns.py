@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.data.drawing import Colour, Dice, blend, radius, smooth, wave
+from orchestrator.data.fish.drawing import Colour, Dice, blend, radius, smooth, wave
 
 if TYPE_CHECKING:
-    from orchestrator.data.drawing import Ink, Plane
+    from orchestrator.data.fish.drawing import Ink, Plane
 
 
 def pattern(kind: str, dice: Dice, u: Plane, v: Plane, n: Plane, pixel: float, colour: Ink, mark: Colour) -> Ink:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from benchmarks.rows import publish, row
 from orchestrator.data.batches import to_device
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.distributed.group import ALONE
@@ -19,7 +20,6 @@ from orchestrator.models.dcgan import Dcgan
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
 from orchestrator.training.gan import Gan
 from orchestrator.training.settings import TrainingSettings
-from tests.bench.rows import publish, row
 from tests.distributed.processes import Processes
 
 if TYPE_CHECKING:

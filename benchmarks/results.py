@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.rows import publish, row
+from benchmarks.storage import fill
 from orchestrator.state.bundling import bundle_results
-from tests.bench.rows import publish, row
-from tests.bench.storage import fill
 
 SIZES = (500, 5000)
 SQL = 'select "objective.kind", avg(g_loss) as g_loss from trials group by all'

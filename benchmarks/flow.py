@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.rows import publish, row
+from benchmarks.turns import ratio, seconds_in_turn
 from orchestrator.data.images import ImageShape
 from orchestrator.models._flow import Flow, Step, bits_per_dimension
 from orchestrator.models._flow_layers import LEAST_SCALE, ZeroConvolution
-from tests.bench.rows import publish, row
-from tests.bench.turns import ratio, seconds_in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.rows import publish, row
+from benchmarks.turns import ratio, seconds_in_turn
 from orchestrator.data.batches import to_device
 from orchestrator.data.images import ImageSet, ImageShape
 from orchestrator.training.gan import Gan
 from orchestrator.training.settings import TrialSettings
-from tests.bench.rows import publish, row
-from tests.bench.turns import ratio, seconds_in_turn
 from tests.objectives.outputs import KINDS, REQUIRED
 
 BATCH, SHAPE = 64, ImageShape(1, 28, 28)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.data.drawing import Colour, Dice, Sheet, blend, radius, smooth, wave
+from orchestrator.data.fish.drawing import Colour, Dice, Sheet, blend, radius, smooth, wave
 
 if TYPE_CHECKING:
-    from orchestrator.data.drawing import Plane
+    from orchestrator.data.fish.drawing import Plane
 
 WATERS: tuple[tuple[Colour, Colour], ...] = (
     ((0.45, 0.85, 0.88), (0.05, 0.42, 0.58)),  # a lagoon

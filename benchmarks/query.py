@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.rows import publish, row
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.open import open_store
 from orchestrator.store.tables import write_rows
-from tests.bench.rows import publish, row
 
 TRIALS, ROWS_EACH, RUNS = 200, 5000, 5
 SQL = "select trial_id, max(step) as steps, avg(g_loss) as g_loss from metrics group by trial_id order by g_loss"

@@ -1,6 +1,6 @@
 """``make bench``: runs every benchmark in a process of its own and prints one table.
 
-``python -m tests.bench step query`` runs only those named.
+``python -m benchmarks step query`` runs only those named.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> int:
     failed = False
     for name in chosen:
         with console.status(f"measuring {name}"):
-            command = [sys.executable, "-m", f"tests.bench.{name}"]
+            command = [sys.executable, "-m", f"benchmarks.{name}"]
             run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode:
             failed = True

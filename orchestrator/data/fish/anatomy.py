@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.data.drawing import Colour, Dice, Sheet, blend, radius, smooth, wave
-from orchestrator.data.patterns import pattern
-from orchestrator.data.water import blend_of
+from orchestrator.data.fish.drawing import Colour, Dice, Sheet, blend, radius, smooth, wave
+from orchestrator.data.fish.patterns import pattern
+from orchestrator.data.fish.water import blend_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from orchestrator.data.drawing import Ink, Plane
-    from orchestrator.data.species import Palette, Species
-    from orchestrator.data.water import Water
+    from orchestrator.data.fish.drawing import Ink, Plane
+    from orchestrator.data.fish.species import Palette, Species
+    from orchestrator.data.fish.water import Water
 
 Fins = tuple[Colour, Colour, float]
 """Colours at the root and at the rim, and how little of the water shows through."""

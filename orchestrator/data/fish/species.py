@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.data.drawing import Colour
+    from orchestrator.data.fish.drawing import Colour
 
 Range = tuple[float, float]
 Palette = tuple["Colour", "Colour", "Colour", "Colour"]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmarks.rows import publish, row
+from benchmarks.turns import ratio, seconds_in_turn
 from orchestrator.distributed.group import ALONE
 from orchestrator.training.learners import learner_of
 from orchestrator.training.settings import TrialSettings
-from tests.bench.rows import publish, row
-from tests.bench.turns import ratio, seconds_in_turn
 
 if TYPE_CHECKING:
     from orchestrator.training.learner import Learner
@@ -61,7 +61,7 @@ def added_mib(images: int) -> float:
 
 
 def _in_a_process(images: int) -> float:
-    command = [sys.executable, "-m", "tests.bench.families", str(images)]
+    command = [sys.executable, "-m", "benchmarks.families", str(images)]
     return float(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import scipy.linalg
 import torch
 
+from benchmarks.rows import publish, row
 from orchestrator.metrics.fid import frechet_distance, moments
 from orchestrator.metrics.kid import kernel_distance
 from orchestrator.metrics.prdc import prdc
-from tests.bench.rows import publish, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
