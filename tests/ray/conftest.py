@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
 
+from orchestrator.cli.main import main
 from orchestrator.data.digits import Digits
 from orchestrator.measures.classifier import content_key, dump, train_classifier
 from orchestrator.plan.ledger import Status, read_ledger
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.runtime import local
 from orchestrator.runtime.local import local_ray
 from orchestrator.runtime.sweep import Outcome, run_sweep
 from orchestrator.spec.job import Job, make_job
@@ -118,6 +122,34 @@ def classifier_key() -> str:
 def plan_for(tmp_path: Path) -> Callable[..., tuple[Plan, Store]]:
     """A planner whose results lie in the test's own folder."""
     return planner(tmp_path)
+
+
+class Ran(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def orch(
+    ray_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
+    """Runs a command in this process, beside the job file; what starts a Ray of its own gets the one that is here."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local, "local_ray", lambda *_, **__: contextlib.nullcontext())
+
+    def orch(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["orch", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        return Ran(int(ended.value.code or 0), captured.out, captured.err)
+
+    return orch
 
 
 class Study(NamedTuple):
