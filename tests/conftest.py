@@ -36,7 +36,18 @@ if threading.current_thread() is threading.main_thread():
 gc.disable()  # while tests are collected: what is imported stays, and looking it through takes a fifth of the time
 
 
-LONGEST = ("ray/test_", "cli/test_bombs", "report/test_hostile", "report/test_page", "report/test_", "distributed/")
+LONGEST = (
+    *("ray/test_faults", "ray/test_drivers", "ray/test_gang", "ray/test_sweep", "ray/test_surroundings"),
+    *("ray/test_remote", "ray/test_commands", "ray/test_outage", "ray/test_"),
+    *(
+        "cli/test_bombs",
+        "report/test_hostile",
+        "report/test_page",
+        "report/test_",
+        "training/test_jobs",
+        "distributed/",
+    ),
+)
 """What takes longest begins first, so that at the end no process of several waits long for another's last file."""
 
 

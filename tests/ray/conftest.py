@@ -24,6 +24,7 @@ from orchestrator.runtime.sweep import Outcome, run_sweep
 from orchestrator.spec.job import Job, make_job
 from orchestrator.store.local import LocalStore
 from orchestrator.store.open import open_store
+from tests.figures import unlaid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,7 +144,7 @@ def orch(
     def orch(*arguments: str) -> Ran:
         monkeypatch.setattr(sys, "argv", ["orch", *arguments])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with unlaid(), pytest.raises(SystemExit) as ended:
             main()
         captured = capsys.readouterr()
         assert "Traceback" not in captured.out + captured.err
@@ -181,6 +182,13 @@ def study(ray_here: None, classifier: bytes, tmp_path_factory: pytest.TempPathFa
     said: list[str] = []
     outcome = run_sweep(plan, store, [recorder], said.append)
     return Study(folder, plan, store, recorder, said, outcome)
+
+
+@pytest.fixture
+def kept(classifier: bytes, tmp_path: Path) -> Path:
+    """A storage in which an earlier job has left the classifier."""
+    LocalStore(tmp_path / "results").write(classifier_key(), classifier)
+    return tmp_path / "results" / classifier_key()
 
 
 @pytest.fixture

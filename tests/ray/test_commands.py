@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_submit_evaluate_submit_wider_and_again(
-    tmp_path: Path, job_file: Callable[..., Path], orch: Callable[..., Ran]
+    tmp_path: Path, job_file: Callable[..., Path], orch: Callable[..., Ran], kept: Path
 ) -> None:
     path = job_file(data={"name": "digits", "max_images": 160}, grid={"training.d_steps": [1, 2]})
     first = orch("submit", path.name, "--set", "grid.training.d_steps=[1]")

@@ -90,7 +90,6 @@ def assert_one_run_at_a_time(folder: Path, pid: int) -> None:
     [
         (signal.SIGINT, 130, 2, {}),
         (signal.SIGHUP, 129, 1, {}),
-        (signal.SIGTERM, 143, 1, {}),
         (signal.SIGTERM, 143, 1, TWO),
     ],
 )
