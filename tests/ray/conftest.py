@@ -48,9 +48,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray_here() -> Iterator[None]:
-    """A Ray of two logical processors, and of a GPU that exists for its scheduler only."""
+    """A Ray of two logical processors, and of a GPU that exists for its scheduler only.
+
+    It ends with the tests of this folder: those of other folders start Rays of their own, or count on none.
+    """
     with local_ray(Cluster((Machine(cpus=2, gpus=1),)), gangs=True):
         yield
 
@@ -172,7 +175,7 @@ def classifier() -> bytes:
         return dump(train_classifier(DIGITS.load()))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def study(ray_here: None, classifier: bytes, tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Run once for all tests of evaluations; an earlier job has left the classifier."""
     folder = tmp_path_factory.mktemp("study")
