@@ -22,7 +22,7 @@ from orchestrator.runtime.sweep import run_sweep
 from orchestrator.store.local import LocalStore
 from orchestrator.store.query import query
 from orchestrator.store.retrying import RetryingStore
-from tests.ray.conftest import QUALITY, STUDY, Study, classifier_key, raw_job
+from tests.ray.conftest import QUALITY, STUDY, Study, raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,13 +34,6 @@ pytestmark = pytest.mark.usefixtures("ray_here")
 
 def job(**changes: Any) -> dict[str, Any]:
     return raw_job(data=STUDY["data"], evaluate=[QUALITY]) | changes
-
-
-@pytest.fixture
-def kept(classifier: bytes, tmp_path: Path) -> Path:
-    """A storage in which an earlier job has left the classifier."""
-    LocalStore(tmp_path / "results").write(classifier_key(), classifier)
-    return tmp_path / "results" / classifier_key()
 
 
 def rows(store: Store, trial_ids: Sequence[str], each: int = 2) -> pd.DataFrame:

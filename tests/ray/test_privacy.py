@@ -90,7 +90,7 @@ def look_until_it_ends(process: subprocess.Popen[str], exposure: Exposure) -> li
                 exposure.secrets[OWN] = token
         if not asked and exposure.count(GANG) >= 4:
             asked = ask(exposure, process.pid)
-        time.sleep(0.5)
+        time.sleep(1)
     return asked
 
 

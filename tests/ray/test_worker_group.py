@@ -72,6 +72,7 @@ def mixed(ray_here: None, classifier: bytes, tmp_path_factory: pytest.TempPathFa
         {"training.seed": 3},
     ]
     raw = raw_job(data=STUDY["data"], grid={"case": cases}, evaluate=[QUALITY], resources={})
+    raw["training"] = {**raw["training"], "batch_size": 20}
     plan, store = planner(tmp_path_factory.mktemp("mixed"))(raw)
     trials = plan.job.trials
     store.sibling("_classifiers").write(classifier_key().partition("/")[2], classifier)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.figures import unlaid
+
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.slow,
@@ -66,7 +68,8 @@ def page(
     study.trial(
         {"training.seed": 1}, status="failed", error="/a/long/path" * 40, samples=(), metrics=False, d_loss=None
     )
-    report_of(study)
+    with unlaid():
+        report_of(study)
     return Path(study.store.uri) / "report/index.html"
 
 

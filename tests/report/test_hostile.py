@@ -145,7 +145,7 @@ _MEASURES = ["d_loss", "g_loss", "d_real", "d_fake_probability", "g_score_gradie
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(
     job=st.dictionaries(st.sampled_from(_KEYS), _VALUES),
     axes=st.dictionaries(st.sampled_from(["training.d_steps", "objective.kind", "a"]), _VALUES, max_size=2),

@@ -27,6 +27,7 @@ from orchestrator.report.runs import Runs, runs_of
 from orchestrator.report.searches import draw_bands, draw_restarts, draw_searches, draw_training, quantiles
 from orchestrator.report.tables import Spread, varying_settings
 from tests.evaluations.generators import convolutional, images_of, subject_of
+from tests.figures import unlaid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -247,6 +248,7 @@ def test_page_of_200_trials_is_small(study: Any, found: dict[int, tuple[ShardRes
     for place, trial in enumerate(study.grid(grid, samples=())):
         study.evaluated(trial, INVERSION, found[place % 4][0])
         study.evaluated(trial, ENCODER, found[place % 4][1])
-    page = study.store.read(write_report(study.store))
+    with unlaid():
+        page = study.store.read(write_report(study.store))
     assert len(page) < 15_000_000
     assert b"188 further pictures of inverted images" in page
