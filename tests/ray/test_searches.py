@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.errors import DataError
+from orchestrator.evaluations.interpolation.settings import Interpolation
 from orchestrator.metrics.classifier import load
 from orchestrator.runtime.sweep import run_sweep
 from tests.ray.conftest import STUDY, Study, planner, raw_job
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.evaluations import Evaluation
-
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.sweep import Outcome
     from orchestrator.store.location import Store
