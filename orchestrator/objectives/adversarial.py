@@ -58,7 +58,7 @@ class Adversarial(Objective):
     """Whether sigma(score) is the discriminator's probability that an image is real."""
     compares: ClassVar[bool] = False
     """Whether the generator's loss looks at real images too."""
-    draws_apart: ClassVar[bool] = False
+    fresh_latents: ClassVar[bool] = False
     """Whether the generator's first update needs latent vectors other than the discriminator's last."""
     measures: ClassVar[tuple[str, ...]] = ()
     """Numbers of its state, all of which are signals of a step."""
@@ -69,7 +69,7 @@ class Adversarial(Objective):
 
     @abstractmethod
     def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
-        """Loss that the generator minimises; ``real`` is there where ``sees_real``."""
+        """Loss that the generator minimises; ``real`` is there where ``needs_real``."""
 
     def generator_loss(
         self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext
@@ -82,7 +82,7 @@ class Adversarial(Objective):
         return loss
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """Losses, scores and gradients, and what the objective measures itself."""
         probabilities = ("d_real_probability", "d_fake_probability") if self.judges == "scores" else ()
         penalty = ("d_penalty",) if self.penalties else ()
@@ -95,12 +95,12 @@ class Adversarial(Objective):
         return self.logistic and not self.feature_matching
 
     @property
-    def sees_real(self) -> bool:
+    def needs_real(self) -> bool:
         """Whether the generator's update judges real images as well."""
         return self.compares or self.feature_matching > 0
 
     @property
-    def sees_features(self) -> bool:
+    def needs_features(self) -> bool:
         """Whether a loss looks at features; where not, they need not be brought together from all processes."""
         return self.feature_matching > 0
 

@@ -27,7 +27,7 @@ class Began(Adversarial):
     lambda_k: float = Field(0.001, gt=0.0)
     """gain of the controller"""
     judges: ClassVar[Literal["scores", "reconstruction"]] = "reconstruction"
-    draws_apart: ClassVar[bool] = True
+    fresh_latents: ClassVar[bool] = True
     measures: ClassVar[tuple[str, ...]] = ("k", "m_global", "loss_ratio")
 
     def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:

@@ -35,9 +35,9 @@ class Ebgan(Adversarial):
         return loss + self.pulling_away * pulling_away_term(fake.features) if self.pulling_away else loss
 
     @property
-    def sees_features(self) -> bool:
+    def needs_features(self) -> bool:
         """Codes, where they are pulled apart."""
-        return self.pulling_away > 0 or super().sees_features
+        return self.pulling_away > 0 or super().needs_features
 
 
 def pulling_away_term(codes: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class Glo(Objective):
     trains: ClassVar[frozenset[str]] = frozenset({"generator"})
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """The loss and its gradient in the generator's weights; the mean squared error in [0, 1]."""
         return "g_loss", "g_grad_norm", "reconstruction"
 

@@ -20,6 +20,6 @@ class Likelihood(Objective):
     full_precision: ClassVar[bool] = True
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """The loss, which is the bits per dimension, and its gradient."""
         return "g_loss", "g_grad_norm", "bits_per_dimension"

@@ -34,7 +34,7 @@ class Objective(Settings):
 
     @property
     @abstractmethod
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """What a step measures, as columns of metrics/."""
 
     @property

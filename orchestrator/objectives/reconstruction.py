@@ -20,7 +20,7 @@ class Reconstruction(Objective):
     """error of a reconstruction: mean over the pixels of the absolute difference, or of its square"""
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """The loss, its gradient, and the error."""
         return "g_loss", "g_grad_norm", "reconstruction"
 

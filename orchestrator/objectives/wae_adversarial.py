@@ -31,9 +31,9 @@ class WaeAdversarial(WassersteinAutoencoder):
     ignores: ClassVar[tuple[str, ...]] = ("d_steps", "g_steps", "unrolled_steps", "noise_epochs")
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """Also what a discriminator says, of draws from N(0, I) as the real ones and of codes as the others."""
-        return *super().signals, "d_loss", "d_real", "d_fake", "d_real_probability", "d_fake_probability"
+        return *super().metrics, "d_loss", "d_real", "d_fake", "d_real_probability", "d_fake_probability"
 
     def critic(self, latent_dim: int) -> nn.Module:
         """Linear layers with ReLU between them."""

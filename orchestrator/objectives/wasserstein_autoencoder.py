@@ -56,9 +56,9 @@ class WassersteinAutoencoder(Reconstruction):
         return self.weight * self.growth**epoch
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """Also the penalty and its weight."""
-        return *super().signals, "latent_penalty", "penalty_weight"
+        return *super().metrics, "latent_penalty", "penalty_weight"
 
     def critic(self, latent_dim: int) -> nn.Module | None:
         """A network that tells latent vectors (n, latent_dim) from codes by raw scores (n,), where there is one."""

@@ -89,7 +89,7 @@ def test_the_generator_learns_from_the_mean_error_of_the_batch(images: Tensor) -
     loss = settings.objective.errors(batch, made).mean()
     loss.backward()
     optimizer.step()
-    told = dict(zip(learner.signal_names, learner.step().tolist(), strict=True))
+    told = dict(zip(learner.metric_names, learner.step().tolist(), strict=True))
     assert told["g_loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert told["reconstruction"] == pytest.approx(nn.functional.mse_loss(made / 2, batch / 2).item(), rel=1e-5)
     for ours, theirs in zip(learner.network.parameters(), network.parameters(), strict=True):

@@ -107,7 +107,7 @@ def test_the_averaged_generator_is_the_one_kept(start, store: LocalStore) -> Non
     session = finish(start(Told([GOOD]), measure_every=1, epochs=1, g_ema=0.5))
     kept = load_best(store, ID)
     assert kept is not None
-    weights = session.learner.drawing.state_dict()
+    weights = session.learner.sampling_networks.state_dict()
     assert all(torch.equal(kept["networks"][name], value) for name, value in weights.items())
     name = next(iter(dict(session.learner.networks.named_parameters())))
     assert not torch.equal(kept["networks"][name], session.learner.networks.state_dict()[name])
