@@ -16,7 +16,6 @@ from orchestrator.store.columns import schema_of
 from orchestrator.store.tables import write_rows
 
 if TYPE_CHECKING:
-    from orchestrator.state.ledger import FailureKind
     from collections.abc import Mapping, Sequence
 
     from torch import nn
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.plan.placement import Placement
     from orchestrator.runtime.trainer import SweepContext
     from orchestrator.spec.job import Trial
+    from orchestrator.state.ledger import FailureKind
 
 
 @dataclass(frozen=True)
