@@ -26,7 +26,8 @@ class Autoencoding(Pair):
 
     The discriminator's scores are reconstruction errors and its features the codes; it also has a method
     ``reconstruct``. The encoder has ``width`` maps at the image's sides and as many more after each halving; the
-    decoder has ``width`` everywhere. The smallest maps are as large as the image halved ``depth`` times, odd sides rounded up.
+    decoder has ``width`` everywhere. The smallest maps are as large as the image halved ``depth`` times, odd sides
+    rounded up.
     """
 
     judges: ClassVar[Literal["scores", "reconstruction"]] = "reconstruction"

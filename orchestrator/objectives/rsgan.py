@@ -17,7 +17,7 @@ class Rsgan(Adversarial):
     """Each real image against one generated image: which of the two scores higher."""
 
     kind: Literal["rsgan"]
-    compares: ClassVar[bool] = True
+    relativistic: ClassVar[bool] = True
 
     def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Mean of softplus(-(C_r - C_f)) over pairs."""
