@@ -20,7 +20,7 @@ _BATCH = 256
 
 
 def sizes_of(samples: int) -> Iterator[int]:
-    """Sizes of the batches of ``samples`` latent vectors: a flow's are as large as images, and do not all fit in memory."""
+    """Sizes of the batches of ``samples`` latent vectors: a flow's are as large as images, too many to hold."""
     for first in range(0, samples, _BATCH):
         yield min(_BATCH, samples - first)
 
