@@ -119,7 +119,7 @@ def train_classifier(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps + 1, pct_start=0.2)
     stream = BatchStream(to_device(images, device), batch, torch.Generator(device).manual_seed(1))
     for _ in range(steps):
-        pixels, indices = stream.next_numbered()
+        pixels, indices = stream.next_with_indices()
         _, logits = network(_shifted(pixels, random))
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(functional.cross_entropy(logits, labels[indices]))

@@ -40,7 +40,7 @@ class Glo(Learner):
 
     def _step(self) -> Mapping[str, Tensor]:
         assert self.table is not None
-        images, indices = self.batches.next_numbered()
+        images, indices = self.batches.next_with_indices()
         latents = self.table[indices].requires_grad_()
         reals, latent_parts = self._parts(images), self._parts(latents)
         squared_errors = []

@@ -145,7 +145,11 @@ def test_inception_takes_data_without_classes(settings: TrialSettings) -> None:
     assert inception.reject(plain) is None
     few = Quality(features="inception", samples=2048).reject(plain)
     assert few == "samples: got 2048, expected more than Inception's 2048 features, for FID"
-    assert (inception.sees, Quality().sees, Quality().missing_requirements()) == ("inception", "classifier", None)
+    assert (inception.feature_extractor, Quality().feature_extractor, Quality().missing_requirements()) == (
+        "inception",
+        "classifier",
+        None,
+    )
 
 
 def test_the_id_is_that_of_the_settings() -> None:
