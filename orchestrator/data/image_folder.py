@@ -30,8 +30,8 @@ class ImageFolder(Dataset):
     10th, 20th, ...) is held out as the test set. The folder directly below ``root``, or below the split's folder,
     is an image's class; there are no classes when all images lie there themselves, and both at once is an error.
     ``max_images`` keeps as many images of each class as the classes allow. Hidden files and folders are left out.
-    An image is turned as its EXIF orientation says, scaled until it just covers ``height`` x ``width`` pixels and
-    cropped to its middle; what is transparent becomes white.
+    An image is rotated by its EXIF orientation, scaled until it just covers ``height`` x ``width`` pixels and
+    cropped to its middle; transparent pixels become white.
     """
 
     name: Literal["image_folder"] = "image_folder"

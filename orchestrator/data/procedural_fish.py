@@ -43,7 +43,7 @@ class ProceduralFish(Dataset):
     images: int = Field(2000, ge=1, le=1_000_000)
     """images drawn to train on"""
     seed: int = Field(0, ge=0, lt=2**63)
-    """which set of images; every seed gives another one"""
+    """source of the images; every seed gives another set"""
     cache: str | None = None
     """folder for the images as drawn, to be read from there the next time; null for none"""
 

@@ -27,7 +27,7 @@ class HeldOutEvaluation(Evaluation):
     splits: ClassVar[tuple[Split, ...]] = ("test",)
 
     images: int = Field(256, ge=1, le=1_000_000)
-    """held-out images that it looks at"""
+    """held-out images that it uses"""
 
     def shards(self, trial: TrialSettings) -> int:
         """ceil(images / shard_images)."""

@@ -38,7 +38,7 @@ class Residual(Pair):
     depth: int | None = Field(None, ge=1, le=16)
     """doublings of the side from the generator's first maps to the image; by default to maps of at most 7 pixels"""
     skip_z: Literal["none", "chunks", "whole"] = "none"
-    """what of the latent vector moves the norms of each block: nothing, a chunk of its own, or all of it"""
+    """part of the latent vector that modulates the norms of each block: none, a chunk of its own, or the whole"""
 
     def reject(self, image: ImageShape) -> str | None:  # noqa: D102
         depth = self._depth(image)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Rsgan(Adversarial):
-    """Each real image against one generated image: which of the two scores higher."""
+    """Each real image is compared with one generated image: D scores the real one higher, G the generated one."""
 
     kind: Literal["rsgan"]
     relativistic: ClassVar[bool] = True

@@ -56,7 +56,7 @@ class Inversion(HeldOutEvaluation, LatentSearch):
 
     kind: Literal["inversion"] = "inversion"
     bands: int = Field(8, ge=1, le=64)
-    """rings of equal width from 0 to 1/2 cycles per pixel by which the error is told"""
+    """rings of equal width from 0 to 1/2 cycles per pixel that the error is divided into"""
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
         """The numbers of the restarts, and both values of ``chosen``."""

@@ -36,7 +36,7 @@ class Likelihood(HeldOutEvaluation):
 
     kind: Literal["likelihood"] = "likelihood"
     against: tuple[AnyDataset, ...] = Field((), max_length=20, strict=False)
-    """other data sets whose held-out images are told their likelihood too; a trial's own among them counts once"""
+    """other data sets whose held-out images get a likelihood too; a trial's own among them counts once"""
 
     def not_applicable(self, trial: TrialSettings) -> str | None:
         """Other families, which have no density."""

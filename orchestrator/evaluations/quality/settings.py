@@ -59,7 +59,7 @@ class Quality(Evaluation):
     samples: int = Field(10_000, ge=LEAST_SAMPLES, le=1_000_000)
     """generated images in each row"""
     features: Literal["classifier", "inception"] = "classifier"
-    """what sees the images: a classifier learned from the same data, or torch-fidelity's Inception"""
+    """source of the features: a classifier trained on the same data, or torch-fidelity's Inception"""
     truncation: tuple[Threshold, ...] = Field((), max_length=100, strict=False)
     """thresholds t of truncated normal distributions, a row each; empty for the whole one alone"""
 
