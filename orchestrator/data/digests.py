@@ -34,7 +34,7 @@ RECORD_BYTES = 2 * DIGEST_BYTES
 MAX_RECORDS = 2_000_000
 
 THREADS = 8
-"""More than cores, since they wait for disks more than they compute."""
+"""For any number of cores: they wait for disks more than they compute."""
 
 CHUNK = 256
 """Files that a thread processes before it reports progress."""

@@ -110,7 +110,7 @@ class Health:
     most_diverse: float = 0.0
     """The greatest diversity measured."""
     bad_samples: int = 0
-    """Measurements in a row with worse or too few kinds of samples."""
+    """Sample metrics in a row with a worse FID or with samples that are too alike."""
 
     def after(self, row: Row, course: Course) -> Health:
         """The state after one more row of metrics/: from its training metrics, then its sample metrics, if any."""

@@ -12,22 +12,22 @@ _C1, _C2 = 0.01**2, 0.03**2
 _LEAST_MSE = 1e-10
 
 
-def mse(images: Tensor, clean: Tensor, among: Tensor | None = None) -> Tensor:
-    """Mean squared error (n,) of images (n, c, h, w), over the pixels ``among`` (n, 1, h, w) bool, or all.
+def mse(images: Tensor, clean: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean squared error (n,) of images (n, c, h, w), over the pixels in ``mask`` (n, 1, h, w) bool, or all.
 
     NaN for an image without such pixels.
     """
-    return _mean((images - clean).square(), among)
+    return _mean((images - clean).square(), mask)
 
 
-def psnr(images: Tensor, clean: Tensor, among: Tensor | None = None) -> Tensor:
+def psnr(images: Tensor, clean: Tensor, mask: Tensor | None = None) -> Tensor:
     """Peak signal-to-noise ratio (n,) in dB of images in [0, 1]: 10 log10(1 / mse), at most 100."""
-    return -10 * mse(images, clean, among).clamp(min=_LEAST_MSE).log10()
+    return -10 * mse(images, clean, mask).clamp(min=_LEAST_MSE).log10()
 
 
-def ssim(images: Tensor, clean: Tensor, among: Tensor | None = None) -> Tensor:
-    """Mean structural similarity (n,) in [-1, 1] over the pixels ``among``, or all: see ``ssim_map``."""
-    return _mean(ssim_map(images, clean), among)
+def ssim(images: Tensor, clean: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean structural similarity (n,) in [-1, 1] over the pixels in ``mask``, or all: see ``ssim_map``."""
+    return _mean(ssim_map(images, clean), mask)
 
 
 def ssim_map(images: Tensor, clean: Tensor) -> Tensor:
@@ -73,11 +73,11 @@ def sharpness(images: Tensor) -> Tensor:
     return (around - 4 * x[..., 1:-1, 1:-1]).flatten(2).var(2, correction=0).mean(1).to(images)
 
 
-def _mean(values: Tensor, among: Tensor | None) -> Tensor:
-    """Mean (n,) over channels and over the pixels ``among``, or all."""
-    if among is None:
+def _mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean (n,) over channels and over the pixels in ``mask``, or all."""
+    if mask is None:
         return values.flatten(1).mean(1)
-    mask = among.expand_as(values)
+    mask = mask.expand_as(values)
     return values.where(mask, 0).flatten(1).sum(1) / mask.flatten(1).sum(1)
 
 

@@ -90,7 +90,7 @@ class Adversarial(Objective):
         return "d_loss", "g_loss", "d_real", "d_fake", *probabilities, *gradients, *penalty, *self.state_metrics
 
     @property
-    def by_scores(self) -> bool:
+    def learns_from_logits(self) -> bool:
         """Whether scores are logits and no features are matched."""
         return self.logistic and not self.feature_matching
 

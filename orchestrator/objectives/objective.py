@@ -38,7 +38,7 @@ class Objective(Settings):
         """Names of a step's metrics, which are columns of metrics/."""
 
     @property
-    def by_scores(self) -> bool:
+    def learns_from_logits(self) -> bool:
         """Whether the generator learns only through a discriminator's logits."""
         return False
 

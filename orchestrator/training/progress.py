@@ -36,7 +36,7 @@ class Progress:
     def __init__(self, learner: Learner, steps_per_epoch: int, classes: int | None = None) -> None:
         self.learner, self.steps_per_epoch = learner, steps_per_epoch
         self.total = steps_per_epoch * learner.settings.epochs
-        self.course = Course(self.total, learner.objective.by_scores, classes)
+        self.course = Course(self.total, learner.objective.learns_from_logits, classes)
         self.health = Health()
         self.sample_metrics: Row = {}  # the last ones
         self.step = 0
