@@ -118,7 +118,7 @@ class Evaluation(Settings):
         return None
 
     def not_applicable(self, trial: TrialSettings) -> str | None:
-        """Why the evaluation does not apply to trials of this family, or None. It is no error if other trials remain."""
+        """Why the evaluation does not apply to trials of this family, or None. No error if other trials remain."""
         return None
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
