@@ -21,7 +21,7 @@ from orchestrator.models.model import initialize
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from orchestrator.evaluations.latent_search.search import Inversions
+    from orchestrator.evaluations.latent_search.search import SearchResult
 
 IMAGES, RESTARTS, STEPS, LATENT_DIM, SHAPE = 64, 5, 200, 100, ImageShape(1, 28, 28)
 TIMED, ROUNDS = 4, 3
@@ -104,7 +104,7 @@ def main() -> None:
 
 def _timed(
     times: list[float], settings: LatentSearch, generator: nn.Module, targets: Targets, starts: Tensor
-) -> Inversions:
+) -> SearchResult:
     began = time.perf_counter()
     found = search(settings, generator, targets, starts)
     found.losses.sum().item()

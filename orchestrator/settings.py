@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from inspect import isabstract
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, Union
@@ -63,7 +64,10 @@ def kinds_in(package: ModuleType, base: type[Settings], tag: str) -> list[type[A
         if module.name.startswith("_"):
             continue  # holds no kind, and may import torch, which settings must not
         name = f"{package.__name__}.{module.name}"
-        importlib.import_module(f"{name}.settings" if module.ispkg else name)
+        if not module.ispkg:
+            importlib.import_module(name)
+        elif importlib.util.find_spec(f"{name}.settings"):  # without, the folder holds what several kinds share
+            importlib.import_module(f"{name}.settings")
     kinds = sorted(
         (
             kind

@@ -1,4 +1,4 @@
-"""The processes that train one trial together, as the training code sees them."""
+"""The group of processes that train one trial together: the only communication of the training code."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _FEW = 16384
-"""Numbers that ``stack`` brings to all processes faster than gloo sums them up."""
+"""Up to this many numbers, ``stack`` and a local sum are faster than gloo's all_reduce."""
 
 
 class Group:
-    """The ``size`` processes of torch's default process group, seen from the one of this ``rank``.
+    """The ``size`` processes of torch's default process group, from the process of this ``rank``.
 
-    Every method must be called by all of them, in the same order; a group of one never communicates. Where another
-    process has gone they raise ConnectionError: the work is as good as before on other processes.
+    All processes must call each method in the same order; a group of one never communicates. Methods raise
+    ConnectionError if another process has gone: the trial can continue on other processes.
     """
 
     def __init__(self, rank: int, size: int) -> None:
@@ -32,11 +32,11 @@ class Group:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this process is the one that writes to storage."""
+        """Whether this process is the only one that writes to storage."""
         return self.rank == 0
 
     def broadcast(self, value: _T) -> _T:
-        """The leader's value, on every process: a small plain one, which goes by way of the hosts' memory."""
+        """The leader's value on every process; it is pickled and sent through the hosts' memory, so keep it small."""
         if self.size == 1:
             return value
         values = [value]
@@ -45,7 +45,7 @@ class Group:
         return values[0]
 
     def local_slice(self, count: int) -> slice:
-        """This process's part of ``count`` items: parts follow each other by rank and differ by one item at most."""
+        """This process's part of ``count`` items: parts are in order of rank and differ by one item at most."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def local_shard(self, joined: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Group:
         return joined[self.local_slice(len(joined))]
 
     def stack(self, tensor: Tensor) -> Tensor:
-        """Every process's tensor, all of one shape, as the rows of one by rank. No gradient goes back through it."""
+        """The tensors of all processes, of one shape, stacked by rank: (size, ...). It has no gradient."""
         tensor = tensor.detach()
         rows = tensor.new_empty(self.size, *tensor.shape)
         with _lost_as_connection_error():
@@ -64,14 +64,14 @@ class Group:
         return rows
 
     def _stack_at_leader(self, tensor: Tensor, rows: Tensor) -> None:
-        """Over gloo the way by the leader and back takes a third of the time of its own all_gather."""
+        """Fill ``rows`` via the leader: over gloo this takes a third of the time of all_gather."""
         if self.is_leader:
             rows[0].copy_(tensor)
             for rank in range(1, self.size):
                 distributed.recv(rows[rank], rank)
-            for sent in [distributed.isend(rows, rank) for rank in range(1, self.size)]:
-                assert sent is not None
-                sent.wait()
+            for request in [distributed.isend(rows, rank) for rank in range(1, self.size)]:
+                assert request is not None
+                request.wait()
         else:
             distributed.send(tensor, 0)
             distributed.recv(rows, 0)
@@ -79,7 +79,7 @@ class Group:
     def gather(self, part: Tensor, total: int) -> Tensor:
         """The parts of all processes joined along the first dimension, which then has ``total`` entries.
 
-        ``part`` is this process's ``local_slice(total)``. No gradient goes back through it.
+        ``part`` is this process's ``local_slice(total)``. It has no gradient.
         """
         if self.size == 1:
             return part.detach()
@@ -90,7 +90,7 @@ class Group:
         return torch.cat([row[:length] for row, length in zip(self.stack(padded), lengths, strict=True)])
 
     def sum(self, tensor: Tensor) -> None:
-        """Put the sum over all processes in the tensor's place."""
+        """Replace the tensor by the sum over all processes, in place."""
         if self.size == 1:
             return
         if tensor.device.type == "cpu" and tensor.numel() <= _FEW:
@@ -105,7 +105,7 @@ class Group:
             self._sum_flat([*(p.grad for p in parameters if p.grad is not None), *extra], 1.0)
 
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Put the mean over all processes in the place of each tensor, in one exchange; all are of one dtype."""
+        """Replace each tensor by the mean over all processes, in place and in one exchange; all have one dtype."""
         if self.size > 1:
             self._sum_flat(list(tensors), 1.0 / self.size)
 

@@ -1,4 +1,4 @@
-"""What is computed with a trained generator, one folder a kind: its ``settings``, and ``compute``, which needs torch.
+"""Evaluations of a trained generator, one folder a kind: its ``settings``, and ``compute``, which needs torch.
 
 A new folder here is a new ``kind`` under ``evaluate``.
 """
@@ -22,7 +22,7 @@ KINDS: dict[str, type[Evaluation]] = {
 
 
 def compute_shard(evaluation: Evaluation, model: TrainedModel, shard: int) -> ShardResult:
-    """Compute one shard by the ``compute`` module beside the kind's settings. Raises OrchError where it cannot be."""
+    """Compute one shard by the ``compute`` module beside the kind's settings. Raises OrchError if that fails."""
     folder, _, _ = type(evaluation).__module__.rpartition(".")
     result: ShardResult = importlib.import_module(f"{folder}.compute").compute(evaluation, model, shard)
     return result

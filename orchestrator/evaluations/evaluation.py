@@ -1,4 +1,4 @@
-"""What every kind of evaluation answers: on what it looks, in how many parts, and what comes of each part."""
+"""The interface of every kind of evaluation: the images it uses, its shards, and the result of each shard."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FOLDER = "evaluations"
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained generator, and what an evaluation may hold beside its images."""
+    """A trained generator, with the images and networks that an evaluation may compare it with."""
 
     trial_id: str
     settings: TrialSettings
@@ -45,7 +45,7 @@ class TrainedModel:
     classifier: Classifier | None
     """Trained on the same data, on ``device``; None where the images have no classes or none was asked for."""
     make_sample_metrics: Callable[[], SampleMetrics]
-    """The metrics against the data set, made at the first call: they take features of every training image."""
+    """The metrics against the data set, built at the first call: they need features of every training image."""
     others: Mapping[Dataset, ImageSet] = field(default_factory=dict)
     """The held-out images of the further data sets that the evaluation names."""
     encoder: Callable[[Tensor], Tensor] | None = None
@@ -63,41 +63,41 @@ class TrainedModel:
 
     @property
     def sample_metrics(self) -> SampleMetrics:
-        """What compares generated images with the training images."""
+        """The metrics of generated images against the training images."""
         return self.make_sample_metrics()
 
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What one part of an evaluation came to."""
+    """The result of one shard of an evaluation."""
 
     rows: Sequence[Mapping[str, Any]]
-    """Rows of the kind's ``columns``, one an item; at least one, by which a part that was computed is known."""
+    """Rows of the kind's ``columns``, one an item; at least one, which shows that the shard was computed."""
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     """Rows of the kind's further ``tables``, by their names."""
     pictures: Mapping[str, bytes] = field(default_factory=dict)
-    """PNG files by the names that tell them apart within the evaluation of a trial."""
+    """PNG files by their names, which are unique within the evaluation of a trial."""
 
 
 class Evaluation(Settings):
-    """One entry of a job file's ``evaluate``: settings of something to compute with a trial's generator.
+    """One entry of a job file's ``evaluate``: settings of a computation with a trial's generator.
 
-    It is cut into shards, numbered from 0, which are computed apart from each other, in any order and on any machine.
-    A shard is the same whenever it is computed: what is drawn comes from ``seed`` and the shard's number.
+    It consists of shards, numbered from 0, which are computed independently, in any order and on any machine. A shard
+    is the same whenever it is computed: its random numbers depend on ``seed`` and the shard's number only.
     """
 
     version: ClassVar[int] = 1
-    """Part of the id: raise it whenever the same settings come to mean other numbers or columns."""
+    """Part of the id: raise it whenever the same settings give other numbers or columns."""
     columns: ClassVar[tuple[Column, ...]]
-    """What a row holds beside the trial's and the evaluation's ids and the evaluation's settings."""
+    """Columns of a row beside the trial's and the evaluation's ids and the evaluation's settings."""
     keys: ClassVar[tuple[str, ...]] = ()
-    """Columns, none of them ever null, and ..."""
+    """Columns that are never null and, with ``keys_or_null``, identify a row of one trial's evaluation."""
     keys_or_null: ClassVar[tuple[str, ...]] = ()
-    """... others that may be, which together tell the rows of one trial's evaluation apart."""
+    """Further identifying columns, which may be null."""
     tables: ClassVar[Mapping[str, tuple[Column, ...]]] = {}
     """Columns of further tables, by name: those of ``curves`` lie in evaluations/<kind>_curves/."""
     splits: ClassVar[tuple[Split, ...]] = ("train",)
-    """The images that it looks at."""
+    """The splits of the data set that it uses."""
 
     kind: str
     """what is computed"""
@@ -107,7 +107,7 @@ class Evaluation(Settings):
     """source of all that the evaluation draws"""
 
     def reject(self, trial: TrialSettings) -> str | None:
-        """Why a trial of these settings cannot be evaluated so, or None where it can; opens no file."""
+        """Why a trial of these settings cannot be evaluated this way, or None where it can; opens no file."""
         if self.feature_extractor == "classifier" and not trial.data.has_classes:
             name = trial.data.name
             return f"{self.kind} needs a data set with classes, from which features are learned; {name} has none"
@@ -118,48 +118,48 @@ class Evaluation(Settings):
         return None
 
     def not_applicable(self, trial: TrialSettings) -> str | None:
-        """Why trials of this family have nothing of the kind, which is no mistake where others of a job do; or None."""
+        """Why the evaluation does not apply to trials of this family, or None. No error if other trials remain."""
         return None
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
-        """What the rows of a trial have in a column, as far as settings tell; None where they do not."""
+        """The values of a column in the rows of a trial, if they follow from settings; None if not."""
         return None
 
     def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
         """Why it cannot be computed with these images, or None where it can.
 
-        Before a run they are those of its ``splits`` and the training images; when it is computed, its ``splits``.
+        Before a run, ``images`` are its ``splits`` and the training images; when it is computed, its ``splits``.
         """
         train = images.get("train")
         if train is None:
             return None
         if self.feature_extractor == "classifier" and not train.has_classes:
-            return self.classless(data)  # one class is none: it tells no image from another
+            return self.classless(data)  # one class is none: a classifier has nothing to learn
         if self.checkpoint == "best" and not measures_fid(train):
             few = f"has {len(train)} training images of two classes or more" if train.has_classes else "has no classes"
             return f"checkpoint: got best, that of the lowest FID, which is not measured: {data.name} {few}; take last"
         return None
 
     def classless(self, data: Dataset) -> str:
-        """Why images without classes cannot be evaluated so."""
+        """Why images without classes cannot be evaluated this way."""
         return f"the images of {data.name} have no classes, from which features are learned"
 
     def missing_requirements(self) -> str | None:
-        """What is not on this machine, which drives a run, of what it needs beside data, with the remedy; or None."""
+        """What the evaluation needs beside data and this machine, the driver's, lacks, with the remedy; or None."""
         return None
 
     @abstractmethod
     def shards(self, trial: TrialSettings) -> int:
-        """The number of parts, at least 1; known from settings alone."""
+        """The number of shards, at least 1; known from settings only."""
 
     @property
     def feature_extractor(self) -> Literal["classifier", "inception"] | None:
-        """What it sees images with: a classifier of the trial's data set, Inception, or nothing of the kind."""
+        """The feature extractor that it uses: a classifier of the trial's data set, Inception, or None."""
         return None
 
     @property
     def others(self) -> tuple[Dataset, ...]:
-        """Data sets beside the trial's own at whose held-out images it looks."""
+        """Further data sets whose held-out images it uses."""
         return ()
 
     @property
@@ -168,12 +168,12 @@ class Evaluation(Settings):
         return _hash(self)
 
     def rows_key(self, trial_id: str, shard: int, table: str = "") -> str:
-        """Where the rows of a shard are kept; the shard is done when those of its first table are there."""
+        """The key of a shard's rows; the shard is done when the rows of its first table are stored."""
         folder = f"{self.kind}_{table}" if table else self.kind
         return f"{FOLDER}/{folder}/{trial_id}-{self.id}-{shard:04d}.parquet"
 
     def picture_key(self, trial_id: str, name: str) -> str:
-        """Where a picture is kept: beside the trial's samples."""
+        """The key of a picture, beside the trial's samples."""
         return self.picture_of(self.id, trial_id, name)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What all evaluations share that look at images which no trial has trained on: which ones, and in which parts."""
+"""The base of evaluations on held-out images, which no trial trains on: their choice and their shards."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
 
 class HeldOutEvaluation(Evaluation):
-    """An evaluation of ``images`` held-out images: the first ones in an order that is drawn once for all.
+    """An evaluation on ``images`` held-out images: the first ones in a fixed random order.
 
-    So a larger number begins with the images of the smaller one, and every kind looks at the same. A shard is
+    A larger number includes the images of a smaller one, and every kind uses the same images. A shard is
     ``shard_images`` of them.
     """
 
     shard_images: ClassVar[int] = 64
-    """Images of one shard: they bound its memory, and are computed again when a node is lost."""
+    """Images of one shard: the bound of its memory, and of the work that is repeated when a node is lost."""
     splits: ClassVar[tuple[Split, ...]] = ("test",)
 
     images: int = Field(256, ge=1, le=1_000_000)
-    """held-out images that it looks at"""
+    """held-out images that it uses"""
 
     def shards(self, trial: TrialSettings) -> int:
-        """As many as the images fill."""
+        """ceil(images / shard_images)."""
         return -(-self.images // self.shard_images)
 
     def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
-        """Also where there are fewer held-out images than it looks at."""
-        there = len(images["test"])
-        if self.images > there:
-            are = f"the held-out images of {data.name} are {there}" if there else f"{data.name} has no held-out images"
-            return f"images: got {self.images}, but {are}; {'lower it' if there else 'take it out'}"
+        """Also if there are fewer than ``images`` held-out images."""
+        count = len(images["test"])
+        if self.images > count:
+            fact = f"the held-out images of {data.name} are {count}" if count else f"{data.name} has no held-out images"
+            return f"images: got {self.images}, but {fact}; {'lower it' if count else 'take it out'}"
         return super().reject_images(data, images)

@@ -1,1 +1,1 @@
-"""What is measured of a generator and of its training."""
+"""Metrics of a generator's samples and of its training."""

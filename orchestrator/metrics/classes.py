@@ -1,4 +1,4 @@
-"""What the classes of generated images, as a classifier sees them, say of quality and diversity."""
+"""Quality and diversity of generated images from the classes that a classifier predicts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 SHARE_OF_FAIR = 0.1
-"""A class is covered when it has at least this share of what it has in the data."""
+"""A class is covered if its share of the samples is at least this fraction of its share of the data."""
 
 
 def inception_score(probabilities: Tensor) -> float:
     """Exp of the mean KL divergence of an image's class probabilities (n, c) from their mean; from 1 to c.
 
-    Salimans et al., arXiv 1606.03498, section 4, with the classifier at hand in the place of Inception, over the whole
+    Salimans et al., arXiv 1606.03498, section 4, with the given classifier instead of Inception, and over the whole
     sample at once.
     """
     p = probabilities.double()
@@ -22,9 +22,9 @@ def inception_score(probabilities: Tensor) -> float:
 
 
 def modes_covered(classes: Tensor, real_shares: Tensor) -> int:
-    """How many classes of the data (c,) the images' classes (n,) cover.
+    """The number of classes that the images' classes (n,) cover; ``real_shares`` (c,) are the data's.
 
-    A class counts from SHARE_OF_FAIR of its share in the data on, and not where the data has none of it.
+    A class counts if its share is at least SHARE_OF_FAIR times its share of the data, and the data has images of it.
     """
     shares = _shares(classes, len(real_shares))
     return int(((real_shares > 0) & (shares >= SHARE_OF_FAIR * real_shares.to(shares))).sum())
@@ -33,14 +33,14 @@ def modes_covered(classes: Tensor, real_shares: Tensor) -> int:
 def class_divergence(classes: Tensor, real_shares: Tensor) -> float:
     """KL divergence in nats of the images' classes (n,) from the data's shares (c,): sum of q ln(q / p).
 
-    Half an image is added to each class of both, so that a class the data lacks does not make it infinite; the data's
-    shares are taken for those of as many images.
+    Half an image is added to each class of both, so that the divergence is finite if the data lacks a class. The data's
+    shares count as those of n images.
     """
-    n, number = len(classes), len(real_shares)
-    fake = (_shares(classes, number) * n + 0.5) / (n + 0.5 * number)
-    real = (real_shares.to(fake) * n + 0.5) / (n + 0.5 * number)
+    n, class_count = len(classes), len(real_shares)
+    fake = (_shares(classes, class_count) * n + 0.5) / (n + 0.5 * class_count)
+    real = (real_shares.to(fake) * n + 0.5) / (n + 0.5 * class_count)
     return float(torch.special.xlogy(fake, fake / real).sum())
 
 
-def _shares(classes: Tensor, number: int) -> Tensor:
-    return torch.bincount(classes, minlength=number).double() / len(classes)
+def _shares(classes: Tensor, class_count: int) -> Tensor:
+    return torch.bincount(classes, minlength=class_count).double() / len(classes)

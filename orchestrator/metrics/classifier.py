@@ -1,8 +1,8 @@
-"""A small classifier of a data set, whose features and classes generated images are measured by.
+"""A small classifier of a data set; its features and classes are the basis of sample metrics.
 
-For data with labels it takes the place that Inception has for photographs: figures made with it compare within one
-classifier only, so that its digest stands beside each of them. The same images give the same classifier on machines
-that compute alike; it is trained once and kept, see ``content_key``.
+For data with labels it replaces Inception. Metrics are comparable only for the same classifier, so that its digest is
+stored with each of them. The same images give the same classifier on machines that compute alike; it is trained once
+and stored, see ``content_key``.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from orchestrator.data.images import ImageSet
 
 VERSION = 1
-"""Raise it whenever the same images would give another classifier: those kept are then left alone."""
+"""Raise it whenever the same images would give another classifier: stored ones are then no longer used."""
 _SMALL = 40
-"""Images are averaged down until their shorter side has at most so many pixels."""
+"""Images are averaged down until their shorter side has at most this many pixels."""
 _MAPS = (16, 32, 32, 64, 64)
 _BATCH, _EPOCHS, _MOST_IMAGES = 128, 16, 150_000
 _RATE, _DECAY, _SHIFT_PX = 4e-3, 1e-2, 2
@@ -37,10 +37,10 @@ _AT_ONCE = 500
 
 
 class Classifier:
-    """The network with what tells it from others.
+    """The network with its identity.
 
-    ``digest`` is 16 hexadecimal digits of the SHA-256 of its weights, ``accuracy`` its share of hits on images it was
-    not trained on, None where there were none.
+    ``digest`` is 16 hexadecimal digits of the SHA-256 of its weights; ``accuracy`` is its share of correct predictions
+    on held-out images, None if there were none.
     """
 
     kind = "classifier"
@@ -52,7 +52,7 @@ class Classifier:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Features:
-        """Of images (n, c, h, w) uint8, 0 black to 255 white, on the classifier's device; some hundred at a time."""
+        """Features of images (n, c, h, w) uint8, 0 black to 255 white, on the classifier's device, in batches."""
         parts = [self._classify(part) for part in torch.split(images, _AT_ONCE)]
         return Features(*(torch.cat(kind) for kind in zip(*parts, strict=True)))
 
@@ -61,13 +61,13 @@ class Classifier:
         return features, logits.softmax(1)
 
     def to(self, device: torch.device | str) -> Classifier:
-        """Itself, moved there."""
+        """Move the network to the device; returns itself."""
         self.network.to(device)
         return self
 
 
 class _Network(nn.Module):
-    """Five convolutions, two of them of stride 2, and two linear layers between which the features are."""
+    """Five convolutions, two of them of stride 2, and two linear layers; the features are between these."""
 
     def __init__(self, shape: ImageShape, classes: int) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class _Network(nn.Module):
 
 
 def content_key(images: ImageSet) -> str:
-    """32 hexadecimal digits that tell these pixels and labels, and this version of the classifier, from others."""
+    """32 hexadecimal digits that identify these pixels and labels and this version of the classifier."""
     assert images.labels is not None, "only images with labels have a classifier"
     hashed = hashlib.sha256(f"{VERSION} {images.pixels.shape}".encode())
     hashed.update(np.ascontiguousarray(images.pixels).data)
@@ -102,9 +102,9 @@ def train_classifier(
     held_out: ImageSet | None = None,
     device: torch.device | str = "cpu",
 ) -> Classifier:
-    """Train on all ``images``, each shifted by up to two pixels whenever it is shown.
+    """Train on all ``images``, each randomly shifted by up to two pixels.
 
-    Raises DataError where there are no labels, or fewer than two classes.
+    Raises DataError if there are no labels or fewer than two classes.
     """
     if images.labels is None or len(np.unique(images.labels)) < 2:
         raise DataError("a classifier takes images of two classes or more")
@@ -119,10 +119,10 @@ def train_classifier(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps + 1, pct_start=0.2)
     stream = BatchStream(to_device(images, device), batch, torch.Generator(device).manual_seed(1))
     for _ in range(steps):
-        pixels, chosen = stream.next_numbered()
+        pixels, indices = stream.next_with_indices()
         _, logits = network(_shifted(pixels, random))
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(functional.cross_entropy(logits, labels[chosen]))
+        torch.autograd.backward(functional.cross_entropy(logits, labels[indices]))
         optimizer.step()
         schedule.step()
     classifier = Classifier(network, images.shape, classes, None)
@@ -132,7 +132,7 @@ def train_classifier(
 
 
 def _build(shape: ImageShape, classes: int) -> _Network:
-    with torch.random.fork_rng(devices=[]):  # layers draw first weights of their own, which are not kept
+    with torch.random.fork_rng(devices=[]):  # layers draw default weights, which are replaced
         return _Network(shape, classes)
 
 
@@ -145,18 +145,18 @@ def _initialize(network: nn.Module, random: torch.Generator) -> None:
 
 
 def _shifted(images: Tensor, random: torch.Generator) -> Tensor:
-    """Images moved by up to _SHIFT_PX pixels each way, eighths of the batch together; the edge is repeated."""
+    """Images shifted by up to _SHIFT_PX pixels each way, one shift for each eighth of the batch; edges are repeated."""
     height, width = images.shape[2:]
     padded = functional.pad(images, [_SHIFT_PX] * 4, mode="replicate")
-    places = torch.randint(0, 2 * _SHIFT_PX + 1, (8, 2), generator=random).tolist()
+    offsets = torch.randint(0, 2 * _SHIFT_PX + 1, (8, 2), generator=random).tolist()
     parts = torch.tensor_split(padded, 8)
-    return torch.cat([part[:, :, y : y + height, x : x + width] for part, (y, x) in zip(parts, places, strict=True)])
+    return torch.cat([part[:, :, y : y + height, x : x + width] for part, (y, x) in zip(parts, offsets, strict=True)])
 
 
 def _accuracy(classifier: Classifier, images: ImageSet, device: torch.device | str) -> float:
     assert images.labels is not None
-    guesses = classifier(to_device(images, device)).probabilities.argmax(1)
-    return float((guesses.cpu().numpy() == images.labels).mean())
+    predictions = classifier(to_device(images, device)).probabilities.argmax(1)
+    return float((predictions.cpu().numpy() == images.labels).mean())
 
 
 def dump(classifier: Classifier) -> bytes:
@@ -172,7 +172,7 @@ def dump(classifier: Classifier) -> bytes:
 
 
 def load(data: bytes) -> Classifier:
-    """What ``dump`` was given, on the CPU. Raises DataError where the bytes are not that."""
+    """The classifier from the bytes of ``dump``, on the CPU. Raises DataError if they are damaged."""
     try:
         state = unpack(data, "classifier")
         shape, classes = ImageShape(*state["shape"]), state["classes"]

@@ -1,4 +1,4 @@
-"""What sees images for the measures of samples: it gives each features, and probabilities of classes."""
+"""The feature extractors of sample metrics: images to features and class probabilities."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 class Features(NamedTuple):
-    """Of n images: ``features`` (n, f), not negative, and ``probabilities`` (n, classes)."""
+    """``features`` (n, f), not negative, and class ``probabilities`` (n, classes) of n images."""
 
     features: Tensor
     probabilities: Tensor
 
 
 class FeatureExtractor(Protocol):
-    """A network with what tells it from others: figures compare between images that the same one has seen."""
+    """A network with its identity: metrics are comparable only if the same network computed the features."""
 
     kind: str
     digest: str
-    """That of its weights."""
+    """The digest of its weights."""
 
     @property
     def classes(self) -> int | None:
-        """Classes of the data that it sorts images into; None where its classes are not those of the data."""
+        """The number of classes of the data; None if its classes are not those of the data."""
 
     def __call__(self, images: Tensor) -> Features:
-        """Of images (n, c, h, w) uint8, 0 black to 255 white, on its device; some at a time."""
+        """Features of images (n, c, h, w) uint8, 0 black to 255 white, on its device, in batches."""
 
     def to(self, device: torch.device | str) -> FeatureExtractor:
-        """Itself, moved there."""
+        """Move the network to the device; returns itself."""
 
 
 def digest_of(network: nn.Module) -> str:

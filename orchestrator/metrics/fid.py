@@ -16,7 +16,7 @@ class Moments(NamedTuple):
 
 
 def moments(features: Tensor) -> Moments:
-    """Of features (n, f), n at least 2."""
+    """The moments of features (n, f), n at least 2."""
     assert len(features) >= 2, "a covariance takes two feature vectors"
     return Moments(features.double().mean(0), torch.cov(features.double().T).view(features.shape[1], -1))
 
@@ -24,8 +24,8 @@ def moments(features: Tensor) -> Moments:
 def frechet_distance(real: Moments, fake: Moments) -> float:
     """|mu1 - mu2|^2 + tr(S1 + S2) - 2 tr sqrt(S1 S2), at least 0; biased upwards by small samples.
 
-    The last trace is that of the root of S1^1/2 S2 S1^1/2, which has the eigenvalues of S1 S2 and is symmetric:
-    rounding cannot make them complex, only slightly negative, and those are taken for 0.
+    The last trace is that of the root of S1^1/2 S2 S1^1/2, which has the eigenvalues of S1 S2 and is symmetric.
+    Rounding can therefore not make them complex, only slightly negative; negative ones are clamped to 0.
     """
     root = _symmetric_root(real.covariance)
     eigenvalues = torch.linalg.eigvalsh(root @ fake.covariance @ root)

@@ -1,4 +1,4 @@
-"""Where Inception's weights are looked for; they are never downloaded, and torch is not needed to know of them."""
+"""The file of Inception's weights, which is never downloaded; without torch."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from orchestrator.errors import DataError
 
 NAME = "weights-inception-2015-12-05-6726825d.pth"
-"""The file that torch-fidelity publishes: TensorFlow's Inception of 2015, by which FID is defined."""
+"""The file that torch-fidelity publishes: TensorFlow's Inception of 2015, which defines FID."""
 INSTALL = "pip install 'torch-fidelity>=0.4,<0.5'"
-"""The remedy: what the extra ``inception`` asks for, since the project itself need not be on any index."""
+"""The requirement of the extra ``inception``; the project itself need not be on any package index."""
 
 
 def weights_file() -> Path:
-    """Where torch-fidelity, through torch.hub, keeps the file; TORCH_HOME and XDG_CACHE_HOME move it."""
+    """The path at which torch-fidelity, through torch.hub, keeps the file; TORCH_HOME and XDG_CACHE_HOME change it."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser()
     return home / "hub" / "checkpoints" / NAME
 
 
-def lacking() -> str | None:
-    """What this machine lacks for Inception features, and the remedy, in one line; None where all is there."""
+def missing_requirements() -> str | None:
+    """What this machine lacks for Inception features, with the remedy, in one line; None if it lacks nothing."""
     if importlib.util.find_spec("torch_fidelity") is None:
         return f"Inception features need torch-fidelity: {INSTALL}"
     file = weights_file()
@@ -35,8 +35,8 @@ def lacking() -> str | None:
 
 
 def read_weights() -> bytes:
-    """The file as it is. Raises DataError where ``lacking`` says something, or it cannot be read."""
-    if problem := lacking():
+    """The file's content. Raises DataError if there are ``missing_requirements`` or it cannot be read."""
+    if problem := missing_requirements():
         raise DataError(problem)
     try:
         return weights_file().read_bytes()

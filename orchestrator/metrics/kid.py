@@ -11,8 +11,8 @@ _BLOCK = 1024
 def kernel_distance(real: Tensor, fake: Tensor) -> float:
     """Squared maximum mean discrepancy of features (n, f) and (m, f) under the kernel (x.y / f + 1)^3.
 
-    The unbiased estimate, over all pairs: it may be negative. Needs two vectors of each kind. Memory is that of 1024
-    rows of kernel values at a time.
+    The unbiased estimate over all pairs, which may be negative; n and m at least 2. It holds 1024 rows of kernel values
+    at a time.
     """
     assert min(len(real), len(fake)) >= 2, "an unbiased estimate takes two feature vectors of each kind"
     real, fake = real.double(), fake.double()
@@ -20,18 +20,19 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
     return float(_within(real) + _within(fake) - 2 * between)
 
 
-def _total(one: Tensor, other: Tensor) -> Tensor:
-    """Sum over all pairs of vectors."""
-    return torch.stack([_cubed(part @ other.T, one.shape[1]).sum() for part in torch.split(one, _BLOCK)]).sum()
+def _total(x: Tensor, y: Tensor) -> Tensor:
+    """Sum of the kernel over all pairs of vectors."""
+    return torch.stack([_kernel(part @ y.T, x.shape[1]).sum() for part in torch.split(x, _BLOCK)]).sum()
 
 
 def _within(features: Tensor) -> Tensor:
-    """Mean over the pairs of two different vectors."""
+    """Mean of the kernel over the pairs of two different vectors."""
     n = len(features)
-    own = _cubed(features.square().sum(1), features.shape[1]).sum()
-    return (_total(features, features) - own) / (n * (n - 1))
+    diagonal = _kernel(features.square().sum(1), features.shape[1]).sum()
+    return (_total(features, features) - diagonal) / (n * (n - 1))
 
 
-def _cubed(products: Tensor, length: int) -> Tensor:
-    kernel = products / length + 1
-    return kernel * kernel * kernel
+def _kernel(products: Tensor, length: int) -> Tensor:
+    """(x.y / f + 1)^3 of inner products x.y of vectors of ``length`` f."""
+    base = products / length + 1
+    return base * base * base

@@ -1,4 +1,4 @@
-"""How normal codes are: their distribution, and its distance from the standard normal one."""
+"""Normality of codes: their distribution function and its distance from the standard normal one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.store.columns import CDF_POINTS
 
 
 def cdf(codes: Tensor, points: Tensor) -> Tensor:
-    """Share of all numbers of codes (n, d) that are at or below each of the points (p,), (p,) float64."""
+    """Share (p,) float64 of all numbers of codes (n, d) that are at or below each of the points (p,)."""
     ordered = codes.double().flatten().sort().values
     return torch.searchsorted(ordered, points.to(ordered), right=True).double() / len(ordered)
 
@@ -26,9 +26,9 @@ def ks_distance(codes: Tensor) -> float:
 
 
 def mean_ks(codes: Tensor) -> float:
-    """Mean over coordinates of each one's own ``ks_distance``.
+    """Mean over coordinates of the ``ks_distance`` of each.
 
-    Codes (n, d) that are normal have about sqrt(pi / 2) ln 2 / sqrt(n), the mean of Kolmogorov's distribution.
+    For normal codes (n, d) it is about sqrt(pi / 2) ln 2 / sqrt(n), the mean of Kolmogorov's distribution.
     """
     n = len(codes)
     normal = torch.special.ndtr(codes.double().sort(dim=0).values)
@@ -37,7 +37,7 @@ def mean_ks(codes: Tensor) -> float:
 
 
 class LatentNormality(NamedTuple):
-    """What is measured of codes beside samples: see ``ks_distance``, ``mean_ks`` and ``cdf`` at ``CDF_POINTS``."""
+    """The metrics of codes: ``ks_distance``, ``mean_ks`` and ``cdf`` at ``CDF_POINTS``."""
 
     latent_ks: float
     latent_ks_each: float
@@ -45,6 +45,6 @@ class LatentNormality(NamedTuple):
 
 
 def measure_codes(codes: Tensor) -> LatentNormality:
-    """Everything that is measured of codes (n, d) while a model trains."""
+    """All metrics of codes (n, d) that are computed during training."""
     shares = cdf(codes, torch.tensor(CDF_POINTS, dtype=torch.float64))
     return LatentNormality(ks_distance(codes), mean_ks(codes), shares.tolist())

@@ -1,7 +1,7 @@
 """Precision, recall, density and coverage from nearest neighbours in feature space.
 
-Precision and recall: Kynkaanniemi et al., arXiv 1904.06991, equation 1, whose balls are closed: a vector on the
-surface is inside. Density and coverage: Naeem et al., arXiv 2002.09797, with the same balls.
+Precision and recall: Kynkaanniemi et al., arXiv 1904.06991, equation 1, with closed balls: a vector on the surface is
+inside. Density and coverage: Naeem et al., arXiv 2002.09797, with the same balls.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from orchestrator.metrics.requirements import NEIGHBOURS
 
 _BLOCK = 1024
 _AT_ONCE = 2**22
-"""Numbers that are subtracted at once."""
+"""Numbers in one batch of differences."""
 
 
 class Prdc(NamedTuple):
-    """``precision``, ``density``: how real samples look; ``recall``, ``coverage``: how much of the data they span.
+    """``precision``, ``density``: realism of samples; ``recall``, ``coverage``: the share of the data that they span.
 
-    From 0 to 1, but density, which may be larger.
+    From 0 to 1, except density, which may be larger.
     """
 
     precision: float
@@ -31,22 +31,22 @@ class Prdc(NamedTuple):
 
 
 def prdc(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> Prdc:
-    """Of features (n, f) and (m, f); a vector's ball reaches to its k-th nearest neighbour of the same kind.
+    """PRDC of features (n, f) and (m, f); a vector's ball reaches to its k-th nearest neighbour of the same kind.
 
-    Memory is that of 1024 rows of distances at a time.
+    It holds 1024 rows of distances at a time.
     """
     assert min(len(real), len(fake)) > k, f"balls to the neighbour {k} take more vectors than that"
     both = torch.cat([real, fake]).double()
     numbers = torch.unique(both, dim=0, return_inverse=True)[1]
-    real_ones, fake_ones = (
+    real_vectors, fake_vectors = (
         _Vectors(*parts)
         for parts in zip(*(torch.split(t, [len(real), len(fake)]) for t in (both, numbers)), strict=True)
     )
-    real_radii, fake_radii = _radii(real_ones, k), _radii(fake_ones, k)
+    real_radii, fake_radii = _radii(real_vectors, k), _radii(fake_vectors, k)
     inside = density = 0
     recalled, covered = (torch.zeros(len(real), dtype=torch.bool, device=real.device) for _ in range(2))
-    for some, radii in zip(fake_ones.blocks(), torch.split(fake_radii, _BLOCK), strict=True):
-        in_real, in_fake = _within(some, real_ones, real_radii), _within(some, real_ones, radii[:, None])
+    for block, radii in zip(fake_vectors.blocks(), torch.split(fake_radii, _BLOCK), strict=True):
+        in_real, in_fake = _within(block, real_vectors, real_radii), _within(block, real_vectors, radii[:, None])
         inside += int(in_real.any(1).sum())
         density += int(in_real.sum())
         covered |= in_real.any(0)
@@ -66,45 +66,45 @@ class _Vectors(NamedTuple):
     """(n,): the same for equal vectors."""
 
     def blocks(self) -> list[_Vectors]:
-        """Some at a time."""
+        """Parts of _BLOCK vectors."""
         return [_Vectors(*parts) for parts in zip(*(torch.split(t, _BLOCK) for t in self), strict=True)]
 
 
 def _radii(vectors: _Vectors, k: int) -> Tensor:
     """Squared distance of each vector to its k-th nearest other one (n,)."""
-    found = []
-    for some in vectors.blocks():
-        squares, error = _squares(some, vectors)
+    radii = []
+    for block in vectors.blocks():
+        squares, error = _squares(block, vectors)
         most = (squares + error).kthvalue(k + 1, dim=1, keepdim=True).values
-        _correct(squares, some, vectors, squares - error <= most)
-        # the nearest of all is the vector itself
-        found.append(squares.kthvalue(k + 1, dim=1).values)
-    return torch.cat(found)
+        _correct(squares, block, vectors, squares - error <= most)
+        # The nearest of all is the vector itself.
+        radii.append(squares.kthvalue(k + 1, dim=1).values)
+    return torch.cat(radii)
 
 
-def _within(some: _Vectors, others: _Vectors, radii: Tensor) -> Tensor:
-    """Whether each of some vectors (n) is as near to each of ``others`` (m) as ``radii`` (n, 1) or (m,), squared."""
-    squares, error = _squares(some, others)
-    _correct(squares, some, others, (squares - radii).abs() <= error)
+def _within(x: _Vectors, y: _Vectors, radii: Tensor) -> Tensor:
+    """Whether the squared distances (n, m) of ``x`` and ``y`` are at most ``radii``, squared, (n, 1) or (m,)."""
+    squares, error = _squares(x, y)
+    _correct(squares, x, y, (squares - radii).abs() <= error)
     return squares <= radii
 
 
-def _squares(some: _Vectors, others: _Vectors) -> tuple[Tensor, Tensor]:
-    """Squared distances (n, m) by one product of matrices, and how far rounding may have moved each of them.
+def _squares(x: _Vectors, y: _Vectors) -> tuple[Tensor, Tensor]:
+    """Squared distances (n, m) by one matrix product, and a bound of the rounding error of each.
 
-    |x - y|^2 = |x|^2 + |y|^2 - 2 x.y is many times as fast as differences, but leaves of the distance of vectors that
-    are next to each other what is rounded away of their lengths. Of equal ones it is exactly 0.
+    |x - y|^2 = |x|^2 + |y|^2 - 2 x.y is many times as fast as differences. Its rounding error is relative to the
+    lengths, and thus large for the distance of close vectors. It is exactly 0 for equal vectors.
     """
-    equal = some.numbers[:, None] == others.numbers
-    lengths = some.values.square().sum(1)[:, None] + others.values.square().sum(1)
-    squares = (lengths - 2 * some.values @ others.values.T).masked_fill(equal, 0)
+    equal = x.numbers[:, None] == y.numbers
+    lengths = x.values.square().sum(1)[:, None] + y.values.square().sum(1)
+    squares = (lengths - 2 * x.values @ y.values.T).masked_fill(equal, 0)
     unit = torch.finfo(lengths.dtype).eps
-    return squares, ((some.values.shape[1] + 4) * unit * lengths).masked_fill(equal, 0)
+    return squares, ((x.values.shape[1] + 4) * unit * lengths).masked_fill(equal, 0)
 
 
-def _correct(squares: Tensor, some: _Vectors, others: _Vectors, where: Tensor) -> None:
-    """Put in place of the squared distances there those of the differences."""
-    rows, columns = (where & (some.numbers[:, None] != others.numbers)).nonzero(as_tuple=True)
-    size = max(1, _AT_ONCE // some.values.shape[1])
+def _correct(squares: Tensor, x: _Vectors, y: _Vectors, where: Tensor) -> None:
+    """Replace the squared distances ``where`` (n, m) by those computed from differences."""
+    rows, columns = (where & (x.numbers[:, None] != y.numbers)).nonzero(as_tuple=True)
+    size = max(1, _AT_ONCE // x.values.shape[1])
     for row, column in zip(torch.split(rows, size), torch.split(columns, size), strict=True):
-        squares[row, column] = (some.values[row] - others.values[column]).square().sum(1)
+        squares[row, column] = (x.values[row] - y.values[column]).square().sum(1)

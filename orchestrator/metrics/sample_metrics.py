@@ -1,4 +1,4 @@
-"""How good and how varied generated images are, against those of the data."""
+"""Quality and diversity of generated images, against the images of the data."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ MOST_REAL = 10_000
 """Real images that samples are compared with."""
 
 
-_OfNeighbours = tuple[float | None, float | None, float | None, float | None]
-NO_PRDC: _OfNeighbours = (None, None, None, None)
-"""What stands in the place of precision, recall, density and coverage where there are too few images."""
+_PrdcOrNone = tuple[float | None, float | None, float | None, float | None]
+NO_PRDC: _PrdcOrNone = (None, None, None, None)
+"""Precision, recall, density and coverage if there are too few images."""
 
 
 class QuickMetrics(NamedTuple):
-    """What is quickly measured of samples. ``diversity`` is their mean distance divided by that of the data.
+    """Metrics that are fast enough for training. ``diversity`` is the samples' mean distance divided by the data's.
 
-    It is None where the data's images are all the same. The others are None where nothing sees features; those of
-    classes where these are not the data's; ``fid`` too where the data's images, or the samples, are no more than there
-    are features, of whose covariance they then say too little (``takes_fid``).
+    It is None if the data's images are all the same. The others are None without a feature extractor; ``modes`` and
+    ``class_kl`` also if its classes are not the data's; ``fid`` also if there are no more images of the data, or
+    samples, than features, which is too few for a covariance (``takes_fid``).
     """
 
     fid: float | None
@@ -43,10 +43,10 @@ class QuickMetrics(NamedTuple):
 
 
 class FullMetrics(NamedTuple):
-    """Everything that is measured of samples; what is None is so for the reasons of ``QuickMetrics``.
+    """All metrics of samples; they are None for the reasons of ``QuickMetrics``.
 
-    ``real`` is the number of training images that they are compared with. ``kid`` is None too where these, or the
-    samples, are fewer than two; ``precision`` to ``coverage`` where they are no more than PRDC's NEIGHBOURS.
+    ``real`` is the number of training images that samples are compared with. ``kid`` is None too if these or the
+    samples are fewer than two; ``precision`` to ``coverage`` if they are no more than PRDC's NEIGHBOURS.
     """
 
     real: int
@@ -64,10 +64,10 @@ class FullMetrics(NamedTuple):
 
 
 class SampleMetrics:
-    """The data's side of every measure, computed once, on one device.
+    """Computes sample metrics; the data's part is computed once, on one device.
 
-    Images are (n, c, h, w) uint8, 0 black to 255 white, as they would be stored: a generator's are to be rounded first,
-    since features see differences that no picture has.
+    Images are (n, c, h, w) uint8, 0 black to 255 white, as in image files. Round a generator's images first, since
+    features depend on differences that no image file has.
     """
 
     def __init__(self, images: ImageSet, extractor: FeatureExtractor | None, device: torch.device | str) -> None:
@@ -84,44 +84,44 @@ class SampleMetrics:
 
     @property
     def classes(self) -> int | None:
-        """Classes of the data that samples are sorted into."""
+        """The number of classes of the data, or None."""
         return None if self._extractor is None else self._extractor.classes
 
     @property
     def digest(self) -> str | None:
-        """What tells the network that sees the images from others of its kind."""
+        """The digest of the feature extractor's weights, or None."""
         return None if self._extractor is None else self._extractor.digest
 
     @property
     def features(self) -> str | None:
-        """What the features are: the kind of that network with its digest."""
+        """The feature extractor's kind and digest, ``kind:digest``, or None."""
         return None if self._extractor is None else f"{self._extractor.kind}:{self._extractor.digest}"
 
     def quick(self, images: Tensor) -> QuickMetrics:
-        """A quick measure of two images or more, for use while training."""
+        """The quick metrics of two images or more, for use in training."""
         if self._extractor is None:
             return QuickMetrics(None, None, None, self._diversity(images))
         features = self._extractor(images)
-        modes, class_kl = self._of_classes(features)
+        modes, class_kl = self._class_metrics(features)
         return QuickMetrics(self._fid(features), modes, class_kl, self._diversity(images))
 
     def full(self, images: Tensor) -> FullMetrics:
-        """Everything, of two images or more."""
+        """All metrics of two images or more."""
         if self._extractor is None:
             return FullMetrics(self._count, None, None, None, *NO_PRDC, None, None, self._diversity(images))
         features = self._extractor(images)
-        modes, class_kl = self._of_classes(features)
-        as_many = min(self._count, len(images))
-        # of as many images each: coverage and recall grow with the number of samples
-        of_neighbours = NO_PRDC
-        if as_many > NEIGHBOURS:
-            of_neighbours = prdc(self._features[:as_many], features.features[:as_many])
+        modes, class_kl = self._class_metrics(features)
+        count = min(self._count, len(images))
+        # As many images of each: coverage and recall grow with the number of samples.
+        neighbour_metrics = NO_PRDC
+        if count > NEIGHBOURS:
+            neighbour_metrics = prdc(self._features[:count], features.features[:count])
         return FullMetrics(
             self._count,
             inception_score(features.probabilities),
             self._fid(features),
-            kernel_distance(self._features, features.features) if as_many > 1 else None,
-            *of_neighbours,
+            kernel_distance(self._features, features.features) if count > 1 else None,
+            *neighbour_metrics,
             modes,
             class_kl,
             self._diversity(images),
@@ -131,12 +131,12 @@ class SampleMetrics:
         return mean_distance(images) / self._distance if self._distance else None
 
     def _fid(self, features: Features) -> float | None:
-        """The one rule of all of a trial's and of an evaluation's FIDs: see ``QuickMetrics``."""
+        """The FID of trials and of evaluations, by one rule: see ``QuickMetrics``."""
         if self._moments is None or not takes_fid(self._count, *features.features.shape):
             return None
         return frechet_distance(self._moments, moments(features.features))
 
-    def _of_classes(self, features: Features) -> tuple[int, float] | tuple[None, None]:
+    def _class_metrics(self, features: Features) -> tuple[int, float] | tuple[None, None]:
         if self.classes is None:
             return None, None
         classes = features.probabilities.argmax(1)

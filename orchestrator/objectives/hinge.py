@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Hinge(Adversarial):
-    """D pushes real scores above 1 and generated ones below -1 and no further; G's gradient in a score is -1."""
+    """D pushes real scores up to 1 and generated ones down to -1; G's gradient in a score is -1."""
 
     kind: Literal["hinge"]
 

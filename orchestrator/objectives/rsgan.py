@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Rsgan(Adversarial):
-    """Each real image against one generated image: which of the two scores higher."""
+    """Each real image is compared with one generated image: D scores the real one higher, G the generated one."""
 
     kind: Literal["rsgan"]
-    compares: ClassVar[bool] = True
+    relativistic: ClassVar[bool] = True
 
     def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Mean of softplus(-(C_r - C_f)) over pairs."""

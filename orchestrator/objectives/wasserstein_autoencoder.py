@@ -1,4 +1,4 @@
-"""What Wasserstein autoencoders share: Tolstikhin et al., arXiv 1711.01558."""
+"""The base of Wasserstein autoencoders: Tolstikhin et al., arXiv 1711.01558."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _LARGEST = 1e30
-"""A loss times this weight still has a place in single precision, and so has its gradient."""
+"""A loss times this weight does not overflow in single precision, and neither does its gradient."""
 
 
 class WassersteinAutoencoder(Reconstruction):
-    """An autoencoder whose codes are drawn towards N(0, I) by a penalty on all codes of a batch; section 3.
+    """An autoencoder with a penalty on all codes of a batch that pulls them towards N(0, I); section 3.
 
     The weight of the penalty grows by a factor at the end of every epoch, up to ``greatest``. The decoder minimises the
     reconstruction's error alone; the encoder minimises it times ``encoder_reconstruction``, plus the weighted penalty.
@@ -40,7 +40,7 @@ class WassersteinAutoencoder(Reconstruction):
         return self
 
     def reject_training(self, epochs: int) -> str | None:
-        """Where the weight would outgrow single precision."""
+        """Also if the weight would overflow in single precision."""
         if self.greatest is None and math.log(self.weight) + (epochs - 1) * math.log(self.growth) > math.log(_LARGEST):
             return (
                 f"growth: got {self.growth:g}, by which the weight {self.weight:g} passes {_LARGEST:g} within "
@@ -56,17 +56,17 @@ class WassersteinAutoencoder(Reconstruction):
         return self.weight * self.growth**epoch
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """Also the penalty and its weight."""
-        return *super().signals, "latent_penalty", "penalty_weight"
+        return *super().metrics, "latent_penalty", "penalty_weight"
 
     def critic(self, latent_dim: int) -> nn.Module | None:
-        """A network that tells latent vectors (n, latent_dim) from codes by raw scores (n,), where there is one."""
+        """A discriminator of latent vectors (n, latent_dim) with raw scores (n,), or None."""
         return None
 
     @abstractmethod
     def penalty(self, codes: Tensor, prior: Tensor) -> Tensor:
-        """The penalty on codes (n, latent_dim) of a whole batch, as many draws from N(0, I) being ``prior``.
+        """The penalty on codes (n, latent_dim) of a whole batch; ``prior`` (n, latent_dim) are draws from N(0, I).
 
-        With a ``critic`` it is given their scores (n, 1) instead.
+        With a ``critic``, ``codes`` are its scores of the codes (n, 1) instead.
         """

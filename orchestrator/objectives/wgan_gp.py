@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class WganGp(Adversarial):
-    """A critic whose slope is held near 1 between real and generated images; G's gradient in a score is -1."""
+    """A critic whose gradient norm is kept near 1 between real and generated images; G's gradient in a score is -1."""
 
     kind: Literal["wgan_gp"]
     penalty: float = Field(10.0, gt=0.0)
@@ -32,5 +32,5 @@ class WganGp(Adversarial):
 
     @property
     def penalties(self) -> tuple[Penalty, ...]:
-        """The paper's two-sided one, and R1 where that is asked for too."""
+        """The paper's two-sided penalty, and R1 if it is set."""
         return (*super().penalties, Penalty("between", self.penalty, 1.0))

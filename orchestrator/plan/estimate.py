@@ -80,9 +80,9 @@ def _passes(settings: TrialSettings, cost: MultiplyAdds, critic: int) -> int:
     judged = 1 + again
     d_update = generator + (6 + 2 * again + _PENALTY * len(objective.penalties)) * discriminator
     g_update = (3 + again) * generator + (1 + judged + _AHEAD * training.unrolled_steps) * discriminator
-    if objective.sees_real:
+    if objective.needs_real:
         g_update += judged * discriminator
-    saved = 0 if again or objective.draws_apart else generator
+    saved = 0 if again or objective.fresh_latents else generator
     return training.d_steps * d_update + training.g_steps * g_update - saved
 
 

@@ -1,4 +1,4 @@
-"""What the discriminator draws for its images while it trains: dropout, instance noise and feature noise."""
+"""The discriminator's random numbers while it trains: dropout, instance noise and feature noise."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class DiscriminatorNoise:
-    """Drawn for a process's images alone, by a source seeded anew for each step: no state of it need be kept.
+    """Each process draws for its own images, from a generator that is seeded anew at each step: no state is kept.
 
-    Over the first ``noise_steps`` of a trial the deviation of the noise falls linearly to none; with 0 it stays.
+    The standard deviation of the noise falls linearly to 0 over the first ``noise_steps`` of a trial; with 0 it stays.
     """
 
     def __init__(self, network: nn.Module, seed: int, rank: int, noise_steps: int, device: torch.device) -> None:
@@ -25,7 +25,7 @@ class DiscriminatorNoise:
         set_generator(network, self.generator)
 
     def set_for(self, step: int) -> None:
-        """What a step, counted from 0, draws from, and what is left of the noise in it."""
+        """Seed the generator for a step, counted from 0, and set the noise's standard deviation at this step."""
         seeds = SeedSequence([self.seed, self.rank, step])
         self.generator.manual_seed(int(seeds.generate_state(1)[0]))
         set_noise(self.network, max(0.0, 1 - step / self.noise_steps) if self.noise_steps else 1.0)

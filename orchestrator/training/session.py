@@ -1,4 +1,4 @@
-"""One trial from its first step, or its last checkpoint, to its end, with everything it leaves in storage."""
+"""One trial from its first step or its last checkpoint to its end, with everything that it stores."""
 
 from __future__ import annotations
 
@@ -44,11 +44,10 @@ _ACROSS = 8
 
 
 class Session:
-    """A trial in training, on one device or as one of the processes of a group, of which the leader alone writes.
+    """A trial in training, on one device or as one of the processes of a group, of which only the leader writes.
 
-    Every process of a group makes the same calls. Rows of metrics/ are part of the checkpoint and the trial's file is
-    written anew with each, just before it. So a trial that died between the two, or anywhere else, leaves no row out
-    and none twice once it has gone on.
+    Every process of a group makes the same calls. Rows of metrics/ are part of the checkpoint, and the trial's file is
+    rewritten just before each checkpoint. So whenever a trial dies, no row is missing or stored twice once it resumes.
     """
 
     def __init__(
@@ -61,9 +60,10 @@ class Session:
         sample_metrics: SampleMetrics | None = None,
         fingerprint: str | None = None,
     ) -> None:
-        """``sample_metrics`` measures samples, where ``training.measure_every`` asks for it: every process has one.
+        """Start the trial, or resume it from its checkpoint.
 
-        ``fingerprint`` is that of the images: a checkpoint of a trial on others is not gone on from.
+        ``sample_metrics`` computes the metrics that ``training.measure_every`` asks for: every process has one.
+        ``fingerprint`` is that of the images: a checkpoint of other images is not resumed.
         """
         assert sample_metrics is not None or not settings.training.measure_every, (
             "training.measure_every needs sample_metrics"
@@ -76,15 +76,15 @@ class Session:
         self.started_at = datetime.now(UTC)
         self.resumes = 0
         state = load_checkpoint(store, trial_id)
-        of_others = state is not None and self._is_of_other_images(state)
-        if state is not None and not of_others:
+        other_images = state is not None and self._is_of_other_images(state)
+        if state is not None and not other_images:
             self._restore(state)
-        self._check_together()
-        if of_others and group.is_leader:  # every process has read it by now
+        self._check_same_step()
+        if other_images and group.is_leader:  # every process has read it by now
             drop_checkpoints(store, trial_id)
 
-    def _check_together(self) -> None:
-        """Each process has read the checkpoint by itself, perhaps not the same one: storage may lag behind."""
+    def _check_same_step(self) -> None:
+        """Raise StorageUnavailable if processes resumed from different checkpoints: storage may lag behind."""
         steps = self.group.gather(torch.tensor([self.progress.step]), self.group.size).tolist()
         if len(set(steps)) > 1:
             raise StorageUnavailable(
@@ -93,12 +93,12 @@ class Session:
             )
 
     def _is_of_other_images(self, state: dict[str, Any]) -> bool:
-        """Whether a checkpoint is known to be of other images: what an earlier version stored does not say."""
+        """Whether a checkpoint is known to be of other images; earlier versions stored no fingerprint."""
         return len({state.get("data_fingerprint"), self.fingerprint} - {None}) > 1
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
-            if state["device"] != self.learner.device.type:  # whose random numbers differ
+            if state["device"] != self.learner.device.type:  # its random numbers differ
                 raise CheckpointError(f"is of a trial on {state['device']}, this one is on {self.learner.device.type}")
             self.learner.load_state_dict(state["learner"])
             self.progress.load_state_dict(state["progress"])
@@ -115,9 +115,9 @@ class Session:
             raise checkpoint_error(self.store, checkpoint_key(self.trial_id), problem) from error
 
     def advance(self, budget_s: float) -> None:
-        """Train to the end of the epoch or for about ``budget_s`` seconds, and store what is then due.
+        """Train to the end of the epoch or for about ``budget_s`` seconds, and store what is due then.
 
-        How many steps that is the leader decides for all. Raises NonFiniteLossError, StorageError, ConnectionError.
+        The leader decides the number of steps for all. Raises NonFiniteLossError, StorageError, ConnectionError.
         """
         if self.progress.done:
             return
@@ -134,35 +134,35 @@ class Session:
             self.save()
 
     def _measure(self) -> None:
-        """Measure samples; of the lowest FID so far the generator is kept apart."""
+        """Compute the sample metrics, and store the generator if its FID is the lowest so far."""
         self.learner.sync_buffers()
-        look: Row = {}
+        metrics: Row = {}
         if self.group.is_leader:
             assert self.sample_metrics is not None
-            look = {**self.sample_metrics.quick(self._samples())._asdict(), **self._look_at_codes()}
-        self.progress.note(self.group.broadcast(look))
+            metrics = {**self.sample_metrics.quick(self._samples())._asdict(), **self._code_metrics()}
+        self.progress.add_sample_metrics(self.group.broadcast(metrics))
         if self.group.is_leader and self.progress.health.best_step == self.progress.step:
-            fid, networks = self.progress.health.best_fid, self.learner.drawing.state_dict()
+            fid, networks = self.progress.health.best_fid, self.learner.sampling_networks.state_dict()
             save_best(self.store, self.trial_id, {"step": self.progress.step, "fid": fid, "networks": networks})
 
     def _samples(self) -> Tensor:
-        """Images (n, c, h, w) uint8 from latent vectors that are the same at every measure, part by part."""
+        """Images (n, c, h, w) uint8 from latent vectors that are the same at every measurement."""
         count, device = self.settings.training.measure_samples, self.learner.device
         random = torch.Generator().manual_seed(self.settings.training.seed)
         latents = torch.randn(count, self.settings.latent_dim, generator=random).to(device)
         return torch.cat([to_bytes(self.learner.sample(part)) for part in torch.split(latents, _SAMPLED_AT_ONCE)])
 
-    def _look_at_codes(self) -> Row:
-        """How the codes of training images are distributed, if there are any: as many as samples, always the same."""
+    def _code_metrics(self) -> Row:
+        """Metrics of the training images' codes, if there are any: of ``measure_samples`` images, always the same."""
         images = self.learner.images
-        chosen = order_of(len(images))[: self.settings.training.measure_samples]
-        indices = torch.from_numpy(chosen).to(images.device)
+        selected = order_of(len(images))[: self.settings.training.measure_samples]
+        indices = torch.from_numpy(selected).to(images.device)
         parts = [self.learner.codes(part) for part in torch.split(indices, _SAMPLED_AT_ONCE)]
-        found = [part for part in parts if part is not None]
-        return measure_codes(torch.cat(found))._asdict() if found else {}
+        codes = [part for part in parts if part is not None]
+        return measure_codes(torch.cat(codes))._asdict() if codes else {}
 
     def save(self) -> None:
-        """Store the metrics so far and a checkpoint from which the trial goes on, on any number of processes."""
+        """Store the metrics so far and a checkpoint, from which the trial resumes on any number of processes."""
         self.learner.sync_buffers()
         if not self.group.is_leader:
             return
@@ -182,7 +182,7 @@ class Session:
             drop_latents(self.store, self.trial_id, self.progress.step)
 
     def save_metrics(self) -> None:
-        """Store all rows of metrics/ logged so far, in place of those before."""
+        """Store all rows of metrics/ logged so far, and replace those before."""
         if not self.group.is_leader:
             return
         rows = [{"trial_id": self.trial_id, **row} for row in self.progress.rows]
@@ -197,7 +197,7 @@ class Session:
                 self.store.write(f"samples/{self.trial_id}/autoencoder-{epoch:04d}.png", panel)
 
     def _sample_grid(self) -> bytes:
-        """PNG of 8x8 images from latents that are the same at every epoch."""
+        """PNG of 8x8 images from latent vectors that are the same at every epoch."""
         grid = make_grid(to_unit(self.learner.sample(self.learner.fixed_latents)), nrow=8)
         pixels = grid.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
         if self.settings.data.shape.channels == 1:
@@ -207,7 +207,7 @@ class Session:
         return buffer.getvalue()
 
     def summary(self) -> dict[str, object]:
-        """The trial's own columns of trials/: where it stands, its last epoch's means, its times and device."""
+        """The trial's own columns of trials/: its position, the last epoch's means, its times and device."""
         return {
             **self.progress.summary(),
             "classifier": self.sample_metrics.digest if self.sample_metrics is not None else None,

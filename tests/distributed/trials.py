@@ -72,13 +72,13 @@ def images() -> Tensor:
 
 def in_default_precision(learner: AnyLearner) -> AnyLearner:
     """Real images come in single precision, whatever that of the networks."""
-    draw = learner.batches.next_numbered
+    draw = learner.batches.next_with_indices
 
     def drawn() -> tuple[Tensor, Tensor]:
         batch, numbers = draw()
         return batch.to(torch.get_default_dtype()), numbers
 
-    learner.batches.next_numbered = drawn  # type: ignore[method-assign]
+    learner.batches.next_with_indices = drawn  # type: ignore[method-assign]
     return learner
 
 

@@ -127,7 +127,7 @@ def test_what_is_measured_while_training_is_a_number_or_null_and_null_is_told_be
     told = " ".join(unmeasured(images))
     for collapsed in (False, True):
         made = Made(collapsed=collapsed)(torch.randn(200, LATENTS)).add(1).mul(127).byte()
-        look, whole = referee_of(name).look(made), referee_of(name).judge(made)
+        look, whole = referee_of(name).quick(made), referee_of(name).full(made)
         assert all(value is None or math.isfinite(value) for value in (*look, *whole))
         assert (look.fid, look.diversity) == (whole.fid, whole.diversity)
         assert (look.fid is None) == ("FID" in told)

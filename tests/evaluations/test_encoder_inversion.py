@@ -15,7 +15,7 @@ from orchestrator.evaluations import compute_shard
 from orchestrator.evaluations.encoder_inversion.compute import train
 from orchestrator.evaluations.encoder_inversion.encoder import encode
 from orchestrator.evaluations.encoder_inversion.settings import EncoderInversion, EncoderTraining
-from orchestrator.evaluations.image_batch import choose
+from orchestrator.evaluations.inputs.image_batch import choose
 from orchestrator.evaluations.inversion.settings import Inversion
 from orchestrator.evaluations.latent_search.search import images_in_unit
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings

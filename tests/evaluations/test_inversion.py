@@ -14,7 +14,7 @@ from skimage import metrics
 
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations import compute_shard
-from orchestrator.evaluations.image_batch import ImageBatch, choose
+from orchestrator.evaluations.inputs.image_batch import ImageBatch, choose
 from orchestrator.evaluations.inversion.compute import bands_of, rows_of
 from orchestrator.evaluations.inversion.settings import Inversion
 from orchestrator.evaluations.latent_search.inverted import curves_of, invert, targets_of
@@ -99,12 +99,12 @@ def test_curves_are_those_of_the_search_and_end_where_a_restart_is_dropped(halvi
     subject = subject_of(convolutional(), images_of(3))
     chosen = choose(evaluation, subject, 0)
     inverted = invert(evaluation, subject, chosen, draw_starts(targets_of(chosen), evaluation.restarts, LATENTS, 0))
-    curves = curves_of(evaluation, chosen, inverted.found)
+    curves = curves_of(evaluation, chosen, inverted.result)
     told = {(row["image_id"], row["restart"], row["step"]): row["loss"] for row in curves}
     assert len(told) == len(curves)
     expected = {
         (image, restart, step): loss
-        for image, restarts in zip(chosen.indices, inverted.found.curves.tolist(), strict=True)
+        for image, restarts in zip(chosen.indices, inverted.result.curves.tolist(), strict=True)
         for restart, curve in enumerate(restarts)
         for step, loss in zip(evaluation.points, curve, strict=True)
         if not math.isnan(loss)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from orchestrator.errors import DataError
 from orchestrator.evaluations.latent_search.norms import Norm, per_pixel
-from orchestrator.evaluations.latent_search.search import Inversions, Targets, draw_starts, search
+from orchestrator.evaluations.latent_search.search import SearchResult, Targets, draw_starts, search
 from orchestrator.evaluations.latent_search.settings import LatentSearch
 from tests.evaluations.generators import LATENTS, Affine, Curved, convolutional, targets
 
@@ -27,7 +27,7 @@ NORMS: list[Norm] = ["l1", "l2", "huber"]
 
 def run(
     generator: nn.Module, wanted: Targets, settings: LatentSearch, norm: Norm = "l2", starts: Tensor | None = None
-) -> Inversions:
+) -> SearchResult:
     if starts is None:
         starts = draw_starts(wanted, settings.restarts, LATENTS, seed=0).to(wanted.images.dtype)
     return search(settings, generator, wanted, starts, norm)

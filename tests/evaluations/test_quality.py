@@ -12,8 +12,8 @@ from torch import nn
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations import compute_shard
 from orchestrator.evaluations.evaluation import TrainedModel, _hash
+from orchestrator.evaluations.inputs.sampling import truncated_normal
 from orchestrator.evaluations.quality.settings import Quality
-from orchestrator.evaluations.sampling import truncated_normal
 from orchestrator.metrics.classifier import Classifier, train_classifier
 from orchestrator.metrics.sample_metrics import SampleMetrics
 from orchestrator.spec.columns import evaluation_columns
@@ -145,7 +145,11 @@ def test_inception_takes_data_without_classes(settings: TrialSettings) -> None:
     assert inception.reject(plain) is None
     few = Quality(features="inception", samples=2048).reject(plain)
     assert few == "samples: got 2048, expected more than Inception's 2048 features, for FID"
-    assert (inception.sees, Quality().sees, Quality().missing_requirements()) == ("inception", "classifier", None)
+    assert (inception.feature_extractor, Quality().feature_extractor, Quality().missing_requirements()) == (
+        "inception",
+        "classifier",
+        None,
+    )
 
 
 def test_the_id_is_that_of_the_settings() -> None:

@@ -16,7 +16,7 @@ from skimage import metrics
 from orchestrator.data.images import ImageSet
 from orchestrator.errors import EvaluationError
 from orchestrator.evaluations import compute_shard
-from orchestrator.evaluations.image_batch import choose
+from orchestrator.evaluations.inputs.image_batch import choose
 from orchestrator.evaluations.inversion.settings import Inversion
 from orchestrator.evaluations.latent_search.inverted import invert, targets_of
 from orchestrator.evaluations.latent_search.search import draw_starts

@@ -20,7 +20,7 @@ from orchestrator.data.images import ImageSet
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations import compute_shard
 from orchestrator.evaluations.evaluation import TrainedModel
-from orchestrator.evaluations.image_batch import ImageBatch, choose
+from orchestrator.evaluations.inputs.image_batch import ImageBatch, choose
 from orchestrator.evaluations.restoration.compute import edges, restore, rows_of
 from orchestrator.evaluations.restoration.settings import EVERY_CORRUPTION, Restoration
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings

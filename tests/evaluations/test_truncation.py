@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from orchestrator.evaluations.sampling import truncated_normal
+from orchestrator.evaluations.inputs.sampling import truncated_normal
 
 THRESHOLDS = [1e-6, 0.04, 0.5, 1.0, 2.0, 6.0, math.inf]
 

@@ -15,7 +15,7 @@ from orchestrator.data.images import ImageSet
 from orchestrator.errors import DataError
 from orchestrator.metrics.feature_extractor import Features
 from orchestrator.metrics.inception import load_inception
-from orchestrator.metrics.inception_weights import NAME, lacking, read_weights, weights_file
+from orchestrator.metrics.inception_weights import NAME, missing_requirements, read_weights, weights_file
 from orchestrator.metrics.sample_metrics import SampleMetrics
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ def test_the_file_is_where_torch_hub_keeps_it(tmp_path: Path, monkeypatch: pytes
 
 def test_what_is_lacking_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    problem = lacking()
+    problem = missing_requirements()
     assert problem is not None
     assert problem.startswith(f"{tmp_path}/hub/checkpoints/{NAME}: no such file; ")
     assert problem.isprintable()
     with pytest.raises(DataError, match="no such file"):
         read_weights()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert lacking() == "Inception features need torch-fidelity: pip install 'torch-fidelity>=0.4,<0.5'"
+    assert missing_requirements() == "Inception features need torch-fidelity: pip install 'torch-fidelity>=0.4,<0.5'"
 
 
 @pytest.mark.parametrize("content", [b"", b"none", b"PK\x03\x04"])
@@ -102,7 +102,7 @@ def test_images_without_classes_are_judged_by_all_but_these() -> None:
 @pytest.mark.slow
 def test_features_are_those_of_torch_fidelity_with_the_same_file(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(hub))
-    assert lacking() is None
+    assert missing_requirements() is None
     ours = load_inception(read_weights())
     theirs = create_feature_extractor(
         "inception-v3-compat", ["2048", "logits_unbiased"], cuda=False, verbose=False, save_cpu_ram=False

@@ -76,5 +76,5 @@ def test_a_gamma_or_a_gain_that_cannot_be_is_refused(settings: dict[str, float])
 
 
 def test_it_draws_latent_vectors_of_its_own_for_the_generator() -> None:
-    assert objective("began").draws_apart
-    assert not objective("non_saturating").draws_apart
+    assert objective("began").fresh_latents
+    assert not objective("non_saturating").fresh_latents

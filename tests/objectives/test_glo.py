@@ -37,7 +37,7 @@ def test_an_image_counts_by_itself() -> None:
 
 def test_it_trains_a_generator_alone() -> None:
     assert glo().trains == {"generator"}
-    assert glo().signals == ("g_loss", "g_grad_norm", "reconstruction")
+    assert glo().metrics == ("g_loss", "g_grad_norm", "reconstruction")
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, 1e7])

@@ -85,7 +85,7 @@ def test_the_average_is_of_every_network_that_a_trained_model_consists_of(images
         kept = min(0.15, (1 + number) / (10 + number))
         for name, parameter in learner.networks.named_parameters():
             expected[name] = kept * expected[name] + (1 - kept) * parameter.detach()
-    averaged = dict(learner.drawing.named_parameters())
+    averaged = dict(learner.sampling_networks.named_parameters())
     assert averaged.keys() == expected.keys()
     last = dict(learner.networks.named_parameters())
     for name, value in expected.items():

@@ -45,7 +45,7 @@ def test_a_step_moves_the_vectors_of_its_batch_alone_by_the_gradient_of_each_ima
     with torch.no_grad():
         learner.table.mul_(0.5)  # from within the ball, which the higher rate leads out of
     before, network = learner.table.clone(), deepcopy(learner.network)
-    indices = twin.batches.next_numbered()[1].tolist()
+    indices = twin.batches.next_with_indices()[1].tolist()
     learner.step()
     for number in range(len(images)):
         if number not in indices:
@@ -82,14 +82,14 @@ def test_the_rate_of_the_vectors_falls_with_the_schedule(images: Tensor) -> None
 def test_the_generator_learns_from_the_mean_error_of_the_batch(images: Tensor) -> None:
     settings = trial("glo", model=STEEP, g_optimizer={"kind": "sgd", "lr": 0.1})
     learner, twin = make(settings, images), make(settings, images)
-    batch, indices = twin.batches.next_numbered()
+    batch, indices = twin.batches.next_with_indices()
     network = deepcopy(learner.network)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     made = network(learner.table[indices].clone())
     loss = settings.objective.errors(batch, made).mean()
     loss.backward()
     optimizer.step()
-    told = dict(zip(learner.signal_names, learner.step().tolist(), strict=True))
+    told = dict(zip(learner.metric_names, learner.step().tolist(), strict=True))
     assert told["g_loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert told["reconstruction"] == pytest.approx(nn.functional.mse_loss(made / 2, batch / 2).item(), rel=1e-5)
     for ours, theirs in zip(learner.network.parameters(), network.parameters(), strict=True):

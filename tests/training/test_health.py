@@ -41,7 +41,7 @@ class Told:
     def __init__(self, looks: Sequence[tuple[float, int]]) -> None:
         self.looks, self.shown = list(looks), []
 
-    def look(self, images: Tensor) -> Look:
+    def quick(self, images: Tensor) -> Look:
         self.shown.append(images)
         fid, modes = self.looks.pop(0)
         return Look(fid, modes, 0.1, 0.9)
@@ -107,7 +107,7 @@ def test_the_averaged_generator_is_the_one_kept(start, store: LocalStore) -> Non
     session = finish(start(Told([GOOD]), measure_every=1, epochs=1, g_ema=0.5))
     kept = load_best(store, ID)
     assert kept is not None
-    weights = session.learner.drawing.state_dict()
+    weights = session.learner.sampling_networks.state_dict()
     assert all(torch.equal(kept["networks"][name], value) for name, value in weights.items())
     name = next(iter(dict(session.learner.networks.named_parameters())))
     assert not torch.equal(kept["networks"][name], session.learner.networks.state_dict()[name])

@@ -85,27 +85,27 @@ def test_every_pass_has_noise_of_its_own() -> None:
     gan = make()
     gan.discriminator_noise.set_for(0)
     images = torch.zeros(4, 1, 28, 28)
-    scores = torch.stack([gan._judge(images)[:, 0].detach() for _ in range(3)])
+    scores = torch.stack([gan._run_discriminator(images)[:, 0].detach() for _ in range(3)])
     assert not torch.equal(scores[0], scores[1])
     assert not torch.equal(scores[1], scores[2])
 
 
 def test_a_pass_that_is_made_again_has_the_same_noise() -> None:
     gan = make(model={**NOISE, "batch_norm": "none"}, accumulate=2)
-    judge, said = gan._judge, []
+    run, outputs = gan._run_discriminator, []
 
     def watched(*args: Any) -> Tensor:
-        said.append(judge(*args))
-        return said[-1]
+        outputs.append(run(*args))
+        return outputs[-1]
 
-    gan._judge = watched  # type: ignore[method-assign]
+    gan._run_discriminator = watched  # type: ignore[method-assign]
     gan.step()
     # Of D's update a real and a generated part each, twice; of G's a generated part each.
-    for first, second in ((said[:4], said[4:8]), (said[8:10], said[10:12])):
+    for first, second in ((outputs[:4], outputs[4:8]), (outputs[8:10], outputs[10:12])):
         for scores, again in zip(first, second, strict=True):
             torch.testing.assert_close(scores, again, rtol=1e-5, atol=1e-6)
-    assert len(said) == 12
-    assert not torch.allclose(said[0], said[2])
+    assert len(outputs) == 12
+    assert not torch.allclose(outputs[0], outputs[2])
 
 
 @pytest.mark.parametrize("penalty", [Penalty("real", 2.0, 0.0), Penalty("between", 10.0, 1.0)], ids=str)

@@ -61,7 +61,7 @@ def test_a_step_adds_their_gradient_to_that_of_the_loss(kind: str) -> None:
     """By hand, with the batch, the latent vectors and the shares that the step draws."""
     with doubles():
         gan, twin = (make_gan(ALONE, trial(kind)) for _ in range(2))
-        signals = dict(zip(gan.signal_names, gan.step().tolist(), strict=True))
+        signals = dict(zip(gan.metric_names, gan.step().tolist(), strict=True))
         (penalty,) = twin.objective.penalties
         real, (latents,) = twin.batches.next(), twin._draw()
         fake = twin.generator(latents).detach()

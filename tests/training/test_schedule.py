@@ -109,10 +109,10 @@ def test_a_plateau_of_a_signal_halves_both_rates_and_is_a_part_of_the_state() ->
     gan = make_gan(ALONE, trial(g_optimizer={"lr": 0.01}, schedule=schedule))
     for mean in (1.0, 1.0, 1.0):
         gan.rates.end_epoch({"d_loss": mean})
-    assert gan.rates.stall == PlateauState(1.0, 0, 0.25)
+    assert gan.rates.plateau == PlateauState(1.0, 0, 0.25)
     gan.step()
     assert gan.g_optimizer.param_groups[0]["lr"] == 0.0025
     other = make_gan(ALONE, trial(g_optimizer={"lr": 0.01}, schedule=schedule))
     other.load_state_dict(gan.state_dict())
-    assert (other.rates.stall, other.steps) == (gan.rates.stall, 1)
+    assert (other.rates.plateau, other.steps) == (gan.rates.plateau, 1)
     assert math.isfinite(other.step().sum())

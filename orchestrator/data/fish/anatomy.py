@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.data.fish.water import Water
 
 Fins = tuple[Colour, Colour, float]
-"""Colours at the root and at the rim, and how little of the water shows through."""
+"""Colours at the root and at the rim, and the opacity."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class Body:
     rise: Plane
     haze: float
     tint: Colour
-    """of the water, which ``haze`` of every colour is"""
+    """of the water, blended into every colour with the share ``haze``"""
 
     def lay(self, colour: Colour | Ink, distance: Plane, share: float = 1.0) -> None:
-        """A shape of the fish by the distance to its edge."""
-        over = blend(colour, self.tint, self.haze)
-        self.sheet.lay(over, share * self.sheet.cover(distance, self.half))
+        """Draw a shape of the fish from the distance to its edge."""
+        hazy = blend(colour, self.tint, self.haze)
+        self.sheet.lay(hazy, share * self.sheet.cover(distance, self.half))
 
     def part(self, back: float, front: float, low: float = -9, high: float = 9) -> Body:
-        """What lies between in ``u`` and ``v``, in a frame that is a little larger."""
+        """The part within these bounds of ``u`` and ``v``, with a small margin."""
         if not self.u.size:
             return self
-        # both change steadily along each row and column, but for the bend, which moves v by 0.15 at most
+        # Both are monotonic along each row and column, except for the bend, which changes v by 0.15 at most.
         u, v = self.u[[0, -1]], self.v[:, [0, -1]]
         columns = _range((u.max(axis=0) >= back) & (u.min(axis=0) <= front))
         rows = _range((v.max(axis=1) >= low - 0.15) & (v.min(axis=1) <= high + 0.15))
@@ -60,10 +60,10 @@ class Body:
         return Body(sheet, self.half, u, v, edge, rise, self.haze, self.tint)
 
 
-def _range(wanted: NDArray[np.bool_]) -> slice:
-    """From the first to the last that is wanted."""
-    found = np.flatnonzero(wanted)
-    return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, 0)
+def _range(mask: NDArray[np.bool_]) -> slice:
+    """The slice from the first to the last true entry."""
+    indices = np.flatnonzero(mask)
+    return slice(int(indices[0]), int(indices[-1]) + 1) if len(indices) else slice(0, 0)
 
 
 def draw_fish(sheet: Sheet, dice: Dice, species: Species, water: Water) -> None:
@@ -73,7 +73,7 @@ def draw_fish(sheet: Sheet, dice: Dice, species: Species, water: Water) -> None:
     spread = dice.between(*species.spread)
     width = float(sheet.x[0, -1])
     above, below = max(depth + 0.8 * dorsal, spread), max(depth + 0.8 * anal, spread)
-    # as large as fits, and then somewhat smaller
+    # The largest size that fits, then a random smaller one.
     half = min(0.92 / (above + below), 0.9 * width / (2 + tail)) * dice.between(0.72, 1)
     facing = dice.pick([-1, 1])
     room = max(0.0, width - (2 + tail) * half)
@@ -121,7 +121,7 @@ def _place(
     u = (facing * cosine) * right + (facing * slope * cosine) * down
     v = (slope * cosine) * right - cosine * down
     v = v + dice.between(-0.07, 0.07) * u * u
-    # half the height squared: between an ellipse and a drop, both 0 at the nose and blunt at the tail
+    # Half the height, squared: between an ellipse and a drop, both 0 at the nose and blunt at the tail.
     lean, foot = taper / 1.2, 0.035
     p = _product((1, -1), ((1 - taper) * (1 + foot) + lean * (1 + foot), (1 - taper) + 2 * lean, lean))
     p = [depth * depth * c for c in p]
@@ -135,17 +135,17 @@ def _place(
     return Body(area, half, u, w, edge, rise, dice.between(0.0, 0.22), water.tint)
 
 
-def _product(one: tuple[float, ...], other: tuple[float, ...]) -> list[float]:
-    """Coefficients of the product of two polynomials, the constant ones first."""
-    result = [0.0] * (len(one) + len(other) - 1)
-    for i, a in enumerate(one):
-        for j, b in enumerate(other):
+def _product(first: tuple[float, ...], second: tuple[float, ...]) -> list[float]:
+    """Coefficients of the product of two polynomials, in ascending order."""
+    result = [0.0] * (len(first) + len(second) - 1)
+    for i, a in enumerate(first):
+        for j, b in enumerate(second):
             result[i + j] += a * b
     return result
 
 
 def _shadow(sheet: Sheet, x: float, half: float, water: Water, y: float) -> None:
-    """On the floor, fainter the higher the fish swims."""
+    """The fish's shadow on the floor, fainter the higher the fish swims."""
     at = water.floor + 0.09
     part = sheet.part(x - half, x + half, at - 0.08, at + 0.08)
     near = np.clip(1 - radius((part.x - x) / half, (part.y - at) / 0.07), 0, 1)
@@ -183,7 +183,7 @@ def _ridge(body: Body, dice: Dice, fins: Fins, tall: float, span: tuple[float, f
     s = (body.u - first + 0.45 * np.maximum(over, 0)) / (last - first)
     rest = 1 - s
     bump = dice.pick(["even", "tailward", "noseward"] if up else ["even", "tailward"])
-    # each is 1 at its highest
+    # The maximum of each shape is 1.
     height = s * rest * (4 if bump == "even" else 6.75 * (rest if bump == "tailward" else s))
     height = np.where((s > 0) & (s < 1), tall * height, np.float32(-1))
     height = height * (1 + 0.07 * wave(s * dice.between(6, 10)))
@@ -198,7 +198,7 @@ def _skin(body: Body, dice: Dice, species: Species, palette: Palette, caustics: 
     colour = blend(belly, back, smooth(dice.between(-0.9, -0.3), dice.between(0.2, 0.8), n))
     kind = dice.pick(species.patterns)
     colour = pattern(kind, dice, body.u, body.v, n, body.sheet.pixel / body.half, colour, mark)
-    # lit from above, darker at the rim, a gloss along the upper side
+    # Light from above, a darker rim, and a gloss along the upper side.
     shine = np.clip(1 - np.abs(n - 0.5) * 2.6, 0, 1)
     rim = smooth(0.10, 0.0, -body.edge)
     light = 0.78 + 0.26 * smooth(-1, 0.7, n) - 0.22 * rim
@@ -230,7 +230,7 @@ def _face(body: Body, dice: Dice, depth: float, palette: Palette) -> None:
 
 
 def _side_fin(body: Body, dice: Dice, depth: float, palette: Palette) -> None:
-    """The fin behind the gill: a drop, its tip to the back and downwards."""
+    """The fin behind the gill: a drop with its tip towards the back and downwards."""
     long, drop = dice.between(0.28, 0.42), dice.between(0.2, 0.9)
     scale = 1 / math.sqrt(1 + drop * drop)
     body = body.part(-0.15, 0.6, -0.75, 0.15)

@@ -1,4 +1,4 @@
-"""What fish wear: bars, bands, stripes, spots, patches, scales."""
+"""Patterns of fish: bars, bands, stripes, spots, patches, scales."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pattern(kind: str, dice: Dice, u: Plane, v: Plane, n: Plane, pixel: float, c
 
 
 def _bands(dice: Dice, u: Plane, n: Plane, pixel: float, colour: Ink, mark: Colour) -> Ink:
-    """Two or three, curved, each with a dark line at both sides."""
+    """Two or three curved bands, each with a dark line at both sides."""
     bent = u + dice.between(-0.08, 0.12) * (1 - n * n)
     soft = max(0.02, pixel)
     for at in (0.40, -0.18, -0.78)[: dice.count(2, 3)]:
@@ -49,7 +49,7 @@ def _bands(dice: Dice, u: Plane, n: Plane, pixel: float, colour: Ink, mark: Colo
 
 
 def _spots(dice: Dice, u: Plane, v: Plane, pixel: float) -> Plane:
-    """One in every cell of a grid, off its middle, some of them missing."""
+    """One spot in most cells of a grid, off its middle."""
     cells = dice.between(5.5, 9)
     x, y = u * cells + 32, v * cells + 32
     column, row = np.floor(x), np.floor(y)
@@ -72,7 +72,7 @@ def _noise(dice: Dice, u: Plane, v: Plane) -> Plane:
 
 
 def _scales(dice: Dice, u: Plane, v: Plane, pixel: float) -> Plane:
-    """A net of lozenges, which fades where pixels are too coarse to show it."""
+    """A net of lozenges, which fades if pixels are too coarse for it."""
     per = dice.between(6, 9)
     net = wave((u + v * 1.3) * per) * wave((u - v * 1.3) * per)
     return smooth(-0.2, 0.9, net) * min(1.0, max(0.0, 1.5 - 2.5 * pixel * per)) + np.float32(0.15)

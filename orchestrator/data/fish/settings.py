@@ -1,4 +1,4 @@
-"""Colour fish in water, drawn by the program itself: nothing to download."""
+"""Procedural images of fish in water, in colour, without any download."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ HELD_OUT_SHARE = 5
 class ProceduralFish(Dataset):
     """One fish to an image, seen from its side, of one of five species, which is the label.
 
-    Shape, fins, pattern, colours, place, size and direction vary, and so does the water with its plants,
-    stones, bubbles and light. An image depends on ``seed``, its size, its split and its number alone: a set of more
-    images begins with the smaller one, and train and test are drawn from streams that never meet
-    (numpy's SeedSequence). A fifth as many images as there are to train on is held out. Bits are the same on
-    every machine: see ``drawing``.
+    Shape, fins, pattern, colours, place, size and direction vary, and so does the water with its plants, stones,
+    bubbles and light. An image depends on ``seed``, its size, its split and its index only: a larger set begins with
+    the smaller one, and train and test are drawn from independent streams (numpy's SeedSequence). There are a fifth as
+    many held-out images as training images. Bits are the same on every machine: see ``drawing``.
     """
 
     name: Literal["procedural_fish"] = "procedural_fish"
@@ -44,7 +43,7 @@ class ProceduralFish(Dataset):
     images: int = Field(2000, ge=1, le=1_000_000)
     """images drawn to train on"""
     seed: int = Field(0, ge=0, lt=2**63)
-    """which set of images; every seed gives another one"""
+    """source of the images; every seed gives another set"""
     cache: str | None = None
     """folder for the images as drawn, to be read from there the next time; null for none"""
 
@@ -61,7 +60,7 @@ class ProceduralFish(Dataset):
         return self.images
 
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
-        """The draws' source: seed and split."""
+        """A digest of the seed and the split, which the images depend on."""
         source = hashlib.sha256(f"{self.seed} {split}".encode()).digest()
         return Content(self._count(split, limit), [source])
 
@@ -80,8 +79,8 @@ class ProceduralFish(Dataset):
         return ImageSet(cached(self.cache, key, (count, *self.shape), draw), np.array(labels, np.int64))
 
     def _count(self, split: Split, limit: int | None) -> int:
-        there = self.images if split == "train" else -(-self.images // HELD_OUT_SHARE)
-        return there if limit is None else min(limit, there)
+        count = self.images if split == "train" else -(-self.images // HELD_OUT_SHARE)
+        return count if limit is None else min(limit, count)
 
     def _dice(self, split: Split, index: int) -> Dice:
         source = np.random.SeedSequence(self.seed, spawn_key=(STREAMS[split], index))
@@ -99,5 +98,5 @@ class ProceduralFish(Dataset):
 
 
 def _species(dice: Dice) -> int:
-    """The first draw for each image."""
+    """The species' index, which is the first random number of each image."""
     return dice.count(0, len(SPECIES) - 1)

@@ -1,4 +1,4 @@
-"""Five kinds of fish, as the ranges that each one's measures are drawn from."""
+"""Five kinds of fish, as ranges of the random properties of each."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ STONES: tuple[Colour, ...] = ((0.45, 0.44, 0.46), (0.36, 0.30, 0.30), (0.78, 0.4
 
 @dataclass(frozen=True)
 class Water:
-    """What the fish must know of its surroundings."""
+    """Properties of the water that affect the fish."""
 
     tint: Colour
     """of what is far away"""
@@ -37,7 +37,7 @@ class Water:
 
 
 def draw_water(sheet: Sheet, dice: Dice) -> Water:
-    """Everything behind the fish."""
+    """Draw everything behind the fish."""
     top, bottom = dice.pick(WATERS)
     top, bottom = dice.near(top), dice.near(bottom)
     depth = smooth(dice.between(-0.3, 0.0), dice.between(0.9, 1.4), sheet.y)
@@ -60,7 +60,7 @@ def draw_water(sheet: Sheet, dice: Dice) -> Water:
 
 
 def draw_front(sheet: Sheet, dice: Dice, water: Water) -> None:
-    """What is between the fish and us."""
+    """Draw everything in front of the fish."""
     width = float(sheet.x[0, -1])
     for _ in range(dice.count(0, 2)):
         x, y = dice.between(0, width), dice.between(0.5, 0.9)
@@ -76,19 +76,19 @@ def draw_front(sheet: Sheet, dice: Dice, water: Water) -> None:
             draw_blade(sheet, dice, at + dice.between(-0.1, 0.1), 1.05, dice.between(0.3, 0.6), leaf)
 
 
-def blend_of(one: Colour, other: Colour, share: float) -> Colour:
-    """A colour between two."""
-    red, green, blue = (a + (b - a) * share for a, b in zip(one, other, strict=True))
+def blend_of(first: Colour, second: Colour, share: float) -> Colour:
+    """The colour (1 - share) first + share second."""
+    red, green, blue = (a + (b - a) * share for a, b in zip(first, second, strict=True))
     return red, green, blue
 
 
 def _beams(sheet: Sheet, dice: Dice) -> None:
     """Rays of light, slanted, fading with depth."""
     across = sheet.x + sheet.y * dice.between(-0.7, 0.7)
-    one = wave(across * dice.between(0.6, 1.3) + dice.between(0, 1))
-    two = wave(across * dice.between(1.7, 3.1) + dice.between(0, 1))
+    broad = wave(across * dice.between(0.6, 1.3) + dice.between(0, 1))
+    narrow = wave(across * dice.between(1.7, 3.1) + dice.between(0, 1))
     fade = np.clip(1 - sheet.y * dice.between(0.8, 1.3), 0, 1) * dice.between(0.05, 0.35)
-    sheet.lay((1, 1, 0.94), np.clip(one + two * 0.6, 0, 1) * fade)
+    sheet.lay((1, 1, 0.94), np.clip(broad + narrow * 0.6, 0, 1) * fade)
 
 
 def _caustics(sheet: Sheet, dice: Dice) -> Plane:
@@ -130,7 +130,7 @@ def _stone(sheet: Sheet, dice: Dice, floor: float, far: Colour) -> None:
 
 
 def draw_blade(sheet: Sheet, dice: Dice, at: float, base: float, tall: float, colour: Colour) -> None:
-    """One leaf of a water plant, standing on ``base`` and swaying the more the higher."""
+    """Draw one leaf of a water plant, which stands on ``base`` and sways more with height."""
     sway = dice.between(0.03, 0.10)
     part = sheet.part(at - sway - 0.05, at + sway + 0.05, base - tall, base)
     s = (base - part.y) / tall

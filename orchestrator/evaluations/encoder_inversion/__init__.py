@@ -1,1 +1,1 @@
-"""Held-out images sought by an encoder."""
+"""Inversion of held-out images by an encoder."""

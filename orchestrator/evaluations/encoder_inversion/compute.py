@@ -1,4 +1,4 @@
-"""An encoder's answers beside those of searches."""
+"""Inversion by an encoder, compared with searches."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from orchestrator.evaluations.encoder_inversion.encoder import TrainedEncoder, e
 from orchestrator.evaluations.encoder_inversion.settings import METHODS, SHOWN
 from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.held_out import HeldOutEvaluation
-from orchestrator.evaluations.image_batch import choose
+from orchestrator.evaluations.inputs.image_batch import choose
 from orchestrator.evaluations.latent_search.inverted import (
     curves_of,
     gallery,
+    generate,
+    image_columns,
     invert,
-    made,
-    measured,
+    quality_columns,
     targets_of,
-    told_of,
 )
 from orchestrator.evaluations.latent_search.search import draw_starts
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     from orchestrator.evaluations.encoder_inversion.settings import EncoderInversion, EncoderTraining
     from orchestrator.evaluations.evaluation import TrainedModel
-    from orchestrator.evaluations.image_batch import ImageBatch
+    from orchestrator.evaluations.inputs.image_batch import ImageBatch
 
 
 class Compared(NamedTuple):
-    """Some images: a row an image and method, the searches' curves, and a picture of the first ones."""
+    """The results for some images: a row an image and method, the searches' curves, a picture of the first ones."""
 
     rows: list[dict[str, Any]]
     curves: list[dict[str, Any]]
@@ -56,7 +56,7 @@ def compute(settings: EncoderInversion, model: TrainedModel, shard: int) -> Shar
 
 
 def train(settings: EncoderInversion, model: TrainedModel) -> TrainedEncoder:
-    """An encoder of the subject's training images. Raises EvaluationError where its loss ceases to be finite."""
+    """An encoder trained on the model's training images. Raises EvaluationError if its loss is not finite."""
     images = torch.from_numpy(model.real.pixels).to(model.device)
     source = torch.Generator().manual_seed(settings.seed)
     latent_dim = model.settings.latent_dim
@@ -70,43 +70,43 @@ def train(settings: EncoderInversion, model: TrainedModel) -> TrainedEncoder:
 
 
 def compare(settings: EncoderInversion, model: TrainedModel, batch: ImageBatch, encoder: nn.Module) -> Compared:
-    """All methods on the same images. Raises EvaluationError where the generator makes no finite images."""
+    """All methods on the same images. Raises EvaluationError if generated images are not finite."""
     latents = encode(encoder, batch.images)
-    alone = settings.model_copy(update={"restarts": 1})
-    refined = invert(alone, model, batch, latents[:, None])
+    one_restart = settings.model_copy(update={"restarts": 1})
+    refined = invert(one_restart, model, batch, latents[:, None])
     starts = draw_starts(targets_of(batch), settings.restarts, model.settings.latent_dim, settings.seed)
     random = invert(settings, model, batch, starts)
-    images = dict(zip(METHODS, (made(model, latents), refined.chosen, random.chosen), strict=True))
-    # where a search begins, its loss is the encoder's
-    losses = refined.found.curves[:, 0, 0], refined.found.losses[:, 0], random.found.losses.amin(1)
+    images = dict(zip(METHODS, (generate(model, latents), refined.chosen, random.chosen), strict=True))
+    # The encoder's loss is that of the refined search before its first step.
+    losses = refined.result.curves[:, 0, 0], refined.result.losses[:, 0], random.result.losses.amin(1)
     curves = [
-        *curves_of(alone, batch, refined.found, method="refined"),
-        *curves_of(settings, batch, random.found, method="random"),
+        *curves_of(one_restart, batch, refined.result, method="refined"),
+        *curves_of(settings, batch, random.result, method="random"),
     ]
     rows = _rows(batch, images, dict(zip(METHODS, losses, strict=True)))
     return Compared(rows, curves, gallery(batch.images, [*images.values()], SHOWN))
 
 
 def _rows(batch: ImageBatch, images: dict[str, Tensor], losses: dict[str, Tensor]) -> list[dict[str, Any]]:
-    figures = {
-        method: {**measured(images[method], batch.images), "loss": losses[method].tolist()} for method in METHODS
+    metrics = {
+        method: {**quality_columns(images[method], batch.images), "loss": losses[method].tolist()} for method in METHODS
     }
     return [
-        {**told, "method": method, **{name: values[image] for name, values in figures[method].items()}}
-        for image, told in enumerate(told_of(batch))
+        {**columns, "method": method, **{name: values[image] for name, values in metrics[method].items()}}
+        for image, columns in enumerate(image_columns(batch))
         for method in METHODS
     ]
 
 
 def training_rows(settings: EncoderTraining, curves: Tensor) -> list[dict[str, Any]]:
-    """Losses (points, 2) of an encoder's training, each with the step to which it goes."""
+    """Rows of the losses (points, 2) of an encoder's training, each with the last step of its window."""
     return [
         {
-            "step": min((place + 1) * settings.log_every, settings.steps),
+            "step": min((point + 1) * settings.log_every, settings.steps),
             **{
                 name: None if math.isnan(loss) else loss
                 for name, loss in zip(("latent_loss", "image_loss"), losses, strict=True)
             },
         }
-        for place, losses in enumerate(curves.tolist())
+        for point, losses in enumerate(curves.tolist())
     ]

@@ -1,4 +1,4 @@
-"""The encoder: its network, its training with the generator frozen, and what it says of images."""
+"""The encoder: its network, its training with the generator frozen, and its latent vectors of images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SMALLEST, _MAX_WIDTH = 4, 512
 
 
 class TrainedEncoder(NamedTuple):
-    """An encoder and how it came about."""
+    """An encoder and the loss curves of its training."""
 
     encoder: nn.Module
     """Images (n, c, h, w) in [0, 1] to latent vectors (n, latent_dim); in eval mode, frozen."""
@@ -53,7 +53,7 @@ def train_encoder(
     """Train on images (n, c, h, w) uint8, 0 black to 255 white, on the generator's device.
 
     The generator is in eval mode and maps (n, latent_dim) to images in [-1, 1]; ``source`` is on the CPU. Raises
-    NonFiniteLossError naming the last step of the stretch in which a loss ceased to be finite.
+    NonFiniteLossError with the last step of the window in which a loss was not finite.
     """
     assert not any(module.training for module in generator.modules()), "the generator must be in eval mode"
     encoder = Encoder(ImageShape(*images.shape[1:]), latent_dim, settings.width)
@@ -88,24 +88,24 @@ class _Training:
 
     def step(self, step: int, latent_dim: int) -> Tensor:
         """One update; returns both losses (2,), NaN for one without weight."""
-        latents = self._of_samples(latent_dim) if self.settings.latent_weight else None
-        images = self._of_images() if self.settings.image_weight else None
+        latent_loss = self._latent_loss(latent_dim) if self.settings.latent_weight else None
+        image_loss = self._image_loss() if self.settings.image_weight else None
         loss = torch.zeros((), device=self.images.device)
-        if latents is not None:
-            loss = loss + self.settings.latent_weight * latents
-        if images is not None:
-            loss = loss + self.settings.image_weight * images
-        # by name: the generator's parameters may ask for gradients, and are to have none
+        if latent_loss is not None:
+            loss = loss + self.settings.latent_weight * latent_loss
+        if image_loss is not None:
+            loss = loss + self.settings.image_weight * image_loss
+        # Gradients of the encoder only: the generator's parameters may require gradients, but must not get any.
         parameters = list(self.encoder.parameters())
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             parameter.grad = gradient
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * (1 - step / self.settings.steps)
         self.optimizer.step()
-        nothing = torch.full_like(loss, math.nan)
-        return torch.stack([(nothing if one is None else one).detach() for one in (latents, images)])
+        nan = torch.full_like(loss, math.nan)
+        return torch.stack([(nan if term is None else term).detach() for term in (latent_loss, image_loss)])
 
-    def _of_samples(self, latent_dim: int) -> Tensor:
+    def _latent_loss(self, latent_dim: int) -> Tensor:
         """Mean of (E(G(z)) - z)^2 over z ~ N(0, I)."""
         latents = torch.randn(self.settings.batch_size, latent_dim, generator=self.source, device=self.images.device)
         with torch.no_grad():
@@ -113,8 +113,8 @@ class _Training:
         error: Tensor = self.encoder(samples) - latents
         return error.square().mean()
 
-    def _of_images(self) -> Tensor:
-        """Mean of (G(E(x)) - x)^2 over images drawn with replacement."""
+    def _image_loss(self) -> Tensor:
+        """Mean of (G(E(x)) - x)^2 over images x drawn with replacement."""
         size = (self.settings.batch_size,)
         batch = torch.randint(len(self.images), size, generator=self.source, device=self.images.device)
         images = self.images[batch].float() / 255

@@ -1,4 +1,4 @@
-"""Held-out images sought by an encoder in one pass, and by searches that begin where it says and at random."""
+"""Inversion of held-out images by an encoder in one pass, and by searches from its latents and from random starts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from orchestrator.training.settings import TrialSettings
 
 METHODS = ("encoder", "refined", "random")
-"""What an encoder says, a search from there, and searches from random starts."""
+"""The encoder's latent vector, a search that starts from it, and searches from random starts."""
 SHOWN = 8
 """Images in the picture."""
 
 
 class EncoderTraining(Settings):
-    """Training of an encoder E against a generator G that does not change, by Adam, the rate falling linearly to 0.
+    """Training of an encoder E with a frozen generator G, by Adam with a rate that falls linearly to 0.
 
-    The loss is latent_weight |E(G(z)) - z|^2 over samples plus image_weight |G(E(x)) - x|^2 over images, each a mean
-    over numbers, images being in [0, 1]. The first knows the right answer, but only for images that G makes
-    (Donahue et al., arXiv 1605.09782); the second is for those that E is meant for (Zhu et al., arXiv 1609.03552).
+    The loss is latent_weight |E(G(z)) - z|^2 over samples plus image_weight |G(E(x)) - x|^2 over images; each is a mean
+    over numbers, and images are in [0, 1]. The first has the true latent vectors, but for generated images only
+    (Donahue et al., arXiv 1605.09782); the second uses the images that E is meant for (Zhu et al., arXiv 1609.03552).
     """
 
     steps: int = Field(2000, ge=1, le=10_000_000)
@@ -51,11 +51,11 @@ class EncoderTraining(Settings):
 
 
 class EncoderInversion(HeldOutEvaluation, LatentSearch):
-    """G(E(x)) for held-out images x, E being trained on the training images with G frozen; E(x) as it is and refined.
+    """G(E(x)) for held-out images x, with E trained on the training images and G frozen; also with E(x) refined.
 
-    Zhu et al., arXiv 1609.03552, section 3: the encoder's answer is the start of the search. A row is an image and a
-    method: ``random`` is the best of ``restarts`` searches of as many steps that know no encoder. All is one shard,
-    since there is one encoder.
+    Zhu et al., arXiv 1609.03552, section 3: the refining search starts from E(x). A row is an image and a method:
+    ``random`` is the best of ``restarts`` searches of as many steps from random starts. There is one shard, since there
+    is one encoder.
     """
 
     splits: ClassVar = ("train", "test")

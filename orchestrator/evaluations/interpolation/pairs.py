@@ -1,4 +1,4 @@
-"""Which held-out images are the two ends of a path."""
+"""The pairs of held-out images that are the two ends of a path."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 
 
 def pair_up(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Places (pairs, 2) of held-out images: of the first image that is left, and the next like or unlike it.
+    """Indices (pairs, 2) of held-out images: the first remaining image, and the next one of the same or another class.
 
-    Pairs are like and unlike in turn; an image without a partner is passed over. Fewer than ``count`` where no more
-    are left.
+    Pairs are of one class and of two classes in turn. An image without a partner is skipped. There are fewer than
+    ``count`` pairs if no more images remain.
     """
-    left = order_of(len(labels)).tolist()
+    remaining = order_of(len(labels)).tolist()
     pairs: list[tuple[int, int]] = []
-    while len(pairs) < count and left:
-        first, like = left.pop(0), len(pairs) % 2 == 0
-        place = next((at for at, other in enumerate(left) if (labels[other] == labels[first]) == like), None)
+    while len(pairs) < count and remaining:
+        first, alike = remaining.pop(0), len(pairs) % 2 == 0
+        matches = (i for i, second in enumerate(remaining) if (labels[second] == labels[first]) == alike)
+        place = next(matches, None)
         if place is not None:
-            pairs.append((first, left.pop(place)))
+            pairs.append((first, remaining.pop(place)))
     return np.array(pairs, np.int64).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Ways through the latent space between inverted images, and what is met on them."""
+"""Interpolation in the latent space between inverted images."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from orchestrator.training.settings import TrialSettings
 
 SHOWN = 8
-"""Pairs in the picture of a way."""
+"""Pairs in the picture of a kind of path."""
 
 
 class Interpolation(Evaluation, LatentSearch):
     """G(a z1 + (1 - a) z2) for a = 0, 1/8 ... 1 between pairs of held-out images, inverted first.
 
-    By the encoder where the trial trained one, else by a search with the L2 norm. Straight and along the great circle
-    (White, arXiv 1609.04468). Every second pair is of one class, beginning with the first, the others are of two; no
-    image is in two pairs, and more pairs begin with the fewer. How smooth a way is, is told by its length in the
-    classifier's features. A shard is ``shard_pairs`` pairs.
+    Images are inverted by the encoder if the trial trained one, else by a search with the L2 norm. Paths are straight,
+    and along the great circle (White, arXiv 1609.04468). Every second pair, from the first one on, is of one class; the
+    others are of two. No image is in two pairs, and more pairs include those of fewer. Smoothness is measured by the
+    path's length in the classifier's features (shorter is smoother). A shard is ``shard_pairs`` pairs.
     """
 
     shard_pairs: ClassVar[int] = HeldOutEvaluation.shard_images // 2
@@ -68,25 +68,25 @@ class Interpolation(Evaluation, LatentSearch):
 
     @property
     def feature_extractor(self) -> Literal["classifier"]:
-        """In whose features the length of a way is."""
+        """The length of a path is measured in a classifier's features."""
         return "classifier"
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
-        """The two ways; pairs of one class, and from the second pair on also of two."""
-        known = {"way": ("linear", "spherical"), "alike": (True, False)[: self.pairs]}
-        return known.get(column)
+        """The two kinds of paths; pairs of one class and, from the second pair on, also of two."""
+        values = {"way": ("linear", "spherical"), "alike": (True, False)[: self.pairs]}
+        return values.get(column)
 
     def shards(self, trial: TrialSettings) -> int:
-        """As many as the pairs fill."""
+        """ceil(pairs / shard_pairs)."""
         return -(-self.pairs // self.shard_pairs)
 
     def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
-        """Also where the held-out images make fewer pairs."""
+        """Also if the held-out images make fewer than ``pairs`` pairs."""
         labels = images["test"].labels
         if labels is None:
             return self.classless(data)
-        there = len(pair_up(labels, self.pairs))
-        if there < self.pairs:
-            make = f"make only {there} of which every second is of one class; {'lower it' if there else 'take it out'}"
+        count = len(pair_up(labels, self.pairs))
+        if count < self.pairs:
+            make = f"make only {count} of which every second is of one class; {'lower it' if count else 'take it out'}"
             return f"pairs: got {self.pairs}, but the held-out images of {data.name} {make}"
         return super().reject_images(data, images)

@@ -1,1 +1,1 @@
-"""Held-out images sought in the latent space."""
+"""Inversion of held-out images: a search in the latent space."""

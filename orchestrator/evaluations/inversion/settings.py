@@ -1,4 +1,4 @@
-"""Held-out images sought among those that a generator makes: how near it comes, from how many starts."""
+"""Inversion of held-out images: how closely a generator reproduces them, from several starts."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SHOWN, SHOWN_RESTARTS = 8, 5
 class Inversion(HeldOutEvaluation, LatentSearch):
     """min over z of mean |G(z) - x|^2 for held-out images x, from several starts, of which the best is chosen.
 
-    Bora et al., arXiv 1703.03208; starts are drawn from the seed, the image's number and their own. A row is a
-    restart: all that is chosen among is kept, so that the best of a few can be compared with a single one.
+    Bora et al., arXiv 1703.03208. A start depends on the seed, the image's index and its own number. A row is a
+    restart: all restarts are stored, so that the best of several can be compared with a single one.
     """
 
     keys: ClassVar = ("image_id", "restart")
@@ -56,8 +56,8 @@ class Inversion(HeldOutEvaluation, LatentSearch):
 
     kind: Literal["inversion"] = "inversion"
     bands: int = Field(8, ge=1, le=64)
-    """rings of equal width from 0 to 1/2 cycles per pixel by which the error is told"""
+    """rings of equal width from 0 to 1/2 cycles per pixel that the error is divided into"""
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
-        """The numbers of the restarts, and whether one is chosen."""
+        """The numbers of the restarts, and both values of ``chosen``."""
         return {"restart": tuple(range(self.restarts)), "chosen": (False, True)}.get(column)

@@ -1,1 +1,1 @@
-"""The search for latent vectors that several kinds of evaluation share."""
+"""The latent search, which several kinds of evaluation share."""

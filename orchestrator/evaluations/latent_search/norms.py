@@ -1,4 +1,4 @@
-"""How far a pixel is from the one it should be."""
+"""Norms of the difference of two images, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 Norm = Literal["l1", "l2", "huber"]
 
 HUBER_DELTA = 0.1
-"""Where Huber's loss goes over from a square to a straight line; images being in [0, 1]."""
+"""Difference at which Huber's loss changes from a square to a line, for images in [0, 1]."""
 
 
 def per_pixel(norm: Norm, difference: Tensor) -> Tensor:

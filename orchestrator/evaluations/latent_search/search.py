@@ -1,4 +1,4 @@
-"""The latent search: images times restarts in one batch, each item on its own path."""
+"""The latent search: images times restarts in one batch, each item optimized independently."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from orchestrator.evaluations.latent_search.settings import LatentSearch
 
 _STREAM = 1
-"""First part of the spawn key of starts; that of corruptions is another one."""
+"""First part of the spawn key of starts; corruptions use another one."""
 
 
 class Targets(NamedTuple):
-    """Images that latent vectors are sought for, and where they may be looked at."""
+    """The images to search latent vectors for, and their observed pixels."""
 
     images: Tensor
     """(n, c, h, w) in [0, 1], on the generator's device."""
@@ -37,22 +37,22 @@ class Targets(NamedTuple):
     """The images' indices in their data set, from which their starts are drawn."""
 
 
-class Inversions(NamedTuple):
-    """What a search found, on the generator's device; r restarts of each of n images.
+class SearchResult(NamedTuple):
+    """The result of a search, on the generator's device, with r restarts for each of n images.
 
-    A restart's loss is the mean norm over the observed pixels plus the prior's term; best is the lowest one seen.
+    A restart's loss is the mean norm over the observed pixels plus the prior's term; its best is the lowest over steps.
     """
 
     latents: Tensor
-    """(n, r, latent_dim): where each restart's loss was best."""
+    """(n, r, latent_dim): the latent vector of each restart's best loss."""
     losses: Tensor
     """(n, r): the best loss of each restart."""
     best: Tensor
-    """(n,): the restart whose loss is best."""
+    """(n,): the restart with the best loss."""
     curves: Tensor
-    """(n, r, points): the loss after as many steps as ``LatentSearch.points`` says; NaN once a restart is dropped."""
+    """(n, r, points): the loss after the steps of ``LatentSearch.points``; NaN once a restart is dropped."""
     dropped: Tensor
-    """(n, r) int64: after how many steps a restart was dropped; 0 where it never was."""
+    """(n, r) int64: the number of steps after which a restart was dropped; 0 if it never was."""
 
     @property
     def chosen(self) -> Tensor:
@@ -61,9 +61,9 @@ class Inversions(NamedTuple):
 
 
 def draw_starts(targets: Targets, restarts: int, latent_dim: int, seed: int) -> Tensor:
-    """Starts ~ N(0, I), (n, restarts, latent_dim), on the images' device with the same bits on each.
+    """Starts ~ N(0, I), (n, restarts, latent_dim), on the images' device; the same bits on every device.
 
-    Each comes from the seed, its image's number and its own.
+    Each depends on the seed, its image's index and its own number only.
     """
     rows = [
         _normal(seed, (_STREAM, number, restart), latent_dim)
@@ -76,11 +76,11 @@ def draw_starts(targets: Targets, restarts: int, latent_dim: int, seed: int) -> 
 
 def search(
     settings: LatentSearch, generator: nn.Module, targets: Targets, starts: Tensor, norm: Norm = "l2"
-) -> Inversions:
+) -> SearchResult:
     """Search from ``starts`` (n, restarts, latent_dim) with a generator in eval mode, images in [-1, 1].
 
-    An image's path depends on its own pixels and starts alone; as many whole images are searched at once as ``batch``
-    lets in flight. Raises DataError naming an image that is not finite where observed, or not observed at all.
+    The search for an image depends on its own pixels and starts only. ``batch`` limits the restarts at a time, of whole
+    images. Raises DataError naming an image whose observed pixels are not finite, or that has no observed pixel.
     """
     assert starts.shape[:2] == (len(targets.images), settings.restarts), starts.shape
     assert not any(module.training for module in generator.modules()), "the generator must be in eval mode"
@@ -88,10 +88,10 @@ def search(
     at_once = max(1, settings.batch // settings.restarts)
     parts = []
     for begin in range(0, len(starts), at_once):
-        own = slice(begin, begin + at_once)
-        error = _Error(generator, targets.images[own], targets.observed[own], norm)
-        parts.append(_Search(settings, error, starts[own]).run())
-    return Inversions(*(torch.cat(values) for values in zip(*parts, strict=True)))
+        part = slice(begin, begin + at_once)
+        error = _Error(generator, targets.images[part], targets.observed[part], norm)
+        parts.append(_Search(settings, error, starts[part]).run())
+    return SearchResult(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
 @torch.no_grad()
@@ -106,13 +106,13 @@ def _normal(seed: int, key: Sequence[int], count: int) -> np.ndarray[tuple[int, 
 
 
 def _check(targets: Targets) -> None:
-    """Raises DataError for the first image that nothing can be found for."""
+    """Raises DataError for the first image whose observed pixels are not finite, or that has none."""
     finite = (targets.images.isfinite() | ~targets.observed).flatten(1).all(1)
-    seen = targets.observed.flatten(1).any(1)
-    for number, is_finite, is_seen in zip(targets.indices, finite.tolist(), seen.tolist(), strict=True):
+    observed = targets.observed.flatten(1).any(1)
+    for number, is_finite, is_observed in zip(targets.indices, finite.tolist(), observed.tolist(), strict=True):
         if not is_finite:
             raise DataError(f"image {number}: holds numbers that are not finite; leave it out")
-        if not is_seen:
+        if not is_observed:
             raise DataError(f"image {number}: no pixel of it is observed; leave it out, or corrupt less of it")
 
 
@@ -121,19 +121,19 @@ class _Error:
 
     def __init__(self, generator: nn.Module, images: Tensor, observed: Tensor, norm: Norm) -> None:
         self.generator, self.norm = generator, norm
-        # what is not observed may be anything, NaN too
+        # Pixels that are not observed may have any value, NaN too.
         self.images = images.where(observed, 0).unsqueeze(1)
         counts = observed.flatten(1).sum(1) * images.shape[1]
         self.weights = (observed.to(images.dtype) / counts.view(-1, 1, 1, 1)).unsqueeze(1)
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """(n, k) of latents (n, k, latent_dim)."""
-        made = self.generator(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
-        return (self.weights * per_pixel(self.norm, (made + 1) / 2 - self.images)).flatten(2).sum(2)
+        """The error (n, k) of latents (n, k, latent_dim)."""
+        generated = self.generator(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
+        return (self.weights * per_pixel(self.norm, (generated + 1) / 2 - self.images)).flatten(2).sum(2)
 
 
 class _Search:
-    """The search for some images; a row of (n, k) holds what is left of an image's restarts."""
+    """The search for some images; a row of (n, k) holds an image's remaining restarts."""
 
     def __init__(self, settings: LatentSearch, error: _Error, starts: Tensor) -> None:
         self.settings, self.error = settings, error
@@ -145,7 +145,7 @@ class _Search:
         self.curves: list[Tensor] = []
         self.descent: Descent = _build(settings.optimizer, self.latents)
 
-    def run(self) -> Inversions:
+    def run(self) -> SearchResult:
         """All steps; the host never waits for the device."""
         points, drops = set(self.settings.points), self.settings.drops
         for step in range(self.settings.steps):
@@ -156,30 +156,30 @@ class _Search:
                 self._drop(drops[step + 1], step + 1)
         with torch.no_grad():
             last = self._loss(self.latents)
-            self._see(last)
+            self._keep_best(last)
         self._log(last)
-        return Inversions(self.best, self.losses, self.losses.argmin(1), torch.stack(self.curves, 2), self.dropped)
+        return SearchResult(self.best, self.losses, self.losses.argmin(1), torch.stack(self.curves, 2), self.dropped)
 
     def _loss(self, latents: Tensor) -> Tensor:
         loss = self.error(latents)
         return loss + self.settings.prior * latents.square().sum(2) if self.settings.prior else loss
 
     def _step(self, step: int) -> Tensor:
-        """Losses (n, k) where the items are, which then move on."""
+        """Losses (n, k) of the items before the step, and one step of each."""
         latents = self.latents.requires_grad_()
         losses = self._loss(latents)
-        # of a sum of losses each of which depends on its own item alone
+        # The gradient of the sum: each loss depends on its own item only.
         (gradients,) = torch.autograd.grad(losses.sum(), latents)
         self.latents, losses = latents.detach(), losses.detach()
-        self._see(losses)
+        self._keep_best(losses)
         self.latents = self.descent.advance(self.latents, losses, gradients, self.settings.rate(step))
         return losses
 
-    def _see(self, losses: Tensor) -> None:
-        """Keep what is better than all seen before; NaN is not."""
-        known = self.losses.gather(1, self.alive)
-        better = losses < known
-        self.losses = self.losses.scatter(1, self.alive, torch.where(better, losses, known))
+    def _keep_best(self, losses: Tensor) -> None:
+        """Keep latent vectors with a lower loss than all before; NaN is never lower."""
+        lowest = self.losses.gather(1, self.alive)
+        better = losses < lowest
+        self.losses = self.losses.scatter(1, self.alive, torch.where(better, losses, lowest))
         index = self.alive[..., None].expand_as(self.latents)
         best = torch.where(better[..., None], self.latents, self.best.gather(1, index))
         self.best = self.best.scatter(1, index, best)
@@ -187,11 +187,11 @@ class _Search:
     def _log(self, losses: Tensor) -> None:
         self.curves.append(torch.full_like(self.losses, math.nan).scatter(1, self.alive, losses))
 
-    def _drop(self, kept: int, done: int) -> None:
-        """Go on with the ``kept`` restarts of each image whose best loss is lowest, in their old order."""
+    def _drop(self, remaining: int, step: int) -> None:
+        """Keep the ``remaining`` restarts of each image with the lowest best loss, in their old order."""
         order = self.losses.gather(1, self.alive).argsort(dim=1, stable=True)
-        places = order[:, :kept].sort(1).values
-        self.dropped = self.dropped.scatter(1, self.alive.gather(1, order[:, kept:]), done)
+        places = order[:, :remaining].sort(1).values
+        self.dropped = self.dropped.scatter(1, self.alive.gather(1, order[:, remaining:]), step)
         self.alive, self.latents = self.alive.gather(1, places), pick(self.latents, places)
         self.descent.keep(places)
 

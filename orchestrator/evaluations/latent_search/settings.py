@@ -1,4 +1,4 @@
-"""How latent vectors are sought whose images are nearest to given ones."""
+"""Settings of the latent search for the images closest to given ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.25
 class LatentSearch(Settings):
     """Gradient descent on min over z of mean over observed pixels |G(z) - x| + prior |z|^2, from several starts.
 
-    A step is one evaluation of G and its gradient, whatever the optimizer. The rate's cosine course is that of
-    StyleGAN2's projector (Karras et al., arXiv 1912.04958); restarts and the prior are those of
-    Bora et al., arXiv 1703.03208.
+    A step is one evaluation of G and its gradient, for any optimizer. The cosine schedule is that of StyleGAN2's
+    projector (Karras et al., arXiv 1912.04958); restarts and the prior are those of Bora et al., arXiv 1703.03208.
     """
 
     idle: ClassVar[frozenset[str]] = frozenset({"batch"})
@@ -56,10 +55,10 @@ class LatentSearch(Settings):
 
     @property
     def drops(self) -> dict[int, int]:
-        """Restarts of an image that stay, by the steps done when the others are dropped.
+        """The number of an image's remaining restarts, by the step after which the others are dropped.
 
         k successive halvings leave one: after 1/2, 1/4, ... 1/2^k of the steps (Jamieson and Talwalkar,
-        arXiv 1502.07943). Each stretch costs an image about half as many steps as one restart to its end.
+        arXiv 1502.07943). The steps between two halvings cost an image about half as much as one whole restart.
         """
         if not self.halving:
             return {}

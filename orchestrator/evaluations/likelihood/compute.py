@@ -12,7 +12,7 @@ from orchestrator.data.images import order_of
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.held_out import HeldOutEvaluation
-from orchestrator.evaluations.image_batch import choose_from
+from orchestrator.evaluations.inputs.image_batch import choose_from
 from orchestrator.models._flow import Flow, bits_per_dimension, dequantize
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def compute(settings: Likelihood, model: TrainedModel, shard: int) -> ShardResult:
-    """The rows of one part of one set."""
+    """The rows of one shard, which is a part of one data set."""
     if problem := settings.not_applicable(model.settings):
         raise DataError(f"{settings.kind}: {problem}")
     which, part = divmod(shard, HeldOutEvaluation.shards(settings, model.settings))
@@ -37,7 +37,7 @@ def compute(settings: Likelihood, model: TrainedModel, shard: int) -> ShardResul
 def rows_of(
     settings: Likelihood, model: TrainedModel, name: str, held_out: ImageSet, part: slice
 ) -> list[dict[str, Any]]:
-    """A row for each image of a part of a set; noise comes from the seed and the image's number alone."""
+    """A row for each image of a part of a set; noise depends on the seed and the image's index only."""
     flow = model.generator
     assert isinstance(flow, Flow)
     indices = order_of(len(held_out))[: settings.images][part]
@@ -65,7 +65,7 @@ def rows_of(
 
 
 def _noise(seed: int, number: int, shape: torch.Size) -> torch.Tensor:
-    # hashed together: of a seed torch's generator on CPUs takes the lowest 32 bits alone
-    mixed = np.random.SeedSequence([seed, number]).generate_state(1)
-    source = torch.Generator().manual_seed(int(mixed[0]))
+    # Hashed, because torch's generator on CPUs uses only the lowest 32 bits of a seed.
+    state = np.random.SeedSequence([seed, number]).generate_state(1)
+    source = torch.Generator().manual_seed(int(state[0]))
     return torch.rand(shape, generator=source)

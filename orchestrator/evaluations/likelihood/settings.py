@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Likelihood(HeldOutEvaluation):
     """log p(x) = log p(z) + log |det dz/dx| of bytes with uniform noise, in bits per dimension.
 
-    Kingma and Dhariwal, arXiv 1807.03039, section 2. As many images of each set of ``against``, which a good model of
-    the trial's own set should find less likely (Nalisnick et al., arXiv 1810.09136, show where none does). Only an
-    invertible network has it: trials of other families are passed over, and the report says why.
+    Kingma and Dhariwal, arXiv 1807.03039, section 2. ``against`` adds as many images of other sets, which should be
+    less likely under a good model of the trial's own set (Nalisnick et al., arXiv 1810.09136, show where they are not).
+    Only an invertible network has a likelihood: trials of other families are skipped, and the report gives the reason.
     """
 
     keys: ClassVar = ("data", "image_id")
@@ -36,14 +36,14 @@ class Likelihood(HeldOutEvaluation):
 
     kind: Literal["likelihood"] = "likelihood"
     against: tuple[AnyDataset, ...] = Field((), max_length=20, strict=False)
-    """other data sets whose held-out images are told their likelihood too; a trial's own among them counts once"""
+    """other data sets whose held-out images get a likelihood too; a trial's own among them counts once"""
 
     def not_applicable(self, trial: TrialSettings) -> str | None:
         """Other families, which have no density."""
         return None if trial.objective.family == "likelihood" else why_none(trial)
 
     def reject(self, trial: TrialSettings) -> str | None:
-        """Also where a set's images are of another shape, or two sets have one name."""
+        """Also if a set's images have another shape, or two sets have one name."""
         for index, data in enumerate(self.against):
             if data.shape != trial.data.shape:
                 return f"against.{index}: images of {data.shape}, but those of the trial are {trial.data.shape}"
@@ -54,7 +54,7 @@ class Likelihood(HeldOutEvaluation):
 
     @property
     def others(self) -> tuple[Dataset, ...]:
-        """The sets it looks at beside the trial's own."""
+        """The sets beside the trial's own."""
         return self.against
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
@@ -62,7 +62,7 @@ class Likelihood(HeldOutEvaluation):
         return tuple(data.name for data in self.sets(trial)) if column == "data" else None
 
     def shards(self, trial: TrialSettings) -> int:
-        """As many for each set."""
+        """The shards of the images, for each set."""
         return len(self.sets(trial)) * super().shards(trial)
 
     def sets(self, trial: TrialSettings) -> tuple[Dataset, ...]:
@@ -71,7 +71,7 @@ class Likelihood(HeldOutEvaluation):
 
 
 def why_none(trial: TrialSettings) -> str:
-    """Why a trial's images have no likelihood, and what it would take."""
+    """Why a trial's images have no likelihood, and what would be needed for one."""
     size = prod(trial.data.shape)
     flat = f"its generator turns {trial.latent_dim} numbers into images of {size}, "
     flat += (
@@ -84,5 +84,5 @@ def why_none(trial: TrialSettings) -> str:
         "image (Wu et al., arXiv 1611.04273), whose answer depends on the noise; or an invertible generator"
     )
     prior = " Its latent vectors have no prior either, but the Gaussian that was fitted to them afterwards."
-    own = prior if trial.objective.family == "free_latents" else ""
-    return f"{flat}.{own} {take} of {size} latent numbers, such as glow."
+    no_prior = prior if trial.objective.family == "free_latents" else ""
+    return f"{flat}.{no_prior} {take} of {size} latent numbers, such as glow."

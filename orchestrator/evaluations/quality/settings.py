@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.evaluations.evaluation import Evaluation
-from orchestrator.metrics.inception_weights import lacking
+from orchestrator.metrics.inception_weights import missing_requirements
 from orchestrator.metrics.requirements import INCEPTION_FEATURES, NEIGHBOURS
 from orchestrator.store.columns import FLOAT, INT, STRING, Column
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 Threshold = Annotated[float, Field(gt=0.0, le=10.0)]
 LEAST_SAMPLES = 200
-"""Fewer samples than this say nothing of a distribution's covariance."""
+"""The covariance of a distribution cannot be estimated from fewer samples."""
 
 
 class Quality(Evaluation):
-    """Inception Score, FID, KID, precision, recall, density, coverage and modes of samples (measures/).
+    """Inception Score, FID, KID, precision, recall, density, coverage and modes of samples (metrics/).
 
     One row for the standard normal distribution of latent vectors, and one for each threshold t of ``truncation``:
     latent vectors from the standard normal truncated to [-t, t], each from the same uniform draws. A shard is a row.
@@ -59,7 +59,7 @@ class Quality(Evaluation):
     samples: int = Field(10_000, ge=LEAST_SAMPLES, le=1_000_000)
     """generated images in each row"""
     features: Literal["classifier", "inception"] = "classifier"
-    """what sees the images: a classifier learned from the same data, or torch-fidelity's Inception"""
+    """source of the features: a classifier trained on the same data, or torch-fidelity's Inception"""
     truncation: tuple[Threshold, ...] = Field((), max_length=100, strict=False)
     """thresholds t of truncated normal distributions, a row each; empty for the whole one alone"""
 
@@ -69,7 +69,7 @@ class Quality(Evaluation):
         return self.features
 
     def reject(self, trial: TrialSettings) -> str | None:
-        """As every kind, with what can be done for data without classes; also where there are few images."""
+        """As every kind, with a remedy for data without classes; also if there are too few images."""
         if self.features == "inception" and self.samples <= INCEPTION_FEATURES:
             return f"samples: got {self.samples}, expected more than Inception's {INCEPTION_FEATURES} features, for FID"
         problem = super().reject(trial)
@@ -80,20 +80,20 @@ class Quality(Evaluation):
         return problem or (f"{self.kind} {few}" if few else None)
 
     def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
-        """Also of fewer training images than PRDC's neighbours are."""
-        there = len(images["train"])
-        return super().reject_images(data, images) or _too_few(there, f"the images of {data.name} are")
+        """Also if there are no more training images than PRDC's neighbours."""
+        count = len(images["train"])
+        return super().reject_images(data, images) or _too_few(count, f"the images of {data.name} are")
 
     def classless(self, data: Dataset) -> str:
-        """See Evaluation; Inception needs no classes."""
+        """As every kind, with the remedy: Inception needs no classes."""
         return f"{super().classless(data)}; set features: inception"
 
     def missing_requirements(self) -> str | None:
-        """Inception's weights, or the package that reads them."""
-        return lacking() if self.features == "inception" else None
+        """Inception's weights or the package that reads them, if they are missing."""
+        return missing_requirements() if self.features == "inception" else None
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
-        """The thresholds, None among them for the whole distribution."""
+        """The thresholds, with None for the whole distribution."""
         return (None, *self.truncation) if column == "truncation" else None
 
     def shards(self, trial: TrialSettings) -> int:

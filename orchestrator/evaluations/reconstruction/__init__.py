@@ -1,1 +1,1 @@
-"""Held-out images by way of their latent vectors."""
+"""Reconstruction of held-out images from their latent vectors."""

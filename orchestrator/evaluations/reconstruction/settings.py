@@ -1,4 +1,4 @@
-"""Held-out images by way of their latent vectors, and how much of each comes back."""
+"""Reconstruction of held-out images from their latent vectors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SHOWN = 8
 
 
 class Reconstruction(HeldOutEvaluation, LatentSearch):
-    """G(z) for held-out images x: z = E(x) where the trial trained an encoder, else the z of the best of a search.
+    """G(z) for held-out images x: z = E(x) if the trial trained an encoder, else the best z of a search.
 
-    So that families with and without an encoder compare on the same images; the search is that of ``inversion``.
+    Families with and without an encoder are thus compared on the same images. The search is that of ``inversion``.
     """
 
     keys: ClassVar = ("image_id",)
@@ -35,6 +35,6 @@ class Reconstruction(HeldOutEvaluation, LatentSearch):
     kind: Literal["reconstruction"] = "reconstruction"
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
-        """The way to a latent vector: an encoder's or a flow's own where the trial has one, else the search."""
-        own = trial.objective.family in ("autoencoding", "likelihood")
-        return ("encoder" if own else "search",) if column == "method" else None
+        """The source of latent vectors: an encoder or a flow if the trial has one, else the search."""
+        encodes = trial.objective.family in ("autoencoding", "likelihood")
+        return ("encoder" if encodes else "search",) if column == "method" else None

@@ -1,1 +1,1 @@
-"""Corrupted images restored."""
+"""Restoration of corrupted images."""

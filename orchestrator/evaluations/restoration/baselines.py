@@ -1,4 +1,4 @@
-"""What restores corrupted images without having learned anything, by scikit-image."""
+"""Classical restoration of corrupted images, without learning, by scikit-image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def baseline(corruption: Corruption, corrupted: Corrupted) -> tuple[str, Tensor]:
-    """The name of the method for this corruption and what it makes of the images, (n, c, h, w) in [0, 1].
+    """The name of the method for this corruption and the restored images, (n, c, h, w) in [0, 1].
 
     ``total_variation`` for noise (Chambolle 2004; its weight is the noise's standard deviation), ``biharmonic`` for
-    what is painted over (Damelin and Hoang 2018; it knows where that is).
+    occlusions (Damelin and Hoang 2018; it is given the mask).
     """
     images = corrupted.images.permute(0, 2, 3, 1).double().cpu().numpy()
     if isinstance(corruption, GaussianNoise):

@@ -1,4 +1,4 @@
-"""What methods make of corrupted images, and how near that is to the clean ones."""
+"""Restoration of corrupted images by several methods, and their errors against the clean images."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 from orchestrator.data._tiles import tiled
 from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.held_out import HeldOutEvaluation
-from orchestrator.evaluations.image_batch import choose
-from orchestrator.evaluations.latent_search.inverted import made
+from orchestrator.evaluations.inputs.image_batch import choose
+from orchestrator.evaluations.latent_search.inverted import generate
 from orchestrator.evaluations.latent_search.search import Targets, draw_starts, search
 from orchestrator.evaluations.restoration.baselines import baseline
 from orchestrator.evaluations.restoration.settings import SHOWN
@@ -21,13 +21,13 @@ from orchestrator.metrics.image_quality import mse, psnr, ssim
 if TYPE_CHECKING:
     from orchestrator.data.corruptions import Corrupted, Corruption
     from orchestrator.evaluations.evaluation import TrainedModel
-    from orchestrator.evaluations.image_batch import ImageBatch
+    from orchestrator.evaluations.inputs.image_batch import ImageBatch
     from orchestrator.evaluations.latent_search.norms import Norm
     from orchestrator.evaluations.restoration.settings import Mask, Restoration
 
 
 class Attempt(NamedTuple):
-    """What one method made of the corrupted images."""
+    """The images restored by one method."""
 
     method: str
     norm: Norm | None
@@ -46,7 +46,7 @@ class Restored(NamedTuple):
 
 
 def compute(settings: Restoration, model: TrainedModel, shard: int) -> ShardResult:
-    """The rows of one part of the images under one corruption; of the first part a picture too."""
+    """The rows of one part of the images under one corruption; the first part also has a picture."""
     which, part = divmod(shard, HeldOutEvaluation.shards(settings, model.settings))
     batch, corruption = choose(settings, model, part), settings.corruptions[which]
     restored = restore(settings, model, batch, corruption)
@@ -55,37 +55,37 @@ def compute(settings: Restoration, model: TrainedModel, shard: int) -> ShardResu
 
 
 def restore(settings: Restoration, model: TrainedModel, batch: ImageBatch, corruption: Corruption) -> Restored:
-    """``Restoration`` under one corruption. Raises EvaluationError where the generator makes no finite images."""
+    """``Restoration`` under one corruption. Raises EvaluationError if generated images are not finite."""
     corrupted = corruption.apply(batch.images, batch.indices, settings.seed)
     everything = torch.ones_like(corrupted.observed)
     masks = settings.masks if not corrupted.observed.all() else settings.masks[:1]
-    found = [Attempt("corrupted", None, None, corrupted.images, None)]
+    attempts = [Attempt("corrupted", None, None, corrupted.images, None)]
     for mask in masks:
         observed = corrupted.observed if mask == "known" else everything
         targets = Targets(corrupted.images, observed, batch.indices)
         starts = draw_starts(targets, settings.restarts, model.settings.latent_dim, settings.seed).to(batch.images)
         for norm in settings.norms:
-            inverted = search(settings, model.generator, targets, starts, norm)
-            losses = inverted.losses.take_along_dim(inverted.best[:, None], 1).squeeze(1)
-            found.append(Attempt("search", norm, mask, made(model, inverted.chosen), losses))
+            result = search(settings, model.generator, targets, starts, norm)
+            losses = result.losses.take_along_dim(result.best[:, None], 1).squeeze(1)
+            attempts.append(Attempt("search", norm, mask, generate(model, result.chosen), losses))
     name, images = baseline(corruption, corrupted)
-    return Restored(corrupted, [*found, Attempt(name, None, None, images, None)])
+    return Restored(corrupted, [*attempts, Attempt(name, None, None, images, None)])
 
 
 def rows_of(batch: ImageBatch, corruption: Corruption, restored: Restored) -> list[dict[str, Any]]:
     """A row an image and attempt, image by image."""
     touched = restored.corrupted.touched
-    edge, figures = edges(touched), []
+    edge, metrics = edges(touched), []
     for attempt in restored.attempts:
         pair = attempt.images, batch.images
-        measured = {
-            **{measure.__name__: measure(*pair) for measure in (mse, psnr, ssim)},
-            **{f"{measure.__name__}_touched": measure(*pair, touched) for measure in (mse, psnr, ssim)},
+        tensors = {
+            **{metric.__name__: metric(*pair) for metric in (mse, psnr, ssim)},
+            **{f"{metric.__name__}_touched": metric(*pair, touched) for metric in (mse, psnr, ssim)},
             "mse_edge": mse(*pair, edge),
         }
         if attempt.losses is not None:
-            measured["loss"] = attempt.losses
-        figures.append({name: [_known(value) for value in values.tolist()] for name, values in measured.items()})
+            tensors["loss"] = attempt.losses
+        metrics.append({name: [_nan_to_none(value) for value in values.tolist()] for name, values in tensors.items()})
     return [
         {
             "image_id": number,
@@ -94,10 +94,10 @@ def rows_of(batch: ImageBatch, corruption: Corruption, restored: Restored) -> li
             "method": attempt.method,
             "norm": attempt.norm,
             "mask": attempt.mask,
-            **{name: values[place] for name, values in measured.items()},
+            **{name: values[image] for name, values in columns.items()},
         }
-        for place, (number, label) in enumerate(zip(batch.indices, batch.labels, strict=True))
-        for attempt, measured in zip(restored.attempts, figures, strict=True)
+        for image, (number, label) in enumerate(zip(batch.indices, batch.labels, strict=True))
+        for attempt, columns in zip(restored.attempts, metrics, strict=True)
     ]
 
 
@@ -107,7 +107,7 @@ def shown(clean: Tensor, restored: Restored, count: int) -> Tensor:
 
 
 def edges(touched: Tensor) -> Tensor:
-    """Pixels (n, 1, h, w) beside which touched ones begin or end, up, down, left or right; none where all are such."""
+    """Pixels (n, 1, h, w) on either side of the boundary of touched pixels; none if that is all pixels."""
     edge = torch.zeros_like(touched)
     for change, before, after in (
         (touched[..., 1:, :] != touched[..., :-1, :], edge[..., :-1, :], edge[..., 1:, :]),
@@ -118,5 +118,5 @@ def edges(touched: Tensor) -> Tensor:
     return edge & ~edge.flatten(1).all(1)[:, None, None, None]
 
 
-def _known(value: float) -> float | None:
+def _nan_to_none(value: float) -> float | None:
     return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Corrupted images restored by a search in the latent space of a generator that knows what clean ones look like."""
+"""Restoration of corrupted images by a search in the latent space of a generator that was trained on clean ones."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SHOWN = 8
 
 
 class Restoration(HeldOutEvaluation, LatentSearch):
-    """G(z) for argmin over z of mean over pixels |G(z) - M(x)|, M(x) being corrupted held-out images, by each norm.
+    """G(z) with z = argmin of the mean over pixels of |G(z) - M(x)|, for corrupted held-out images M(x) and each norm.
 
-    Bora et al., arXiv 1703.03208. With a known mask the mean is over the pixels that M leaves observed, with an
-    unknown one over all. Beside it stand the corrupted image as it is and a classical method (``baselines``);
-    all are measured against the clean image. Starts are the same for every norm and mask. A shard is one corruption
-    of ``shard_images`` images.
+    Bora et al., arXiv 1703.03208. With a known mask the mean is over the pixels that M leaves observed, with an unknown
+    one over all. It is compared with the corrupted image and a classical method (``baselines``); all are measured
+    against the clean image. Starts are the same for every norm and mask. A shard is one corruption of ``shard_images``
+    images.
     """
 
     keys: ClassVar = ("image_id", "corruption", "method")
@@ -71,19 +71,19 @@ class Restoration(HeldOutEvaluation, LatentSearch):
         return entries
 
     def reject(self, trial: TrialSettings) -> str | None:
-        """Also where a corruption does not fit the images."""
+        """Also if a corruption does not fit the images."""
         problems = (corruption.reject(trial.data.shape) for corruption in self.corruptions)
         return super().reject(trial) or next((f"corruptions: {problem}" for problem in problems if problem), None)
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
-        """Corruptions by their names; norms and masks, which methods other than the search have none of."""
-        known = {
+        """Corruptions by their names; norms and masks, which are null for methods other than the search."""
+        values = {
             "corruption": tuple(corruption.name for corruption in self.corruptions),
             "norm": (*self.norms, None),
             "mask": (*self.masks, None),
         }
-        return known.get(column)
+        return values.get(column)
 
     def shards(self, trial: TrialSettings) -> int:
-        """As many parts of the images for each corruption."""
+        """The shards of the images, for each corruption."""
         return len(self.corruptions) * super().shards(trial)

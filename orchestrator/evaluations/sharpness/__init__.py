@@ -1,1 +1,1 @@
-"""How sharp samples are."""
+"""Sharpness of samples."""

@@ -1,4 +1,4 @@
-"""How sharp samples are, measured."""
+"""Sharpness of samples and of training images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from orchestrator.data.batches import to_unit
 from orchestrator.evaluations.evaluation import ShardResult, TrainedModel
-from orchestrator.evaluations.sampling import images_of, sizes_of
+from orchestrator.evaluations.inputs.sampling import images_of, sizes_of
 from orchestrator.metrics.image_quality import sharpness
 
 if TYPE_CHECKING:
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 
 def compute(settings: Sharpness, model: TrainedModel, shard: int) -> ShardResult:
-    """The one row."""
+    """The only row."""
     source = torch.Generator().manual_seed(settings.seed)
     draws = (torch.randn(size, model.settings.latent_dim, generator=source) for size in sizes_of(settings.samples))
-    generated = [sharpness(to_unit(images)) for latents in draws for images in images_of(model, latents)]
+    values = [sharpness(to_unit(images)) for latents in draws for images in images_of(model, latents)]
     pixels = torch.from_numpy(model.real.drawn(settings.samples).pixels)
     real = float(torch.cat([sharpness(part.float() / 255) for part in torch.split(pixels, 256)]).mean())
-    ours = float(torch.cat(generated).mean())
-    row = {"samples": settings.samples, "sharpness": ours, "real": real, "ratio": ours / real if real else None}
+    generated = float(torch.cat(values).mean())
+    ratio = generated / real if real else None
+    row = {"samples": settings.samples, "sharpness": generated, "real": real, "ratio": ratio}
     return ShardResult([row])

@@ -1,4 +1,4 @@
-"""How sharp samples are, beside the images that the trial trained on."""
+"""Sharpness of samples, compared with the training images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The held-out images that one shard of an evaluation looks at."""
+"""The held-out images of one shard of an evaluation."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class ImageBatch(NamedTuple):
-    """Held-out images of one part."""
+    """Held-out images with their indices and labels."""
 
     indices: tuple[int, ...]
-    """Their places in the held-out set."""
+    """Their indices in the held-out set."""
     labels: tuple[int | None, ...]
-    """Their classes; None where the set has none."""
+    """Their classes; None if the set has none."""
     images: Tensor
     """(n, c, h, w) float32 in [0, 1], on the model's device."""
 
 
 def choose(settings: HeldOutEvaluation, model: TrainedModel, shard: int) -> ImageBatch:
-    """The images of one shard. Raises DataError where the set holds fewer than ``images``."""
+    """The images of one shard. Raises DataError if the set holds fewer than ``images``."""
     if problem := settings.reject_images(model.settings.data, model.splits):
         raise DataError(f"{settings.kind}: {problem}")
     order = order_of(len(model.held_out))[: settings.images]
@@ -39,12 +39,12 @@ def choose(settings: HeldOutEvaluation, model: TrainedModel, shard: int) -> Imag
 
 
 def take(model: TrainedModel, indices: NDArray[np.int64]) -> ImageBatch:
-    """The held-out images at these places."""
+    """The held-out images at these indices."""
     return choose_from(model.held_out, indices, model.device)
 
 
 def choose_from(held_out: ImageSet, indices: NDArray[np.int64], device: torch.device) -> ImageBatch:
-    """The images of any set at these places, on the device."""
+    """The images of any set at these indices, on the device."""
     pixels = torch.from_numpy(held_out.pixels[indices]).to(device)
     labels = [None] * len(indices) if held_out.labels is None else held_out.labels[indices].tolist()
     return ImageBatch(tuple(indices.tolist()), tuple(labels), pixels.float() / 255)
