@@ -122,11 +122,11 @@ def _at_work(
     lease = take(store, before, _holder(joined=joined))
     log = RunLog(GuardedStore(store, lease).quick())
     # It has answered: from here on an outage is waited for, once for a request and the look at the lease before it.
-    notice = WaitNotice(lease.holder.run_id, partial(_say, log))
+    notice = WaitNotice(lease.holder.run_id, partial(_notify, log))
     guarded = RetryingStore(GuardedStore(store, lease), on_wait=notice)
     tally = EvaluationProgress(len(plan.due)) if plan.due else None
-    heartbeat = Heartbeat(lease, guarded, log, partial(_say, log), len(plan.having(CellState.NEW)), tally)
-    heartbeat.on_beat(partial(notice.look, guarded))
+    heartbeat = Heartbeat(lease, guarded, log, partial(_notify, log), len(plan.having(CellState.NEW)), tally)
+    heartbeat.on_beat(partial(notice.poll, guarded))
     if joined:
         heartbeat.on_cluster(count_nodes)
     with heartbeat:
@@ -162,7 +162,7 @@ def _drive(
     from orchestrator.store.bundles import LEAST
 
     for summary in (plan_line(plan), *note_lines(plan), *evaluations_line(plan), *left_out_lines(plan.job)):
-        _say(log, summary.plain)
+        _notify(log, summary.plain)
     write_job(store, plan.job)
     begin(store)
     ran = _sweep(plan, store, log, cluster, heartbeat, joined=joined) if plan.runs else _Ran()
@@ -177,9 +177,9 @@ def _drive(
     if failed:
         name = plan.job.header.name
         why = shlex.join(["orch", "status", name, "--storage", parent(store, name)])
-        _say(log, f"{count(failed, 'trial')} failed; why: {why}")
+        _notify(log, f"{count(failed, 'trial')} failed; why: {why}")
     if ran.evaluations_failed:
-        _say(log, f"{count(ran.evaluations_failed, 'evaluation')} failed, as told above; another run tries again")
+        _notify(log, f"{count(ran.evaluations_failed, 'evaluation')} failed, as told above; another run tries again")
     if failed or ran.evaluations_failed:
         raise typer.Exit(1)
 
@@ -188,14 +188,14 @@ def _stop(job: Job, store: RetryingStore, log: RunLog, ran: _Ran, unstored: str)
     """Leave a run that was stopped, with the report of what there is; storage that is down is not waited for."""
     store.hurry()
     if unstored:
-        _say(log, f"{ran.stopped}; the last states could not be stored, go on from what was: {_again(job, store)}")
+        _notify(log, f"{ran.stopped}; the last states could not be stored, go on from what was: {_again(job, store)}")
         raise typer.Exit(ran.exit_code)
-    _say(log, f"{ran.stopped}; every trial keeps its last state, go on with: {_again(job, store)}")
+    _notify(log, f"{ran.stopped}; every trial keeps its last state, go on with: {_again(job, store)}")
     try:
         if store.keys("metrics"):
             _report(store, log)
     except (StorageUnavailable, StorageRefused) as error:
-        _say(log, f"note: no report was written: {error}")
+        _notify(log, f"note: no report was written: {error}")
     raise typer.Exit(ran.exit_code)
 
 
@@ -206,7 +206,7 @@ def _report(store: Store, log: RunLog) -> None:
         report = write_report(store)
     for line in (f"results  {store.uri}", f"report   {store.uri}/{report}"):
         tell(line)
-        log.say(line)
+        log.add(line)
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
     from orchestrator.runtime.watch import JoinedRay, local_death, watched
 
     def stage(text: str) -> None:
-        log.say(text)
+        log.add(text)
         watcher.stage(text)
 
     with terminated_as_interrupted() as interrupts:
@@ -241,11 +241,11 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
                 else:
                     stage("starting Ray")
                     stack.enter_context(local_ray(cluster, worker_groups=max(plan.placements) > 1))
-                look = JoinedRay(partial(_say, log)).death if joined else local_death
-                stack.enter_context(watched(look, partial(_fall, plan.job, store, log, heartbeat)))
-                stack.enter_context(heartbeat.obeyed())
-                watchers = [watcher, Lines(plan, log.say, starts=True), heartbeat]
-                outcome = run_sweep(plan, store, watchers, partial(_say, log), stage)
+                look = JoinedRay(partial(_notify, log)).death if joined else local_death
+                stack.enter_context(watched(look, partial(_abort, plan.job, store, log, heartbeat)))
+                stack.enter_context(heartbeat.interrupting())
+                watchers = [watcher, Lines(plan, log.add, starts=True), heartbeat]
+                outcome = run_sweep(plan, store, watchers, partial(_notify, log), stage)
         except (StorageUnavailable, StorageRefused, SurroundingsError) as error:
             if heartbeat.lost is not None:
                 raise heartbeat.lost from error
@@ -257,14 +257,14 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
     return _Ran(outcome.failed, outcome.evaluations.failed, stopped, _exit_code(heartbeat, interrupts))
 
 
-def _fall(job: Job, store: Store, log: RunLog, heartbeat: Heartbeat, cause: str) -> NoReturn:
+def _abort(job: Job, store: Store, log: RunLog, heartbeat: Heartbeat, cause: str) -> NoReturn:
     """Say why the run cannot go on, and end this process: its main thread may wait for what is dead."""
     from orchestrator.runtime.watch import clean_up
 
-    _say(log, f"error: {cause}; each trial goes on from its last checkpoint with: {_again(job, store)}")
+    _notify(log, f"error: {cause}; each trial goes on from its last checkpoint with: {_again(job, store)}")
     with contextlib.suppress(StorageError, LeaseLostError):  # those of its beats were told
         log.end()
-    heartbeat.fall()
+    heartbeat.abort()
     clean_up()
     err.show_cursor()
     os._exit(1)
@@ -278,7 +278,7 @@ def _exit_code(heartbeat: Heartbeat, interrupts: Interrupts) -> int:
 @contextlib.contextmanager
 def _during(log: RunLog, stage: str) -> Iterator[None]:
     """Say what is done in this context, on a terminal for as long as it is."""
-    log.say(stage)
+    log.add(stage)
     if not err.is_terminal:
         err.print(stage, soft_wrap=True)
         yield
@@ -293,11 +293,11 @@ def _kept(log: RunLog) -> Iterator[None]:
     try:
         yield
     except OrchError as error:
-        log.say(f"error: {error}")
+        log.add(f"error: {error}")
         raise
     except Exception as error:
         if not isinstance(error, typer.Exit):
-            log.say(f"error: {type(error).__name__}: {error}")
+            log.add(f"error: {type(error).__name__}: {error}")
         raise
     finally:
         try:
@@ -306,9 +306,9 @@ def _kept(log: RunLog) -> Iterator[None]:
             err.print(f"note: {error}", soft_wrap=True, style=None)
 
 
-def _say(log: RunLog, text: str) -> None:
+def _notify(log: RunLog, text: str) -> None:
     err.print(text, soft_wrap=True)
-    log.say(text)
+    log.add(text)
 
 
 def _again(job: Job, store: Store) -> str:

@@ -136,9 +136,9 @@ class Lines:
     ``starts`` adds one for every trial that starts.
     """
 
-    def __init__(self, plan: Plan, say: Callable[[str], None], *, starts: bool = False) -> None:
+    def __init__(self, plan: Plan, notify: Callable[[str], None], *, starts: bool = False) -> None:
         self.sweep, self.last = _Sweep(plan), time.monotonic()
-        self.say, self.starts = say, starts
+        self.notify, self.starts = notify, starts
 
     def update(self, event: Event) -> None:
         """Say that a trial has ended, or started."""
@@ -147,32 +147,32 @@ class Lines:
         name = f"{event.trial.id[:8]} {event.ended or 'started'}  {self.sweep.changes[event.trial.id]}"
         if event.ended is None:
             if begins and self.starts:
-                self._say(name.rstrip())
+                self._notify(name.rstrip())
             return
         known = {text: event.measures.get(name) for name, text in _MEASURES.items()}
         figures = "  ".join(f"{text} {_figure(value)}" for text, value in known.items() if value is not None)
-        self._say(f"{name}  {event.error or figures}")
-        self._say(self.sweep.summary().plain)
+        self._notify(f"{name}  {event.error or figures}")
+        self._notify(self.sweep.summary().plain)
 
     def evaluated(self, tally: EvaluationProgress) -> None:
         """Note where the evaluations stand; say so when the last has ended."""
         self.sweep.evaluated(tally)
         if tally.over and tally.total:
-            self._say(self.sweep.summary().plain)
+            self._notify(self.sweep.summary().plain)
 
     def stage(self, text: str) -> None:
         """Say what is done until the first trial has made a step."""
-        self._say(text)
+        self._notify(text)
 
     def tick(self) -> None:
         """Say where the sweep stands when nothing has been said for a while."""
         if time.monotonic() - self.last >= _LINES_EVERY_S:
             share = f"{self.sweep.done:.0%} done, " if self.sweep.changes else ""
-            self._say(f"{share}{self.sweep.summary().plain}")
+            self._notify(f"{share}{self.sweep.summary().plain}")
 
-    def _say(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         self.last = time.monotonic()
-        self.say(text)
+        self.notify(text)
 
 
 def _figure(value: Any) -> str:

@@ -33,11 +33,11 @@ def is_alive(store: Store, state: RunState | None) -> bool:
     return _listen(store, lambda seen: seen is not None and seen.run_id == state.run_id and seen != state)
 
 
-def free_entry(store: Store, cancel: str, say: Callable[[str], None], *, take_over: bool) -> Entry | None:
+def free_entry(store: Store, cancel: str, notify: Callable[[str], None], *, take_over: bool) -> Entry | None:
     """The job's last lease, if it may be followed: nobody holds it, or who did is dead. Raises LeaseError.
 
     ``take_over`` is the user's word that a run of which nothing is heard is dead. ``cancel`` is the command that stops
-    one which is at work. ``say`` hears why a lease that nobody gave up may be followed.
+    one which is at work. ``notify`` hears why a lease that nobody gave up may be followed.
     """
     entry = last_entry(store)
     if entry is None or (entry.holder is not None and entry.holder.released):
@@ -46,13 +46,13 @@ def free_entry(store: Store, cancel: str, say: Callable[[str], None], *, take_ov
     if holder is not None and holder.process.here:
         if not holder.process.gone:
             raise _busy(store, holder, cancel)
-        say(f"note: the last run, on {holder}, ended without a word; this one takes its place")
+        notify(f"note: the last run, on {holder}, ended without a word; this one takes its place")
         return entry
     before = _state(store, holder)
     if _listen(store, lambda seen: _of(seen, holder) != before) and last_entry(store) == entry:
         raise _busy(store, holder, cancel)
     if last_entry(store) != entry:  # it was given up, or taken, as we listened
-        return free_entry(store, cancel, say, take_over=take_over)
+        return free_entry(store, cancel, notify, take_over=take_over)
     where = "another run of this job" if holder is None else f"another run of this job, on {holder},"
     ended = before is not None and before.state != "running"
     if not ended and not take_over:
@@ -60,7 +60,7 @@ def free_entry(store: Store, cancel: str, say: Callable[[str], None], *, take_ov
             f"{store.uri}: {where} has not ended, and nothing was heard of it for {LISTEN_S:.0f} s; "
             "if it is dead, --take-over takes its place"
         )
-    say(f"note: {where} {f'was {before.state}' if before and ended else 'is silent'}; this one takes its place")
+    notify(f"note: {where} {f'was {before.state}' if before and ended else 'is silent'}; this one takes its place")
     return entry
 
 

@@ -32,7 +32,7 @@ class RunLog:
         self._changed, self._ended = True, False
         self._lock, self._writing = threading.Lock(), threading.Lock()
 
-    def say(self, text: str) -> None:
+    def add(self, text: str) -> None:
         """Add a line with the time of day; line breaks and what cannot be printed become escapes."""
         line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  {one_line(text)}"
         with self._lock:

@@ -79,7 +79,7 @@ def said(text: str) -> list[str]:
 def test_logs_of_a_run_that_has_ended(orch: Callable[..., Any], store: LocalStore) -> None:
     log = RunLog(store)
     for word in ("one", "two [red]", "three"):
-        log.say(word)
+        log.add(word)
     log.end()
     assert said(orch("logs", "study").out) == ["one", "two [red]", "three"]
     assert said(orch("logs", "study", "-f").out) == ["one", "two [red]", "three"]
@@ -92,18 +92,18 @@ def test_a_log_is_followed_to_its_end(
     orch: Callable[..., Any], store: LocalStore, beside: Callable[[Callable[[], None]], None]
 ) -> None:
     log = RunLog(store)
-    log.say("one")
+    log.add("one")
     log.write()
     write_state(store, running())
 
     def run() -> None:
         for word in ("two", "three"):
             time.sleep(0.1)
-            log.say(word)
+            log.add(word)
             log.write()
         write_state(store, running(state="done"))
         time.sleep(0.1)
-        log.say("report")
+        log.add("report")
         log.end()
 
     beside(run)
@@ -117,7 +117,7 @@ def test_a_run_that_has_not_begun_is_waited_for(
     def run() -> None:
         time.sleep(0.2)
         log = RunLog(store)
-        log.say("one")
+        log.add("one")
         log.end()
 
     beside(run)
@@ -137,7 +137,7 @@ def test_following_a_run_that_died(
 ) -> None:
     """On this machine its process tells, elsewhere that nothing changes any more, by the clock of who follows."""
     log = RunLog(store)
-    log.say("one")
+    log.add("one")
     log.write()
     write_state(store, running(process=dead_process()))
     ran = orch("logs", "study", "-f")

@@ -195,7 +195,7 @@ def test_logs_go_on_with_the_run_that_was_handed_over_since(
     submit: Callable[..., Any], orch: Callable[..., Any], store: LocalStore, cluster: Cluster
 ) -> None:
     before = RunLog(store)
-    before.say("one")
+    before.add("one")
     before.end()
     cluster.lines, cluster.code = [Line("error: no room")], 2
     submit()
