@@ -23,7 +23,7 @@ from orchestrator.runtime.privacy import keep_credentials
 from orchestrator.runtime.trainable import TrialWorker
 from orchestrator.runtime.trainer import SweepContext, describe
 from orchestrator.runtime.worker_group import WorkerGroupTrainable
-from orchestrator.state.held_out import note_looked_at
+from orchestrator.state.held_out import record_held_out
 from orchestrator.state.ledger import FailureKind, provenance
 from orchestrator.state.replaced import set_aside, set_evaluations_aside
 from orchestrator.store.retrying import RetryingStore
@@ -75,7 +75,7 @@ def run_sweep(
     held_out = _load_held_out(plan, images, stage)
     set_aside(store, {cell.trial.id: cell.other_images for cell in plan.cells if cell.other_images})
     set_evaluations_aside(store, plan.due)
-    note_looked_at(store, plan.due)
+    record_held_out(store, plan.due)
     context = _sweep_context(plan, trials, images, store, notify, stage)
     stage("starting workers")
     # A run waits for storage that is down, but not once it is to end: Tune checks only between its callbacks.

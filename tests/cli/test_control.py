@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "_LOOK_S", 0.01)
-    monkeypatch.setattr(liveness, "LOOK_S", 0.01)
+    monkeypatch.setattr(control, "_POLL_S", 0.01)
+    monkeypatch.setattr(liveness, "POLL_S", 0.01)
     monkeypatch.setattr(liveness, "LISTEN_S", 0.2)
 
 
@@ -190,7 +190,9 @@ def test_a_run_that_does_not_listen(
     monkeypatch.setattr(control, "_OBEY_S", 0.1)
     ran = orch("cancel", "study")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.endswith(f"error: {store.uri}: the run has not stopped in 0 s; it will as soon as it hears of it\n")
+    assert ran.err.endswith(
+        f"error: {store.uri}: the run has not stopped in 0 s; it will as soon as it reads the request\n"
+    )
 
 
 def test_nothing_to_cancel(orch: Callable[..., Any], store: LocalStore) -> None:

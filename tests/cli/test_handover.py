@@ -71,7 +71,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     for module in (handover, control):
         monkeypatch.setattr(module, "connect", lambda address, **_: cluster)
         monkeypatch.setattr(module, "_BEGIN_S", 0.02)
-        monkeypatch.setattr(module, "_LOOK_S", 0.01)
+        monkeypatch.setattr(module, "_POLL_S", 0.01)
     return cluster
 
 
