@@ -1,4 +1,4 @@
-"""What a failed S3 request means to a user; what servers and settings say is never repeated unchecked."""
+"""Translates errors of S3 requests into StorageErrors; text of servers and settings is never repeated unchecked."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def status_of(error: ClientError) -> int:
 
 
 def is_of_credentials(error: BotoCoreError | ClientError) -> bool:
-    """Whether other credentials than those that a client has may serve: they are changed while a run is at work."""
+    """Whether new credentials may help: users change them while a run is at work."""
     if isinstance(error, ClientError):
         return error.response.get("Error", {}).get("Code") in _CREDENTIALS
     return bool(re.search("Credential|Token|SSO|Login", type(error).__name__))
@@ -115,11 +115,11 @@ def _unanswered(error: BotoCoreError, what: str) -> StorageError:
 
 
 def _to(error: BotoCoreError) -> str:
-    """The server that was asked, without a user or password that its URL may hold."""
+    """The server of the request, without a user or password in its URL."""
     url = urlsplit(str(error.kwargs.get("endpoint_url") or ""))
     return f" from {url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else ""
 
 
 def _tame(code: str) -> str:
-    """A server's error code as a short word, whatever the server made of it."""
+    """A server's error code as a short word of safe characters."""
     return re.sub(r"[^A-Za-z0-9._-]", "", code)[:60]
