@@ -64,8 +64,8 @@ def logs(
     if not log.lines and not follow:
         if handover is None:
             named.require()
-        why = "'orch submit' makes one, --storage looks elsewhere" if handover is None else outcome_of(handover)[0]
-        raise NotFoundError(f"{store.uri}: no log; {why}")
+        reason = "'orch submit' makes one, --storage looks elsewhere" if handover is None else outcome_of(handover)[0]
+        raise NotFoundError(f"{store.uri}: no log; {reason}")
     _print(_last(log.lines, lines))
     if follow:
         _follow(store, log)

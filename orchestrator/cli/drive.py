@@ -73,7 +73,7 @@ def drive(
 
     stop = shlex.join(["orch", "cancel", job.header.name, "--storage", parent(store, job.header.name)])
     with spinner("listening for another run of this job"):
-        before = free_entry(store, stop, lambda line: err.print(line, soft_wrap=True), take_over=take_over)
+        previous = free_entry(store, stop, lambda line: err.print(line, soft_wrap=True), take_over=take_over)
     with _stoppable(), machines(joined=joined) as cluster:
         plan = plan_job(job, store, cluster, retry_failed, trains=trains)
         if plan.problem:
@@ -81,10 +81,10 @@ def drive(
                 err.print(note, soft_wrap=True)
             raise DataError(plan.problem)
         if not plan.cells:
-            why = f" ({'; '.join(plan.notes)})" if plan.notes else ""
-            raise DataError(f"{store.uri}: no trial of {job.header.name} is done yet{why}; orch submit trains them")
+            reason = f" ({'; '.join(plan.notes)})" if plan.notes else ""
+            raise DataError(f"{store.uri}: no trial of {job.header.name} is done yet{reason}; orch submit trains them")
         store.check()
-        with _at_work(plan, store, before, joined=joined) as (guarded, log, heartbeat), _logged(log):
+        with _at_work(plan, store, previous, joined=joined) as (guarded, log, heartbeat), _logged(log):
             if joined:
                 from orchestrator.runtime.cluster import check_storage
 
@@ -106,9 +106,9 @@ def _stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _at_work(
-    plan: Plan, store: Store, before: Entry | None, *, joined: bool
+    plan: Plan, store: Store, previous: Entry | None, *, joined: bool
 ) -> Iterator[tuple[RetryingStore, RunLog, Heartbeat]]:
-    """Hold the job's lease, the one after ``before``, and run the heartbeat; yields the store that the lease guards."""
+    """Hold the job's lease, which follows ``previous``, and run the heartbeat; yields the store it guards."""
     from orchestrator.plan.plan import CellState
     from orchestrator.runtime.cluster import count_nodes
     from orchestrator.runtime.heartbeat import Heartbeat
@@ -119,7 +119,7 @@ def _at_work(
     from orchestrator.store.guarded import GuardedStore
     from orchestrator.store.retrying import RetryingStore
 
-    lease = take(store, before, _holder(joined=joined))
+    lease = take(store, previous, _holder(joined=joined))
     log = RunLog(GuardedStore(store, lease).quick())
     # Storage has answered once: from here on the run waits for an outage, once for a request and its lease check.
     notice = WaitNotice(lease.holder.run_id, partial(_notify, log))
@@ -176,8 +176,8 @@ def _drive(
     failed = len(plan.having(CellState.FAILED)) + ran.failed
     if failed:
         name = plan.job.header.name
-        why = shlex.join(["orch", "status", name, "--storage", parent(store, name)])
-        _notify(log, f"{count(failed, 'trial')} failed; why: {why}")
+        reason = shlex.join(["orch", "status", name, "--storage", parent(store, name)])
+        _notify(log, f"{count(failed, 'trial')} failed; why: {reason}")
     if ran.evaluations_failed:
         _notify(
             log, f"{count(ran.evaluations_failed, 'evaluation')} failed, as reported above; another run tries again"

@@ -47,11 +47,11 @@ class _HandedOverJob:
     store: Store | None
     apart: str = ""
 
-    def fail(self, why: str) -> None:
+    def fail(self, reason: str) -> None:
         """Store why it failed, for ``orch status``."""
         if self.store is not None:
             try:
-                note_failure(self.store, self.record, why)
+                note_failure(self.store, self.record, reason)
             except StorageError as error:  # the failure itself is printed in any case
                 err.print(f"note: {error}", soft_wrap=True)
 
@@ -170,8 +170,8 @@ def _follow(handed: _HandedOverJob) -> NoReturn:
             handed.fail(_cause(cluster, submission, lines))
         code = cluster.result(submission)
     except (KeyboardInterrupt, ConnectionLostError) as error:
-        why = "following stopped" if isinstance(error, KeyboardInterrupt) else str(error)
-        err.print(f"{why}; {submission} goes on without", soft_wrap=True)
+        reason = "following stopped" if isinstance(error, KeyboardInterrupt) else str(error)
+        err.print(f"{reason}; {submission} goes on without", soft_wrap=True)
         _print_commands(handed)
         raise typer.Exit(130) from None
     raise typer.Exit(code)

@@ -55,7 +55,9 @@ def travel_lines(upload: Upload) -> list[Text]:
         f"{name} ({files:,} {'file' if files == 1 else 'files'}, {_bytes(size)})" for name, files, size in upload.parts
     ]
     lines = [f"travels: {', '.join(parts)}; {_bytes(upload.size)} in all"]
-    lines += [f"stays: {root}, which lacks what its data set needs: {why}" for root, why in upload.missing.items()]
+    lines += [
+        f"stays: {root}, which lacks what its data set needs: {reason}" for root, reason in upload.missing.items()
+    ]
     return [Text(one_line(line)) for line in lines]
 
 

@@ -98,8 +98,8 @@ class Plan:
     def device_s(self) -> float:
         """Estimated device-seconds of the new cells, without those whose data is missing; NaN if all are."""
         new = self.having(CellState.NEW)
-        known = self._known(new)
-        return sum(cell.device_s for cell in known) if known or not new else math.nan
+        estimated = self._estimated(new)
+        return sum(cell.device_s for cell in estimated) if estimated or not new else math.nan
 
     @property
     def wall_s(self) -> float:
@@ -107,7 +107,7 @@ class Plan:
 
         NaN as for ``device_s``; evaluations are not counted.
         """
-        new = self._known(self.having(CellState.NEW))
+        new = self._estimated(self.having(CellState.NEW))
         if not new:
             return self.device_s
         seconds = self.start_s
@@ -122,7 +122,7 @@ class Plan:
         return any(math.isnan(cell.device_s) for cell in self.having(CellState.NEW))
 
     @staticmethod
-    def _known(cells: list[Cell]) -> list[Cell]:
+    def _estimated(cells: list[Cell]) -> list[Cell]:
         return [cell for cell in cells if not math.isnan(cell.device_s)]
 
     def __str__(self) -> str:

@@ -45,7 +45,7 @@ def joined_ray() -> Iterator[None]:
     try:
         with private_folder() as empty, private_folder() as staged, interrupts_deferred() as check, quiet_stdout():
             try:
-                # Ray has the cluster's workers look for modules in the driver's current folder before all others.
+                # The cluster's workers search modules in the driver's current folder before all others.
                 with children_block_signals(), contextlib.chdir(empty):
                     ray.init(
                         address="auto",

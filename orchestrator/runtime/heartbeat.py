@@ -170,10 +170,10 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._over.wait(_EVERY_S):
-            before, self._problems = self._problems, set()
-            self._attempt(self._on_beat, before)
+            reported, self._problems = self._problems, set()
+            self._attempt(self._on_beat, reported)
             for step in (self._verify, self._check_cancel, self._count, self._write, self.log.write):
-                if self._over.is_set() or self.lost is not None or not self._attempt(step, before):
+                if self._over.is_set() or self.lost is not None or not self._attempt(step, reported):
                     break
 
     def _verify(self) -> None:
@@ -188,7 +188,7 @@ class Heartbeat:
             raise LeaseLostError(f"{error}, then go on with orch resume; this run has stopped") from error
         self._moved_at = None
 
-    def _attempt(self, step: Callable[[], None], before: set[str]) -> bool:
+    def _attempt(self, step: Callable[[], None], reported: set[str]) -> bool:
         """Run a step of a beat; returns whether the others are worth trying.
 
         An error is reported, since exceptions of a thread reach nobody; not again where the beat before reported it.
@@ -201,7 +201,7 @@ class Heartbeat:
         except Exception as error:
             line = f"note: {error}" if str(error) else f"note: {type(error).__name__}"
             self._problems.add(line)
-            if line not in before:
+            if line not in reported:
                 self.notify(line)
             return not isinstance(error, StorageUnavailable)
         return True

@@ -83,15 +83,15 @@ def terminated_as_interrupted() -> Iterator[Interrupts]:
         yield _active or Interrupts()  # only the main thread may set signal handlers
         return
     interrupts = _active = Interrupts()
-    before = {number: signal.getsignal(number) for number in _STOPPING}
-    for number, handler in before.items():
+    previous = {number: signal.getsignal(number) for number in _STOPPING}
+    for number, handler in previous.items():
         if handler is not signal.SIG_IGN or number == signal.SIGTERM:
             signal.signal(number, interrupts.take if number == signal.SIGINT else interrupts.forward)
     try:
         yield interrupts
     finally:
         _active = None
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
@@ -102,11 +102,11 @@ def interrupts_deferred(at_first: Callable[[], None] = lambda: None) -> Iterator
     An exception in the middle of Ray's start can crash the whole process. ``at_first`` is called at the first signal.
     """
     with terminated_as_interrupted() as interrupts, interrupts.held():
-        before, interrupts.at_first = interrupts.at_first, at_first
+        previous, interrupts.at_first = interrupts.at_first, at_first
         try:
             yield interrupts.check
         finally:
-            interrupts.at_first = before
+            interrupts.at_first = previous
 
 
 @contextlib.contextmanager
@@ -117,7 +117,7 @@ def children_block_signals() -> Iterator[None]:
     the trials have stored their state. Ray blocks SIGINT in them itself. Afterwards this process receives signals again
     with its own handlers: Ray replaces the handler of SIGTERM, even where it starts no process.
     """
-    before = {number: signal.getsignal(number) for number in _STOPPING}
+    previous = {number: signal.getsignal(number) for number in _STOPPING}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
     terminated = False
     try:
@@ -126,7 +126,7 @@ def children_block_signals() -> Iterator[None]:
         terminated = True
     finally:
         if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if terminated:

@@ -163,7 +163,7 @@ def _start(options: dict[str, Any], folder: str) -> None:
     import ray
 
     try:
-        # Ray has workers look for modules in the current folder first, before the standard library.
+        # Ray's workers search modules in the current folder first, before the standard library.
         with children_block_signals(), variables({"PYTHONPATH": modules, "TMPDIR": folder}), contextlib.chdir(folder):
             ray.init(**options)
     except Exception as error:

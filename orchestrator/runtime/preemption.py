@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PreemptedError(RayActorError):  # type: ignore[misc]
-    """The trial's node is being drained, as ``ray drain-node`` says of a spot instance.
+    """The trial's node is being drained, as by ``ray drain-node`` for a spot instance.
 
     Tune starts the trial again elsewhere without counting a failure, as it does for an actor that died of preemption.
     """

@@ -44,14 +44,14 @@ def closed_to_others(folder: Path) -> Iterator[None]:
     token = folder / "token"
     token.touch(mode=0o600, exist_ok=False)
     token.write_text(secrets.token_hex(32))
-    before = ray_constants.ENABLE_RAY_CLUSTER
+    previous = ray_constants.ENABLE_RAY_CLUSTER
     try:
         with variables({**_ENVIRONMENT, "RAY_AUTH_TOKEN_PATH": str(token)}):
             ray_constants.ENABLE_RAY_CLUSTER = False  # read from the environment when Ray was imported
             _read_environment_again()
             yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
+        ray_constants.ENABLE_RAY_CLUSTER = previous
         _read_environment_again()
 
 
@@ -77,12 +77,12 @@ def _read_environment_again() -> None:
 @contextlib.contextmanager
 def variables(values: Mapping[str, str | None]) -> Iterator[None]:
     """Set environment variables, or unset those that are None, and restore them afterwards."""
-    before = {name: os.environ.get(name) for name in values}
+    previous = {name: os.environ.get(name) for name in values}
     _set(values)
     try:
         yield
     finally:
-        _set(before)
+        _set(previous)
 
 
 def _set(values: Mapping[str, str | None]) -> None:

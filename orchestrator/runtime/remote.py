@@ -265,11 +265,11 @@ def _authorization() -> tuple[dict[str, str], str | None]:
 @contextlib.contextmanager
 def _unset(names: Iterable[str]) -> Iterator[None]:
     """Unset environment variables, and restore them afterwards."""
-    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    previous = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield
     finally:
-        os.environ.update(before)
+        os.environ.update(previous)
 
 
 def _lines(pieces: Iterable[str]) -> Iterator[Line]:

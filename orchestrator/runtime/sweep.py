@@ -64,10 +64,9 @@ def run_sweep(
 
     ``store`` is the job's root. Ray must be up. Every result is in storage before a watcher is called with it. The data
     sets are loaded here, once, and shared through Ray's object store. Trials with the same number of devices run
-    together, those with most devices first, so that none holds devices that one of another size waits for. A trial is
-    evaluated once it has ended. ``notify`` reports what no watcher is called with, ``stage`` what is done before the
-    first trial starts. Raises DataError, StorageError, and SurroundingsError where the disk or the system stopped
-    trials.
+    together, those with most first, so that none holds devices that one of another size waits for. ``notify`` reports
+    what no watcher is called with, ``stage`` what is done before the first trial starts. Raises DataError,
+    StorageError, and SurroundingsError where the disk or the system stopped trials.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
     inception = _inception(plan)

@@ -207,8 +207,10 @@ def _reject_evaluations(evaluations: tuple[Evaluation, ...], trials: Sequence[Tr
             raise SettingsError(source, f"evaluate.{index}", f"is the same as evaluate.{first}; take one out")
         applicable = [trial.settings for trial in trials if evaluation.not_applicable(trial.settings) is None]
         if not applicable:
-            why = evaluation.not_applicable(trials[0].settings)
-            raise SettingsError(source, f"evaluate.{index}", f"{evaluation.kind}: no trial of this job has it: {why}")
+            reason = evaluation.not_applicable(trials[0].settings)
+            raise SettingsError(
+                source, f"evaluate.{index}", f"{evaluation.kind}: no trial of this job has it: {reason}"
+            )
         if problem := next(filter(None, (evaluation.reject(settings) for settings in applicable)), None):
             raise SettingsError(source, f"evaluate.{index}", problem)
 

@@ -144,8 +144,8 @@ def record(
     }
     key, schema = f"trials/{trial.id}.parquet", schema_of(trial_columns())
     if not write_rows(store, key, schema, [row], replace=False):
-        before = read_table(store, key, ["status"]).whole(store)["status"].to_pylist()
-        if not all(Status(status).final for status in before):
+        statuses = read_table(store, key, ["status"]).whole(store)["status"].to_pylist()
+        if not all(Status(status).final for status in statuses):
             write_rows(store, key, schema, [row])
 
 

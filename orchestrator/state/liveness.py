@@ -48,19 +48,21 @@ def free_entry(store: Store, cancel: str, notify: Callable[[str], None], *, take
             raise _busy(store, holder, cancel)
         notify(f"note: the last run, on {holder}, ended without a word; this one takes its place")
         return entry
-    before = _state(store, holder)
-    if _await_change(store, lambda now: _of(now, holder) != before) and last_entry(store) == entry:
+    last_state = _state(store, holder)
+    if _await_change(store, lambda now: _of(now, holder) != last_state) and last_entry(store) == entry:
         raise _busy(store, holder, cancel)
     if last_entry(store) != entry:  # it was released or taken meanwhile
         return free_entry(store, cancel, notify, take_over=take_over)
     where = "another run of this job" if holder is None else f"another run of this job, on {holder},"
-    ended = before is not None and before.state != "running"
+    ended = last_state is not None and last_state.state != "running"
     if not ended and not take_over:
         raise LeaseError(
             f"{store.uri}: {where} has not ended, and nothing was heard of it for {LISTEN_S:.0f} s; "
             "if it is dead, --take-over takes its place"
         )
-    notify(f"note: {where} {f'was {before.state}' if before and ended else 'is silent'}; this one takes its place")
+    notify(
+        f"note: {where} {f'was {last_state.state}' if last_state and ended else 'is silent'}; this one takes its place"
+    )
     return entry
 
 
@@ -68,8 +70,8 @@ def _busy(store: Store, holder: Holder | None, cancel: str) -> LeaseError:
     state = _state(store, holder)
     where = "" if holder is None else f" on {holder}"
     done = f", {state.ended} of {state.to_run} trials have ended" if state is not None and state.to_run else ""
-    what = f"another run of this job is at work{where}{done}"
-    return LeaseError(f"{store.uri}: {what}; wait for it, or stop it: {cancel}")
+    problem = f"another run of this job is at work{where}{done}"
+    return LeaseError(f"{store.uri}: {problem}; wait for it, or stop it: {cancel}")
 
 
 def _await_change(store: Store, changed: Callable[[RunState | None], bool]) -> bool:

@@ -76,9 +76,9 @@ class LogSnapshot:
     lines: tuple[str, ...] = ()
     ended: bool = False
 
-    def since(self, before: LogSnapshot) -> tuple[str, ...]:
+    def since(self, earlier: LogSnapshot) -> tuple[str, ...]:
         """The lines added since an earlier snapshot; all lines where that was of another run."""
-        known_lines = before.left_out + len(before.lines) if before.run == self.run else 0
+        known_lines = earlier.left_out + len(earlier.lines) if earlier.run == self.run else 0
         return self.lines[max(0, known_lines - self.left_out) :]
 
 

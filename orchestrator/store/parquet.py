@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FILE_BYTES = 64_000_000
-"""Of a file in storage. A trial of 100,000 logged steps has half as much."""
+"""The most bytes of a file in storage. A trial of 100,000 logged steps has half as many."""
 DECODED_BYTES = 128_000_000
-"""Of all columns of a file in memory: 400,000 rows of 40 numbers."""
+"""The most bytes of all columns of a file in memory: 400,000 rows of 40 numbers."""
 FOOTER_BYTES = 500_000
-"""Of a file's description: that of 2,000 columns has half as much."""
+"""The most bytes of a file's description: that of 2,000 columns has half as many."""
 COLUMNS = 2000
 
 _WIDTH = 8  # bytes of the widest number

@@ -180,15 +180,15 @@ def _limits(connection: duckdb.DuckDBPyConnection) -> Iterator[threading.Event]:
         connection.interrupt()
 
     timer = threading.Timer(SECONDS, stop)
-    before = _limit_memory()
+    previous = _limit_memory()
     timer.start()
     try:
         yield expired
     finally:
         timer.cancel()
         timer.join()
-        if before is not None:
-            resource.setrlimit(resource.RLIMIT_AS, before)
+        if previous is not None:
+            resource.setrlimit(resource.RLIMIT_AS, previous)
 
 
 def _limit_memory() -> tuple[int, int] | None:
@@ -196,12 +196,12 @@ def _limit_memory() -> tuple[int, int] | None:
 
     DuckDB counts the memory of its operators, but not text and lists that its functions allocate.
     """
-    statm, before = Path("/proc/self/statm"), resource.getrlimit(resource.RLIMIT_AS)
-    if before[0] != resource.RLIM_INFINITY or not statm.exists():
+    statm, previous = Path("/proc/self/statm"), resource.getrlimit(resource.RLIMIT_AS)
+    if previous[0] != resource.RLIM_INFINITY or not statm.exists():
         return None
     now = int(statm.read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + (MEMORY_MB + _HEADROOM_MB) * 1_000_000, before[1]))
-    return before
+    resource.setrlimit(resource.RLIMIT_AS, (now + (MEMORY_MB + _HEADROOM_MB) * 1_000_000, previous[1]))
+    return previous
 
 
 def _folders(store: Store) -> dict[str, list[str]]:
