@@ -1,4 +1,4 @@
-"""What keeps trials from being trained or evaluated with the data that is here, whatever the devices."""
+"""Checks that trials can be trained and evaluated with the present data, whatever the devices."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def find_problem(trials: Iterable[Trial], evaluations: Iterable[Evaluation]) -> str | None:
     """Why the trials or evaluations cannot be done: data that is missing or smaller than a batch, missing weights.
 
-    None where nothing stands in the way; data that ``download: true`` fetches counts as there. The one answer for
-    ``validate``, ``plan``, ``submit`` and ``doctor``.
+    None where they can; data that ``download: true`` fetches counts as present. ``validate``, ``plan``, ``submit`` and
+    ``doctor`` all use this check.
     """
     for trial in trials:
         try:

@@ -34,7 +34,7 @@ class PollStatus(NamedTuple):
 class CommandChannel:
     """An asynchronous actor: commands one way, reports the other; each side waits for the other without polling.
 
-    A report that has not been fetched gives way to a later one: it says where a trial stands, not what happened.
+    A later report replaces one that has not been fetched: a report is the trial's progress so far, not an event.
     """
 
     def __init__(self) -> None:
@@ -56,11 +56,11 @@ class CommandChannel:
         return self._command if await self._wait(lambda: self._command.number > after, _PATIENCE_S) else None
 
     async def join(self, node: str) -> None:
-        """A process of the worker group has begun, on this node."""
+        """Note that a process of the worker group has started on this node."""
         self._nodes.add(node)
 
     async def report(self, number: int, report: dict[str, Any]) -> bool:
-        """Report where the trial of a command stands; returns whether that command still holds."""
+        """Report the progress of a command's trial; returns whether that command is still the latest."""
         async with self._changed:
             if number == self._command.number:
                 self._report = report
@@ -68,13 +68,13 @@ class CommandChannel:
         return number == self._command.number
 
     async def fail(self, failure: Failure) -> None:
-        """Report why a process gives up; the first report is kept."""
+        """Report why a process ends; the first failure is kept."""
         async with self._changed:
             self._failure = self._failure or failure
             self._changed.notify_all()
 
     async def poll(self, timeout_s: float) -> PollStatus:
-        """What has come since the last call, as soon as there is any."""
+        """What was reported since the last call, as soon as there is anything, at the latest after the timeout."""
         await self._wait(lambda: self._report is not None or self._failure is not None, timeout_s)
         report, self._report = self._report, None
         return PollStatus(report, self._failure, frozenset(self._nodes))

@@ -1,4 +1,4 @@
-"""What a Ray task of an evaluation does: load what the trial trained, compute shard after shard, store each at once."""
+"""The Ray task of an evaluation: load the trial's networks, compute shard after shard, store each at once."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ if TYPE_CHECKING:
 class EvaluationInputs:
     """What all evaluation tasks of a run share: put into Ray's object store once.
 
-    ``work`` is the sweep's, with the training images and the classifiers, so that these are there once too.
+    ``context`` is the sweep's, with the training images and the classifiers, so that these are stored only once too.
     """
 
-    work: ray.ObjectRef
+    context: ray.ObjectRef
     held_out: Mapping[Dataset, ray.ObjectRef]
     inception: ray.ObjectRef | None
-    """Inception's weights as their file has them, where an evaluation takes its features."""
+    """The bytes of Inception's weights file; None where no evaluation uses its features."""
     placement: Placement
 
 
-class _Kept:
-    """What this process keeps from task to task: the last trial's networks and the last sample metrics."""
+class _Cache:
+    """What this process reuses from task to task: the last trial's networks and the last sample metrics."""
 
     networks: tuple[tuple[str, ...], nn.ModuleDict] | None = None
     sample_metrics: tuple[Any, SampleMetrics] | None = None
 
 
 class Problem(NamedTuple):
-    """Why evaluations were not made, in one line, where another try cannot help."""
+    """Why an evaluation failed, in one line, where another try cannot help."""
 
     error: str
     kind: FailureKind
@@ -61,18 +61,18 @@ class Problem(NamedTuple):
 def _evaluate(
     inputs: list[ray.ObjectRef], trial: Trial, evaluation: Evaluation, shards: Sequence[int]
 ) -> Problem | None:
-    """Compute those of the shards that have no file yet; why it failed, where another try cannot help.
+    """Compute the shards that have no file yet; returns why that failed, where another try cannot help.
 
-    Errors that may pass are raised: Ray then tries again, and what was stored stays.
+    Errors that may pass are raised: Ray then tries again, and shards that were stored stay.
     """
     shared: EvaluationInputs = ray.get(inputs[0])
-    work: SweepContext = ray.get(shared.work)
+    context: SweepContext = ray.get(shared.context)
     try:
-        missing = [shard for shard in shards if not work.store.exists(evaluation.rows_key(trial.id, shard))]
-        model = _trained_model(shared, work, trial, evaluation) if missing else None
+        missing = [shard for shard in shards if not context.store.exists(evaluation.rows_key(trial.id, shard))]
+        model = _trained_model(shared, context, trial, evaluation) if missing else None
         for shard in missing:
             assert model is not None
-            _keep(work, model, evaluation, shard, compute_shard(evaluation, model, shard))
+            _store_result(context, model, evaluation, shard, compute_shard(evaluation, model, shard))
     except Exception as error:
         kind = classify(error)
         if kind.may_pass:
@@ -84,7 +84,9 @@ def _evaluate(
 evaluate_task = ray.remote(_evaluate)
 
 
-def _trained_model(shared: EvaluationInputs, work: SweepContext, trial: Trial, evaluation: Evaluation) -> TrainedModel:
+def _trained_model(
+    shared: EvaluationInputs, context: SweepContext, trial: Trial, evaluation: Evaluation
+) -> TrainedModel:
     import torch
 
     from orchestrator.evaluations.evaluation import TrainedModel
@@ -93,27 +95,28 @@ def _trained_model(shared: EvaluationInputs, work: SweepContext, trial: Trial, e
 
     torch.set_num_threads(shared.placement.cpus)
     device, data = torch.device(shared.placement.device), trial.settings.data
-    name = (work.store.uri, trial.id, evaluation.checkpoint)
-    if _Kept.networks is None or _Kept.networks[0] != name:
-        _Kept.networks = (name, _networks(work, trial, evaluation).to(device))
-    networks = _Kept.networks[1]
-    kept = work.classifiers.get(data) if evaluation.feature_extractor == "classifier" else None
-    classifier = None if kept is None else load(kept).to(device)
+    name = (context.store.uri, trial.id, evaluation.checkpoint)
+    if _Cache.networks is None or _Cache.networks[0] != name:
+        _Cache.networks = (name, _networks(context, trial, evaluation).to(device))
+    networks = _Cache.networks[1]
+    classifier_bytes = context.classifiers.get(data) if evaluation.feature_extractor == "classifier" else None
+    classifier = None if classifier_bytes is None else load(classifier_bytes).to(device)
 
     def make_sample_metrics() -> SampleMetrics:
         from orchestrator.metrics.inception import load_inception
         from orchestrator.metrics.sample_metrics import SampleMetrics
 
-        name = (data, evaluation.feature_extractor, kept)
-        if _Kept.sample_metrics is None or _Kept.sample_metrics[0] != name:
+        name = (data, evaluation.feature_extractor, classifier_bytes)
+        if _Cache.sample_metrics is None or _Cache.sample_metrics[0] != name:
             extractor = (
                 load_inception(ray.get(shared.inception)) if evaluation.feature_extractor == "inception" else classifier
             )
-            _Kept.sample_metrics = (name, SampleMetrics(work.images[data], extractor, device))
-        return _Kept.sample_metrics[1]
+            _Cache.sample_metrics = (name, SampleMetrics(context.images[data], extractor, device))
+        return _Cache.sample_metrics[1]
 
     splits = {
-        split: work.images[data] if split == "train" else ray.get(shared.held_out[data]) for split in evaluation.splits
+        split: context.images[data] if split == "train" else ray.get(shared.held_out[data])
+        for split in evaluation.splits
     }
     generator, encoder = networks["generator"], encoder_of(networks)
     others = {other: ray.get(shared.held_out[other]) for other in evaluation.others}
@@ -122,28 +125,30 @@ def _trained_model(shared: EvaluationInputs, work: SweepContext, trial: Trial, e
     )
 
 
-def _networks(work: SweepContext, trial: Trial, evaluation: Evaluation) -> nn.ModuleDict:
+def _networks(context: SweepContext, trial: Trial, evaluation: Evaluation) -> nn.ModuleDict:
     from orchestrator.training.checkpoint import load_networks
 
-    return load_networks(work.store, trial.id, trial.settings, evaluation.checkpoint)
+    return load_networks(context.store, trial.id, trial.settings, evaluation.checkpoint)
 
 
-def _keep(work: SweepContext, model: TrainedModel, evaluation: Evaluation, shard: int, found: ShardResult) -> None:
-    """Store what a shard came to, its rows last: with them it is done. A second writer changes nothing."""
+def _store_result(
+    context: SweepContext, model: TrainedModel, evaluation: Evaluation, shard: int, result: ShardResult
+) -> None:
+    """Store the result of a shard, its rows last: with them the shard is done. A second writer changes nothing."""
     fixed = {
         "trial_id": model.trial_id,
         "evaluation_id": evaluation.id,
         "shard": shard,
         "evaluated_at": datetime.now(UTC),
         "evaluated_on": model.device.type,
-        **{name: work.provenance[name] for name in ("orch_version", "torch_version")},
+        **{name: context.provenance[name] for name in ("orch_version", "torch_version")},
         **evaluation_settings(evaluation),
     }
-    for name, picture in found.pictures.items():
-        work.store.write(evaluation.picture_key(model.trial_id, name), picture)
-    for table, rows in [*found.tables.items(), ("", found.rows)]:
+    for name, picture in result.pictures.items():
+        context.store.write(evaluation.picture_key(model.trial_id, name), picture)
+    for table, rows in [*result.tables.items(), ("", result.rows)]:
         key, schema = (
             evaluation.rows_key(model.trial_id, shard, table),
             schema_of(evaluation_columns(type(evaluation), table)),
         )
-        write_rows(work.store, key, schema, [{**fixed, **row} for row in rows], replace=False)
+        write_rows(context.store, key, schema, [{**fixed, **row} for row in rows], replace=False)

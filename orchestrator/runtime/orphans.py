@@ -1,7 +1,7 @@
-"""Devices that a dead worker group still holds: Ray keeps a placement group whose actor died until its job ends.
+"""Frees devices that a dead worker group still holds: Ray keeps a placement group whose actor died until its job ends.
 
-Ray Train has a watcher for that, but it learns of a group only once all of its processes are up. A controller
-that is lost while they start leaves devices behind that nobody would ever free.
+Ray Train has a watcher for that, but the watcher knows a group only once all of its processes are up. A controller
+that is lost while they start leaves devices behind that nothing else frees.
 """
 
 from __future__ import annotations

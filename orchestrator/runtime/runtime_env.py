@@ -1,4 +1,4 @@
-"""What travels to a cluster: the job, its data where it has no other way there, and this package."""
+"""The upload to a cluster: the job, its data where the cluster cannot read it otherwise, and this package."""
 
 from __future__ import annotations
 
@@ -25,50 +25,50 @@ if TYPE_CHECKING:
     from orchestrator.spec.job import Job
 
 MAX_BYTES = 200_000_000
-"""More than that does not go through the head node of a cluster."""
+"""The most that is sent through the head node of a cluster."""
 
 PACKAGE_DATA = ("py.typed", "report/*.html", "report/page.css", "report/page.js", "runtime/launch.sh")
-"""What belongs to the package beside its modules, as pyproject.toml says."""
+"""Files of the package beside its modules, the same as in pyproject.toml."""
 
-_OF_DRIVER = ("preflight.py", "launch.sh")
-"""Files of this folder that the driver starts with."""
+_DRIVER_FILES = ("preflight.py", "launch.sh")
+"""Files of this folder that start the driver."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A job and what of this machine travels with it; nothing else does."""
+    """A job and all files of this machine that are sent with it."""
 
     name: str
-    """the job's"""
+    """name of the job"""
     storage: str
-    """where its results go"""
+    """storage of its results"""
     job: bytes
-    """job.yaml"""
+    """content of job.yaml"""
     driver: Mapping[str, int]
-    """bytes of each file that the driver starts with, by its name"""
+    """bytes of each file that starts the driver, by file name"""
     package: Mapping[str, int]
-    """bytes of each file of the package, by its path in it"""
+    """bytes of each file of the package, by its path in the package"""
     data: Mapping[str, Mapping[str, int]]
-    """of each folder that data sets lie in the files that they read and no folder before has: bytes by path"""
+    """for each folder of data sets, the files that they read: bytes by path; a file is listed in one folder only"""
     missing: Mapping[str, str]
-    """folders of which nothing travels since what data sets need is not there, and what that is"""
+    """folders that are not sent since a data set lacks files there, with the reason"""
 
     @property
     def parts(self) -> list[tuple[str, int, int]]:
-        """All that travels: what it is, the number of files and their bytes."""
+        """The parts of the upload: name, number of files, bytes."""
         job = [len(self.job), *self.driver.values()]
-        sizes = [("the job", job), ("the package", [*self.package.values()])]
-        sizes += [(root, [*sizes.values()]) for root, sizes in self.data.items()]
-        return [(what, len(each), sum(each)) for what, each in sizes]
+        parts = [("the job", job), ("the package", [*self.package.values()])]
+        parts += [(root, [*sizes.values()]) for root, sizes in self.data.items()]
+        return [(name, len(sizes), sum(sizes)) for name, sizes in parts]
 
     @property
     def size(self) -> int:
-        """Bytes of all that travels."""
+        """Bytes of the whole upload."""
         return sum(size for _, _, size in self.parts)
 
 
 def check_storage_is_shared(uri: str) -> None:
-    """Raise StorageError for a storage that would be another one on each machine."""
+    """Raise StorageError for a storage that would be another folder on each machine."""
     if isinstance(open_store(uri), LocalStore) and not uri.startswith(("/", "file:")):
         raise StorageError(
             f"storage: got {uri!r}, which a cluster's nodes do not share; expected s3://bucket/prefix or the absolute "
@@ -77,24 +77,24 @@ def check_storage_is_shared(uri: str) -> None:
 
 
 def pack(job: Job, storage: str) -> Upload:
-    """Find what travels with a job whose results go to ``storage``; nothing is copied yet.
+    """The upload for a job whose results go to ``storage``; nothing is copied yet.
 
-    Data in the current folder or below it goes along: the files that the data sets read. The rest must be where the
-    cluster sees it. Raises StorageError, and DataError for what cannot travel: links, and more than 200 MB.
+    It has the files that data sets read in the current folder or below it. Other data must be where the cluster can
+    read it. Raises StorageError, and DataError for what cannot be sent: links, and more than 200 MB.
     """
     check_storage_is_shared(storage)
     upload = Upload(
         job.header.name,
         storage,
         dump_yaml({**job.resolved(), "storage": storage}).encode(),
-        measure(Path(__file__).parent, _OF_DRIVER),
+        measure(Path(__file__).parent, _DRIVER_FILES),
         _package_files(),
         *_data_files(job),
     )
     if upload.size > MAX_BYTES:
-        what, _, size = max(upload.parts, key=lambda part: part[2])
+        name, _, size = max(upload.parts, key=lambda part: part[2])
         raise DataError(
-            f"data.root: {what} has {size:,} bytes, and all that is sent along may have {MAX_BYTES:,}; put data where "
+            f"data.root: {name} has {size:,} bytes, and all that is sent along may have {MAX_BYTES:,}; put data where "
             "all nodes see it and give its absolute path"
         )
     return upload
@@ -102,9 +102,9 @@ def pack(job: Job, storage: str) -> Upload:
 
 @contextlib.contextmanager
 def staged(upload: Upload) -> Iterator[tuple[Path, Path]]:
-    """What ``stage`` gives, in a folder that only this user can enter and that is removed afterwards.
+    """The folders that ``stage`` returns, in a private folder that is removed afterwards.
 
-    Raises DataError where a file is no longer what it was, ClusterError where there is no room.
+    Raises DataError where a file has changed, ClusterError where there is no room.
     """
     with _room_for(upload.size):
         folder = tempfile.TemporaryDirectory(prefix="orch-submit-")
@@ -113,7 +113,7 @@ def staged(upload: Upload) -> Iterator[tuple[Path, Path]]:
 
 
 def stage(upload: Upload, folder: Path) -> tuple[Path, Path]:
-    """Lay out what travels below ``folder``: the working directory of the driver, and the package.
+    """Copy the upload below ``folder``; returns the driver's working directory and the package's folder.
 
     Raises DataError, ClusterError.
     """
@@ -141,7 +141,7 @@ def _room_for(size: int) -> Iterator[None]:
         yield
     except OSError as error:
         raise ClusterError(
-            f"what travels ({size:,} bytes) finds no place in a temporary folder ({error.strerror or error}); "
+            f"no room for the upload ({size:,} bytes) in a temporary folder ({error.strerror or error}); "
             "set TMPDIR to one that has room"
         ) from error
 
@@ -153,9 +153,9 @@ def _package() -> Path:
 
 
 def _package_files() -> dict[str, int]:
-    """Modules and PACKAGE_DATA: nothing else that lies beside them, such as hidden files and an editor's copies."""
+    """Bytes of the modules and of PACKAGE_DATA by path, without other files such as hidden ones and editor's copies."""
     package = _package()
-    found = []
+    files = []
     for folder, folders, names in os.walk(package):
         below = Path(folder).relative_to(package)
         folders[:] = [name for name in folders if name.isidentifier() and name != "__pycache__"]
@@ -163,9 +163,9 @@ def _package_files() -> dict[str, int]:
             path = (below / name).as_posix()
             is_module = name.endswith(".py") and name[:-3].isidentifier()
             if is_module or any(fnmatch.fnmatchcase(path, pattern) for pattern in PACKAGE_DATA):
-                found.append(path)
+                files.append(path)
     try:
-        return measure(package, found)
+        return measure(package, files)
     except LinkedError as error:
         raise DataError(
             f"{package / error.paths[0]}: is a link, which is not sent; put the file itself there"
@@ -173,23 +173,23 @@ def _package_files() -> dict[str, int]:
 
 
 def _data_files(job: Job) -> tuple[dict[str, dict[str, int]], dict[str, str]]:
-    """The files that data sets below the current folder read, by the folders they lie in; and what is missing."""
-    wanted: dict[str, set[str]] = {}
+    """Bytes of the files that data sets below the current folder read, by folder and path; and what is missing."""
+    files_by_root: dict[str, set[str]] = {}
     missing: dict[str, str] = {}
     for root, data in _with_relative_roots(job):
         if ".." in Path(root).parts:
             raise DataError(f"data.root: got {root!r}, expected a folder below the current one, or an absolute path")
         try:
             files = data.files()
-        except DataError as error:  # the cluster's plan says so where it matters: results may be there already
+        except DataError as error:  # the cluster's plan reports it where it matters: results may already be in storage
             missing[root] = str(error)
             continue
-        wanted.setdefault(root, set()).update((Path(root) / file).as_posix() for file in files)
-    found: dict[str, dict[str, int]] = {}
-    for root in sorted(wanted):
-        before = {path for sizes in found.values() for path in sizes}
-        found[root] = _sizes(root, wanted[root] - before)
-    return {root: sizes for root, sizes in found.items() if sizes}, missing
+        files_by_root.setdefault(root, set()).update((Path(root) / file).as_posix() for file in files)
+    sizes_by_root: dict[str, dict[str, int]] = {}
+    for root in sorted(files_by_root):
+        listed = {path for sizes in sizes_by_root.values() for path in sizes}
+        sizes_by_root[root] = _sizes(root, files_by_root[root] - listed)
+    return {root: sizes for root, sizes in sizes_by_root.items() if sizes}, missing
 
 
 def _sizes(root: str, files: set[str]) -> dict[str, int]:
@@ -210,7 +210,7 @@ def _sizes(root: str, files: set[str]) -> dict[str, int]:
 
 
 def _with_relative_roots(job: Job) -> Iterator[tuple[str, Dataset]]:
-    """The data sets that training and evaluations look at, where their roots depend on the current folder."""
+    """The data sets of training and evaluations whose roots depend on the current folder, with these roots."""
     sets = [trial.settings.data for trial in job.trials]
     sets += [other for evaluation in job.header.evaluate for other in evaluation.others]
     for data in dict.fromkeys(sets):
@@ -220,12 +220,12 @@ def _with_relative_roots(job: Job) -> Iterator[tuple[str, Dataset]]:
 
 
 def entrypoint(ray_version: str, arguments: Sequence[str]) -> str:
-    """The shell's line that runs ``orch`` with these arguments on the cluster, once a Python is found fit to."""
-    return shlex.join(["exec", "sh", _OF_DRIVER[1], ray_version, *arguments])
+    """The shell command that finds a fit Python on the cluster and runs ``orch`` with these arguments."""
+    return shlex.join(["exec", "sh", _DRIVER_FILES[1], ray_version, *arguments])
 
 
 def environment(submission_id: str, address: str) -> dict[str, Any]:
-    """What the driver is told of where it and its code are from; nothing of this machine's environment goes along."""
+    """The driver's environment variables: its address, id and commit. No variable of this machine is sent."""
     code = provenance()
     commit = f"{code['git_commit']}{'-dirty' if code['git_dirty'] else ''}" if code["git_commit"] else ""
     return {

@@ -1,4 +1,4 @@
-"""What every worker of a sweep does, whether it trains a trial alone or with others: take one, train, leave it."""
+"""The training loop of every worker of a sweep, alone or in a group: take a trial, train it, leave it."""
 
 from __future__ import annotations
 
@@ -37,42 +37,42 @@ class SweepContext:
     trials: Mapping[str, Trial]
     images: Mapping[Dataset, ImageSet]
     classifiers: Mapping[Dataset, bytes | None]
-    """Of each data set whose samples are measured; None for one without classes."""
+    """The classifier of each data set whose samples are measured; None for one without classes."""
     store: Store
     provenance: Mapping[str, object]
     fingerprints: Mapping[Dataset, str]
-    """Of each data set that of its training images."""
+    """The fingerprint of each data set's training images."""
 
     def provenance_of(self, trial: Trial) -> dict[str, object]:
-        """What a trial's row says of where it comes from: versions, commit, and the images that it is trained on."""
+        """The columns of a trial's row on its origin: versions, commit, and the images that it is trained on."""
         data = trial.settings.data
         images = {"images": len(self.images[data]), "data_fingerprint": self.fingerprints[data]}
         return {**self.provenance, **images}
 
 
 class Trainer:
-    """Trains trial after trial in one process, keeping torch and the images on the device.
+    """Trains trial after trial in one process, and leaves the images on the device in between.
 
-    In a group every process holds one, all take the same trials, and the leader's reports count.
+    In a group every process has a Trainer, all take the same trials, and the leader's reports count.
     """
 
-    def __init__(self, work: SweepContext, device: torch.device, threads: int, group: Group) -> None:
+    def __init__(self, context: SweepContext, device: torch.device, threads: int, group: Group) -> None:
         import torch
 
         torch.set_num_threads(threads)
-        # Numbers below 1e-38 carry no information here, and processors are many times slower on them.
+        # Denormal numbers (below 1e-38) carry no information here, and processors are many times slower on them.
         torch.set_flush_denormal(True)
         torch.backends.cudnn.benchmark = True
-        self.work, self.device, self.group = work, device, group
+        self.context, self.device, self.group = context, device, group
         self.on_device: tuple[Dataset, torch.Tensor] | None = None
         self.sample_metrics: tuple[Dataset, SampleMetrics] | None = None
         self.session: Session | None = None
         self.trial: Trial | None = None
 
     def take(self, trial_id: str) -> None:
-        """Leave the trial before and take this one; it is built in the first ``advance``, where it may fail."""
+        """Leave the previous trial and take this one; the first ``advance`` builds its networks, which may fail."""
         self.leave()
-        self.trial = self.work.trials[trial_id]
+        self.trial = self.context.trials[trial_id]
 
     def leave(self) -> None:
         """Store the last state of a trial that has not ended."""
@@ -81,17 +81,17 @@ class Trainer:
         self.session = None
 
     def advance(self) -> dict[str, Any]:
-        """Train for a moment and report where the trial stands.
+        """Train for about a second and report the trial's progress.
 
-        A failure that another run cannot mend ends the trial with its row. Raised are those of the infrastructure and
-        of the surroundings, and in a group whatever may have happened to one process only: the others wait for it.
+        A failure that would happen again ends the trial with its row. Failures of the infrastructure and of the
+        surroundings are raised, and in a group all that may have failed in one process only: the others wait for it.
         """
         try:
             return self._advance()
         except Exception as error:
             kind = classify(error)
             if kind is FailureKind.SURROUNDINGS and isinstance(error, OrchError):
-                self.session = None  # storage that did not take its state would be waited for once more
+                self.session = None  # storing its state would wait for the same storage once more
             if not kind.of_trial or (self.group.size > 1 and not isinstance(error, NonFiniteLossError)):
                 raise
             return self._fail(error, kind)
@@ -120,37 +120,37 @@ class Trainer:
         assert self.trial is not None
         settings = self.trial.settings
         sample_metrics = self._sample_metrics() if settings.training.measure_every else None
-        fingerprint = self.work.fingerprints[settings.data]
+        fingerprint = self.context.fingerprints[settings.data]
         return Session(
-            self.trial.id, settings, self._images(), self.work.store, self.group, sample_metrics, fingerprint
+            self.trial.id, settings, self._images(), self.context.store, self.group, sample_metrics, fingerprint
         )
 
     def _images(self) -> torch.Tensor:
-        """The trial's images on the device, left there from the last trial where it trained on the same."""
+        """The trial's images on the device, reused from the last trial where it trained on the same."""
         from orchestrator.data.batches import to_device
 
         assert self.trial is not None
         data = self.trial.settings.data
         if self.on_device is None or self.on_device[0] != data:
             self.on_device = None
-            self.on_device = (data, to_device(self.work.images[data], self.device))
+            self.on_device = (data, to_device(self.context.images[data], self.device))
         return self.on_device[1]
 
     def _sample_metrics(self) -> SampleMetrics:
-        """What measures samples against the trial's data, kept likewise."""
+        """The sample metrics against the trial's data, reused likewise."""
         from orchestrator.metrics.classifier import load
         from orchestrator.metrics.sample_metrics import SampleMetrics
 
         assert self.trial is not None
         data = self.trial.settings.data
         if self.sample_metrics is None or self.sample_metrics[0] != data:
-            classifier = self.work.classifiers[data]
-            known = None if classifier is None else load(classifier)
-            self.sample_metrics = (data, SampleMetrics(self.work.images[data], known, self.device))
+            classifier_bytes = self.context.classifiers[data]
+            classifier = None if classifier_bytes is None else load(classifier_bytes)
+            self.sample_metrics = (data, SampleMetrics(self.context.images[data], classifier, self.device))
         return self.sample_metrics[1]
 
     def _fail(self, error: Exception, kind: FailureKind) -> dict[str, Any]:
-        """End the trial as failed, or as diverged where its ``stop_when`` says so, with what it has measured so far."""
+        """End the trial as failed, or as diverged where ``stop_when`` names that, with what it has measured so far."""
         measured: dict[str, object] = {}
         if self.session is not None:
             self.session.save_metrics()
@@ -168,18 +168,18 @@ class Trainer:
     def _record(self, status: Status, measured: Mapping[str, object]) -> None:
         if self.group.is_leader:
             assert self.trial is not None
-            provenance = self.work.provenance_of(self.trial)
-            record(self.work.store, self.work.job, self.trial, status, measured, provenance)
+            provenance = self.context.provenance_of(self.trial)
+            record(self.context.store, self.context.job, self.trial, status, measured, provenance)
 
 
 def measured(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a report goes into a row of trials/: Tune adds figures of its own."""
+    """The values of a report that belong in a row of trials/: Tune adds others."""
     names = {column.name for column in TRIALS} - {"trial_id"}
     return {name: value for name, value in report.items() if name in names}
 
 
 def failed(error: str) -> dict[str, Any]:
-    """The last report of a trial that failed by its own doing."""
+    """The last report of a trial that failed by its own fault."""
     return {"error": error, **_ended(Status.FAILED)}
 
 

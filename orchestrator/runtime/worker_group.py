@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from orchestrator.plan.placement import Placement
 
 _LISTEN_S = 2.0
-"""Seconds that a trial waits for a report before it lets Tune have its turn."""
+"""Seconds that a trial waits for a report before it returns to Tune."""
 _LEAVE_S = 60.0
-"""Seconds that a worker group has to store its state and end."""
+"""Seconds that a worker group may take to store its state and end."""
 
 channel_actor = ray.remote(num_cpus=0)(CommandChannel)
 
@@ -42,27 +42,27 @@ class WorkerGroupLostError(OrchError):
 class WorkerGroup:
     """One TorchTrainer, whose processes wait for commands until one of them is to end."""
 
-    def __init__(self, work: list[ray.ObjectRef], placement: Placement) -> None:
-        here = ray.get_runtime_context().get_node_id()
-        self.channel = channel_actor.options(scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False))
+    def __init__(self, references: list[ray.ObjectRef], placement: Placement) -> None:
+        this_node = ray.get_runtime_context().get_node_id()
+        self.channel = channel_actor.options(scheduling_strategy=NodeAffinitySchedulingStrategy(this_node, soft=False))
         self.channel = self.channel.remote()
-        self.nodes = frozenset([here])
+        self.nodes = frozenset([this_node])
         self.error: Exception | None = None
         # Ray Train's own state, from which nothing goes on; its controller runs on this node.
         self._folder = tempfile.TemporaryDirectory(prefix="orch-workers-", ignore_cleanup_errors=True)
-        self._trainer = _torch_trainer(work, placement, self.channel, self._folder.name)
-        # Not a daemon's work to interrupt: it ends with the trainer, and the trainer with this process.
+        self._trainer = _torch_trainer(references, placement, self.channel, self._folder.name)
+        # A daemon: the thread ends with the trainer, and the trainer with this process.
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
             self._trainer.fit()
-        except Exception as error:  # told to the trial by ``poll``; nobody hears what a thread raises
+        except Exception as error:  # ``poll`` raises it in the trial; an exception of a thread reaches nobody
             self.error = error
 
     def send(self, trial_id: str) -> None:
-        """Have the worker group train this trial next, whatever it does now."""
+        """Have the worker group leave its trial and train this one."""
         ray.get(self.channel.send.remote(trial_id))
 
     def poll(self) -> tuple[dict[str, Any] | None, Failure | None]:
@@ -80,7 +80,7 @@ class WorkerGroup:
         return status.report, status.failure
 
     def end(self) -> None:
-        """Let the worker group store the state of the trial it is at, and end it."""
+        """Have the worker group store the state of its trial, and end it."""
         if self._thread.is_alive():
             ray.get(self.channel.send.remote(None))
             self._thread.join(_LEAVE_S)
@@ -88,30 +88,32 @@ class WorkerGroup:
         self._folder.cleanup()
 
 
-def _torch_trainer(work: list[ray.ObjectRef], placement: Placement, channel: ActorHandle, folder: str) -> TorchTrainer:
-    # Here and not above: it brings torch, which takes the driver seconds to load and is of no use to it.
+def _torch_trainer(
+    references: list[ray.ObjectRef], placement: Placement, channel: ActorHandle, folder: str
+) -> TorchTrainer:
+    # Imported here and not above: it imports torch, which takes the driver seconds and which it does not need.
     from ray.train.torch import TorchConfig, TorchTrainer
 
     from orchestrator.runtime.rendezvous import FileConfig
 
-    # What the processes agree on goes over gloo, so that no such word makes a GPU wait.
+    # Broadcasts of commands go over gloo, so that no GPU waits for them.
     backend = "cpu:gloo,cuda:nccl" if placement.device == "cuda" else "gloo"
-    alone = ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback
+    loopback = ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback
     return TorchTrainer(
         train_together,
-        train_loop_config={"work": work, "channel": channel, "placement": placement},
+        train_loop_config={"references": references, "channel": channel, "placement": placement},
         scaling_config=train.ScalingConfig(
             num_workers=placement.workers,
             use_gpu=placement.gpus > 0,
             resources_per_worker={"CPU": placement.cpus, "GPU": placement.gpus},
         ),
-        # A Ray that only this machine reaches has no other whose processes would not see the folder.
-        torch_config=FileConfig(backend=backend, folder=folder) if alone else TorchConfig(backend=backend),
+        # A Ray on the loopback address has no other machine, so that all processes share the folder.
+        torch_config=FileConfig(backend=backend, folder=folder) if loopback else TorchConfig(backend=backend),
         run_config=train.RunConfig(
             # Ray Train would go on with an old run of the same name.
             name=uuid.uuid4().hex,
             storage_path=folder,
-            # Trying again is Tune's business alone: two that do it would run a trial twice.
+            # Only Tune retries: if Ray Train did too, a trial would run twice.
             failure_config=train.FailureConfig(max_failures=0, max_preemption_failures=0),
         ),
     )
@@ -127,14 +129,14 @@ def train_together(config: dict[str, Any]) -> None:
     placement: Placement = config["placement"]
     device = get_device() if placement.device == "cuda" else torch.device("cpu")
     group, channel = current_group(), config["channel"]
-    trainer = Trainer(ray.get(config["work"][0]), device, placement.cpus, group)
+    trainer = Trainer(ray.get(config["references"][0]), device, placement.cpus, group)
     ray.get(channel.join.remote(ray.get_runtime_context().get_node_id()))
     number = 0
     while True:
         command: Command | None = group.broadcast(
             ray.get(channel.next_command.remote(number)) if group.is_leader else None
         )
-        if command is None:  # nothing yet: asked again, lest the others wait longer than a collective may last
+        if command is None:  # no command yet: poll again, so that the others' broadcast does not time out
             continue
         if command.trial_id is None:
             return
@@ -147,37 +149,37 @@ def train_together(config: dict[str, Any]) -> None:
 
 
 def _train(trainer: Trainer, command: Command, channel: ActorHandle, group: Group) -> None:
-    """Train until the trial has ended or the order holds no longer; then its state is stored."""
+    """Train until the trial has ended or the command is no longer the latest; then store the trial's state."""
     assert command.trial_id is not None
     trainer.take(command.trial_id)
-    wanted = True
-    while wanted:
+    running = True
+    while running:
         report = trainer.advance()
-        holds: bool = ray.get(channel.report.remote(command.number, report)) if group.is_leader else True
-        wanted = group.broadcast(holds) and not report[tune.result.DONE]
+        current: bool = ray.get(channel.report.remote(command.number, report)) if group.is_leader else True
+        running = group.broadcast(current) and not report[tune.result.DONE]
     trainer.leave()
 
 
 class WorkerGroupTrainable(tune.Trainable):  # type: ignore[misc]
-    """A trial that a worker group trains: it passes commands on, reports back, and asks Ray for next to nothing."""
+    """A trial that a worker group trains: it passes commands and reports on, and requests almost no resources."""
 
-    def setup(self, config: dict[str, Any], *, work: list[ray.ObjectRef], placement: Placement) -> None:
-        """Keep what a worker group needs; it is started in the first step, which does not wait for its devices."""
-        self.references, self.placement = work, placement
-        self.work: SweepContext = ray.get(work[0])
+    def setup(self, config: dict[str, Any], *, references: list[ray.ObjectRef], placement: Placement) -> None:
+        """Store what a worker group needs; the first step starts it, and does not wait for its devices."""
+        self.references, self.placement = references, placement
+        self.context: SweepContext = ray.get(references[0])
         self.worker_group: WorkerGroup | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next trial: the worker group leaves the one before, if it is still at it, when it hears of this."""
-        self.trial = self.work.trials[new_config["trial_id"]]
+        """Take the next trial: the worker group leaves the previous one when it receives the command."""
+        self.trial = self.context.trials[new_config["trial_id"]]
         self.last: dict[str, Any] = {}
         if self.worker_group is not None:
             self.worker_group.send(self.trial.id)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Report where the trial stands; nothing but Tune's own figures while the worker group waits for devices."""
+        """Report the trial's progress; only Tune's own values while the worker group waits for devices."""
         if self.worker_group is None:
             self.worker_group = WorkerGroup(self.references, self.placement)
             self.worker_group.send(self.trial.id)
@@ -188,13 +190,13 @@ class WorkerGroupTrainable(tune.Trainable):  # type: ignore[misc]
         if failure is not None:
             return self._fail(failure)
         if report is None:
-            free_orphaned_groups()  # it may be their devices that this worker group waits for
+            free_orphaned_groups()  # this worker group may wait for their devices
             return {}
         self.last = report
         return report
 
     def _fail(self, failure: Failure) -> dict[str, Any]:
-        """The group ends with the failed process; the trial ends only where another run would fail the same way."""
+        """End the group of the failed process, and the trial only where another run would fail the same way."""
         self.cleanup()
         kind = FailureKind(failure.kind)
         if kind is FailureKind.SURROUNDINGS:
@@ -202,12 +204,12 @@ class WorkerGroupTrainable(tune.Trainable):  # type: ignore[misc]
         if kind.may_pass:
             raise WorkerGroupLostError(failure.error)
         measures = {**measured(self.last), "error": failure.error, "error_kind": failure.kind}
-        provenance = self.work.provenance_of(self.trial)
-        record(self.work.store, self.work.job, self.trial, Status.FAILED, measures, provenance)
+        provenance = self.context.provenance_of(self.trial)
+        record(self.context.store, self.context.job, self.trial, Status.FAILED, measures, provenance)
         return failed(failure.error)
 
     def cleanup(self) -> None:
-        """Have the worker group store the state of a trial that was interrupted in the middle, and end it."""
+        """Have the worker group store the state of a trial that was interrupted, and end the group."""
         if self.worker_group is not None:
             self.worker_group.end()
             self.worker_group = None

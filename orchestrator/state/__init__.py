@@ -1,1 +1,1 @@
-"""What storage says of a job: ledger, state of its run, log, leases, status."""
+"""The state of a job in storage: ledger, state of its run, log, leases, status."""

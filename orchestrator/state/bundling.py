@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def bundle_results(store: Store) -> None:
-    """Copy rows and measures of trials that are done into bundles, as soon as there are many without. StorageError.
+    """Copy the rows and metrics of trials that are done into bundles, once many have none. Raises StorageError.
 
-    Those of other trials may yet change.
+    The rows of other trials may still change.
     """
     done = [trial_id for trial_id, ended in read_ledger(store).items() if ended.status.final]
     if len(done) < LEAST:
@@ -26,12 +26,12 @@ def bundle_results(store: Store) -> None:
     for folder in ("trials", "metrics"):
         stamps = store.stamps(folder)
         keys = [key for trial_id in done if (key := f"{folder}/{trial_id}.parquet") in stamps]
-        there = {
+        bundled = {
             f"{folder}/{trial_id}.parquet"
             for rows in read_bundled(store, folder, keys, [], declared(folder))
             for trial_id in rows["trial_id"].unique().to_pylist()
         }
-        _bundle(store, folder, [key for key in keys if key not in there], stamps)
+        _bundle(store, folder, [key for key in keys if key not in bundled], stamps)
 
 
 def _bundle(store: Store, folder: str, keys: Sequence[str], stamps: dict[str, str]) -> None:

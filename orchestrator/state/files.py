@@ -1,4 +1,4 @@
-"""The small files beside a job's results: what was asked for, how the run is getting on, whether it is to stop."""
+"""The small files beside a job's results: the submitted job, the state of its run, the request to stop it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 JOB_KEY = "job.yaml"
 JOB_BYTES = 4 * MAX_BYTES
-"""A resolved job may be so much larger than the file it came from: its defaults and aliases are written out."""
+"""A resolved job may be larger than its file by this factor: its defaults and aliases are written out."""
 NO_SUCH_JOB = "no such job; 'orch submit' makes one, --storage looks elsewhere"
 _STATE_KEY = "run.json"
 _CANCEL_KEY = "cancel.json"
 BEAT_S = 5.0
 """How often a run writes its state."""
 _LATEST = 253_402_300_800.0
-"""The year 10000, beyond which no time is one, nor as long before 1970: clocks may be wrong, but not by that."""
+"""The year 10000, in seconds since 1970: times beyond it, or as long before 1970, are refused as damaged."""
 
 
 def write_job(store: Store, job: Job) -> None:
-    """Keep the resolved job and what ran it; the last submission's takes the place of those before.
+    """Store the resolved job and the versions that run it, in place of the previous submission's.
 
     Raises SettingsError where it could not be read back, StorageError.
     """
@@ -73,7 +73,7 @@ def has_job(store: Store) -> bool:
 
 @dataclass(frozen=True)
 class Nodes:
-    """Numbers of a cluster's nodes: those asked for (the present included), those present, those with nothing to do."""
+    """Numbers of a cluster's nodes: requested (the present included), present, and idle."""
 
     wanted: int
     present: int
@@ -82,10 +82,7 @@ class Nodes:
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """How the evaluations of a run are getting on; those of trials that failed are no longer counted.
-
-    ``parts`` are the shards of all of them.
-    """
+    """The progress of a run's evaluations, without those of trials that failed; ``parts`` counts all their shards."""
 
     total: int
     done: int = 0
@@ -107,7 +104,7 @@ class EvaluationProgress:
 
 @dataclass
 class RunState:
-    """How a run is getting on: written by its driver every few seconds, read by ``orch status``."""
+    """The state of a run: its driver writes it every few seconds, ``orch status`` reads it."""
 
     state: str
     """``running``, then how it ended: ``done``, ``interrupted``, ``cancelled``, or ``failed`` by an error."""
@@ -121,28 +118,28 @@ class RunState:
     address: str | None = None
     """The cluster the run is on; None for the machine of the driver."""
     submission_id: str | None = None
-    """What Ray Jobs calls the run; None where it was not handed over."""
+    """The run's id in Ray Jobs; None where it was not handed over."""
     nodes: Nodes | None = None
     evaluations: EvaluationProgress | None = None
     run_id: str = ""
-    """What the run's lease and word to stop it call it; empty in states of earlier versions."""
+    """The run's id in its lease and in a request to stop it; empty in states of earlier versions."""
     process: Process | None = None
     """The run's driver."""
     beat: int = 0
-    """How often the state was written; that it rises is the sign of life."""
+    """How often the state was written; its increase is the sign of life."""
 
     @property
     def age_s(self) -> float | None:
-        """How long ago it was written, as far as the clocks of two machines tell; None where they disagree.
+        """Seconds since it was written, by the clocks of two machines; None where they disagree.
 
-        It is for display: nothing is decided by it.
+        For display only: no decision uses it.
         """
         age_s = time.time() - self.updated_at
         return age_s if age_s >= 0 else None
 
 
 def write_state(store: Store, state: RunState) -> None:
-    """Put the state in place of the one before."""
+    """Replace the stored state."""
     store.write(_STATE_KEY, json.dumps(asdict(state)).encode())
 
 
@@ -152,25 +149,25 @@ def read_state(store: Store) -> RunState | None:
 
 
 def ask_to_cancel(store: Store, run: RunState) -> None:
-    """Leave word for the driver of this run; any other run passes over it."""
+    """Store a request to stop for the driver of this run; any other run ignores it."""
     store.write(_CANCEL_KEY, json.dumps({"run": run.run_id}).encode())
 
 
 def asked_to_cancel(store: Store, run: RunState) -> bool:
-    """Whether word was left for this run; what is damaged is none."""
+    """Whether there is a request to stop this run; a damaged file counts as none."""
     try:
         data = store.read(_CANCEL_KEY, RECORD_BYTES)
     except NotFoundError:
         return False
     try:
-        word = from_json(data)  # which refuses what is nested deeply, where json would raise RecursionError
+        request = from_json(data)  # it refuses deep nesting, where json would raise RecursionError
     except ValueError:
         return False
-    return isinstance(word, dict) and word.get("run") == run.run_id
+    return isinstance(request, dict) and request.get("run") == run.run_id
 
 
 def forget_cancel(store: Store) -> None:
-    """Remove the word, once it is obeyed or of no use any more."""
+    """Remove the request to stop, once the run has stopped or a new one begins."""
     store.delete(_CANCEL_KEY)
 
 

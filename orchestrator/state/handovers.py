@@ -1,6 +1,7 @@
-"""The record of a job that was handed to a cluster: beside its results until the run begins, or for what became of it.
+"""The record of a job that was handed to a cluster, stored beside its results until the run begins.
 
-Whoever hands a job over writes it, and the run removes it as it begins: from then on run.json tells the rest.
+The command that hands a job over writes it, and the run removes it as it begins: from then on run.json has the state.
+Where the run fails before, the record keeps the reason.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _KEY = "handover.json"
 
 @dataclass(frozen=True)
 class Handover:
-    """Where a job was handed to, what Ray Jobs calls it there, and why it came to nothing where that is known."""
+    """The cluster a job was handed to, its id in Ray Jobs, and why it failed to begin, where that is known."""
 
     address: str
     submission_id: str
@@ -31,25 +32,25 @@ class Handover:
 
 
 def write_handover(store: Store, handover: Handover) -> None:
-    """Put it in place of the one before. Raises StorageError."""
+    """Replace the stored record. Raises StorageError."""
     store.write(_KEY, json.dumps(asdict(handover)).encode())
 
 
 def read_handover(store: Store) -> Handover | None:
-    """The last hand-over, if no run has come of it yet. Raises StorageError where its record is damaged."""
+    """The last hand-over, unless its run has begun. Raises StorageError where its record is damaged."""
     return read_record(store, _KEY, Handover)
 
 
 def note_failure(store: Store, handover: Handover, error: str) -> None:
-    """Keep why the hand-over came to nothing, unless a later one has taken its place. Raises StorageError."""
+    """Store why the hand-over failed, unless a later one has replaced it. Raises StorageError."""
     if read_handover(store) == handover:
         write_handover(store, replace(handover, error=error))
 
 
 def settle_handover(store: Store, submission_id: str | None) -> bool:
-    """Remove the record now that a run has begun; whether there was one. Raises StorageError.
+    """Remove the record when a run begins; returns whether there was one. Raises StorageError.
 
-    One that may still begin stays where the run is another's.
+    The record of another submission that may still begin stays.
     """
     handover = read_handover(store)
     if handover is not None and (handover.error is not None or handover.submission_id == submission_id):

@@ -1,4 +1,4 @@
-"""Which held-out images evaluations were computed on, for plans to compare with those that are there."""
+"""Which held-out images evaluations were computed on, for plans to compare with the present ones."""
 
 from __future__ import annotations
 
@@ -19,47 +19,47 @@ if TYPE_CHECKING:
 _KEY = "evaluated.json"
 
 
-def read_looked_at(store: Store) -> dict[str, str]:
+def read_held_out(store: Store) -> dict[str, str]:
     """Fingerprints of held-out images by ``Due.name``. Raises StorageError where the file is damaged."""
     return read_record(store, _KEY, dict[str, str]) or {}
 
 
-def note_looked_at(store: Store, dues: Sequence[Due]) -> None:
-    """Keep on which held-out images these are about to be computed. Raises StorageError."""
-    if found := _fingerprints(dues):
-        store.write(_KEY, json.dumps({**read_looked_at(store), **found}, indent=0, sort_keys=True).encode())
+def record_held_out(store: Store, dues: Sequence[Due]) -> None:
+    """Store on which held-out images these evaluations are about to be computed. Raises StorageError."""
+    if fingerprints := _fingerprints(dues):
+        store.write(_KEY, json.dumps({**read_held_out(store), **fingerprints}, indent=0, sort_keys=True).encode())
 
 
-def with_other_images(dues: Sequence[Due], looked_at: Mapping[str, str]) -> tuple[Due, ...]:
-    """The same evaluations; those of other held-out images than are there now are to be made anew.
+def with_other_images(dues: Sequence[Due], recorded: Mapping[str, str]) -> tuple[Due, ...]:
+    """The same evaluations; all shards are missing of those that were computed on other held-out images.
 
-    Where there are no images to be compared, an evaluation counts as of the same.
+    An evaluation whose images are not present counts as computed on the same.
     """
-    now = _fingerprints([due for due in dues if due.name in looked_at])
+    present = _fingerprints([due for due in dues if due.name in recorded])
     return tuple(
-        due.anew(looked_at[due.name]) if due.name in now and now[due.name] != looked_at[due.name] else due
+        due.anew(recorded[due.name]) if due.name in present and present[due.name] != recorded[due.name] else due
         for due in dues
     )
 
 
 def _fingerprints(dues: Iterable[Due]) -> dict[str, str]:
-    """By name a hash of all held-out images that an evaluation looks at, of those whose images are there."""
-    known: dict[Dataset, str | None] = {}
-    found = {}
+    """A hash of all held-out images of an evaluation, by its name, where all of them are present."""
+    cache: dict[Dataset, str | None] = {}
+    hashes = {}
     for due in dues:
-        own = [due.trial.settings.data] if "test" in due.evaluation.splits else []
-        prints = [_fingerprint(data, known) for data in (*own, *due.evaluation.others)]
-        there = [one for one in prints if one is not None]
-        if there and len(there) == len(prints):
-            found[due.name] = hashlib.sha256("".join(there).encode()).hexdigest()[:32]
-    return found
+        test_split = [due.trial.settings.data] if "test" in due.evaluation.splits else []
+        fingerprints = [_fingerprint(data, cache) for data in (*test_split, *due.evaluation.others)]
+        present = [fingerprint for fingerprint in fingerprints if fingerprint is not None]
+        if present and len(present) == len(fingerprints):
+            hashes[due.name] = hashlib.sha256("".join(present).encode()).hexdigest()[:32]
+    return hashes
 
 
-def _fingerprint(data: Dataset, known: dict[Dataset, str | None]) -> str | None:
-    """Looked at once for all evaluations: a folder may hold many files."""
-    if data not in known:
+def _fingerprint(data: Dataset, cache: dict[Dataset, str | None]) -> str | None:
+    """The fingerprint of the held-out images, computed once for all evaluations: a folder may hold many files."""
+    if data not in cache:
         try:
-            known[data] = data.fingerprint("test")
-        except DataError:  # whoever needs the images says so
-            known[data] = None
-    return known[data]
+            cache[data] = data.fingerprint("test")
+        except DataError:  # reported where the images are needed
+            cache[data] = None
+    return cache[data]

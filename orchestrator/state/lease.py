@@ -1,9 +1,9 @@
 """One run of a job at a time: the right to write below the job's root, kept in storage.
 
-``lease/00000007.json`` is the seventh lease of a job; the one of the highest number counts. Taking it over is writing
-the next number with a condition that nothing is there yet: of many who try at once, one succeeds. Where a storage does
-not honour the condition (some S3 servers, file systems without hard links), two may both believe that they did. So who
-has written a lease reads it back, then and before what it writes later: the last writer has it, the other stops.
+``lease/00000007.json`` is the seventh lease of a job; the lease with the highest number counts. A run takes over by
+writing the next number, on condition that no such file exists: of many runs that try at once, one succeeds. Where a
+storage does not honour the condition (some S3 servers, file systems without hard links), two may both write it. So a
+run reads its lease back, then and before later writes: the last writer has it, the other stops.
 
 Whether the holder of a lease is alive is decided without comparing two machines' clocks: see ``liveness``.
 """
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 FOLDER = "lease"
 _KEY = re.compile(r"lease/(\d{8}|[1-9]\d{8,17})\.json")
 _BYTES = 16_000_000
-"""More than any lease has: a system takes commands of some 2 MB, which JSON may write out six times as long."""
+"""More than any lease has: systems allow commands of some 2 MB, and JSON may escape each byte in six."""
 _CHECK_S = 5.0
-"""For so long a look at the lease counts: a run that was replaced writes for no longer."""
+"""A check of the lease counts for this time: a run that was replaced writes for no longer."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Holder:
 
 
 def new_holder(command: str, address: str | None = None, submission_id: str | None = None) -> Holder:
-    """A run of this process that begins now."""
+    """The holder for a run of this process that begins now."""
     return Holder(secrets.token_hex(8), this_process(), address, submission_id, command)
 
 
@@ -69,18 +69,18 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """Where the lease is."""
+        """The key of its file."""
         return _key(self.number)
 
 
 def last_entry(store: Store) -> Entry | None:
-    """The lease that counts; None where the job never had one. Raises StorageError."""
+    """The lease with the highest number; None where the job never had one. Raises StorageError."""
     number = max(_numbers(store), default=0)
     if number == 0:
         return None
     try:
         return Entry(number, _read(store, number))
-    except NotFoundError:  # removed since it was listed, by who holds a later one
+    except NotFoundError:  # removed since it was listed, by the holder of a later one
         return last_entry(store)
 
 
@@ -89,7 +89,7 @@ def take(store: Store, after: Entry | None, holder: Holder) -> Lease:
     lease = Lease(store, 1 if after is None else after.number + 1, holder)
     try:
         _claim(lease, store)
-    except KeyboardInterrupt:  # what was written is left to the next run
+    except KeyboardInterrupt:  # the next run may follow the lease at once
         with contextlib.suppress(LeaseLostError, StorageError):
             lease.quick().release()
         raise
@@ -97,10 +97,10 @@ def take(store: Store, after: Entry | None, holder: Holder) -> Lease:
 
 
 def _claim(lease: Lease, store: Store) -> None:
-    """Write the lease and see whether it is this run's; then remove those before it."""
+    """Write the lease and check that it is this run's; then remove earlier ones. Raises LeaseError."""
     store.write(lease.key, _content(lease.holder), replace=False)
-    # The answer is not asked for: a write whose reply was lost may have succeeded, and one that a server reports as
-    # done may since have been replaced. Only what is there counts.
+    # The result of the write does not matter: one whose reply was lost may have succeeded, and one that a server
+    # reports as done may have been replaced since. Only the stored lease counts.
     last = last_entry(store)
     if last != Entry(lease.number, lease.holder):
         where = "" if last is None or last.holder is None else f" on {last.holder}"
@@ -111,48 +111,48 @@ def _claim(lease: Lease, store: Store) -> None:
 
 
 class Lease:
-    """A lease that this run has taken; it guards the store of the run's processes, wherever they are."""
+    """A lease that this run has taken; it guards the stores of the run's processes on all machines."""
 
     def __init__(self, store: Store, number: int, holder: Holder) -> None:
         self.number, self.holder = number, holder
         self._store = store
-        self._seen_at = -math.inf
+        self._verified_at = -math.inf
 
     def __reduce__(self) -> tuple[type[Lease], tuple[Store, int, Holder]]:
         return Lease, (self._store, self.number, self.holder)  # times of another process mean nothing
 
     @property
     def key(self) -> str:
-        """Where the lease is."""
+        """The key of its file."""
         return _key(self.number)
 
     def verify(self) -> None:
-        """Look whether this run still has it. Raises LeaseLostError where it does not, StorageError."""
+        """Read whether this run still has the lease. Raises LeaseLostError where it does not, StorageError."""
         last = last_entry(self._store)
-        if last is None:  # who takes a lease over leaves one of a higher number
+        if last is None:  # not taken over: that would leave a higher number
             raise StorageUnavailable(f"{self._store.uri}: what was stored is gone; mount it, or move it back")
         if last.holder is None or (last.number, last.holder.run_id) != (self.number, self.holder.run_id):
             where = f"another run of this job took over, on {last.holder}" if last.holder else "it is damaged"
             raise LeaseLostError(f"{self._store.uri}/{self.key}: {where}; this run has stopped and stores nothing more")
-        self._seen_at = _now()
+        self._verified_at = _now()
 
     def check(self) -> None:
-        """The same, unless that was seen a moment ago."""
-        if _now() - self._seen_at > _CHECK_S:
+        """Verify the lease, unless that succeeded within the last 5 s."""
+        if _now() - self._verified_at > _CHECK_S:
             self.verify()
 
     def quick(self) -> Lease:
-        """The same lease, for which storage is asked without waiting."""
+        """The same lease with a store that does not wait."""
         return Lease(self._store.quick(), self.number, self.holder)
 
     def release(self) -> None:
-        """Leave it to the next run. Its number stays taken, lest one who looked earlier takes it once more."""
+        """Release the lease to the next run. Its file stays, so that no run with an older list takes the number."""
         self.verify()
         self._store.write(self.key, _content(replace(self.holder, released=True)))
 
 
 def _now() -> float:
-    """Seconds of a clock that goes on while the machine sleeps, where the system has one."""
+    """Seconds of a clock that counts while the machine sleeps, where the system has one."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 

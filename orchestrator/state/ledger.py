@@ -1,4 +1,4 @@
-"""What is already known of a job's trials: one file of trials/ each, read before a run and written at its end."""
+"""The ledger of a job's ended trials: one file of trials/ each, read before a run and written at a trial's end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 COMMIT_VARIABLE = "ORCH_GIT_COMMIT"
-"""Names the commit of code that lies in no checkout, with ``-dirty`` behind it where files differed from it."""
+"""An environment variable with the commit of code outside a checkout, and ``-dirty`` after it where files differed."""
 
 
 class FailureKind(StrEnum):
@@ -35,19 +35,19 @@ class FailureKind(StrEnum):
 
     INFRASTRUCTURE = "infrastructure"
     SURROUNDINGS = "surroundings"
-    """The disk, storage or the system: no trial's fault, and every trial's trouble. It ends the run and has no row."""
+    """The disk, storage or the system, which every trial depends on. It ends the run, and no trial gets a row."""
     NON_FINITE = "non_finite"
     OUT_OF_MEMORY = "out_of_memory"
     PROGRAM = "program"
 
     @property
     def may_pass(self) -> bool:
-        """Whether another try can help; Tune then makes up to ``resources.max_retries``."""
+        """Whether another try can help; Tune makes up to ``resources.max_retries``."""
         return self is FailureKind.INFRASTRUCTURE
 
     @property
     def of_trial(self) -> bool:
-        """Whether the trial has ended with it: another try would fail the same way."""
+        """Whether the failure ends the trial: another try would fail the same way."""
         return self not in (FailureKind.INFRASTRUCTURE, FailureKind.SURROUNDINGS)
 
 
@@ -63,13 +63,13 @@ class Status(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether the trial came to an end of its own: all its steps, or what its ``stop_when`` names."""
+        """Whether the trial ended by itself: after all its steps, or by a condition of its ``stop_when``."""
         return self not in (Status.STOPPED, Status.FAILED)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What the ledger tells of a trial that has ended."""
+    """The columns of an ended trial's row that plans use."""
 
     status: Status
     error: str | None = None
@@ -80,9 +80,9 @@ class Ended:
     wall_s: float | None = None
     """Seconds from its beginning to its end; None where it was interrupted in between."""
     images: int | None = None
-    """Images that it trained on; None where its row does not say."""
+    """Number of images that it trained on; None where its row has none."""
     data_fingerprint: str | None = None
-    """That of these images, likewise."""
+    """Fingerprint of these images, likewise."""
 
 
 _READ = (
@@ -131,7 +131,7 @@ def record(
     measured: Mapping[str, object],
     provenance: Mapping[str, object],
 ) -> None:
-    """Write a trial's one row. A final one is never written over; a failure gives way to a later end."""
+    """Write a trial's one row. It replaces the row of a stopped or failed trial, never a final one."""
     settings = flatten(trial.settings.model_dump())
     row = {
         "trial_id": trial.id,
@@ -144,14 +144,14 @@ def record(
     }
     key, schema = f"trials/{trial.id}.parquet", schema_of(trial_columns())
     if not write_rows(store, key, schema, [row], replace=False):
-        before = read_table(store, key, ["status"]).whole(store)["status"].to_pylist()
-        if not all(Status(status).final for status in before):
+        statuses = read_table(store, key, ["status"]).whole(store)["status"].to_pylist()
+        if not all(Status(status).final for status in statuses):
             write_rows(store, key, schema, [row])
 
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Versions of what computes the results, and the commit of this program's code, whatever the current folder is."""
+    """Versions of this program and of torch, and the commit of this program's code."""
     return {
         "spec_version": SPEC_VERSION,
         "orch_version": __version__,
@@ -163,20 +163,20 @@ def provenance() -> dict[str, Any]:
 def code_commit(package: Path) -> dict[str, Any]:
     """The commit that the folder of a package is checked out from, and whether its files differ from it.
 
-    Both are None where the folder is no part of a checkout, though one may lie around it, and without git. A copy that
-    was sent to a cluster has the word of the machine that sent it: see ``COMMIT_VARIABLE``.
+    Both are None without git, and where the folder is not tracked, even inside a checkout. A copy that was sent to a
+    cluster takes both from the machine that sent it: see ``COMMIT_VARIABLE``.
     """
     if sent := os.environ.get(COMMIT_VARIABLE):
-        named, _, dirty = sent.partition("-")
-        return {"git_commit": named, "git_dirty": bool(dirty)}
+        commit, _, dirty = sent.partition("-")
+        return {"git_commit": commit, "git_dirty": bool(dirty)}
     if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
         return {"git_commit": None, "git_dirty": None}
-    commit, changes = _git(package, "rev-parse", "HEAD"), _git(package, "status", "--porcelain", "--", ".")
-    return {"git_commit": commit or None, "git_dirty": bool(changes)}
+    head, changes = _git(package, "rev-parse", "HEAD"), _git(package, "status", "--porcelain", "--", ".")
+    return {"git_commit": head or None, "git_dirty": bool(changes)}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git answers about the folder; None where it is not there or refuses."""
+    """The output of git in the folder; None where git is missing or fails."""
     try:
         git = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607
     except OSError:

@@ -1,6 +1,6 @@
-"""Whether a run is alive: its process exists, where this machine can know that, or its state changes as we watch.
+"""Whether a run is alive: its process exists, where this machine can check that, or its state in storage changes.
 
-The clocks of two machines are never compared; how long nothing was heard is measured by one's own.
+The clocks of two machines are never compared; silence is measured by this machine's clock.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 LISTEN_S = 3 * BEAT_S
-"""A run whose state does not change for so long counts as silent."""
-LOOK_S = 0.5
+"""A run whose state does not change for this time counts as silent."""
+POLL_S = 0.5
 
 
 def is_alive(store: Store, state: RunState | None) -> bool:
@@ -30,14 +30,14 @@ def is_alive(store: Store, state: RunState | None) -> bool:
         return False
     if state.process is not None and state.process.here:
         return not state.process.gone
-    return _listen(store, lambda seen: seen is not None and seen.run_id == state.run_id and seen != state)
+    return _await_change(store, lambda now: now is not None and now.run_id == state.run_id and now != state)
 
 
-def free_entry(store: Store, cancel: str, say: Callable[[str], None], *, take_over: bool) -> Entry | None:
-    """The job's last lease, if it may be followed: nobody holds it, or who did is dead. Raises LeaseError.
+def free_entry(store: Store, cancel: str, notify: Callable[[str], None], *, take_over: bool) -> Entry | None:
+    """The job's last lease, if a run may follow it: it was released, or its holder is dead. Raises LeaseError.
 
-    ``take_over`` is the user's word that a run of which nothing is heard is dead. ``cancel`` is the command that stops
-    one which is at work. ``say`` hears why a lease that nobody gave up may be followed.
+    ``take_over`` states that a silent run is dead. ``cancel`` is the command that stops a run at work, for the error.
+    ``notify`` reports why a run may follow a lease that was not released.
     """
     entry = last_entry(store)
     if entry is None or (entry.holder is not None and entry.holder.released):
@@ -46,21 +46,23 @@ def free_entry(store: Store, cancel: str, say: Callable[[str], None], *, take_ov
     if holder is not None and holder.process.here:
         if not holder.process.gone:
             raise _busy(store, holder, cancel)
-        say(f"note: the last run, on {holder}, ended without a word; this one takes its place")
+        notify(f"note: the last run, on {holder}, ended without a word; this one takes its place")
         return entry
-    before = _state(store, holder)
-    if _listen(store, lambda seen: _of(seen, holder) != before) and last_entry(store) == entry:
+    last_state = _state(store, holder)
+    if _await_change(store, lambda now: _of(now, holder) != last_state) and last_entry(store) == entry:
         raise _busy(store, holder, cancel)
-    if last_entry(store) != entry:  # it was given up, or taken, as we listened
-        return free_entry(store, cancel, say, take_over=take_over)
+    if last_entry(store) != entry:  # it was released or taken meanwhile
+        return free_entry(store, cancel, notify, take_over=take_over)
     where = "another run of this job" if holder is None else f"another run of this job, on {holder},"
-    ended = before is not None and before.state != "running"
+    ended = last_state is not None and last_state.state != "running"
     if not ended and not take_over:
         raise LeaseError(
             f"{store.uri}: {where} has not ended, and nothing was heard of it for {LISTEN_S:.0f} s; "
             "if it is dead, --take-over takes its place"
         )
-    say(f"note: {where} {f'was {before.state}' if before and ended else 'is silent'}; this one takes its place")
+    notify(
+        f"note: {where} {f'was {last_state.state}' if last_state and ended else 'is silent'}; this one takes its place"
+    )
     return entry
 
 
@@ -68,15 +70,15 @@ def _busy(store: Store, holder: Holder | None, cancel: str) -> LeaseError:
     state = _state(store, holder)
     where = "" if holder is None else f" on {holder}"
     done = f", {state.ended} of {state.to_run} trials have ended" if state is not None and state.to_run else ""
-    what = f"another run of this job is at work{where}{done}"
-    return LeaseError(f"{store.uri}: {what}; wait for it, or stop it: {cancel}")
+    problem = f"another run of this job is at work{where}{done}"
+    return LeaseError(f"{store.uri}: {problem}; wait for it, or stop it: {cancel}")
 
 
-def _listen(store: Store, changed: Callable[[RunState | None], bool]) -> bool:
-    """Whether the run's state changes as asked while we listen; True as soon as it does."""
-    give_up = time.monotonic() + LISTEN_S
-    while time.monotonic() < give_up:
-        time.sleep(LOOK_S)
+def _await_change(store: Store, changed: Callable[[RunState | None], bool]) -> bool:
+    """Whether ``changed`` becomes true of the run's state within LISTEN_S; True as soon as it does."""
+    deadline = time.monotonic() + LISTEN_S
+    while time.monotonic() < deadline:
+        time.sleep(POLL_S)
         if changed(_read(store)):
             return True
     return False
@@ -87,7 +89,7 @@ def _state(store: Store, holder: Holder | None) -> RunState | None:
 
 
 def _of(state: RunState | None, holder: Holder | None) -> RunState | None:
-    """The state where it is of the run that holds the lease, or where nobody knows which run that is."""
+    """The state where it is of the run that holds the lease, or where that run is unknown; else None."""
     return state if state is None or holder is None or state.run_id == holder.run_id else None
 
 
@@ -96,5 +98,5 @@ def _read(store: Store) -> RunState | None:
         return read_state(store)
     except StorageUnavailable:
         raise
-    except StorageError:  # a damaged state says nothing; a run that is alive replaces it by its next beat
+    except StorageError:  # a damaged state; a run that is alive replaces it with its next beat
         return None

@@ -1,4 +1,4 @@
-"""What a run said, kept in storage: the driver writes it whole every few seconds, anybody who can read it follows."""
+"""The log of a run in storage: the driver rewrites it every few seconds, and any machine with access can follow it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LOG_KEY = "run.log"
 _END = "# end"
 _MAX_BYTES = 1_000_000
-"""The last so many bytes are kept: a log is written whole, every time."""
+"""Only the last bytes are kept, since a log is written whole every time."""
 _HEADING = re.compile(r"# run of (\S+), times are UTC(?:; (\d+) earlier lines are left out)?")
 
 
@@ -32,8 +32,8 @@ class RunLog:
         self._changed, self._ended = True, False
         self._lock, self._writing = threading.Lock(), threading.Lock()
 
-    def say(self, text: str) -> None:
-        """Add a line with the time of day; line breaks and what cannot be printed become escapes."""
+    def add(self, text: str) -> None:
+        """Add a line with date and time; line breaks and unprintable characters become escapes."""
         line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}  {one_line(text)}"
         with self._lock:
             self._lines.append(line)
@@ -44,8 +44,8 @@ class RunLog:
                 self._left_out += 1
 
     def write(self) -> None:
-        """Put the log in place of the one before, if it has changed. Raises StorageError; the next write makes up."""
-        with self._writing:  # one after another: an older text must not take the place of a newer one
+        """Replace the stored log, if it has changed. Raises StorageError; the next write has the missed lines too."""
+        with self._writing:  # one at a time: an older text must not replace a newer one
             with self._lock:
                 if not self._changed:
                     return
@@ -57,7 +57,7 @@ class RunLog:
                 raise
 
     def end(self) -> None:
-        """Write the log for the last time, with a mark that nothing follows. Raises StorageError."""
+        """Write the log for the last time, with a mark of its end. Raises StorageError."""
         self._changed = self._ended = True
         self.write()
 
@@ -69,17 +69,17 @@ class RunLog:
 
 @dataclass(frozen=True)
 class LogSnapshot:
-    """A log as it was read: which run's, how many of its lines are no longer there, the others, and if it is whole."""
+    """A log as it was read: its run, the number of lines left out at its beginning, the others, and if it has ended."""
 
     run: str = ""
     left_out: int = 0
     lines: tuple[str, ...] = ()
     ended: bool = False
 
-    def since(self, before: LogSnapshot) -> tuple[str, ...]:
-        """The lines that have come since an earlier reading; all of them where that was another run's."""
-        seen = before.left_out + len(before.lines) if before.run == self.run else 0
-        return self.lines[max(0, seen - self.left_out) :]
+    def since(self, earlier: LogSnapshot) -> tuple[str, ...]:
+        """The lines added since an earlier snapshot; all lines where that was of another run."""
+        known_lines = earlier.left_out + len(earlier.lines) if earlier.run == self.run else 0
+        return self.lines[max(0, known_lines - self.left_out) :]
 
 
 def read_log(store: Store) -> LogSnapshot:
@@ -90,7 +90,7 @@ def read_log(store: Store) -> LogSnapshot:
         return LogSnapshot()
     heading, *lines = text.splitlines() or [""]
     match = _HEADING.fullmatch(heading)
-    if match is None:  # not a log of ours: shown as it is
+    if match is None:  # not written by this program: shown as it is
         return LogSnapshot(lines=(heading, *lines))
     ended = lines[-1:] == [_END]
     return LogSnapshot(match[1], int(match[2] or 0), tuple(lines[: len(lines) - ended]), ended)

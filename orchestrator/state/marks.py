@@ -1,4 +1,4 @@
-"""Marks in the log of a run on a cluster: Ray Jobs puts what a driver prints to stdout and to stderr into one file."""
+"""Marks in the log of a run on a cluster: Ray Jobs writes a driver's stdout and stderr to one file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _MARK = "\x1f"
-"""ASCII's unit separator: nobody prints it, terminals and browsers do not show it, and it ends no line."""
+"""ASCII's unit separator: no other output has it, terminals and browsers do not show it, and it ends no line."""
 _BEGUN = 2 * _MARK
 
 
 class Kind(StrEnum):
-    """What a line of such a log is: printed to stdout, to stderr, or the word that the run has begun."""
+    """The kind of a line in such a log: printed to stdout, to stderr, or the mark that the run has begun."""
 
     RESULT = "result"
     NOTE = "note"
@@ -25,8 +25,8 @@ class Kind(StrEnum):
 class Line(NamedTuple):
     """A line as the driver printed it, without its mark.
 
-    Of the word that the run has begun the text tells whether it found in storage what was written there when it was
-    handed over: ``seen`` or ``unseen``.
+    The text of the mark that the run has begun is ``seen`` where the run found the record of its hand-over in storage,
+    and ``unseen`` where it did not.
     """
 
     text: str
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
 
 class MarkedStdout:
-    """A stream whose lines carry the mark of stdout: each text written to it is whole lines."""
+    """A stream whose lines carry the mark of stdout; each text written to it must be whole lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -44,16 +44,16 @@ class MarkedStdout:
         return self.stream.write(_MARK + text.removesuffix("\n").replace("\n", f"\n{_MARK}") + "\n")
 
     def write_begun(self, *, seen: bool) -> None:
-        """Tell that the run has begun, as a line of its own."""
+        """Write the mark that the run has begun, on a line of its own."""
         self.stream.write(f"{_BEGUN}{'seen' if seen else 'unseen'}\n")
         self.flush()
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Flush the underlying stream."""
         self.stream.flush()
 
     def isatty(self) -> bool:
-        """A file of Ray's is no terminal."""
+        """False: Ray's log file is no terminal."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""Which process drives a run, written down so that a later command can find out whether it still exists."""
+"""The process that drives a run, stored so that a later command can check whether it still exists."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Process:
     """A process, and the machine it is on.
 
     ``machine`` is the same for two processes only where both see the same process ids: on Linux it names the boot of
-    the kernel and the PID namespace, elsewhere the host's name and its hardware address. It is empty where nothing
-    tells. ``started`` tells a process from a later one of the same id; it is empty where the system does not say.
+    the kernel and the PID namespace, elsewhere the host's name and its hardware address. It is empty where these are
+    unknown. ``started`` distinguishes a process from a later one with the same id; it is empty where it is unknown.
     """
 
     host: str
@@ -32,12 +32,12 @@ class Process:
 
     @property
     def here(self) -> bool:
-        """Whether the process is on this machine, so that ``gone`` can tell."""
+        """Whether the process is on this machine, so that ``gone`` is known."""
         return self.machine != "" and self.machine == _machine()
 
     @property
     def gone(self) -> bool:
-        """Whether the process is known to exist no longer; False where this machine cannot know."""
+        """Whether the process no longer exists; False where this machine cannot know."""
         if not self.here:
             return False
         try:
@@ -47,7 +47,7 @@ class Process:
         except PermissionError:  # another user's
             return False
         state, started = _state_of(self.pid)
-        # A zombie is a process that has ended, and that its parent has not asked after.
+        # A zombie is a process that has ended, and that its parent has not waited for.
         return state == "Z" or bool(self.started and started and started != self.started)
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ def _machine() -> str:
 
 
 def _state_of(pid: int) -> tuple[str, str]:
-    """A process's state and when it started, in ticks since the boot; both empty where the system does not say."""
+    """A process's state and its start, in ticks since the boot; both empty where the system does not report them."""
     try:
         text = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 RECORD_BYTES = 8_000_000
-"""More than any record has: the largest, of evaluations, has some 100 bytes of each."""
+"""More than any record has: the largest has some 100 bytes for each evaluation."""
 
 
 def read_record(store: Store, key: str, kind: type[_T]) -> _T | None:
-    """What the file holds, as a ``kind``; None where there is none. Raises StorageError where it is damaged."""
+    """The content of the file as a ``kind``; None where there is no file. Raises StorageError where it is damaged."""
     try:
         data = store.read(key, RECORD_BYTES)
     except NotFoundError:

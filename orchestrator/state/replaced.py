@@ -1,4 +1,4 @@
-"""Results that others take the place of, since the images are no longer those that they are of: moved, never lost."""
+"""Moves results aside that were computed on other images than the present ones, before new ones replace them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 REPLACED = "replaced"
-"""Below it lies a folder for each set of images, laid out as a job's results are."""
+"""It has a folder for each set of images, laid out like a job's results."""
 _FOLDERS = ("checkpoints", "samples", EVALUATIONS, "metrics", "trials")
 
 
 def set_aside(store: Store, fingerprints: Mapping[str, str]) -> None:
-    """Move all that storage has of some trials to ``replaced/<fingerprint>/``, by their ids and the images they are of.
+    """Move all results of some trials to ``replaced/<fingerprint>/``; ``fingerprints`` has those of their images by id.
 
     Raises StorageError.
     """
@@ -29,14 +29,14 @@ def set_aside(store: Store, fingerprints: Mapping[str, str]) -> None:
 
 
 def set_evaluations_aside(store: Store, dues: Iterable[Due]) -> None:
-    """The same of evaluations that were computed on other held-out images. Raises StorageError."""
+    """Move the evaluations likewise that were computed on other held-out images. Raises StorageError."""
     stale = {due.name: due.other_images for due in dues if due.other_images is not None}
     names = ((stale.get(key.rpartition("/")[2].rpartition("-")[0]), key) for key in store.keys(EVALUATIONS))
     _move(store, [(fingerprint, key) for fingerprint, key in names if fingerprint is not None] if stale else [])
 
 
 def _move(store: Store, keys: Sequence[tuple[str, str]]) -> None:
-    """Copy each key below the folder of its images, then delete them, rows last: a broken move begins anew."""
+    """Copy each key below the folder of its images, then delete them, rows last: an interrupted move starts again."""
 
     def copy(item: tuple[str, str]) -> None:
         fingerprint, key = item

@@ -1,4 +1,4 @@
-"""How a job is getting on, from its storage alone."""
+"""The state of a job, from its storage alone."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class TrialState:
     total_steps: int | None
     error: str | None
     health: str = "healthy"
-    """What its row or, before there is one, the rows logged so far say; see ``measures.health``."""
+    """Its health by its row or, before there is one, by the rows logged so far; see ``metrics.health``."""
     unwell_at: int | None = None
-    """The step by which it was so; None where it is healthy."""
+    """The first step with that health; None where it is healthy."""
     spec_version: int | None = None
-    """The version that its row is of, where that is an earlier one: a new run trains the trial again."""
+    """The spec version of its row where that is an earlier one: a new run trains the trial again."""
 
     @property
     def note(self) -> str:
-        """What there is to say of it: its error, its version, or what its health has come to."""
+        """Its error, or else its earlier version and its health."""
         if self.error:
             return self.error
         notes = [f"spec version {self.spec_version}"] if self.spec_version is not None else []
@@ -61,7 +61,7 @@ class JobState:
     updated_s: float | None
     trials: tuple[TrialState, ...]
     run: RunState | None = None
-    """What the last run wrote of itself."""
+    """The state that the last run wrote."""
     left_out: tuple[str, ...] = ()
     """A line for each file of results that could not be read."""
 
@@ -82,7 +82,7 @@ class JobState:
         return ", ".join(part for part in parts if part)
 
     def as_json(self) -> dict[str, Any]:
-        """The same for a script."""
+        """The state as JSON for a script."""
         counts = Counter(trial.state for trial in self.trials)
         return {
             "job": self.name,
@@ -100,10 +100,10 @@ class JobState:
 
 
 def job_status(job: Job, store: Store, run: RunState | None, *, alive: bool = False) -> JobState:
-    """Every trial of the job as storage and the last run's state tell. Raises StorageError.
+    """The state of every trial of the job, from storage and the last run's state. Raises StorageError.
 
-    ``alive`` tells that the run is at work; see ``liveness.is_alive``. A trial whose row is of an earlier spec version
-    is told by that row until it is trained again.
+    ``alive``: the run is at work; see ``liveness.is_alive``. A trial whose row is of an earlier spec version has the
+    state of that row until it is trained again.
     """
     recorded = stored_job(job, store)
     job = recorded.job
@@ -112,19 +112,20 @@ def job_status(job: Job, store: Store, run: RunState | None, *, alive: bool = Fa
     logged, unlogged = _logged(store, open_ends)
     trials = []
     for trial in job.trials:
-        own = ended.get(trial.id)
-        course = logged.get(trial.id, own or _Course())
+        end = ended.get(trial.id)
+        course = logged.get(trial.id, end or _Course())
         total, error = _total_steps(trial), None
         step = course.step or 0
-        if own is not None:
-            state, error = own.state, own.error
+        if end is not None:
+            state, error = end.state, end.error
         elif run is not None and alive and trial.id in run.running:
             state = "running"
             step = max(step, run.running[trial.id][0])
         else:
             state = "interrupted" if step else "waiting"
-        known = course.health, course.unwell_at, recorded.versions.get(trial.id)
-        trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error, *known))
+        health = course.health, course.unwell_at
+        version = recorded.versions.get(trial.id)
+        trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error, *health, version))
     left_out = tuple(dict.fromkeys((*recorded.left_out, *unread, *unlogged)))
     return JobState(job.header.name, alive, run.age_s if run else None, tuple(trials), run, left_out)
 
@@ -145,7 +146,7 @@ def label(changes: dict[str, Any]) -> str:
 
 
 def _total_steps(trial: Trial) -> int | None:
-    """Steps of the whole trial; None where its data is not here to be counted, as with results from elsewhere."""
+    """Steps of the whole trial; None where its data is not on this machine, as with results from elsewhere."""
     try:
         return trial.settings.total_steps
     except DataError:
@@ -154,7 +155,7 @@ def _total_steps(trial: Trial) -> int | None:
 
 @dataclass(frozen=True)
 class _Course:
-    """How far a trial has come, and how well; of one that has ended also how."""
+    """The progress and health of a trial, and how it ended."""
 
     step: int | None = None
     health: str = "healthy"
@@ -167,25 +168,26 @@ _OF_ROW = ("trial_id", "status", "error", "step", *(f"{condition}_at" for condit
 
 
 def _ended(store: Store, trials: Sequence[str]) -> tuple[dict[str, _Course], tuple[str, ...]]:
-    """What the rows of these trials say, as far as they have any, and the files left out."""
-    there = set(parquet_keys(store, "trials"))
-    keys = [key for trial in trials if (key := f"trials/{trial}.parquet") in there]
+    """The ends of these trials by their rows, for those with a row, and the files left out."""
+    stored = set(parquet_keys(store, "trials"))
+    keys = [key for trial in trials if (key := f"trials/{trial}.parquet") in stored]
     read = read_files(store, keys, _OF_ROW, declared("trials"))
-    found, left_out = {key: _Course() for key in keys}, list(read.left_out)
+    courses, left_out = {key: _Course() for key in keys}, list(read.left_out)
     for row in read.table.to_pylist():
         key = f"trials/{row['trial_id']}.parquet"
         if row["status"] not in set(Status):
             left_out.append(f"{key}: status is {str(row['status'])[:40]!r}, expected one of {', '.join(Status)}")
             continue
         health = next((bad for bad in WORST_FIRST if row[f"{bad}_at"] is not None), Condition.HEALTHY)
-        found[key] = _Course(row["step"], str(health), row.get(f"{health}_at"), row["status"], row["error"])
-    return {key.removeprefix("trials/").removesuffix(".parquet"): one for key, one in found.items()}, tuple(left_out)
+        courses[key] = _Course(row["step"], str(health), row.get(f"{health}_at"), row["status"], row["error"])
+    by_trial = {key.removeprefix("trials/").removesuffix(".parquet"): course for key, course in courses.items()}
+    return by_trial, tuple(left_out)
 
 
 def _logged(store: Store, trials: Sequence[str]) -> tuple[dict[str, _Course], tuple[str, ...]]:
-    """Of each of these trials that has logged anything its last step and its health then, and the files left out."""
-    there = set(parquet_keys(store, "metrics")) if trials else set()
-    keys = [key for trial in trials if (key := f"metrics/{trial}.parquet") in there]
+    """The last step and the health of each trial that has logged any rows, and the files left out."""
+    stored = set(parquet_keys(store, "metrics")) if trials else set()
+    keys = [key for trial in trials if (key := f"metrics/{trial}.parquet") in stored]
     read = read_files(store, keys, ("trial_id", "step", "health"), declared("metrics"))
     groups = read.table.group_by(["trial_id", "health"]).aggregate([("step", "min"), ("step", "max")]).to_pylist()
     last: dict[str, _Course] = {}

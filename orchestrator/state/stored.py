@@ -1,4 +1,4 @@
-"""Under which ids storage keeps the rows of a job's trials: an earlier version may have hashed settings differently."""
+"""The ids of a job's trials in storage: an earlier version may have hashed their settings differently."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class StoredRow:
 
 @dataclass(frozen=True)
 class StoredJob:
-    """A job whose trials have the ids that storage knows them by.
+    """A job whose trials have their ids in storage.
 
-    ``job`` has those of all rows, ``today`` only those of rows of the present spec version: what an earlier one
-    trained is to be looked at, but not to be gone on with. ``versions`` are those of earlier rows, by trial id.
-    ``left_out`` has a line for each row's file that could not be read.
+    ``job`` has the ids of all rows, ``today`` only those of rows of the present spec version: trials of an earlier one
+    are shown, but not continued. ``versions`` has the spec versions of earlier rows, by trial id. ``left_out`` has a
+    line for each row's file that could not be read.
     """
 
     job: Job
@@ -50,9 +50,9 @@ class StoredJob:
 
 
 def stored_job(job: Job, store: Store) -> StoredJob:
-    """The job as storage knows it. Raises StorageError."""
+    """The job with the ids that its trials have in storage. Raises StorageError."""
     rows, left_out = stored_rows(job.trials, store)
-    present = {own: row for own, row in rows.items() if not row.earlier}
+    present = {trial_id: row for trial_id, row in rows.items() if not row.earlier}
     versions = {row.trial_id: row.spec_version for row in rows.values() if row.earlier}
     return StoredJob(_renamed(job, rows), _renamed(job, present), versions, left_out)
 
@@ -63,48 +63,48 @@ def _renamed(job: Job, rows: Mapping[str, StoredRow]) -> Job:
 
 
 def stored_rows(trials: Iterable[Trial], store: Store) -> tuple[dict[str, StoredRow], tuple[str, ...]]:
-    """Of each trial that has a row its stored id, by the id that it has today, and the files left out.
+    """The stored id of each trial that has a row, by the id that it has today, and the files left out.
 
-    A row is a trial's if its file has the trial's id. Only where there is none, the settings in the other rows are
-    compared; of several the one of the latest version counts, and of these the one that was written last. Raises
+    A row belongs to a trial if its file has the trial's id. Only where there is none, the settings in the other rows
+    are compared; among several the latest version counts, and among these the row that was written last. Raises
     StorageError.
     """
-    asked = {trial.id for trial in trials}
-    there = {key.rpartition("/")[2].removesuffix(".parquet") for key in parquet_keys(store, "trials")}
-    rows = {own: StoredRow(own, SPEC_VERSION) for own in asked & there}
-    if len(rows) == len(asked) or not there - asked:
+    wanted = {trial.id for trial in trials}
+    stored = {key.rpartition("/")[2].removesuffix(".parquet") for key in parquet_keys(store, "trials")}
+    rows = {trial_id: StoredRow(trial_id, SPEC_VERSION) for trial_id in wanted & stored}
+    if len(rows) == len(wanted) or not stored - wanted:
         return rows, ()
-    others, left_out = _by_settings(store, sorted(there - asked), asked)
+    others, left_out = _by_settings(store, sorted(stored - wanted), wanted)
     return others | rows, left_out
 
 
 def _by_settings(
-    store: Store, others: list[str], asked: Collection[str]
+    store: Store, others: list[str], wanted: Collection[str]
 ) -> tuple[dict[str, StoredRow], tuple[str, ...]]:
     read = read_files(store, [f"trials/{other}.parquet" for other in others], schema=declared("trials"))
-    found: dict[str, StoredRow] = {}
+    by_today: dict[str, StoredRow] = {}
     rows = [{name: value for name, value in row.items() if value is not None} for row in read.table.to_pylist()]
     rows.sort(key=lambda row: (_version(row.get("spec_version")), row.get("ended_at") or _BEGINNING))
     for row in rows:
         today = current_id(row)
-        if today is not None and today in asked:
-            found[today] = StoredRow(row["trial_id"], _version(row.get("spec_version")))
-    return found, read.left_out
+        if today is not None and today in wanted:
+            by_today[today] = StoredRow(row["trial_id"], _version(row.get("spec_version")))
+    return by_today, read.left_out
 
 
 def _version(value: int | None) -> int:
-    """A row without a version is of the first ones."""
+    """The version of a row; the first rows had none, and count as 0."""
     return value or 0
 
 
 def describe_versions(versions: Iterable[int]) -> str:
-    """``27 trials of spec version 4``; with several versions, of each."""
+    """``27 trials of spec version 4``; with several versions, the count of each."""
     counts = sorted(Counter(versions).items())
     return ", ".join(f"{n} {'trial' if n == 1 else 'trials'} of spec version {version}" for version, n in counts)
 
 
 def notice_of(versions: Collection[int]) -> list[str]:
-    """What a reader of results has to know of rows of these earlier spec versions, if there are any."""
+    """A notice for readers of results with rows of these earlier spec versions; empty where there are none."""
     if not versions:
         return []
     results = describe_versions(versions)

@@ -1,4 +1,4 @@
-"""Every column of the results: its dtype, unit and meaning; the kinds of evaluation name those of their own tables."""
+"""Every column of the results: its dtype, unit and meaning; kinds of evaluation declare their own tables' columns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STRING, INT, FLOAT, BOOL = _STRING, _INT, _FLOAT, pa.bool_()
 """Dtypes of the columns that a kind of evaluation adds to its own tables."""
 
 CDF_POINTS = tuple(quarter / 4 for quarter in range(-16, 17))
-"""-4, -3.75 ... 4: where the distribution of codes is kept"""
+"""-4, -3.75 ... 4: the points at which the distribution function of codes is stored."""
 
 TRAINING_METRICS: tuple[Column, ...] = (
     Column("d_loss", _FLOAT, "", "discriminator's loss, mean over the window"),
@@ -53,7 +53,7 @@ TRAINING_METRICS: tuple[Column, ...] = (
     Column("penalty_weight", _FLOAT, "", "the weight of that penalty; null likewise"),
     Column("bits_per_dimension", _FLOAT, "bits", "-log2 p(x) of training images over their pixels; null of no flow"),
 )
-"""What a training step measures: the mean over a logging window in metrics/, over the last epoch in trials/."""
+"""Measured in training steps: the mean over a logging window in metrics/, over the last epoch in trials/."""
 
 SAMPLE_METRICS: tuple[Column, ...] = (
     Column(
@@ -73,7 +73,7 @@ SAMPLE_METRICS: tuple[Column, ...] = (
     Column("latent_ks", _FLOAT, "", "Kolmogorov-Smirnov distance of codes' numbers from N(0, 1); null without codes"),
     Column("latent_ks_each", _FLOAT, "", "mean over coordinates of the distance of each; null likewise"),
 )
-"""What is measured of samples while a trial trains: at its step in metrics/, the last one in trials/."""
+"""Measured of samples while a trial trains: at its step in metrics/, the last one in trials/."""
 
 METRICS: tuple[Column, ...] = (
     Column("trial_id", _STRING, "", "hash of the trial's resolved settings"),
@@ -135,7 +135,7 @@ EVALUATIONS: tuple[Column, ...] = (
     Column("orch_version", _STRING, "", "version of this program"),
     Column("torch_version", _STRING, "", "version of torch"),
 )
-"""The fixed columns of evaluations/; the evaluation's settings follow as dotted columns, then what it found."""
+"""The fixed columns of evaluations/; the evaluation's settings follow as dotted columns, then its results."""
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:

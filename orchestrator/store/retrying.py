@@ -1,4 +1,4 @@
-"""Storage that is waited for while it cannot be used: an outage then costs time, and no trial."""
+"""Storage whose requests are retried while it is unavailable: an outage costs time, but no trial."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _PAUSE_S = 2.0
 
 @dataclass
 class _Patience:
-    """What a store and those made from it share, so that a hurry reaches all of them."""
+    """Shared by a store and those made from it, so that ``hurry`` reaches all of them."""
 
     seconds: float
 
 
 def _wait_on(_problem: str) -> bool:
-    """Tell nobody, and go on waiting."""
+    """Report nothing, and go on waiting."""
     return True
 
 
 class RetryingStore(WrappedStore):
-    """Another store, each of whose requests is made again for up to ``patience_s`` seconds while it is unavailable.
+    """A store that retries each request for up to ``patience_s`` seconds while storage is unavailable.
 
-    That is while it does not answer, is full or refuses its credentials. Other errors, such as rights that are missing,
-    are raised at once.
+    Storage is unavailable while it does not answer, is full or refuses its credentials. Other errors, such as missing
+    rights, are raised at once.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class RetryingStore(WrappedStore):
         patience_s: float | _Patience = PATIENCE_S,
         on_wait: Callable[[str], bool] = _wait_on,
     ) -> None:
-        """``on_wait`` hears before each pause what is waited for, and says whether to wait on.
+        """``on_wait`` is called with the problem before each pause, and returns whether to go on waiting.
 
-        It is sent to other processes with the store.
+        It is pickled with the store.
         """
         super().__init__(store)
         self._on_wait = on_wait
@@ -56,57 +56,57 @@ class RetryingStore(WrappedStore):
 
     def read(self, key: str, limit: int | None = None) -> bytes:
         """See Store."""
-        return self._insist(lambda: self._store.read(key, limit))
+        return self._retry(lambda: self._store.read(key, limit))
 
     def exists(self, key: str) -> bool:
         """See Store."""
-        return self._insist(lambda: self._store.exists(key))
+        return self._retry(lambda: self._store.exists(key))
 
     def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
-        """See Store. With ``replace=False`` a write of its own whose reply was lost may count as another's."""
-        return self._insist(lambda: self._store.write(key, data, replace=replace))
+        """See Store. With ``replace=False`` the result is False too where the reply of its first write was lost."""
+        return self._retry(lambda: self._store.write(key, data, replace=replace))
 
     def keys(self, prefix: str = "") -> list[str]:
         """See Store."""
-        return self._insist(lambda: self._store.keys(prefix))
+        return self._retry(lambda: self._store.keys(prefix))
 
     def stamps(self, folder: str) -> dict[str, str]:
         """See Store."""
-        return self._insist(lambda: self._store.stamps(folder))
+        return self._retry(lambda: self._store.stamps(folder))
 
     def folders(self) -> list[str]:
         """See Store."""
-        return self._insist(self._store.folders)
+        return self._retry(self._store.folders)
 
     def delete(self, key: str) -> None:
         """See Store."""
-        self._insist(lambda: self._store.delete(key))
+        self._retry(lambda: self._store.delete(key))
 
     def quick(self) -> Store:
-        """See Store. It does not wait."""
+        """See Store. The quick store does not retry."""
         return self._store.quick()
 
     def hurry(self) -> None:
-        """Wait for storage no longer, neither in requests to come nor in one that another thread waits for."""
+        """Stop retrying, in later requests and in those that other threads are waiting for."""
         self._patience.seconds = 0.0
 
     @property
     def hurried(self) -> bool:
-        """Whether storage is waited for no longer."""
+        """Whether ``hurry`` was called."""
         return self._patience.seconds == 0.0
 
     def check(self) -> None:
         """See Store."""
-        self._insist(self._store.check)
+        self._retry(self._store.check)
 
     def tidy(self) -> None:
         """See Store."""
-        self._insist(self._store.tidy)
+        self._retry(self._store.tidy)
 
     def _wrap(self, store: Store) -> RetryingStore:
         return RetryingStore(store, self._patience, self._on_wait)
 
-    def _insist(self, request: Callable[[], _T]) -> _T:
+    def _retry(self, request: Callable[[], _T]) -> _T:
         began = time.monotonic()
         while True:
             try:

@@ -37,7 +37,7 @@ def submit(
 ) -> Callable[[Callable[[], None]], Any]:
     """Submits the job; what is given is done in the place of its sweep, which then goes on until it is interrupted."""
     monkeypatch.setattr(heartbeat, "_EVERY_S", 0.02)
-    monkeypatch.setattr(heartbeat, "_AGAIN_S", 0.02)
+    monkeypatch.setattr(heartbeat, "_RETRY_S", 0.02)
     monkeypatch.setattr(heartbeat, "_LAST_S", 0.1)
     monkeypatch.setattr(lease_module, "_CHECK_S", 0.0)
     monkeypatch.setattr(local, "local_ray", lambda *_, **__: contextlib.nullcontext())
@@ -165,7 +165,7 @@ def test_storage_that_is_moved_away_and_stays_away(
     submit: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run ends with the place that is gone, and nothing is made there again."""
-    monkeypatch.setattr(heartbeat, "_BACK_S", 0.1)
+    monkeypatch.setattr(heartbeat, "_MOVED_S", 0.1)
     monkeypatch.setattr(retrying, "_PAUSE_S", 0.02)
     root = Path(store.uri)
     ran = submit(lambda: (root.rename(root.with_name("moved")), time.sleep(1)))

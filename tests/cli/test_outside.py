@@ -54,7 +54,7 @@ def fill(store: Store, folder: Path, word: str) -> str:
     write_state(store, RunState("done", 1.0, 2.0, 1, address=word, run_id=word))
     write_handover(store, Handover(word, word, 1.0, error=word))
     log = RunLog(store)
-    log.say(word)
+    log.add(word)
     log.end()
     for key in (
         *("lease/notes", "report/index.html", "report/figures/old.png"),

@@ -30,7 +30,7 @@ BEGINNERS = [
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "LOOK_S", 0.01)
+    monkeypatch.setattr(liveness, "POLL_S", 0.01)
     monkeypatch.setattr(liveness, "LISTEN_S", 0.05)
 
 

@@ -184,7 +184,7 @@ def test_a_classifier_is_trained_once_and_a_damaged_one_anew(
     plan, store = plan_for(job())
     said: list[str] = []
     run_sweep(plan, store, [], said.append)
-    assert said[0] == f"note: {trained} is damaged and made anew"
+    assert said[0] == f"note: {trained} is damaged; the classifier is trained again"
     assert re.fullmatch(rf"classifier of digits: [\d.]+% of held-out images right; kept in {trained}", said[1])
     assert len(said) == 2
     assert load(trained.read_bytes()).digest != load(classifier).digest

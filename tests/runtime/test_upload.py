@@ -320,10 +320,10 @@ def test_the_folder_is_private_and_goes_away(monkeypatch: pytest.MonkeyPatch) ->
         assert package.is_relative_to(private)
         assert private.stat().st_mode & 0o777 == 0o700
     assert not private.exists()
-    with pytest.raises(ClusterError, match=r"^what travels \([\d,]+ bytes\) finds no place .*; set TMPDIR to "):
+    with pytest.raises(ClusterError, match=r"^no room for the upload \([\d,]+ bytes\) in .*; set TMPDIR to "):
         stage(upload, private)
     monkeypatch.setattr("tempfile.tempdir", str(private))
-    with pytest.raises(ClusterError, match="finds no place"), staged(upload):
+    with pytest.raises(ClusterError, match="no room for the upload"), staged(upload):
         pass
 
 

@@ -31,17 +31,17 @@ def test_a_worker_s_waiting_is_said_once_and_its_end_once(tmp_path: Path, words:
     driver = WaitNotice("run", said.append)
     workers = [copy.copy(driver) for _ in range(2)]
     store = RetryingStore(LocalStore(tmp_path), on_wait=driver)
-    driver.look(store)
+    driver.poll(store)
     assert said == []
     for worker in workers:
         assert worker("a.pt: the disk is full")
-    driver._hear("b.pt: the disk is full")  # of the driver's own
+    driver._note("b.pt: the disk is full")  # of the driver's own
     assert said == ["waiting for storage, for up to five minutes: b.pt: the disk is full"]
     for _ in range(2):
         for worker in workers:
             assert worker("a.pt: the disk is full")
-    driver.look(store)
-    driver.look(store)
+    driver.poll(store)
+    driver.poll(store)
     assert said[1:] == ["storage can be used again; the run goes on"]
 
 
@@ -49,13 +49,13 @@ def test_a_hurry_ends_the_waiting_of_workers(tmp_path: Path, words: dict[bytes, 
     driver = WaitNotice("run", lambda line: None)
     store = RetryingStore(LocalStore(tmp_path), on_wait=driver)
     worker = copy.copy(driver)
-    driver.look(store)
+    driver.poll(store)
     assert worker("down")
     store.hurry()
-    driver.look(store)
+    driver.poll(store)
     assert not worker("down")
     assert copy.copy(WaitNotice("another"))("down")
 
 
 def test_without_ray_nobody_hears_and_nothing_breaks() -> None:
-    assert waiting._ask(lambda head: 1 / 0) is None
+    assert waiting._request(lambda head: 1 / 0) is None

@@ -25,7 +25,7 @@ from orchestrator.state.files import (
     write_state,
 )
 from orchestrator.state.handovers import read_handover
-from orchestrator.state.held_out import read_looked_at
+from orchestrator.state.held_out import read_held_out
 from orchestrator.state.lease import last_entry
 from orchestrator.state.log import read_log
 
@@ -77,7 +77,7 @@ READERS: dict[str, Callable[[LocalStore], object]] = {
     "run.json": read_state,
     "cancel.json": lambda store: asked_to_cancel(store, RunState("running", 1.0, 2.0, 1)),
     "handover.json": read_handover,
-    "evaluated.json": read_looked_at,
+    "evaluated.json": read_held_out,
     "run.log": read_log,
     "lease/00000001.json": last_entry,
 }

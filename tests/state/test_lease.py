@@ -42,7 +42,7 @@ slow = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "_CHECK_S", 0.0)
-    monkeypatch.setattr(liveness, "LOOK_S", 0.01)
+    monkeypatch.setattr(liveness, "POLL_S", 0.01)
     monkeypatch.setattr(liveness, "LISTEN_S", 0.1)
 
 

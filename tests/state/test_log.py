@@ -23,14 +23,14 @@ def texts(said: LogSnapshot) -> list[str]:
 def test_lines_with_their_times_until_the_end(store: LocalStore) -> None:
     run = RunLog(store)
     assert read_log(store) == LogSnapshot()
-    run.say("one")
-    run.say("two\n\x1b[31mred é")
+    run.add("one")
+    run.add("two\n\x1b[31mred é")
     run.write()
     said = read_log(store)
     assert texts(said) == ["one", r"two\n\x1b[31mred é"]
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line) for line in said.lines)
     assert not said.ended
-    run.say("three")
+    run.add("three")
     run.end()
     assert read_log(store).ended
     assert [line[21:] for line in read_log(store).since(said)] == ["three"]
@@ -38,19 +38,19 @@ def test_lines_with_their_times_until_the_end(store: LocalStore) -> None:
 
 def test_it_is_written_only_when_something_was_said(store: LocalStore) -> None:
     run = RunLog(store)
-    run.say("one")
+    run.add("one")
     run.write()
     store.write("run.log", b"another's")
     run.write()
     assert store.read("run.log") == b"another's"
-    run.say("two")
+    run.add("two")
     run.write()
     assert texts(read_log(store)) == ["one", "two"]
 
 
 def test_a_write_that_fails_is_made_up_for(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunLog(store)
-    run.say("one")
+    run.add("one")
     with monkeypatch.context() as down:
         down.setattr(store, "write", lambda *_: (_ for _ in ()).throw(StorageError("down")))
         with pytest.raises(StorageError):
@@ -85,7 +85,7 @@ def test_a_long_log_keeps_its_end_and_readers_lose_nothing(store: LocalStore, mo
     monkeypatch.setattr(log, "_MAX_BYTES", 2000)
     run, seen, said = RunLog(store), [], LogSnapshot()
     for number in range(300):
-        run.say(f"line {number}")
+        run.add(f"line {number}")
         if number % 20 == 0:
             run.write()
             newer = read_log(store)
