@@ -10,10 +10,10 @@ import pytest
 from orchestrator.cli import inspect
 from orchestrator.cli.options import NamedJob
 from orchestrator.plan.bundling import bundle_results
-from orchestrator.report.results import load
 from orchestrator.store.local import LocalStore
 from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.wrapped import WrappedStore
+from orchestrator.study import load_study
 from tests.bench.storage import fill
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_names_stay_those_of_the_first_list(tmp_path: Path) -> None:
         lambda name: inspect.status(name, "counted", as_json=True),
         lambda name: inspect.results(name, storage="counted"),
         lambda name: inspect.results(name, sql="select count(*) from metrics", storage="counted"),
-        lambda name: load(NamedJob(name, inspect.name_job(name, "counted").root).store),
+        lambda name: load_study(NamedJob(name, inspect.name_job(name, "counted").root).store),
     ],
     ids=["status", "status --json", "results", "results --sql", "report"],
 )
