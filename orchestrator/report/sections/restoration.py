@@ -13,7 +13,7 @@ from orchestrator.report.pictures import Album
 from orchestrator.study import Spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
@@ -58,8 +58,8 @@ def restoration_tables(study: Study) -> tuple[Table, Table]:
     methods = _methods(cells.frame)
     overall, parts = [], []
     for cell in cells:
-        for corruption, rows in cell.rows.groupby("corruption", sort=False):
-            first = (*setting_cells(cell.values), Cell(str(corruption)))
+        for corruption, rows in _by_corruption(study, cell.rows):
+            first = (*setting_cells(cell.values), Cell(corruption))
             means = _means(rows)
             of = [_of(means, *method) for method in methods.values()]
             counts = (number(means["trial_id"].nunique()), count_of(means["images"]))
@@ -80,13 +80,12 @@ def restored_images(study: Study) -> Album:
     """For each cell and corruption the picture of the first seed: a row for the clean images and for each method."""
     album = Album(study.store)
     for cell in _cells(study):
-        for corruption in dict.fromkeys(cell.rows["corruption"]):
-            rows = cell.rows[cell.rows["corruption"] == corruption]
+        for corruption, rows in _by_corruption(study, cell.rows):
             trial, evaluation = rows[["trial_id", "evaluation_id"]].iloc[0]
             rows = rows[(rows["trial_id"] == trial) & (rows["evaluation_id"] == evaluation)]
             methods = dict.fromkeys(rows[_METHOD].itertuples(index=False, name=None))
             shown = text.listing(["clean", *(_named(*method) for method in methods)])
-            title = f"{corruption}, {cell.title}" if cell.title else str(corruption)
+            title = f"{corruption}, {cell.title}" if cell.title else corruption
             count = min(SHOWN, rows["image_id"].nunique())
             alt = f"{title}: {text.plural(count, 'held-out image')}; rows from above: {shown}."
             album.add(Restoration.picture_of(evaluation, trial, corruption), trial, title, alt)
@@ -96,6 +95,13 @@ def restored_images(study: Study) -> Album:
 def _cells(study: Study) -> Cells:
     rows = study.evaluated(KIND)
     return study.evaluation(KIND, WITHIN, rows.assign(**{column: rows[column].fillna("") for column in _METHOD}))
+
+
+def _by_corruption(study: Study, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each corruption, in the order of the evaluations."""
+    for corruption in dict.fromkeys(study.evaluations[KIND]["corruption"]):
+        if len(own := rows[rows["corruption"] == corruption]):
+            yield str(corruption), own
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
