@@ -17,6 +17,7 @@ MARKERS = dict(zip(ENDS, ("v", "X", "D"), strict=True))
 SEEDS = "Line: mean over seeds; band: from the least seed to the greatest."
 
 _WIDE_RANGE = 20
+_MOST_TICKS = 12
 _LEAST = 1e-30
 """Of less than that there is no room to the left on a logarithmic axis."""
 
@@ -56,7 +57,18 @@ def panel(
     series = [one for line, colour in zip(drawn, PALETTE, strict=False) for one in _series(line, colour, points=points)]
     places = [place for place, _ in ticks]
     wide = bool(places) and min(places) > _LEAST and max(places) / min(places) >= _WIDE_RANGE
-    return Panel(tuple(series), across=across, up=up, log_x=wide, log_y=log, ticks=tuple(ticks))
+    shown = _apart(ticks) if wide else ticks
+    return Panel(tuple(series), across=across, up=up, log_x=wide, log_y=log, ticks=tuple(shown))
+
+
+def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Those of ascending ticks whose words have room on a logarithmic axis."""
+    shown = [ticks[0]]
+    room = math.log(ticks[-1][0] / ticks[0][0]) / _MOST_TICKS
+    for tick in ticks[1:]:
+        if math.log(tick[0] / shown[-1][0]) >= room:
+            shown.append(tick)
+    return shown
 
 
 def _series(line: Sequence[Point], colour: str, *, points: bool) -> list[Series]:
