@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from orchestrator import text
 from orchestrator.errors import SettingsError
 from orchestrator.evaluations.evaluation import FOLDER
-from orchestrator.report import text
 from orchestrator.report.evaluated import EvaluationRows, rows_of
-from orchestrator.report.results import ENDED
 from orchestrator.report.verdicts import LARGEST, Judgement, Word, judge
 from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, selects
 from orchestrator.spec.columns import declared
@@ -21,6 +20,7 @@ from orchestrator.state.files import read_job
 from orchestrator.state.stored import notice_of, stored_job
 from orchestrator.store.columns import Column
 from orchestrator.store.tables import left_out_notice, read_table
+from orchestrator.study import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -73,6 +73,8 @@ class Study:
             "name": "saturation_sweep",
             "description": "Does the saturating generator loss lose its gradient?",
             "data": {"name": "mnist", "root": "data"},
+            "model": {"kind": "dcgan"},
+            "objective": {"kind": "non_saturating"},
             **({"grid": grid} if grid else {}),
             "storage": "results",
             "provenance": {"orch": "0.1.0", "python": "3.11.2", "git_commit": "5e7fc1f"},

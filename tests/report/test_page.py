@@ -5,6 +5,8 @@ import hashlib
 import io
 import itertools
 import re
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,10 +14,10 @@ import pytest
 from PIL import Image
 
 from orchestrator.errors import NotFoundError
-from orchestrator.report import write_report
-from orchestrator.report.facts import MEASURES, shown_measures
-from orchestrator.report.results import load
-from tests.figures import unlaid
+from orchestrator.report import sections, write_report
+from orchestrator.report.blocks import Table
+from orchestrator.report.sections.trials import MEASURES, shown_measures
+from orchestrator.study import load_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,14 +108,13 @@ class TestWholeStudy:
         rows = {name.removeprefix("trial-"): cells for name, cells in page.rows if name.startswith("trial-")}
         assert set(rows) == set(trials.index)
         for trial_id, cells in rows.items():
-            values = [value for value, _ in cells]
             want = trials.loc[trial_id]
-            assert values[:5] == [
-                trial_id, want["status"], want["objective.kind"],
+            assert [text for _, text in cells[:5]] == [
+                trial_id[:8], want["status"], want["objective.kind"],
                 str(want["training.d_steps"]), str(want["training.seed"]),
             ]  # fmt: skip
-            for value, name in zip(values[5:], shown_measures(load(a1.store).trials), strict=False):
-                assert (value == "") if pd.isna(want[name]) else float(value) == want[name]
+            for (value, text), name in zip(cells[5:], shown_measures(load_study(a1.store).trials), strict=False):
+                assert (text == "–") if pd.isna(want[name]) else float(value or text) == want[name]
 
     def test_gradient_table_equals_pandas(self, a1: Any, page: Any) -> None:
         trials = pd.read_parquet(f"{a1.store.uri}/trials")
@@ -205,7 +206,7 @@ def test_metrics_without_a_trial(study: Any, report: Callable[[], Any]) -> None:
 def test_every_trial_failed_before_its_first_step(
     study: Any, a1_grid: dict[str, list[Any]], report: Callable[[], Any]
 ) -> None:
-    own = [name for name in MEASURES if name not in ("froze", "d_real_error", "d_fake_error")]
+    own = [name for name in MEASURES if name not in ("d_real_error", "d_fake_error")]
     measures = dict.fromkeys([*own, "step", "device", "started_at", "d_real", "d_fake"])
     study.job(a1_grid)
     study.grid(a1_grid, status="failed", error="out of memory", metrics=False, samples=(), **measures)
@@ -289,9 +290,9 @@ def test_the_same_results_give_the_same_page(study: Any, report: Callable[[], An
 def test_many_trials_have_a_row_each_and_no_details(
     study: Any, report: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.report.page.DETAILED", 5)
-    monkeypatch.setattr("orchestrator.report.page.MOST_TRIAL_ROWS", 6)
-    monkeypatch.setattr("orchestrator.report.page.MOST_ROWS", 2)
+    monkeypatch.setattr("orchestrator.report.sections.trials.DETAILED", 5)
+    monkeypatch.setattr("orchestrator.report.sections.trials.MOST_TRIAL_ROWS", 6)
+    monkeypatch.setattr("orchestrator.report.sections.gradient.Table", partial(Table, most=2))
     grid = {"objective.kind": ["saturating", "non_saturating"], "training.d_steps": [1, 2, 3, 4]}
     study.job(grid)
     study.grid(grid, samples=(), metrics=False)
@@ -329,10 +330,63 @@ def test_two_hundred_colour_trials_stay_small(study: Any, report: Callable[[], A
     for row in study.rows:
         for epoch in (1, 2):
             study.store.write(f"samples/{row['trial_id']}/epoch-{epoch:04d}.png", buffer.getvalue())
-    with unlaid():
-        page = report()
+    page = report()
     assert len([name for name, _ in page.rows if name.startswith("trial-")]) == 200
     assert len(study.store.read("report/index.html")) < 15_000_000
-    assert "When runs froze" in page.text("health")
+    assert "Saturation, collapse and divergence" in page.text("health")
     assert "The first 7 of 20 settings are drawn" in page.text("quality")
     assert "further settings; their grids lie under samples/" in page.text("samples")
+
+
+TOY = """
+from orchestrator.report.blocks import Section, Table, Head, Row, Cell, Text
+
+ORDER = 0
+
+def build(study):
+    rows = tuple(Row((Cell(cell.title), Cell(str(len(cell.rows))))) for cell in study.cells())
+    table = Table("Toys", (Head("cell"), Head("trials")), rows)
+    return Section("toys", "Toys & more", "Toys", (Text("<b>none</b>"), table)) if rows else None
+"""
+
+
+def test_a_section_is_a_file_that_is_there(
+    study: Any, report: Callable[[], Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toys.py").write_text(TOY)
+    monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(tmp_path)])
+    study.job({"training.d_steps": [1, 2]})
+    study.grid({"training.d_steps": [1, 2]}, samples=(), metrics=False)
+    page = report()
+    sys.modules.pop("orchestrator.report.sections.toys")
+    assert (
+        page.text("toys")
+        == "Toys & more <b>none</b> More columns: scroll sideways → cell trials d_steps = 1 1 d_steps = 2 1"
+    )
+    assert page.ids.index("toys") < page.ids.index("run")
+    assert page.all("a")[0]["href"] == "#toys"
+
+
+def test_a_trial_that_went_on_is_not_called_finished_alone(study: Any, report: Callable[[], Any]) -> None:
+    study.trial({"training.seed": 1}, samples=(), metrics=False, collapsed_at=400, saturated_at=50)
+    study.trial({"training.seed": 2}, samples=(), metrics=False, status="collapsed", collapsed_at=400)
+    study.trial({"training.seed": 3}, samples=(), metrics=False)
+    page = report()
+    looks = [found["class"] for _, found in page.tags if found.get("class", "").startswith("status")]
+    assert looks == ["status saturated", "status collapsed", "status finished"]
+    words = page.text("trials")
+    assert "finished, saturated, collapsed" in words
+    assert "saturated at step" in words
+    assert "diverged at step" not in words
+    assert "froze" not in " ".join(page.text_of.values())
+
+
+def test_figures_beyond_the_budget_are_files(
+    study: Any, report: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.report.page.BUDGET", 1)
+    study.trial({}, samples=())
+    page = report()
+    assert len(page.all("img")) == 1
+    assert "it is the file report/figures/gradients.png" in page.text("curves")
+    assert study.store.exists("report/figures/gradients.png")

@@ -9,12 +9,12 @@ import pytest
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState
 from orchestrator.plan.survey import survey
-from orchestrator.report.results import load
 from orchestrator.spec import identity
 from orchestrator.state import stored as stored_module
 from orchestrator.state.ledger import Status, provenance, record
 from orchestrator.state.status import job_status
 from orchestrator.state.stored import notice_of, stored_job
+from orchestrator.study import load_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,7 @@ def test_the_latest_version_of_a_trial_counts(
     assert sorted(stored.versions.values()) == [PRESENT - 1] * 2
     assert [cell.state for cell in survey(job, store, HERE).cells] == [CellState.NEW, CellState.CACHED, CellState.NEW]
     # Seeds of a cell count once each, however often and under whichever version they were trained.
-    kept = load(store).trials
+    kept = load_study(store).trials
     assert sorted(zip(kept["training.seed"], kept["spec_version"], strict=True)) == [
         (0, PRESENT - 1),
         (1, PRESENT),

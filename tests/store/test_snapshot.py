@@ -10,11 +10,11 @@ import pytest
 from benchmarks.storage import fill
 from orchestrator.cli import inspect
 from orchestrator.cli.options import NamedJob
-from orchestrator.report.results import load
 from orchestrator.state.bundling import bundle_results
 from orchestrator.store.local import LocalStore
 from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.wrapped import WrappedStore
+from orchestrator.study import load_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def test_names_stay_those_of_the_first_list(tmp_path: Path) -> None:
         lambda name: inspect.status(name, "counted", as_json=True),
         lambda name: inspect.results(name, storage="counted"),
         lambda name: inspect.results(name, sql="select count(*) from metrics", storage="counted"),
-        lambda name: load(NamedJob(name, inspect.name_job(name, "counted").root).store),
+        lambda name: load_study(NamedJob(name, inspect.name_job(name, "counted").root).store),
     ],
     ids=["status", "status --json", "results", "results --sql", "report"],
 )
