@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from orchestrator import text
+from orchestrator.evaluations import compute_shard
 from orchestrator.evaluations.encoder_inversion.settings import METHODS, EncoderInversion, EncoderTraining
 from orchestrator.evaluations.inversion.settings import Inversion
 from orchestrator.report.searches import quantiles
@@ -42,7 +43,9 @@ ENCODER = EncoderInversion(images=5, steps=4, encoder=EncoderTraining(steps=4, b
 def found() -> dict[int, tuple[ShardResult, ShardResult]]:
     """Both evaluations of four generators."""
     subjects = [subject_of(convolutional(seed), images_of(12), images_of(16, 1)) for seed in range(4)]
-    return {seed: (INVERSION.run(one, 0), ENCODER.run(one, 0)) for seed, one in enumerate(subjects)}
+    return {
+        seed: (compute_shard(INVERSION, one, 0), compute_shard(ENCODER, one, 0)) for seed, one in enumerate(subjects)
+    }
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ class TestTable:
 
     def test_a_first_restart_that_was_dropped_is_no_single_start(self, latent: Any) -> None:
         halving = INVERSION.model_copy(update={"halving": True})
-        results = halving.run(subject_of(convolutional(), images_of(12)), 0)
+        results = compute_shard(halving, subject_of(convolutional(), images_of(12)), 0)
         latent.evaluated(latent.rows[0]["trial_id"], halving, results)
         table = inversion_table(load_study(latent.store))
         assert heads(table)[:2] == ["width", "halving"]
@@ -132,7 +135,9 @@ class TestTable:
 
     def test_images_without_classes_have_no_table_of_them(self, study: Any) -> None:
         trial = study.trial({}, samples=())
-        study.evaluated(trial, INVERSION, INVERSION.run(subject_of(convolutional(), images_of(9, labelled=False)), 0))
+        study.evaluated(
+            trial, INVERSION, compute_shard(INVERSION, subject_of(convolutional(), images_of(9, labelled=False)), 0)
+        )
         loaded = load_study(study.store)
         assert class_table(loaded) == (None, 0)
         assert len(inversion_table(loaded).rows) == 1
@@ -178,7 +183,7 @@ class TestFigures:
         """Further evaluations of the same trial have their rows in the same folder."""
         more = INVERSION.model_copy(update={"seed": 3})
         trial = latent.rows[0]["trial_id"]
-        latent.evaluated(trial, more, more.run(subject_of(convolutional(), images_of(12)), 0))
+        latent.evaluated(trial, more, compute_shard(more, subject_of(convolutional(), images_of(12)), 0))
         results = load_study(latent.store)
         assert results.evaluation(KIND).heads == ("width", "seed")
         assert len(results.further(KIND, "curves", trial)) == 2 * 5 * 3 * 3
