@@ -33,13 +33,10 @@ def potential_workers(gcs_address: str) -> list[Machine] | None:
 
 def _reported() -> list[Machine] | None:
     """Node groups as a vendor's autoscaler reports them; Ray's own reports none."""
-    from ray._private.state import state
+    from orchestrator.runtime.ray_private import reported_node_groups
 
-    config = state.get_cluster_config()
-    if config is None or not config.node_group_configs:
-        return None
-    groups = [(group.resources, group.max_count) for group in config.node_group_configs]
-    return _machines(groups, _MOST_NODES)
+    groups = reported_node_groups()
+    return None if groups is None else _machines(groups, _MOST_NODES)
 
 
 def configured(gcs_address: str) -> dict[str, Any] | None:
@@ -64,18 +61,12 @@ def _ray_cluster() -> dict[str, Any] | None:
     name = os.environ.get("RAY_CLUSTER_NAME")
     if name is None or "KUBERNETES_SERVICE_HOST" not in os.environ or not _NAMESPACE.is_file():
         return None
-    import requests
-    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
-    from ray.autoscaler._private.kuberay.node_provider import KubernetesHttpApiClient
+    from orchestrator.runtime.ray_private import kuberay_configuration
 
     try:
-        cluster = KubernetesHttpApiClient(_NAMESPACE.read_text().strip()).get(f"rayclusters/{name}")
-    except (OSError, requests.RequestException):  # no autoscaler, and so no right to read it
+        return kuberay_configuration(_NAMESPACE, name)
+    except OSError:  # no autoscaler, and so no right to read it
         return None
-    if not cluster["spec"].get("enableInTreeAutoscaling"):
-        return None
-    config: dict[str, Any] = _derive_autoscaling_config_from_ray_cr(cluster)
-    return config
 
 
 def largest(config: Mapping[str, Any]) -> list[Machine]:

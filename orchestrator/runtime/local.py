@@ -177,8 +177,9 @@ def _end() -> None:
     import psutil
     import ray
 
-    node = ray._private.worker._global_node
-    started = [] if node is None else [info.process for infos in node.all_processes.values() for info in infos]
+    from orchestrator.runtime.ray_private import started_processes
+
+    started = [info.process for infos in started_processes().values() for info in infos]
     children = []
     for process in started:
         process.terminate = process.kill

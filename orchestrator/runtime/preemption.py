@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ray._private.state import state
 from ray.exceptions import RayActorError
+
+from orchestrator.runtime.ray_private import draining_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,4 +29,4 @@ class PreemptedError(RayActorError):  # type: ignore[misc]
 
 def being_drained(nodes: Iterable[str]) -> bool:
     """Whether any of the nodes, given by hexadecimal id, is being drained. Makes one small request to the head node."""
-    return not state.get_draining_nodes().keys().isdisjoint(nodes)
+    return not draining_nodes().isdisjoint(nodes)

@@ -39,20 +39,15 @@ def closed_to_others(folder: Path) -> Iterator[None]:
 
     ``folder`` must be one that only this user can enter.
     """
-    from ray._private import ray_constants
+    from orchestrator.runtime.ray_private import loopback_only
 
     token = folder / "token"
     token.touch(mode=0o600, exist_ok=False)
     token.write_text(secrets.token_hex(32))
-    previous = ray_constants.ENABLE_RAY_CLUSTER
-    try:
-        with variables({**_ENVIRONMENT, "RAY_AUTH_TOKEN_PATH": str(token)}):
-            ray_constants.ENABLE_RAY_CLUSTER = False  # read from the environment when Ray was imported
-            _read_environment_again()
-            yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = previous
-        _read_environment_again()
+    # The environment is restored before Ray reads it again.
+    with contextlib.ExitStack() as stack, variables({**_ENVIRONMENT, "RAY_AUTH_TOKEN_PATH": str(token)}):
+        stack.enter_context(loopback_only())
+        yield
 
 
 def keep_credentials() -> None:
@@ -60,18 +55,10 @@ def keep_credentials() -> None:
 
     Workers do not need that: on this machine they inherit the credentials, on a cluster each node has its own.
     """
-    from ray.tune.execution import class_cache
+    from orchestrator.runtime.ray_private import propagated_variables
 
-    passed_on = class_cache.ENV_VARS_TO_PROPAGATE
+    passed_on = propagated_variables()
     passed_on -= {name for name in passed_on if name.startswith("AWS_")}
-
-
-def _read_environment_again() -> None:
-    """Have Ray read its settings again: it caches them, and would use the token of the run before."""
-    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from orchestrator.errors import ClusterError
+from orchestrator.runtime.ray_private import CHATTY_LOGGERS
 from orchestrator.runtime.runtime_env import entrypoint, environment, staged
 from orchestrator.state.marks import Kind, Line, read_marks
 
@@ -39,12 +40,7 @@ _RAY_LINE = re.compile(r"Running entrypoint for job |\d{4}-\d\d-\d\d \d\d:\d\d:\
 """The beginnings of Ray's own lines in a job's log."""
 _RAY_VARIABLES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 """Variables that Ray's client would use instead of the address that it is given."""
-_CHATTY = (
-    "ray.dashboard.modules.dashboard_sdk",
-    "ray.dashboard.modules.job.sdk",
-    "ray._private.runtime_env.packaging",
-    "ray._private.runtime_env.working_dir",
-)
+_CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", *CHATTY_LOGGERS)
 EVERYTHING_TRAVELS = ["!*"]
 """An excludes list that excludes nothing: by default Ray omits folders such as venv, which may be a class of images."""
 _EXIT_CODES = (0, 1, 2, 129, 130, 143)

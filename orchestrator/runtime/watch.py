@@ -13,10 +13,12 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import ray
+
+from orchestrator.runtime.ray_private import local_node, started_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,16 +56,10 @@ def watched(find_death: Callable[[], str | None], end: Callable[[str], None]) ->
 def local_death() -> str | None:
     """Which of Ray's two processes that this run needs has ended, and how; None where both live."""
     for kind, name in _WATCHED.items():
-        for info in _started().get(kind, []):
+        for info in started_processes().get(kind, []):
             if (code := info.process.poll()) is not None:
                 return f"Ray's {name}, pid {info.process.pid}) {_describe_exit(code)}"
     return None
-
-
-def _started() -> dict[str, Any]:
-    """The processes that the Ray of this run has started, by kind; Ray has no public interface for them."""
-    node = ray._private.worker._global_node
-    return {} if node is None else node.all_processes
 
 
 def _describe_exit(code: int) -> str:
@@ -117,8 +113,8 @@ def _answers(address: tuple[str, int]) -> bool:
 
 def clean_up() -> None:
     """End the rest of this run's Ray and remove its folder; Ray's own shutdown would wait for dead processes."""
-    node = ray._private.worker._global_node
-    if node is None or not any(_started().values()):
+    node = local_node()
+    if node is None or not any(started_processes().values()):
         return  # a cluster's Ray, which this run must not end
     folder = Path(node.get_temp_dir_path())
     # Workers whose raylet is dead are no longer children of this process, but their current folder is in their Ray's.
@@ -126,7 +122,7 @@ def clean_up() -> None:
         with contextlib.suppress(psutil.Error):
             if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(folder):
                 process.kill()
-    for infos in _started().values():
+    for infos in started_processes().values():
         for info in infos:
             info.process.kill()
     shutil.rmtree(folder, ignore_errors=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_a_death_is_told_to_who_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "_EVERY_S", 0.01)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    monkeypatch.setattr(watch, "_started", lambda: {"raylet": [SimpleNamespace(process=process)]})
+    monkeypatch.setattr(watch, "started_processes", lambda: {"raylet": [SimpleNamespace(process=process)]})
     heard: list[str] = []
     with watch.watched(watch.local_death, heard.append):
         time.sleep(0.05)
