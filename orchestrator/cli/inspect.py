@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from orchestrator.cli.columns import print_columns
 from orchestrator.cli.console import err, out, print_line, shown, spinner
 from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
 from orchestrator.cli.usage import refuse_beside, refuse_together
 from orchestrator.durations import duration
-from orchestrator.errors import NotFoundError, QueryError, SettingsError
+from orchestrator.errors import NotFoundError, OrchError, QueryError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
     from rich.console import Console
@@ -55,13 +56,11 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     _print_foreign(store)
     if where := state.where():
         out.print(f"cluster {shown(where)}", soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("trial", "settings", "state", "progress", "note"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("trial", "state"))
+    rows = []
     for trial in state.trials[:_ROWS]:
         done = f"{trial.step} steps" if trial.total_steps is None else f"{trial.step}/{trial.total_steps} steps"
-        table.add_row(trial.id, shown(trial.label), trial.state, done, shown(trial.note))
-    out.print(table)
+        rows.append((trial.id, shown(trial.label), trial.state, done, shown(trial.note)))
+    print_columns(out, ("trial", "settings", "state", "progress", "note"), rows, whole=(0, 2))
     if len(state.trials) > _ROWS:
         out.print(f"... and {len(state.trials) - _ROWS} more (--json lists them all)")
     if state.run is not None and (sign := _sign_of_life(state.run, alive=state.running)):
@@ -160,7 +159,7 @@ def _deliver(
         answer = Answer(table, len(table))
     else:
         notices = ()
-        answer = _answer(store, sql, evaluation, None if exports else _ROWS)
+        answer = _answer(named, store, sql, evaluation, None if exports else _ROWS)
     for option, target in exports:
         export(answer.table, _FORMATS[option], target)
     if exports:
@@ -200,7 +199,7 @@ def _print_foreign(store: Store) -> None:
         out.print(f"note: {notice}", soft_wrap=True)
 
 
-def _answer(store: Store, sql: str | None, evaluation: str | None, limit: int | None) -> Answer:
+def _answer(named: NamedJob, store: Store, sql: str | None, evaluation: str | None, limit: int | None) -> Answer:
     """The rows of the query, the evaluation or the trials; the first ``limit`` suffice."""
     from orchestrator.spec.columns import declared
     from orchestrator.store.query import query
@@ -209,18 +208,28 @@ def _answer(store: Store, sql: str | None, evaluation: str | None, limit: int | 
         if not sql.strip():
             raise SettingsError("--sql", "", "is empty, expected a query, such as 'select * from trials'")
         return query(store, sql, declared, limit)
-    return _trials(store, limit) if evaluation is None else _evaluated(store, evaluation)
+    return _trials(store, _grid_order(named), limit) if evaluation is None else _evaluated(store, evaluation)
 
 
-def _trials(store: Store, limit: int | None) -> Answer:
-    """The rows of trials in the order of their ids; only the first ``limit`` are read."""
+def _grid_order(named: NamedJob) -> dict[str, int]:
+    """Places of trials in the job's grid, by their ids; empty where the job cannot be read: rows are shown without."""
+    try:
+        return {trial.id: place for place, trial in enumerate(named.load().trials)}
+    except OrchError:
+        return {}
+
+
+def _trials(store: Store, order: Mapping[str, int], limit: int | None) -> Answer:
+    """The rows of trials, those of the grid first and in its order; only the first ``limit`` are read."""
     from orchestrator.spec.columns import declared
+    from orchestrator.store.bundles import trial_of
     from orchestrator.store.query import Answer
     from orchestrator.store.tables import parquet_keys, read_files
 
     keys = parquet_keys(store, "trials")
     if not keys:
         raise QueryError(f"{store.uri}: no trial has ended yet; 'orch status' shows the state of the job")
+    keys.sort(key=lambda key: order.get(trial_of(key), len(order)))
     read = read_files(store, keys[:limit], schema=declared("trials"))
     return Answer(read.table, len(keys) - len(read.left_out), read.left_out)
 
@@ -303,12 +312,7 @@ def _visible_columns(table: pa.Table) -> list[str]:
 
 def _print_table(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int | None) -> None:
     """Print rows as a table of the columns ``names``, and how many rows there are; a ``total`` of None is over 10^6."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(shown(name), overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row[name]) for name in names))
-    out.print(table)
+    print_columns(out, [shown(name) for name in names], [[_cell(row[name]) for name in names] for row in rows])
     if total is None:
         out.print(f"{_ROWS} of more than a million rows")
     else:
