@@ -208,13 +208,15 @@ def _answer(named: NamedJob, store: Store, sql: str | None, evaluation: str | No
         if not sql.strip():
             raise SettingsError("--sql", "", "is empty, expected a query, such as 'select * from trials'")
         return query(store, sql, declared, limit)
-    return _trials(store, _grid_order(named), limit) if evaluation is None else _evaluated(store, evaluation)
+    return _trials(store, _grid_order(named, store), limit) if evaluation is None else _evaluated(store, evaluation)
 
 
-def _grid_order(named: NamedJob) -> dict[str, int]:
-    """Places of trials in the job's grid, by their ids; empty where the job cannot be read: rows are shown without."""
+def _grid_order(named: NamedJob, store: Store) -> dict[str, int]:
+    """Places of trials in the job's grid, by the ids of their rows; empty where the job cannot be read."""
+    from orchestrator.state.stored import stored_job
+
     try:
-        return {trial.id: place for place, trial in enumerate(named.load().trials)}
+        return {trial.id: place for place, trial in enumerate(stored_job(named.load(), store).job.trials)}
     except OrchError:
         return {}
 

@@ -161,6 +161,16 @@ def test_results_without_a_query_are_the_trials(orch: Callable[..., Any], job: J
     assert note.startswith("settings that are the same in all")
 
 
+def test_results_are_in_the_order_of_the_grid(orch: Callable[..., Any], folder: Path, store: LocalStore) -> None:
+    job = load_job(folder / "job.yaml")
+    write_job(store, job)
+    for trial in job.trials:
+        record(store, "study", trial, Status.FINISHED, {"step": 30}, provenance())
+    ids = [trial.id for trial in job.trials]
+    assert ids != sorted(ids)
+    assert [row["trial_id"] for row in json.loads(orch("results", "study", "--json").out)] == ids
+
+
 def test_sql_over_trials_and_metrics(orch: Callable[..., Any], job: Job) -> None:
     sql = (
         "select trial_id as id, status, max(m.step) last from metrics m left join trials using (trial_id) group by all"
