@@ -16,7 +16,7 @@ from orchestrator.evaluate import KINDS
 from orchestrator.settings import Settings
 from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.spec.messages import did_you_mean, show
-from orchestrator.store.columns import LOOKS, SIGNALS, TRIALS, Column
+from orchestrator.store.columns import SIGNALS, TRIALS, Column
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -28,11 +28,9 @@ ENDS = ("saturated", "collapsed", "diverged")
 """Measures that are yes or no: whether ``<end>_at`` of trials/ has a step."""
 
 _OWN = "evaluation."
-_PLAIN = (*(column.name for column in (*SIGNALS, *LOOKS)), "best_fid", "images_per_second", "train_s")
+_PLAIN = {column.name: column for column in TRIALS if column.claimable}
 _OF_DISTRIBUTIONS = ("quality",)
 """Kinds of which a row is of a whole distribution; of others many rows are averaged, which rounds nothing."""
-_OF_CODES = ("latent_ks", "latent_ks_each")
-_OF_CLASSES = ("fid", "modes", "class_kl", "best_fid")
 _TYPES: dict[pa.DataType, tuple[tuple[type, ...], str]] = {
     pa.string(): ((str,), "text"),
     pa.bool_(): ((bool,), "true or false"),
@@ -121,8 +119,7 @@ def find_measure(name: str) -> Measure | None:
     if dot:
         known = _numbers(KINDS[kind].columns) if kind in KINDS else {}
         return _measure(known[column], kind) if column in known else None
-    known = {one.name: one for one in TRIALS if one.name in _PLAIN}
-    return _measure(known[name], None) if name in known else None
+    return _measure(_PLAIN[name], None) if name in _PLAIN else None
 
 
 def _measure(column: Column, kind: str | None) -> Measure:
@@ -273,15 +270,16 @@ def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None
     if measure.kind:
         return None
     signals = [column.name for column in SIGNALS]
+    name = f"{measure.column}_at" if measure.column in ENDS else measure.column
+    needs = next(column.needs for column in TRIALS if column.name == name)
     for settings in trials:
         if measure.column in signals and measure.column not in settings.measures:
             return f"got {show(measure.column)}, which a trial under {settings.objective.kind} does not have"
-        if measure.column in _OF_CODES and settings.objective.family == "adversarial":
+        if "codes" in needs and settings.objective.family == "adversarial":
             return f"got {show(measure.column)}, but no trial under {settings.objective.kind} has codes"
-        sampled = measure.column in (*_OF_CLASSES, *_OF_CODES, "diversity", "collapsed")
-        if sampled and not settings.training.measure_every:
+        if "samples" in needs and not settings.training.measure_every:
             return f"got {show(measure.column)}, which is measured of samples: set training.measure_every"
-        if measure.column in _OF_CLASSES and not settings.data.has_classes:
+        if "classes" in needs and not settings.data.has_classes:
             return f"got {show(measure.column)}, which needs a data set with classes; {settings.data.name} has none"
     return None
 

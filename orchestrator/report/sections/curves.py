@@ -207,7 +207,7 @@ class Figure:
         return [end for end in ENDS if any(end == own for runs in self.runs.values() for own, _ in runs.marks)]
 
     def _alt(self, quantities: Sequence[Quantity]) -> str:
-        words = [f"{text.listing(one.spoken or one.label for one in quantities)} against the training step"]
+        words = [f"{text.listing(one.label for one in quantities)} against the training step"]
         axes = (self.layout.panel, self.layout.colour, self.layout.style)
         for part, (axis, role) in enumerate(zip(axes, ("a panel", "a colour", "a line style"), strict=True)):
             if axis.setting:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.blocks import Gallery, Grid, Heading, Items, Picture, Section, Text
-from orchestrator.report.pictures import PROBLEMS, Album, read_picture, shrink
+from orchestrator.report.pictures import PROBLEMS, TOLD, Album, read_picture, shrink
 from orchestrator.study import evenly
 from orchestrator.text import SEED
 
@@ -30,7 +30,6 @@ GRID_SIDE, FRAME_SIDE = 320, 128
 
 BUDGET = 5_000_000
 """Bytes of PNG after which no further grid is shown."""
-_MOST_PROBLEMS = 10
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def build(study: Study) -> Section:
         words = f"Left out to keep this page small: {found.left_out} further settings; their grids lie under samples/."
         blocks.append(Text(words, "notes"))
     if found.problems:
-        blocks.append(Items(found.problems, "notices", most=_MOST_PROBLEMS))
+        blocks.append(Items(found.problems, "notices", most=TOLD))
     if found.samples:
         blocks += [sample_grid(study, found.samples), *_films(found.samples)]
     words = (
@@ -123,7 +122,7 @@ def _films(samples: Sequence[Sample]) -> list[Block]:
         return []
     shown = f" Shown for the first {len(films)} of them." if len(films) < len(samples) else ""
     words = f"The upper left quarter of the same grids.{shown}"
-    gallery = Gallery(films, "samples", look="films", name="films")
+    gallery = Gallery(films, "films", "films")
     return [Heading("How they developed"), Text(words), gallery]
 
 
