@@ -13,7 +13,6 @@ from orchestrator.errors import NotFoundError, OrchError, SettingsError, Storage
 from orchestrator.evaluate import KINDS
 from orchestrator.evaluate.evaluation import FOLDER
 from orchestrator.plan.files import JOB_BYTES, JOB_KEY
-from orchestrator.plan.stored import stored_rows
 from orchestrator.spec.columns import declared, evaluation_columns
 from orchestrator.spec.grid import read_axes
 from orchestrator.spec.job import make_job
@@ -53,7 +52,8 @@ def load_study(store: Store, asked: Job | None = None) -> Study:
     """
     store = Snapshot(store)
     left_out: list[str] = []
-    trials, metrics = _trials(store, left_out), _metrics(store, left_out)
+    rows = _latest(_read(store, "trials", left_out))
+    trials, metrics = _trials(rows), _metrics(store, left_out)
     if trials.empty and metrics.empty:
         why = " ".join(left_out) or "run 'orch submit' first"
         raise NotFoundError(f"{store.uri}: no results yet, so there is nothing to report; {why}")
@@ -64,7 +64,7 @@ def load_study(store: Store, asked: Job | None = None) -> Study:
     for key in store.keys("samples"):
         if match := _SAMPLE.fullmatch(key):
             pictures[match["kind"]].setdefault(match["trial"], {})[int(match["epoch"])] = key
-    planned = _planned(job, store) if job else {}
+    planned = _planned(job, rows) if job else {}
     study = Study(
         store,
         link(trials, axes, planned),
@@ -93,10 +93,14 @@ def _in_order(study: Study) -> pd.DataFrame:
     return study.trials.iloc[order].reset_index(drop=True)
 
 
-def _planned(job: Job, store: Store) -> dict[str, Trial]:
-    """The job's trials by the ids under which storage keeps their rows."""
-    rows, _ = stored_rows(job.trials, store)
-    return {rows[trial.id].trial_id if trial.id in rows else trial.id: trial for trial in job.trials}
+def _planned(job: Job, rows: pa.Table) -> dict[str, Trial]:
+    """The job's trials by the ids of their rows; a row of an earlier version is found by its settings."""
+    planned = {trial.id: trial for trial in job.trials}
+    if "trial_id" not in rows.column_names:
+        return planned
+    others = rows.filter([trial_id not in planned for trial_id in rows["trial_id"].to_pylist()]).to_pylist()
+    found = {str(row["trial_id"]): planned.get(current_id(row) or "") for row in others}
+    return planned | {trial_id: trial for trial_id, trial in found.items() if trial}
 
 
 def _axes(raw: dict[str, Any]) -> tuple[Axis, ...]:
@@ -121,8 +125,8 @@ def _job(raw: dict[str, Any], axes: Sequence[Axis], source: str) -> Job | None:
         return None
 
 
-def _trials(store: Store, left_out: list[str]) -> pd.DataFrame:
-    trials = _with_errors(whole(_latest(_read(store, "trials", left_out)).to_pandas(), TRIALS))
+def _trials(rows: pa.Table) -> pd.DataFrame:
+    trials = _with_errors(whole(rows.to_pandas(), TRIALS))
     trials = trials[trials["trial_id"].notna()].sort_values("ended_at", kind="stable", na_position="first")
     trials = trials.drop_duplicates("trial_id", keep="last").reset_index(drop=True)
     for column in [name for name in trials.columns if "." in name]:
