@@ -96,11 +96,11 @@ def _in_order(study: Study) -> pd.DataFrame:
 def _planned(job: Job, rows: pa.Table) -> dict[str, Trial]:
     """The job's trials by the ids of their rows; a row of an earlier version is found by its settings."""
     planned = {trial.id: trial for trial in job.trials}
-    if "trial_id" not in rows.column_names:
+    if not rows.num_rows:  # nor any column, where there is no file
         return planned
     others = rows.filter([trial_id not in planned for trial_id in rows["trial_id"].to_pylist()]).to_pylist()
-    found = {str(row["trial_id"]): planned.get(current_id(row) or "") for row in others}
-    return planned | {trial_id: trial for trial_id, trial in found.items() if trial}
+    earlier = {str(row["trial_id"]): planned.get(current_id(row) or "") for row in others}
+    return planned | {trial_id: trial for trial_id, trial in earlier.items() if trial}
 
 
 def _axes(raw: dict[str, Any]) -> tuple[Axis, ...]:
@@ -179,12 +179,12 @@ def _evaluated(store: Store, kind: type[Evaluation], left_out: list[str]) -> pd.
 def _tables(store: Store) -> dict[str, dict[str, list[str]]]:
     """Files of the further tables of every kind, by folder and trial."""
     folders = {f"{name}_{table}" for name, kind in KINDS.items() for table in kind.tables}
-    found: dict[str, dict[str, list[str]]] = {}
+    files: dict[str, dict[str, list[str]]] = {}
     for key in parquet_keys(store, FOLDER):
         _, folder, *_, name = key.split("/")
         if folder in folders:
-            found.setdefault(folder, {}).setdefault(name.split("-")[0], []).append(key)
-    return found
+            files.setdefault(folder, {}).setdefault(name.split("-")[0], []).append(key)
+    return files
 
 
 def _read(store: Store, folder: str, left_out: list[str], columns: Sequence[str] | None = None) -> pa.Table:

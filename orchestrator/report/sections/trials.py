@@ -81,12 +81,12 @@ def trial_table(study: Study, *, detailed: bool = True) -> Table:
     rows = [
         Row(
             (Cell(Markup("<code>{}</code>").format(short_id(row["trial_id"]))), _status(row),
-             *(Cell(words, value, look=look) for (words, value), look in zip(own, looks, strict=True)),
+             *(Cell(words, value, look=look) for (words, value), look in zip(cells_of_row, looks, strict=True)),
              *([_details(row)] if detailed else [])),
             f"trial-{row['trial_id']}",
             "failed" if row["status"] == "failed" else "",
         )
-        for row, own in zip(records, cells, strict=True)
+        for row, cells_of_row in zip(records, cells, strict=True)
     ]  # fmt: skip
     heads += [Head("settings")] if detailed else []
     look = "trials" if detailed else "trials many"
