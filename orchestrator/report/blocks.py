@@ -58,13 +58,12 @@ class Heading:
 
 @dataclass(frozen=True)
 class Items:
-    """A list; ``look`` is "notes", "notices" or "failures". Beyond ``most`` of them it says how many there are more."""
+    """A list; ``look`` is "notes", "notices" or "failures". Of more than ``most`` it says how many there are."""
 
     kind: ClassVar[str] = "items"
     items: tuple[str, ...]
     look: str = "notes"
     most: int = 1000
-    more: str = "more"
 
 
 @dataclass(frozen=True)
@@ -184,16 +183,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures side by side; ``left_out`` counts those that had no room, ``problems`` tell of those that are none.
-
-    ``of`` says what the pictures are of. With a ``name`` the pictures are a file too.
-    """
+    """Pictures side by side; with a ``name`` they are a file too, a row of frames each."""
 
     kind: ClassVar[str] = "gallery"
     pictures: tuple[Picture, ...]
-    of: str
-    left_out: int = 0
-    problems: tuple[str, ...] = ()
     look: str = "panels"
     name: str = ""
 

@@ -235,7 +235,7 @@ def _label(axes: Axes, panel: Panel, *, titled: bool, starts: bool) -> None:
         look = {"fontsize": 8.5, "labelpad": 1} if panel.flat else {"fontsize": 9}
         axes.set_xlabel(literal(panel.across), color=MUTED, **look)
     if starts and panel.up:
-        axes.set_ylabel(panel.up, fontsize=9.5, color=INK)
+        axes.set_ylabel(literal(panel.up), fontsize=9.5, color=INK)
 
 
 def _share(drawn: Sequence[Axes]) -> None:

@@ -33,10 +33,10 @@ def codes_chart(study: Study) -> Chart | None:
     panels = []
     for cell in cells.first(MOST_PANELS):
         first = (cell.rows.sort_values(SEED) if SEED in cell.rows else cell.rows)["trial_id"].iloc[0]
-        own = looks[looks["trial_id"] == first]
+        first_looks = looks[looks["trial_id"] == first]
         # The distance stays in one piece where a title takes two lines.
-        title = f"{cell.title}  D\u00a0=\u00a0{own['latent_ks'].iloc[-1]:.3f}".strip()
-        panels.append(Panel(_lines(own), title, "number of a code", "share at or below"))
+        title = f"{cell.title}  D\u00a0=\u00a0{first_looks['latent_ks'].iloc[-1]:.3f}".strip()
+        panels.append(Panel(_lines(first_looks), title, "number of a code", "share at or below"))
     return Chart(
         "codes",
         "Codes against N(0, 1)",

@@ -35,8 +35,8 @@ def measured_table(
             means: Any = part.groupby("trial_id")[[*measures]].mean()
             count = [number(int(part.groupby("trial_id").size().max()))] if items else []
             spreads = (spread_of(means[one].astype(float), writes.get(one, text.number)) for one in measures)
-            told = (Cell(str(word)) for word in key)
-            rows.append(Row((*setting_cells(cell.values), *told, number(len(means)), *count, *spreads)))
+            further = (Cell(str(word)) for word in key)
+            rows.append(Row((*setting_cells(cell.values), *further, number(len(means)), *count, *spreads)))
     if not rows:
         return None
     numbers = ["seeds", *([items] if items else []), *measures.values()]

@@ -66,7 +66,7 @@ def write_report(store: Store, job: Job | None = None) -> str:
 
 def section_modules() -> list[ModuleType]:
     """The modules of the sections, in the order of the page."""
-    names = [found.name for found in pkgutil.iter_modules(sections.__path__)]
+    names = [info.name for info in pkgutil.iter_modules(sections.__path__)]
     modules = [importlib.import_module(f"{sections.__name__}.{name}") for name in names]
     return sorted(modules, key=lambda module: (module.ORDER, module.__name__))
 

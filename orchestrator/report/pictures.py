@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
-from orchestrator.report.blocks import Fold, Gallery, Heading, Picture, Text
+from orchestrator.report.blocks import Fold, Gallery, Heading, Items, Picture, Text
 from orchestrator.store.location import is_key
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ BUDGET = 1_000_000
 SIDE = 720
 """Longer sides of its pictures are scaled down to this many pixels."""
 
-PROBLEMS = 30
-"""After so many pictures that cannot be shown no further one is looked at."""
+PROBLEMS, TOLD = 30, 10
+"""After so many pictures that cannot be shown no further one is looked at; so many of them are named."""
 
 _MOST_PIXELS = 20_000_000
 _MOST_BYTES = 32_000_000
@@ -72,10 +72,14 @@ class Album:
         """The pictures under their heading and ``words``; nothing where there are none, nor anything to tell."""
         if not self.pictures and not self.problems:
             return []
+        blocks: list[Block] = [Heading(heading), *map(Text, words)]
+        if self.left_out:
+            left_out = f"Left out to keep this page small: {self.left_out} further pictures of {of}"
+            blocks.append(Text(f"{left_out}; they lie under samples/.", "notes"))
+        if self.problems:
+            blocks.append(Items(tuple(self.problems), "notices", most=TOLD))
         shown, rest = tuple(self.pictures[:OPEN]), tuple(self.pictures[OPEN:])
-        gallery = Gallery(shown, of, self.left_out, tuple(self.problems))
-        more = [Fold(f"{len(rest)} more: {of}", (Gallery(rest, of),))] if rest else []
-        return [Heading(heading), *map(Text, words), gallery, *more]
+        return [*blocks, Gallery(shown), *([Fold(f"{len(rest)} more: {of}", (Gallery(rest),))] if rest else [])]
 
 
 def read_picture(store: Store, key: str, problems: list[str]) -> Image.Image | None:

@@ -82,14 +82,14 @@ def _series(line: Sequence[Point], colour: str, *, points: bool) -> list[Series]
     if not points:
         low, high = [min(by_x[one]) for one in x], [max(by_x[one]) for one in x]
         return [Series(x, means, low, high, colour, marker="o", size=3)]
-    found = [Series(x, means, colour=colour)]
+    series = [Series(x, means, colour=colour)]
     for condition in ("", *ENDS):
-        own = [point for point in line if point.condition == condition]
+        points_met = [point for point in line if point.condition == condition]
         marker = MARKERS.get(condition, "o")
-        if own:
-            xs, ys = [point.x for point in own], [point.y for point in own]
-            found.append(Series(xs, ys, colour=colour, look="points", marker=marker, size=5, opacity=0.7))
-    return found
+        if points_met:
+            xs, ys = [point.x for point in points_met], [point.y for point in points_met]
+            series.append(Series(xs, ys, colour=colour, look="points", marker=marker, size=5, opacity=0.7))
+    return series
 
 
 def legend(labels: Sequence[str], conditions: Iterable[str] = ()) -> tuple[Key, ...]:

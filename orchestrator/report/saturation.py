@@ -98,7 +98,7 @@ def gradient_rows(study: Study) -> list[GradientRow]:
             GradientRow(
                 values=cell.values,
                 objective=objective,
-                place=study.describe({name: own for name, own in cell.settings.items() if name != OBJECTIVE}),
+                place=study.describe({name: value for name, value in cell.settings.items() if name != OBJECTIVE}),
                 seeds=len(cell.rows),
                 fake=Spread.of(fake),
                 remainder=Spread.of(1 - fake),

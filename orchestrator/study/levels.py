@@ -112,7 +112,7 @@ def _entry(trial: Trial, axis: Axis, entries: Sequence[Mapping[str, Any]]) -> in
 
 def meanings(trials: pd.DataFrame, axes: Sequence[Axis]) -> list[tuple[str, list[tuple[str, str]]]]:
     """For each axis that links settings its name, and of each level its label and all settings that differ."""
-    found = []
+    axes_meanings = []
     for axis in axes:
         column = LINKED + axis.name
         if column in trials:
@@ -123,8 +123,8 @@ def meanings(trials: pd.DataFrame, axes: Sequence[Axis]) -> list[tuple[str, list
                 (str(row[column]), ", ".join(f"{c} = {setting(row[c])}" for c in columns if row[c] is not None))
                 for row in levels
             ]
-            found.append((axis.name, rows))
-    return found
+            axes_meanings.append((axis.name, rows))
+    return axes_meanings
 
 
 def varying_settings(trials: pd.DataFrame, axes: Sequence[Sequence[str]]) -> list[str]:
@@ -171,10 +171,10 @@ def labels(levels: Sequence[_Level]) -> list[str]:
     full = len(columns) <= FEW and not set(columns) & set(_NAMED_BY_VALUE)
     needed = columns if full else _needed(levels, columns)
     for brief in (True, False):
-        found = [_label(level, levels, needed, names, full=full, brief=brief) for level in levels]
-        if len(set(found)) == len(found):
-            return found
-    return [f"{label} ({number})" for number, label in enumerate(found, start=1)]
+        written = [_label(level, levels, needed, names, full=full, brief=brief) for level in levels]
+        if len(set(written)) == len(written):
+            return written
+    return [f"{label} ({number})" for number, label in enumerate(written, start=1)]
 
 
 def _label(

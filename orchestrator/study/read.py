@@ -18,7 +18,6 @@ from orchestrator.spec.job import make_job
 from orchestrator.spec.recorded import current_id
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 from orchestrator.state.files import JOB_BYTES, JOB_KEY
-from orchestrator.state.stored import stored_rows
 from orchestrator.store.columns import METRICS, TRIALS
 from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.tables import left_out_notice, parquet_keys, read_table
@@ -53,7 +52,8 @@ def load_study(store: Store, asked: Job | None = None) -> Study:
     """
     store = Snapshot(store)
     left_out: list[str] = []
-    trials, metrics = _trials(store, left_out), _metrics(store, left_out)
+    rows = _latest(_read(store, "trials", left_out))
+    trials, metrics = _trials(rows), _metrics(store, left_out)
     if trials.empty and metrics.empty:
         why = " ".join(left_out) or "run 'orch submit' first"
         raise NotFoundError(f"{store.uri}: no results yet, so there is nothing to report; {why}")
@@ -64,7 +64,7 @@ def load_study(store: Store, asked: Job | None = None) -> Study:
     for key in store.keys("samples"):
         if match := _SAMPLE.fullmatch(key):
             pictures[match["kind"]].setdefault(match["trial"], {})[int(match["epoch"])] = key
-    planned = _planned(job, store) if job else {}
+    planned = _planned(job, rows) if job else {}
     study = Study(
         store,
         link(trials, axes, planned),
@@ -93,10 +93,14 @@ def _in_order(study: Study) -> pd.DataFrame:
     return study.trials.iloc[order].reset_index(drop=True)
 
 
-def _planned(job: Job, store: Store) -> dict[str, Trial]:
-    """The job's trials by the ids under which storage keeps their rows."""
-    rows, _ = stored_rows(job.trials, store)
-    return {rows[trial.id].trial_id if trial.id in rows else trial.id: trial for trial in job.trials}
+def _planned(job: Job, rows: pa.Table) -> dict[str, Trial]:
+    """The job's trials by the ids of their rows; a row of an earlier version is found by its settings."""
+    planned = {trial.id: trial for trial in job.trials}
+    if not rows.num_rows:  # nor any column, where there is no file
+        return planned
+    others = rows.filter([trial_id not in planned for trial_id in rows["trial_id"].to_pylist()]).to_pylist()
+    earlier = {str(row["trial_id"]): planned.get(current_id(row) or "") for row in others}
+    return planned | {trial_id: trial for trial_id, trial in earlier.items() if trial}
 
 
 def _axes(raw: dict[str, Any]) -> tuple[Axis, ...]:
@@ -121,8 +125,8 @@ def _job(raw: dict[str, Any], axes: Sequence[Axis], source: str) -> Job | None:
         return None
 
 
-def _trials(store: Store, left_out: list[str]) -> pd.DataFrame:
-    trials = _with_errors(whole(_latest(_read(store, "trials", left_out)).to_pandas(), TRIALS))
+def _trials(rows: pa.Table) -> pd.DataFrame:
+    trials = _with_errors(whole(rows.to_pandas(), TRIALS))
     trials = trials[trials["trial_id"].notna()].sort_values("ended_at", kind="stable", na_position="first")
     trials = trials.drop_duplicates("trial_id", keep="last").reset_index(drop=True)
     for column in [name for name in trials.columns if "." in name]:
@@ -175,12 +179,12 @@ def _evaluated(store: Store, kind: type[Evaluation], left_out: list[str]) -> pd.
 def _tables(store: Store) -> dict[str, dict[str, list[str]]]:
     """Files of the further tables of every kind, by folder and trial."""
     folders = {f"{name}_{table}" for name, kind in KINDS.items() for table in kind.tables}
-    found: dict[str, dict[str, list[str]]] = {}
+    files: dict[str, dict[str, list[str]]] = {}
     for key in parquet_keys(store, FOLDER):
         _, folder, *_, name = key.split("/")
         if folder in folders:
-            found.setdefault(folder, {}).setdefault(name.split("-")[0], []).append(key)
-    return found
+            files.setdefault(folder, {}).setdefault(name.split("-")[0], []).append(key)
+    return files
 
 
 def _read(store: Store, folder: str, left_out: list[str], columns: Sequence[str] | None = None) -> pa.Table:

@@ -14,9 +14,10 @@ from orchestrator import text
 from orchestrator.evaluations import KINDS
 from orchestrator.evaluations.evaluation import FOLDER
 from orchestrator.objectives import FAMILIES
+from orchestrator.spec.claims import ENDS
 from orchestrator.spec.columns import declared, evaluation_columns
 from orchestrator.spec.identity import IDLE_OF_EVALUATIONS
-from orchestrator.store.columns import TRIALS, Column
+from orchestrator.store.columns import FLOAT, TRIALS, Column
 from orchestrator.store.tables import read_files
 from orchestrator.study.cells import Cells
 from orchestrator.study.levels import OBJECTIVE, Level, grid_columns, leaves, meanings, names_of, varying_settings
@@ -33,10 +34,16 @@ if TYPE_CHECKING:
 
 D_STEPS = "training.d_steps"
 
-ENDS = ("saturated", "collapsed", "diverged")
-"""Conditions that end a trial which is told to stop at them; a column ``<end>_at`` has the step of each."""
 ENDED = ("finished", *ENDS)
 """Statuses of trials that ran as they were told to, to their last epoch or to the condition that was to end them."""
+_ERRORS = (
+    Column(
+        "d_real_error", FLOAT, "", "what d_real is where the discriminator is an autoencoder", "error on real", log=True
+    ),
+    Column("d_fake_error", FLOAT, "", "what d_fake is there", "error on generated", log=True),
+)
+COLUMNS: Mapping[str, Column] = {column.name: column for column in (*TRIALS, *_ERRORS)}
+"""The columns of a study's trials but for the settings, by name."""
 
 
 @dataclass(frozen=True)

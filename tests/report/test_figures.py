@@ -20,13 +20,13 @@ from orchestrator.report.sheets import picture_matrix
 from orchestrator.report.topics import Quantity, Topic
 from orchestrator.study import Study
 
-LOSS = Quantity("loss", "loss")
+LOSS = Quantity("g_loss")
 NOTHING = Axis(None, (None,))
 
 
 def curve(values: list[float], every: int = 10) -> pd.DataFrame:
     steps = [every * (place + 1) for place in range(len(values))]
-    return pd.DataFrame({"step": steps, "loss": values})
+    return pd.DataFrame({"step": steps, "g_loss": values, "g_grad_norm": values})
 
 
 def pixels(png: bytes) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_there_is_a_colour_and_a_style_for_each_value_that_may_be_drawn() -> Non
 
 
 def test_band_is_mean_least_and_greatest_over_seeds() -> None:
-    found = band([curve([1.0, 2.0, 3.0]), curve([3.0, 6.0])], "loss")
+    found = band([curve([1.0, 2.0, 3.0]), curve([3.0, 6.0])], "g_loss")
     assert found["step"].tolist() == [10, 20, 30]
     assert found["mean"].tolist() == [2, 4, 3]
     assert found["low"].tolist() == [1, 2, 3]
@@ -75,13 +75,13 @@ def test_band_is_mean_least_and_greatest_over_seeds() -> None:
 
 
 def test_band_leaves_out_what_is_not_finite() -> None:
-    found = band([curve([1.0, np.nan, np.inf, 4.0])], "loss")
+    found = band([curve([1.0, np.nan, np.inf, 4.0])], "g_loss")
     assert found["step"].tolist() == [10, 40]
 
 
 def test_long_curves_are_averaged_in_equal_stretches() -> None:
     values = np.arange(6 * POINTS, dtype=float)
-    found = band([curve(values.tolist(), every=1)], "loss")
+    found = band([curve(values.tolist(), every=1)], "g_loss")
     assert len(found) == POINTS
     assert found["mean"].to_numpy() == pytest.approx(values.reshape(POINTS, 6).mean(axis=1))
     assert found["step"].to_numpy() == pytest.approx(6.0 * np.arange(1, POINTS + 1))
@@ -94,9 +94,7 @@ def test_a_cell_has_the_colour_of_its_value_and_the_others_lines_are_absent() ->
     assert holds(drawn([curve([1.0, 2.0])]), PALETTE[1])
 
 
-@pytest.mark.parametrize(
-    "quantity", [LOSS, Quantity("loss", "loss", log=True), Quantity("loss", "loss", limits=(0, 1))]
-)
+@pytest.mark.parametrize("quantity", [LOSS, Quantity("g_grad_norm"), Quantity("g_loss", limits=(0, 1))])
 @pytest.mark.parametrize("values", [[0.0], [0.0, 0.0], [-1.0, 1e-30], [1e30, 1.0], [1e308, -1e308], [5e-324]])
 def test_odd_curves_are_drawn_without_a_warning(quantity: Quantity, values: list[float]) -> None:
     assert drawn([curve(values).astype(float)], quantity)[:8] == b"\x89PNG\r\n\x1a\n"
@@ -116,9 +114,9 @@ def test_the_same_data_give_the_same_bytes() -> None:
 
 
 def test_a_panel_without_a_quantity_is_not_drawn() -> None:
-    both = curve([1.0, 2.0]).assign(error=[3.0, 4.0])
-    cells = {(name, None, None): [both if name == "b" else both.assign(error=np.nan)] for name in "abc"}
-    chart = chart_of(cells, LOSS, Quantity("error", "error"), panel=Axis("objective.kind", ("a", "b", "c")))
+    both = curve([1.0, 2.0]).assign(d_penalty=[3.0, 4.0])
+    cells = {(name, None, None): [both if name == "b" else both.assign(d_penalty=np.nan)] for name in "abc"}
+    chart = chart_of(cells, LOSS, Quantity("d_penalty"), panel=Axis("objective.kind", ("a", "b", "c")))
     assert [[panel.title for panel in row.panels] for row in chart.rows] == [["a", "b", "c"], ["b"]]
     assert [panel.across for panel in chart.rows[-1].panels] == ["step"]
 
@@ -143,7 +141,7 @@ def test_bands_are_left_out_where_they_would_hide_the_lines() -> None:
 )
 def test_values_that_span_decades_have_a_logarithmic_axis(values: list[float], log: bool) -> None:
     assert spans_decades(values) is log
-    chart = chart_of({(None, None, None): [curve(values)]}, Quantity("loss", "loss", limits=(-0.1, 1.1)))
+    chart = chart_of({(None, None, None): [curve(values)]}, Quantity("g_loss", limits=(-0.1, 1.1)))
     (shown,) = chart.rows[0].panels
     assert (shown.log_y, shown.limits is None) == (log, log)
     assert panel("up", "across", [[Point(float(x), y) for x, y in enumerate(values)]], [(0.0, "0")]).log_y is log
@@ -152,14 +150,14 @@ def test_values_that_span_decades_have_a_logarithmic_axis(values: list[float], l
 def test_panels_of_one_quantity_have_the_same_limits_unless_their_scales_differ() -> None:
     cells = {(name, None, None): [curve([value, 2 * value])] for name, value in (("a", 1.0), ("b", 10.0))}
     for shared in (True, False):
-        chart = chart_of(cells, Quantity("loss", "loss", shared=shared), panel=Axis("objective.kind", ("a", "b")))
+        chart = chart_of(cells, Quantity("g_loss", shared=shared), panel=Axis("objective.kind", ("a", "b")))
         left, right = (axes.get_ylim() for axes in figure_of(chart).axes)
         assert (left == right) is shared
 
 
 def test_captions_name_what_is_there() -> None:
-    quantities = (LOSS, Quantity("error", "error", "The error is one."), Quantity("none", "none", "None is none."))
-    seeds = [curve([1.0, 2.0]).assign(error=1.0, none=np.nan)]
+    quantities = (LOSS, Quantity("d_penalty", "The error is one."), Quantity("k", "None is none."))
+    seeds = [curve([1.0, 2.0]).assign(d_penalty=1.0, k=np.nan)]
     caption = chart_of({(None, None, None): seeds}, *quantities).caption
     assert caption == "The error is one. One trial a line."
 
@@ -173,7 +171,7 @@ def test_the_largest_layout_is_drawn_without_a_warning() -> None:
         "colour": Axis("training.d", tuple(range(7))),
         "style": Axis("training.lr", (1, 2, 3, 4)),
     }
-    assert chart_png(chart_of(cells, LOSS, Quantity("loss", "the same"), **axes))
+    assert chart_png(chart_of(cells, LOSS, Quantity("g_grad_norm"), **axes))
 
 
 def test_a_panel_with_a_message_alone_is_drawn() -> None:

@@ -179,7 +179,7 @@ class TestCurves:
             study.trial({"objective.kind": "began", "objective.gamma": gamma}, samples=(), signals=BEGAN)
         drawings, _ = curve_charts(load_study(study.store))
         assert [drawing.name for drawing in drawings] == ["losses", "gradients", "errors", "began"]
-        assert "k, ratio of the losses and M_global against the training step" in drawings[-1].alt
+        assert "k, loss ratio and M_global against the training step" in drawings[-1].alt
 
     def test_a_panel_without_values_is_left_out(self, study: Any) -> None:
         study.steps = 100

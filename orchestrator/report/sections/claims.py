@@ -128,15 +128,17 @@ def _mean(side: Side) -> str:
 
 
 def _seeds(name: str, side: Side, rows: Collection[str]) -> list[Row]:
-    found = []
+    rows_of_seeds = []
     for seed in side.seeds[:MOST_SEEDS]:
         trials = Markup(", ").join(_trial(one, rows) for one in seed.trials[:MOST_TRIALS])
         trials += text.more(len(seed.trials) - MOST_TRIALS)
         value = NONE if seed.value is None else number(seed.value)
-        found.append(Row((Cell(name), Cell(str(seed.seed), look="num"), value, Cell(trials))))
+        rows_of_seeds.append(Row((Cell(name), Cell(str(seed.seed), look="num"), value, Cell(trials))))
     if (more := len(side.seeds) - MOST_SEEDS) > 0:
-        found.append(Row((Cell(name), Cell("…", look="num"), Cell("…", look="none"), Cell(f"and {more} more seeds"))))
-    return found
+        rows_of_seeds.append(
+            Row((Cell(name), Cell("…", look="num"), Cell("…", look="none"), Cell(f"and {more} more seeds")))
+        )
+    return rows_of_seeds
 
 
 def _trial(trial: str, rows: Collection[str]) -> Markup:

@@ -115,20 +115,20 @@ class Figure:
     def chart(self, topic: Topic) -> Chart | None:
         """The topic's quantities that some cell has, in panels that have some of them; None when there are none."""
         quantities = [one for one in topic.quantities if any(runs.has(one.column) for runs in self.runs.values())]
-        runs = {key: own for key, own in self.runs.items() if any(own.has(one.column) for one in quantities)}
+        runs = {key: drawn for key, drawn in self.runs.items() if any(drawn.has(one.column) for one in quantities)}
         if not runs:
             return None
-        own = replace(self, runs=runs)
+        drawn = replace(self, runs=runs)
         furthest = max([1.0, *(one.furthest for one in runs.values())])
-        rows = [own._row(quantity, furthest) for quantity in quantities]
+        rows = [drawn._row(quantity, furthest) for quantity in quantities]
         rows[-1] = replace(rows[-1], panels=tuple(replace(panel, across="step") for panel in rows[-1].panels))
         return Chart(
             topic.name,
             f"{topic.title}, {self.where}" if self.where else topic.title,
-            own._alt(quantities),
-            own._caption(topic, quantities, rows),
+            drawn._alt(quantities),
+            drawn._caption(topic, quantities, rows),
             tuple(rows),
-            tuple(own._legend(quantities)),
+            tuple(drawn._legend(quantities)),
         )
 
     def _row(self, quantity: Quantity, furthest: float) -> PanelRow:
@@ -204,10 +204,10 @@ class Figure:
     @property
     def _met(self) -> list[str]:
         """The conditions that some run has met."""
-        return [end for end in ENDS if any(end == own for runs in self.runs.values() for own, _ in runs.marks)]
+        return [end for end in ENDS if any(end == met for runs in self.runs.values() for met, _ in runs.marks)]
 
     def _alt(self, quantities: Sequence[Quantity]) -> str:
-        words = [f"{text.listing(one.spoken or one.label for one in quantities)} against the training step"]
+        words = [f"{text.listing(one.label for one in quantities)} against the training step"]
         axes = (self.layout.panel, self.layout.colour, self.layout.style)
         for part, (axis, role) in enumerate(zip(axes, ("a panel", "a colour", "a line style"), strict=True)):
             if axis.setting:

@@ -102,16 +102,24 @@ def training_chart(study: Study) -> Chart | None:
     lines: dict[str, list[list[Point]]] = {name: [] for name in LOSSES}
     for cell in cells:
         rows = pd.concat([read_further(study, KIND, "training", trial, one) for trial, one, _ in cell.runs()])
-        for name, own in lines.items():
+        for name, cell_lines in lines.items():
             known = rows[["step", name]].dropna().astype(float)
-            own.append([Point(*point) for point in known.itertuples(index=False, name=None)])
-    drawn = {name: own for name, own in lines.items() if any(point.is_drawn for line in own for point in line)}
+            cell_lines.append([Point(*point) for point in known.itertuples(index=False, name=None)])
+    drawn = {
+        name: cell_lines
+        for name, cell_lines in lines.items()
+        if any(point.is_drawn for line in cell_lines for point in line)
+    }
     if not drawn:
         return None
-    values = sorted({point.x for own in drawn.values() for line in own for point in line if point.is_drawn})
+    values = sorted(
+        {point.x for cell_lines in drawn.values() for line in cell_lines for point in line if point.is_drawn}
+    )
     ticks = [(value, text.number(int(value))) for value in evenly(values, TICKS)]
     labels = [cell.title for cell in cells]
-    panels = [panel(LOSSES[name], "updates of the encoder", own, ticks, log=True) for name, own in drawn.items()]
+    panels = [
+        panel(LOSSES[name], "updates of the encoder", cell_lines, ticks, log=True) for name, cell_lines in drawn.items()
+    ]
     return Chart(
         "encoder-training",
         "Training of the encoder",

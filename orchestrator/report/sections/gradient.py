@@ -53,12 +53,12 @@ def build(study: Study) -> Section | None:
     optimizers = study.trials.get("training.g_optimizer.kind")
     kinds = [] if optimizers is None else sorted(set(map(str, optimizers)))
     quality = bool(len(study.evaluations["quality"])) or bool(study.trials["fid"].notna().any())
-    found = answer(rows, agreement(study.trials), kinds, quality=quality)
-    cells = [Items(found.cells, "")] if found.cells else []
+    answered = answer(rows, agreement(study.trials), kinds, quality=quality)
+    cells = [Items(answered.cells, "")] if answered.cells else []
     words = _THEORY.format(gradient=_GRADIENT, F=_F, L=_L, vanished=text.percent(VANISHED), damped=text.percent(DAMPED))
-    blocks: list[Block] = [Card((Text(found.verdict, "verdict"), *cells), "answer"), Text(words)]
-    if found.notes:
-        blocks.append(Items(found.notes, "notes"))
+    blocks: list[Block] = [Card((Text(answered.verdict, "verdict"), *cells), "answer"), Text(words)]
+    if answered.notes:
+        blocks.append(Items(answered.notes, "notes"))
     if rows:
         blocks += _table(study, rows)
     return Section("gradient", "How the generator\u2019s gradient is scaled", "Gradient scale", tuple(blocks))

@@ -175,7 +175,7 @@ def _restarts(study: Study, cell: Trained, looks: dict[str, str]) -> list[Panel]
             parts[SINGLE].append(curves.loc[curves["restart"] == 0, ["step", "loss"]])
         if len(curves) and not examples:
             examples = [*_examples(curves, best)]
-    bands = {name: joined for name, own in parts.items() if own and len(joined := pd.concat(own))}
+    bands = {name: joined for name, curves_of in parts.items() if curves_of and len(joined := pd.concat(curves_of))}
     if not examples:
         return []
     beside = Panel(tuple(examples), "every restart of a few images", "step", "loss", log_y=True)

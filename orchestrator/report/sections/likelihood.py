@@ -76,21 +76,21 @@ def likelihood_table(study: Study) -> Table | None:
         return None
     rows = rows.assign(auroc=float("nan"))
     for _, trial in rows.groupby(["trial_id", "evaluation_id"]):
-        own = trial[trial["data"] == trial["data.name"]]
+        trained_on = trial[trial["data"] == trial["data.name"]]
         for name, other in trial.groupby("data"):
-            if len(own) and name != own["data"].iloc[0]:
-                rows.loc[other.index, "auroc"] = auroc(own["bits_per_dimension"], other["bits_per_dimension"])
+            if len(trained_on) and name != trained_on["data"].iloc[0]:
+                rows.loc[other.index, "auroc"] = auroc(trained_on["bits_per_dimension"], other["bits_per_dimension"])
     rows = rows.assign(foreign=rows["data"] != rows["data.name"]).sort_values("foreign", kind="stable")
     cells = study.cells(rows, cells.by)
     return measured_table(cells, "Likelihoods", "likelihood-note", MEASURES, {"data": "images of"}, "images")
 
 
-def auroc(own: pd.Series[float], other: pd.Series[float]) -> float:
+def auroc(trained_on: pd.Series[float], other: pd.Series[float]) -> float:
     """Share of pairs in which the own image takes fewer bits, ties by half: Mann and Whitney's U over all pairs."""
     from scipy.stats import mannwhitneyu
 
-    statistic: float = mannwhitneyu(other, own).statistic
-    return statistic / (len(own) * len(other))
+    statistic: float = mannwhitneyu(other, trained_on).statistic
+    return statistic / (len(trained_on) * len(other))
 
 
 def likelihood_chart(study: Study) -> Chart | None:
@@ -123,12 +123,12 @@ def _histograms(rows: pd.DataFrame, looks: Mapping[str, str]) -> tuple[Series, .
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
     # Of equal values no width of a bin is left.
     span = (low, high) if high - low > 1e-9 * max(1.0, abs(high)) else (low - 0.5, high + 0.5)
-    found = []
+    series = []
     for name, colour in looks.items():
         counts, edges = np.histogram(values[rows["data"] == name], bins=_BINS, range=span)
         if counts.any():
-            found.append(Series(edges.tolist(), counts.tolist(), colour=colour, look="bars", opacity=_OPACITY))
-    return tuple(found)
+            series.append(Series(edges.tolist(), counts.tolist(), colour=colour, look="bars", opacity=_OPACITY))
+    return tuple(series)
 
 
 def without_likelihood(study: Study) -> list[tuple[str, str]]:
@@ -138,10 +138,10 @@ def without_likelihood(study: Study) -> list[tuple[str, str]]:
     """
     if study.evaluations[KIND].empty:
         return []
-    found = []
+    reasons = []
     for cell in study.cells():
         known = [study.planned[trial] for trial in cell.rows["trial_id"] if trial in study.planned]
         why = Likelihood().not_applicable(known[0].settings) if known else None
         if why:
-            found.append((cell.title or "all trials", why[:1].upper() + why[1:]))
-    return found
+            reasons.append((cell.title or "all trials", why[:1].upper() + why[1:]))
+    return reasons

@@ -14,7 +14,7 @@ from orchestrator.report.cells import MEANS, count_of, number, numeric_heads, se
 from orchestrator.report.cells import spread_of as spread
 from orchestrator.report.measured import measured_table
 from orchestrator.report.plots import SEEDS, Point, colours, legend, panel
-from orchestrator.study import ENDS, evenly
+from orchestrator.study import COLUMNS, ENDS, evenly
 from orchestrator.study.study import conditions, variants
 
 if TYPE_CHECKING:
@@ -26,36 +26,24 @@ if TYPE_CHECKING:
     from orchestrator.study import Cells, Study
 
 ORDER = 50
-SAMPLE_METRICS = {
-    "fid": "FID",
-    "modes": "modes covered",
-    "class_kl": "class KL, nats",
-    "diversity": "diversity",
-    "best_fid": "best FID",
-    "best_step": "of step",
-}
+SAMPLE_METRICS = ("fid", "modes", "class_kl", "diversity", "best_fid", "best_step")
 """What was measured while training, as the trials' rows have it."""
-JUDGED = {
-    "fid": "FID",
-    "kid": "KID",
-    "inception_score": "inception score",
-    "precision": "precision",
-    "recall": "recall",
-    "density": "density",
-    "coverage": "coverage",
-    "modes": "modes covered",
-    "class_kl": "class KL, nats",
-    "diversity": "diversity",
-}
+JUDGED = (
+    "fid",
+    "kid",
+    "inception_score",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+    "modes",
+    "class_kl",
+    "diversity",
+)
 """What an evaluation of kind ``quality`` measures."""
-AGAINST = {"fid": "FID", "modes": "modes covered", "diversity": "diversity"}
-TRUNCATED = {
-    "fid": "FID",
-    "precision": "precision (quality)",
-    "recall": "recall (variety)",
-    "modes": "modes covered",
-    "diversity": "diversity",
-}
+AGAINST = ("fid", "modes", "diversity")
+TRUNCATED = ("fid", "precision", "recall", "modes", "diversity")
+_SHOWS = {"precision": "precision (quality)", "recall": "recall (variety)"}
 SHARPNESS = {"ratio": "over the data's", "sharpness": "of samples", "real": "of the data"}
 WITHIN = ("evaluation.truncation",)
 """Settings of an evaluation that its rows tell one by one."""
@@ -140,7 +128,14 @@ def truncated_table(study: Study) -> Table | None:
     return _table(cells, JUDGED, "Quality of samples by truncation threshold", "truncated-note")
 
 
-def _table(cells: Cells, measures: Mapping[str, str], label: str, note: str) -> Table | None:
+def _label(column: str) -> str:
+    """What a measure is called: as among the measures of trials, or by its name."""
+    if column in COLUMNS and COLUMNS[column].label:
+        return COLUMNS[column].heading
+    return "KID" if column == "kid" else column.replace("_", " ")
+
+
+def _table(cells: Cells, measures: Sequence[str], label: str, note: str) -> Table | None:
     shown = [column for column in measures if cells.frame[column].notna().any()]
     if not shown:
         return None
@@ -157,7 +152,7 @@ def _table(cells: Cells, measures: Mapping[str, str], label: str, note: str) -> 
         for cell in cells
         if cell.rows[shown].notna().any(axis=None)
     ]
-    numbers = ["seeds", *(["samples"] if counted else []), *(measures[column] for column in shown)]
+    numbers = ["seeds", *(["samples"] if counted else []), *map(_label, shown)]
     return Table(label, (*setting_heads(cells.heads), *numeric_heads(numbers)), tuple(rows), note)
 
 
@@ -265,8 +260,10 @@ def truncation_chart(study: Study) -> Chart | None:
     )
 
 
-def _measured(rows: pd.DataFrame, measures: Mapping[str, str]) -> dict[str, str]:
-    return {column: label for column, label in measures.items() if rows[column].notna().any()}
+def _measured(rows: pd.DataFrame, measures: Sequence[str]) -> dict[str, str]:
+    """The labels of what was measured; of truncation, what precision and recall stand for."""
+    labels = {column: _label(column) for column in measures if rows[column].notna().any()}
+    return {column: _SHOWS.get(column, label) for column, label in labels.items()}
 
 
 def _drawn(cells: Cells) -> str:

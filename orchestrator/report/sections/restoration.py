@@ -100,8 +100,8 @@ def _cells(study: Study) -> Cells:
 def _by_corruption(study: Study, rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The rows of each corruption, in the order of the evaluations."""
     for corruption in dict.fromkeys(study.evaluations[KIND]["corruption"]):
-        if len(own := rows[rows["corruption"] == corruption]):
-            yield str(corruption), own
+        if len(corrupted := rows[rows["corruption"] == corruption]):
+            yield str(corruption), corrupted
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
@@ -115,12 +115,12 @@ def _methods(rows: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
     """The columns of the tables, and the method, norm and mask of each."""
     searches = set(rows.loc[rows["method"] == "search", ["norm", "mask"]].itertuples(index=False, name=None))
     several = len({mask for _, mask in searches}) > 1
-    found = {"as corrupted": ("corrupted", "", ""), "classical": (CLASSICAL, "", "")}
+    methods = {"as corrupted": ("corrupted", "", ""), "classical": (CLASSICAL, "", "")}
     for mask in get_args(Mask):
         for norm in get_args(Norm):
             if (norm, mask) in searches:
-                found[_named("search", norm, mask if several else "")] = ("search", norm, mask)
-    return found
+                methods[_named("search", norm, mask if several else "")] = ("search", norm, mask)
+    return methods
 
 
 def _of(rows: pd.DataFrame, method: str, norm: str, mask: str) -> pd.DataFrame:

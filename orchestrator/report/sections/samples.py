@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.blocks import Gallery, Grid, Heading, Items, Picture, Section, Text
-from orchestrator.report.pictures import PROBLEMS, Album, read_picture, shrink
+from orchestrator.report.pictures import PROBLEMS, TOLD, Album, read_picture, shrink
 from orchestrator.study import evenly
 from orchestrator.text import SEED
 
@@ -30,7 +30,6 @@ GRID_SIDE, FRAME_SIDE = 320, 128
 
 BUDGET = 5_000_000
 """Bytes of PNG after which no further grid is shown."""
-_MOST_PROBLEMS = 10
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,10 @@ class Samples:
 
 def build(study: Study) -> Section:
     """The last grid of each cell, films, and images before and after an autoencoder."""
-    found = sample_grids(study)
+    grids = sample_grids(study)
     blocks: list[Block] = []
-    if not found.samples:
-        words = f"No sample grids {'that can be shown' if found.problems else 'were stored'}."
+    if not grids.samples:
+        words = f"No sample grids {'that can be shown' if grids.problems else 'were stored'}."
         blocks.append(Text(words, "missing"))
     else:
         words = (
@@ -69,19 +68,19 @@ def build(study: Study) -> Section:
             "epoch. A click on the trial leads to its row."
         )
         blocks.append(Text(words))
-    if found.left_out:
-        words = f"Left out to keep this page small: {found.left_out} further settings; their grids lie under samples/."
+    if grids.left_out:
+        words = f"Left out to keep this page small: {grids.left_out} further settings; their grids lie under samples/."
         blocks.append(Text(words, "notes"))
-    if found.problems:
-        blocks.append(Items(found.problems, "notices", most=_MOST_PROBLEMS))
-    if found.samples:
-        blocks += [sample_grid(study, found.samples), *_films(found.samples)]
+    if grids.problems:
+        blocks.append(Items(grids.problems, "notices", most=TOLD))
+    if grids.samples:
+        blocks += [sample_grid(study, grids.samples), *_films(grids.samples)]
     words = (
         "From above: training images and what becomes of them by way of their codes; where the autoencoder is a "
         "discriminator, also generated images and what it makes of these. After the first and the last stored epoch."
     )
     of = "images before and after the autoencoder"
-    blocks += reconstructions(study, found.samples).blocks("Before and after the autoencoder", of, words)
+    blocks += reconstructions(study, grids.samples).blocks("Before and after the autoencoder", of, words)
     return Section("samples", "Samples", "Samples", tuple(blocks))
 
 
@@ -95,10 +94,10 @@ def sample_grids(study: Study) -> Samples:
             left_out += any(trial in study.samples for trial in cell.rows["trial_id"])
             continue
         for trial, seed in _by_seed(cell.rows):
-            found = _sample(study, trial, cell.settings, seed, problems, film=len(samples) < FILMS)
-            if found:
-                samples.append(found)
-                size += len(found.grid.png)
+            sample = _sample(study, trial, cell.settings, seed, problems, film=len(samples) < FILMS)
+            if sample:
+                samples.append(sample)
+                size += len(sample.grid.png)
                 break
     return Samples(tuple(samples), left_out, tuple(problems))
 
@@ -123,7 +122,7 @@ def _films(samples: Sequence[Sample]) -> list[Block]:
         return []
     shown = f" Shown for the first {len(films)} of them." if len(films) < len(samples) else ""
     words = f"The upper left quarter of the same grids.{shown}"
-    gallery = Gallery(films, "samples", look="films", name="films")
+    gallery = Gallery(films, "films", "films")
     return [Heading("How they developed"), Text(words), gallery]
 
 

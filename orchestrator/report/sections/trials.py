@@ -11,6 +11,7 @@ from orchestrator import text
 from orchestrator.report.blocks import Cell, Facts, Head, Heading, Items, Row, Section, Table, Text
 from orchestrator.report.sections.run import STATUSES
 from orchestrator.store.columns import TRIALS
+from orchestrator.study import COLUMNS
 from orchestrator.study.study import conditions
 
 if TYPE_CHECKING:
@@ -20,35 +21,12 @@ if TYPE_CHECKING:
     from orchestrator.study import Study
 
 ORDER = 130
-MEASURES = {
-    "saturated_at": "saturated at step",
-    "collapsed_at": "collapsed at step",
-    "diverged_at": "diverged at step",
-    "d_loss": "D loss",
-    "g_loss": "G loss",
-    "d_real_probability": "D(real)",
-    "d_fake_probability": "D(fake)",
-    "d_real_error": "error on real",
-    "d_fake_error": "error on generated",
-    "g_score_gradient": "|∂L_G/∂F|",
-    "g_image_gradient": "gradient in an image",
-    "g_grad_norm": "G gradient norm",
-    "d_penalty": "penalty",
-    "k": "k",
-    "loss_ratio": "loss ratio",
-    "m_global": "M_global",
-    "reconstruction": "reconstruction error",
-    "bits_per_dimension": "bits/dim",
-    "latent_penalty": "latent penalty",
-    "latent_ks": "codes' KS distance",
-    "fid": "FID",
-    "modes": "modes",
-    "class_kl": "class KL",
-    "diversity": "diversity",
-    "epoch": "epochs",
-    "images_per_second": "images/s",
-    "train_s": "training, s",
-}
+MEASURES = (
+    "saturated_at", "collapsed_at", "diverged_at", "d_loss", "g_loss", "d_real_probability", "d_fake_probability",
+    "d_real_error", "d_fake_error", "g_score_gradient", "g_image_gradient", "g_grad_norm", "d_penalty", "k",
+    "loss_ratio", "m_global", "reconstruction", "bits_per_dimension", "latent_penalty", "latent_ks", "fid", "modes",
+    "class_kl", "diversity", "epoch", "images_per_second", "train_s",
+)  # fmt: skip
 """Measures in the table's order, of which those that some trial has are shown; the rest is in details."""
 
 DETAILED = 1000
@@ -96,19 +74,19 @@ def trial_table(study: Study, *, detailed: bool = True) -> Table:
     cells = [_cells(row, study.varying, measures, detailed=detailed) for row in records]
     numeric = [any(isinstance(row[column], int | float) and not isinstance(row[column], bool)
                    and row[column] == row[column] for row in records) for column in columns]  # fmt: skip
-    names = [*map(study.name, study.varying), *(MEASURES[column] for column in measures)]
+    names = [*map(study.name, study.varying), *(COLUMNS[column].heading for column in measures)]
     heads = [Head("trial"), Head("status"), *(Head(*one) for one in zip(names, numeric, strict=True))]
     plain = "" if detailed else "word"
     looks = ["num" if one and detailed else "" if one else plain for one in numeric]
     rows = [
         Row(
             (Cell(Markup("<code>{}</code>").format(short_id(row["trial_id"]))), _status(row),
-             *(Cell(words, value, look=look) for (words, value), look in zip(own, looks, strict=True)),
+             *(Cell(words, value, look=look) for (words, value), look in zip(cells_of_row, looks, strict=True)),
              *([_details(row)] if detailed else [])),
             f"trial-{row['trial_id']}",
             "failed" if row["status"] == "failed" else "",
         )
-        for row, own in zip(records, cells, strict=True)
+        for row, cells_of_row in zip(records, cells, strict=True)
     ]  # fmt: skip
     heads += [Head("settings")] if detailed else []
     look = "trials" if detailed else "trials many"
@@ -136,12 +114,12 @@ def _failures(study: Study) -> list[Block]:
 def _note(study: Study) -> str:
     measures, count = shown_measures(study.trials), len(study.trials)
     command = Markup("<code>orch results {} --csv FILE</code>").format(text.excerpt(study.title) or "JOB")
-    shown = [MEASURES[column] for column in _PROBABILITIES if column in measures]
+    shown = [COLUMNS[column].label for column in _PROBABILITIES if column in measures]
     meant = [f"{text.listing(shown)} {'are means' if len(shown) > 1 else 'is the mean'} of σ(score)"] if shown else []
     if "g_score_gradient" in measures:
-        meant.append("|∂L_G/∂F| is the mean over images")
+        meant.append(f"{COLUMNS['g_score_gradient'].label} is the mean over images")
     note = f"One row a trial. Measures are means over its last epoch{': ' if meant else ''}{', '.join(meant)}"
-    sampled = [MEASURES[column] for column in _SAMPLED if column in measures]
+    sampled = [COLUMNS[column].label for column in _SAMPLED if column in measures]
     if sampled:
         note += f"; {text.listing(sampled)} {'are the last ones' if len(sampled) > 1 else 'is the last one'} measured"
     note += ". The button in a heading sorts by its column."
