@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 def unlaid() -> Iterator[None]:
     """Lets the parts of figures lie where they fall: to lay them out takes most of the time of a report."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("orchestrator.report.canvas.ConstrainedLayoutEngine", lambda **_: None)
+        patched.setattr("orchestrator.report.charts.ConstrainedLayoutEngine", lambda **_: None)
         yield

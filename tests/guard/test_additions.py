@@ -71,7 +71,7 @@ class PlainScores(Adversarial):
     """D raises real scores and lowers generated ones; G raises them."""
 
     kind: Literal["plain_scores"]
-    measures: ClassVar = ("score_margin",)
+    state_metrics: ClassVar = ("score_margin",)
 
     def discriminator(self, real, fake, update):
         """Mean generated score minus mean real score."""
@@ -89,9 +89,25 @@ class PlainScores(Adversarial):
         """The margin between the scores of this step."""
         return {"score_margin": real.mean() - fake.mean()}
 '''
-COLUMN = (
-    '    Column("score_margin", _FLOAT, "", "mean real score minus mean generated score; null for other objectives"),\n'
-)
+COLUMN = """\
+    _measure("score_margin", "", "mean real score minus mean generated score; null otherwise", "score margin"),
+"""
+SECTION = '''"""Brightness of samples."""
+
+from orchestrator.report.blocks import Section, Text
+from orchestrator.report.measured import measured_table
+
+ORDER = 61
+
+
+def build(study):
+    """None where it was not computed."""
+    cells = study.evaluation("brightness")
+    table = measured_table(cells, "Brightness", "brightness-note", {"brightness": "mean pixel"})
+    if table is None:
+        return None
+    return Section("brightness", "Brightness", "Brightness", (Text("Means.", "notes", "brightness-note"), table))
+'''
 JOB: dict[str, Any] = {
     "name": "additions",
     "data": {"name": "digits", "max_images": 160},
@@ -127,16 +143,17 @@ def linked(source: Path, target: Path, *real: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def said(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+def ran(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """The folder of the commands, and what each wrote to stdout."""
     folder = tmp_path_factory.mktemp("additions")
     package = folder / "package" / "orchestrator"
     package.parent.mkdir()
-    linked(root / "orchestrator", package, "evaluations", "objectives", "store")
+    linked(root / "orchestrator", package, "evaluations", "objectives", "store", "report/sections")
     (package / "evaluations" / "brightness").mkdir()
     for name, text in (("__init__", ""), ("settings", SETTINGS), ("compute", COMPUTE)):
         (package / "evaluations" / "brightness" / f"{name}.py").write_text(text)
     (package / "objectives" / "plain_scores.py").write_text(OBJECTIVE)
+    (package / "report" / "sections" / "brightness.py").write_text(SECTION)
     columns = (package / "store" / "columns.py").read_text()
     (package / "store" / "columns.py").unlink()
     begin = "TRAINING_METRICS: tuple[Column, ...] = (\n"
@@ -148,7 +165,7 @@ def said(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, di
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "COLUMNS": "200"}
     outputs = {}
     for command in COMMANDS:
-        ran = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", RUN, *command],
             cwd=work,
             env=environment,
@@ -156,14 +173,14 @@ def said(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, di
             text=True,
             check=False,
         )
-        assert ran.returncode == 0, (command, ran.stdout, ran.stderr)
-        outputs[command[0] if command[1] != "--schema" else "schema"] = ran.stdout
+        assert process.returncode == 0, (command, process.stdout, process.stderr)
+        outputs[command[0] if command[1] != "--schema" else "schema"] = process.stdout
     return work, outputs
 
 
 @pytest.mark.slow
-def test_an_evaluation_is_a_folder(said: tuple[Path, dict[str, str]]) -> None:
-    work, outputs = said
+def test_an_evaluation_is_a_folder(ran: tuple[Path, dict[str, str]]) -> None:
+    work, outputs = ran
     assert "brightness" in outputs["plan"] or "evaluation" in outputs["plan"]
     rows = pd.read_parquet(work / "results" / "additions" / "evaluations" / "brightness")
     assert sorted(rows["sample"]) == [0, 1, 2]
@@ -171,11 +188,14 @@ def test_an_evaluation_is_a_folder(said: tuple[Path, dict[str, str]]) -> None:
     assert len(pd.read_csv(work / "brightness.csv")) == 3
     assert "evaluations/brightness/*.parquet" in outputs["schema"]
     assert "mean of its pixels, in [-1, 1]" in " ".join(outputs["schema"].split())
+    page = (work / "results" / "additions" / "report" / "index.html").read_text()
+    assert '<section id="brightness"' in page
+    assert "mean pixel" in page
 
 
 @pytest.mark.slow
-def test_an_objective_is_a_file_and_a_metric_a_column_and_its_line(said: tuple[Path, dict[str, str]]) -> None:
-    work, outputs = said
+def test_an_objective_is_a_file_and_a_metric_a_column_and_its_line(ran: tuple[Path, dict[str, str]]) -> None:
+    work, outputs = ran
     metrics = pd.read_parquet(work / "results" / "additions" / "metrics")
     trials = pd.read_parquet(work / "results" / "additions" / "trials")
     assert metrics["score_margin"].notna().all()
