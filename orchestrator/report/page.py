@@ -39,6 +39,8 @@ MOST_WORDS = 5000
 """Characters of the job's description."""
 BUDGET = 4_000_000
 """Bytes of PNG of charts after which further ones are files only."""
+LONG_TABLE = 50
+"""Rows of a table that can be folded away; only that of trials is open at first."""
 _PER_INCH = 100
 
 
@@ -121,6 +123,7 @@ def render(study: Study, built: Iterable[Section], charts: Mapping[str, bytes]) 
         sections=built,
         charts=drawn,
         figures=FIGURES,
+        long_table=LONG_TABLE,
         style_hash=_policy_hash("page.css"),
         script_hash=_policy_hash("page.js"),
     )

@@ -1,4 +1,4 @@
-"""Every column of the results: its dtype, unit and meaning; kinds of evaluation declare their own tables' columns."""
+"""Every column of the results: dtype, unit, meaning, label, scale; kinds of evaluation declare their own tables'."""
 
 from __future__ import annotations
 

@@ -390,3 +390,15 @@ def test_figures_beyond_the_budget_are_files(
     assert len(page.all("img")) == 1
     assert "it is the file report/figures/gradients.png" in page.text("curves")
     assert study.store.exists("report/figures/gradients.png")
+
+
+def test_long_tables_can_be_folded_away(study: Any, report: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.report.page.LONG_TABLE", 2)
+    grid = {"objective.kind": ["saturating", "non_saturating"], "training.d_steps": [1, 2]}
+    study.job(grid)
+    study.grid(grid, samples=(), metrics=False)
+    page = report()
+    folds = {found.get("open") is not None for found in page.all("details") if found.get("class") == "fold"}
+    assert folds == {True, False}
+    assert "Trials: 4 rows" in page.text("trials")
+    assert "is scaled: 4 rows" in page.text("gradient")

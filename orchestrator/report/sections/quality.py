@@ -93,6 +93,9 @@ def _while_training(study: Study) -> list[Block]:
     if not table:
         return []
     words = [f"The last measure of each trial that ended. {MEANS}"]
+    shown = [COLUMNS[column] for column in SAMPLE_METRICS if study.ended[column].notna().any()]
+    sides = {side: [one.label for one in shown if one.better == side] for side in ("lower", "higher")}
+    words += [f"{side.capitalize()} is better: {text.listing(labels)}." for side, labels in sides.items() if labels]
     if any(head.words == "diversity" for head in table.heads):
         words.append("Diversity is the mean distance between two samples over that between two images of the data.")
     words.append(seen_by("classifier:" + study.ended["classifier"].dropna()))
