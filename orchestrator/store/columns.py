@@ -1,4 +1,4 @@
-"""Every column of the results: dtype, unit, meaning, label and scale; kinds of evaluation name those of their own tables."""
+"""Every column of the results: dtype, unit, meaning, label, scale; the kinds of evaluation name those of their tables."""
 
 from __future__ import annotations
 
