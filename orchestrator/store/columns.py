@@ -1,4 +1,4 @@
-"""Every column of the results: dtype, unit, meaning, label, scale; the kinds of evaluation name those of their tables."""
+"""Every column of the results: dtype, unit, meaning, label, scale; kinds of evaluation name those of their tables."""
 
 from __future__ import annotations
 
