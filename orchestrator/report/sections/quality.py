@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.study import Cells, Study
 
 ORDER = 50
-SAMPLE_METRICS = ("fid", "modes", "class_kl", "diversity", "best_fid", "best_step")
+WHILE_TRAINING = ("fid", "modes", "class_kl", "diversity", "best_fid", "best_step")
 """What was measured while training, as the trials' rows have it."""
 JUDGED = (
     "fid",
@@ -93,7 +93,7 @@ def _while_training(study: Study) -> list[Block]:
     if not table:
         return []
     words = [f"The last measure of each trial that ended. {MEANS}"]
-    shown = [COLUMNS[column] for column in SAMPLE_METRICS if study.ended[column].notna().any()]
+    shown = [COLUMNS[column] for column in WHILE_TRAINING if study.ended[column].notna().any()]
     sides = {side: [one.label for one in shown if one.better == side] for side in ("lower", "higher")}
     words += [f"{side.capitalize()} is better: {text.listing(labels)}." for side, labels in sides.items() if labels]
     if any(head.words == "diversity" for head in table.heads):
@@ -113,7 +113,7 @@ def _sharpness(study: Study) -> list[Block]:
 def trained_table(study: Study) -> Table | None:
     """What was last measured while training, over the trials that ended; None when nothing was."""
     return _table(
-        study.cells(study.ended), SAMPLE_METRICS, "Quality of samples, measured while training", "looked-note"
+        study.cells(study.ended), WHILE_TRAINING, "Quality of samples, measured while training", "looked-note"
     )
 
 
