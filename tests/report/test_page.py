@@ -300,7 +300,7 @@ def test_many_trials_have_a_row_each_and_no_details(
     rows = [cells for name, cells in page.rows if name.startswith("trial-")]
     assert [text for _, text in rows[0]][:4] == [study.rows[0]["trial_id"][:8], "finished", "saturating", "1"]
     assert len(rows) == 6
-    assert "The first 6 of 8 trials are here" in page.text("trials")
+    assert "The first 6 of 8 rows" in page.text("trials")
     assert "orch results saturation_sweep --csv FILE" in page.text("trials")
     assert "The first 2 of 8 rows" in page.text("gradient")
     assert page.all("dl") == [one for one in page.all("dl") if "facts" in one.get("class", "")]
