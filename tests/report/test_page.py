@@ -5,7 +5,6 @@ import hashlib
 import io
 import itertools
 import re
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.errors import NotFoundError
-from orchestrator.report import sections, write_report
+from orchestrator.report import write_report
 from orchestrator.report.blocks import Table
 from orchestrator.report.sections.trials import MEASURES, shown_measures
 from orchestrator.study import load_study
@@ -300,7 +299,7 @@ def test_many_trials_have_a_row_each_and_no_details(
     rows = [cells for name, cells in page.rows if name.startswith("trial-")]
     assert [text for _, text in rows[0]][:4] == [study.rows[0]["trial_id"][:8], "finished", "saturating", "1"]
     assert len(rows) == 6
-    assert "The first 6 of 8 trials are here" in page.text("trials")
+    assert "The first 6 of 8 rows" in page.text("trials")
     assert "orch results saturation_sweep --csv FILE" in page.text("trials")
     assert "The first 2 of 8 rows" in page.text("gradient")
     assert page.all("dl") == [one for one in page.all("dl") if "facts" in one.get("class", "")]
@@ -336,69 +335,3 @@ def test_two_hundred_colour_trials_stay_small(study: Any, report: Callable[[], A
     assert "Saturation, collapse and divergence" in page.text("health")
     assert "The first 7 of 20 settings are drawn" in page.text("quality")
     assert "further settings; their grids lie under samples/" in page.text("samples")
-
-
-TOY = """
-from orchestrator.report.blocks import Section, Table, Head, Row, Cell, Text
-
-ORDER = 0
-
-def build(study):
-    rows = tuple(Row((Cell(cell.title), Cell(str(len(cell.rows))))) for cell in study.cells())
-    table = Table("Toys", (Head("cell"), Head("trials")), rows)
-    return Section("toys", "Toys & more", "Toys", (Text("<b>none</b>"), table)) if rows else None
-"""
-
-
-def test_a_section_is_a_file_that_is_there(
-    study: Any, report: Callable[[], Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "toys.py").write_text(TOY)
-    monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(tmp_path)])
-    study.job({"training.d_steps": [1, 2]})
-    study.grid({"training.d_steps": [1, 2]}, samples=(), metrics=False)
-    page = report()
-    sys.modules.pop("orchestrator.report.sections.toys")
-    assert (
-        page.text("toys")
-        == "Toys & more <b>none</b> More columns: scroll sideways → cell trials d_steps = 1 1 d_steps = 2 1"
-    )
-    assert page.ids.index("toys") < page.ids.index("run")
-    assert page.all("a")[0]["href"] == "#toys"
-
-
-def test_a_trial_that_went_on_is_not_called_finished_alone(study: Any, report: Callable[[], Any]) -> None:
-    study.trial({"training.seed": 1}, samples=(), metrics=False, collapsed_at=400, saturated_at=50)
-    study.trial({"training.seed": 2}, samples=(), metrics=False, status="collapsed", collapsed_at=400)
-    study.trial({"training.seed": 3}, samples=(), metrics=False)
-    page = report()
-    looks = [found["class"] for _, found in page.tags if found.get("class", "").startswith("status")]
-    assert looks == ["status saturated", "status collapsed", "status finished"]
-    words = page.text("trials")
-    assert "finished, saturated, collapsed" in words
-    assert "saturated at step" in words
-    assert "diverged at step" not in words
-    assert "froze" not in " ".join(page.text_of.values())
-
-
-def test_figures_beyond_the_budget_are_files(
-    study: Any, report: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.report.page.BUDGET", 1)
-    study.trial({}, samples=())
-    page = report()
-    assert len(page.all("img")) == 1
-    assert "it is the file report/figures/gradients.png" in page.text("curves")
-    assert study.store.exists("report/figures/gradients.png")
-
-
-def test_long_tables_can_be_folded_away(study: Any, report: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.report.page.LONG_TABLE", 2)
-    grid = {"objective.kind": ["saturating", "non_saturating"], "training.d_steps": [1, 2]}
-    study.job(grid)
-    study.grid(grid, samples=(), metrics=False)
-    page = report()
-    folds = {found.get("open") is not None for found in page.all("details") if found.get("class") == "fold"}
-    assert folds == {True, False}
-    assert "Trials: 4 rows" in page.text("trials")
-    assert "is scaled: 4 rows" in page.text("gradient")

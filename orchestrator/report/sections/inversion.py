@@ -52,11 +52,12 @@ EXAMPLES = 3
 BEST, SINGLE = "best of all restarts", "first restart alone"
 _NOTE = (
     "For each held-out image the nearest image that the generator makes, sought from several random starts. Best is "
-    "the restart of the lowest loss, first the one restart that a single search would have made: nothing is told of "
-    "it where halving dropped some of them. The mean over a trial's images, then over seeds, below it the least and "
-    "the greatest seed where they differ; the median is over all images. Times lower: MSE of the first restart over "
-    "that of the best one, of each image; the median, below it the quartiles."
+    "the restart of the lowest loss, first the one restart that a single search would have made{halved}. The mean "
+    "over a trial's images, then over seeds, below it the least and the greatest seed where they differ; the median "
+    "is over all images. Times lower: MSE of the first restart over that of the best one, of each image; the median, "
+    "below it the quartiles."
 )
+_HALVED = ", of which nothing is known where halving dropped some"
 _BY_CLASS = (
     "MSE of the best restarts of each class: the mean over a trial's images, then over seeds, below it the least and "
     "the greatest seed where they differ."
@@ -70,7 +71,8 @@ def build(study: Study) -> Section | None:
     table = inversion_table(study)
     if not table.rows:
         return None
-    blocks: list[Block] = [Text(_NOTE, "notes", "inverted-note"), table, *_classes(study)]
+    note = _NOTE.format(halved=_HALVED if study.evaluated(KIND)["dropped_at"].notna().any() else "")
+    blocks: list[Block] = [Text(note, "notes", "inverted-note"), table, *_classes(study)]
     blocks += [chart for chart in (restarts_chart(study), bands_chart(study)) if chart]
     blocks += inverted_images(study).blocks("Inverted images", "inverted images")
     return Section("inversion", "Inversion", "Inversion", tuple(blocks))

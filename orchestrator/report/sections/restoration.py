@@ -30,11 +30,11 @@ CLASSICAL = "classical"
 _METHOD = ["method", "norm", "mask"]
 _NOTE = (
     "PSNR in dB against the clean image, higher is better: the mean over a trial's images, then over seeds; below it "
-    "the least and the greatest seed where they differ, MSE and SSIM. Bold is the best of a row. A column of a norm "
-    "is a search for the nearest image that the generator makes; classical is total variation for noise and "
-    "biharmonic inpainting for the rest, which have seen no other image. Where nothing is hidden a known mask is no "
-    "other than an unknown one, and one of them was computed."
+    "the least and the greatest seed where they differ, MSE and SSIM. Bold is the best of a row. A column of a norm is "
+    "a search for the nearest image that the generator makes; classical is total variation for noise and biharmonic "
+    "inpainting for the rest, which have seen no other image."
 )
+_MASKS = " Where nothing is hidden a known mask is no other than an unknown one, and one of them was computed."
 _PARTS = (
     "Mean squared error, lower is better, over all pixels, over the corrupted ones, and over those beside which "
     "corrupted ones begin or end. Bold is the best of a row."
@@ -46,7 +46,8 @@ def build(study: Study) -> Section | None:
     overall, parts = restoration_tables(study)
     if not overall.rows:
         return None
-    blocks: list[Block] = [Text(_NOTE, "notes", "restored-note"), overall]
+    masks = _MASKS if any("(mask" in head.words for head in overall.heads) else ""
+    blocks: list[Block] = [Text(_NOTE + masks, "notes", "restored-note"), overall]
     blocks += [Heading("Corrupted pixels and edges"), Text(_PARTS, "notes", "parts-note"), parts]
     blocks += restored_images(study).blocks("Restored images", "restored images")
     return Section("restoration", "Restoration", "Restoration", tuple(blocks))

@@ -112,8 +112,7 @@ def _failures(study: Study) -> list[Block]:
 
 
 def _note(study: Study) -> str:
-    measures, count = shown_measures(study.trials), len(study.trials)
-    command = Markup("<code>orch results {} --csv FILE</code>").format(text.excerpt(study.title) or "JOB")
+    measures = shown_measures(study.trials)
     shown = [COLUMNS[column].label for column in _PROBABILITIES if column in measures]
     meant = [f"{text.listing(shown)} {'are means' if len(shown) > 1 else 'is the mean'} of σ(score)"] if shown else []
     if "g_score_gradient" in measures:
@@ -122,14 +121,11 @@ def _note(study: Study) -> str:
     sampled = [COLUMNS[column].label for column in _SAMPLED if column in measures]
     if sampled:
         note += f"; {text.listing(sampled)} {'are the last ones' if len(sampled) > 1 else 'is the last one'} measured"
-    note += ". The button in a heading sorts by its column."
-    parts = [Markup.escape(note)]
-    if count > DETAILED:
-        parts.append(Markup("All settings of each trial: {}.").format(command))
-    if count > MOST_TRIAL_ROWS:
-        words = "The first {} of {} trials are here; the same command writes all."
-        parts.append(Markup.escape(words.format(MOST_TRIAL_ROWS, count)))
-    return Markup(" ").join(parts)
+    note = Markup.escape(f"{note}. The button in a heading sorts by its column.")
+    if len(study.trials) > DETAILED:
+        all_settings = Markup(" All settings of each trial: <code>orch results {} --csv FILE</code>.")
+        note += all_settings.format(text.excerpt(study.title) or "JOB")
+    return note
 
 
 def _status(row: dict[str, Any]) -> Cell:
