@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-CODE := orchestrator tests
+CODE := orchestrator tests benchmarks
+# tests/conftest.py says which files begin first.
+TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-fast test-faults lint types fmt check bench chaos clean
+.PHONY: help setup demo test test-fast test-faults test-all lint types fmt check bench chaos clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,13 +31,15 @@ demo: $(STAMP) ## run a small GAN study to its report
 	@echo "Open the report: results/quickstart/report/index.html"
 
 test-fast: $(STAMP) ## the tests that start no Ray and no server
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(TEST) -m "not slow"
 
-test: test-fast ## all tests but those of faults and clusters
-	$(BIN)/python -m pytest -m "slow and not faults" -n 2 --dist loadfile
+test: $(STAMP) ## all tests but those of faults and clusters
+	$(TEST) -m "not faults"
 
 test-faults: $(STAMP) ## what is taken away, autoscaling and remote jobs, on clusters of several nodes
-	$(BIN)/python -m pytest tests/ray -m faults -n 2 --dist loadfile
+	$(TEST) tests/ray -m faults
+
+test-all: test test-faults ## all tests
 
 lint: $(STAMP) ## style and the direction of imports
 	$(BIN)/ruff check $(CODE)
@@ -49,10 +53,10 @@ fmt: $(STAMP) ## format and mend what can be mended
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-check: lint types test test-faults ## all that must be green before a change lands
+check: lint types test-all ## all that must be green before a change lands
 
 bench: $(STAMP) ## speed, as ratios measured side by side
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m benchmarks
 
 chaos: $(STAMP) ## five minutes of faults at random, and a table of what they cost
 	$(BIN)/python -m tests.ray.chaos

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from inspect import isabstract
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, Union
@@ -55,13 +56,18 @@ def union_of_kinds(package: ModuleType, base: type[Settings], tag: str) -> Any:
 def kinds_in(package: ModuleType, base: type[Settings], tag: str) -> list[type[Any]]:
     """All subclasses of ``base`` in the modules of ``package``.
 
-    Dropping a file into the package adds its kind: nothing else has to be edited. ``tag`` is the field whose
+    Dropping a file into the package, or a folder with a file ``settings.py``, adds its kind: nothing else has to be
+    edited. ``tag`` is the field whose
     literal value tells the kinds apart.
     """
     for module in pkgutil.iter_modules(package.__path__):
         if module.name.startswith("_"):
             continue  # holds no kind, and may import torch, which settings must not
-        importlib.import_module(f"{package.__name__}.{module.name}")
+        name = f"{package.__name__}.{module.name}"
+        if not module.ispkg:
+            importlib.import_module(name)
+        elif importlib.util.find_spec(f"{name}.settings"):  # without, the folder holds what several kinds share
+            importlib.import_module(f"{name}.settings")
     kinds = sorted(
         (
             kind

@@ -1,4 +1,4 @@
-"""Where text goes: results to stdout, all else to stderr."""
+"""Output: results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from orchestrator.cli.streams import OutputError, ReaderGoneError, guard_standard_streams
 from orchestrator.errors import one_line
-from orchestrator.plan.marks import MarkedStdout
+from orchestrator.state.marks import MarkedStdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ _LONGEST = 300
 
 
 class _TameConsole(Console):
-    """Writes what cannot be printed as escapes: what lies in storage may be anybody's, and no terminal obeys it."""
+    """Prints unprintable characters as escapes: a stranger's text in storage must not control the terminal."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """See Console."""
@@ -36,7 +36,7 @@ class _TameConsole(Console):
             yield segment if segment.control else Segment(_tame(segment.text), segment.style)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """See Console; lines are wrapped by the width of the escapes."""
+        """See Console; lines are wrapped by their width with escapes."""
         return super().render_str(_tame(text), **options)
 
 
@@ -45,13 +45,13 @@ def _tame(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value from storage as a table has room for it: one line, not too long."""
+    """A value from storage for a table cell: one line, at most 300 characters."""
     text = str(value)
     return one_line(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def _console(stream: TextIO, stderr: bool) -> Console:
-    """Names and values of users go through it, so nothing is markup; a file or pipe gets whole lines."""
+    """A console without markup, since it prints users' names and values; a file or pipe gets whole lines."""
     width = None if stream.isatty() else 1000
     # A driver on a cluster has one log for both.
     file = MarkedStdout(stream) if not stderr and "ORCH_SUBMISSION_ID" in os.environ else None
@@ -64,17 +64,17 @@ out = _console(sys.stdout, stderr=False)
 err = _console(sys.stderr, stderr=True)
 
 
-def tell(line: str) -> None:
-    """One line on stdout about work that is done, never wrapped; that nobody can read it changes nothing."""
+def print_line(line: str) -> None:
+    """Print one line about finished work on stdout, never wrapped; errors of the stream are ignored."""
     with contextlib.suppress(OutputError, ReaderGoneError):
         out.print(line, soft_wrap=True)
 
 
-def complain(message: str) -> None:
-    """One line about what went wrong, never wrapped."""
+def print_error(message: str) -> None:
+    """Print one line about what went wrong on stderr, never wrapped."""
     err.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
 
 
 def spinner(text: str) -> AbstractContextManager[Any]:
-    """Show on a terminal what is being waited for, while the context is open."""
+    """Show on a terminal what the command waits for, while the context is open."""
     return err.status(text) if err.is_terminal else contextlib.nullcontext()

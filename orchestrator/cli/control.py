@@ -1,4 +1,4 @@
-"""logs and cancel: a run followed and stopped through its storage, from wherever that can be reached."""
+"""logs and cancel: follow and stop a run through its storage, from any machine that can reach that."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from orchestrator.cli.options import Address, JobName, Storage, name_job
 from orchestrator.cli.usage import line_count
 from orchestrator.durations import duration
 from orchestrator.errors import ClusterError, NotFoundError, SettingsError, StorageError, one_line
-from orchestrator.plan.marks import Kind
+from orchestrator.state.marks import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from orchestrator.plan.files import RunState
-    from orchestrator.plan.log import Said
-    from orchestrator.plan.marks import Line
+    from orchestrator.state.files import RunState
+    from orchestrator.state.log import LogSnapshot
+    from orchestrator.state.marks import Line
     from orchestrator.store.location import Store
 
-_LOOK_S = 2.0
+_POLL_S = 2.0
 _SILENT_S = 60.0
-"""A run that is followed counts as dead when neither its state nor its log has changed for so long."""
+"""A followed run counts as dead when neither its state nor its log has changed for this time."""
 _GO_ON = "'orch resume' goes on"
 _BEGIN_S = 120.0
 """How long a run that was handed over may take to begin."""
 _OBEY_S = 90.0
-"""How long a driver may take to hear that it is cancelled, and to have every trial store its state."""
+"""How long a driver may take to read the request to cancel, and to have every trial store its state."""
 
 
 def logs(
@@ -43,15 +43,15 @@ def logs(
     storage: Storage = None,
     address: Address = None,
 ) -> None:
-    """Print what the last run of a job has said; works from anywhere, during the run and after it.
+    """Print the log of a job's last run; works from anywhere, during the run and after it.
 
     With --address it is Ray's own copy, for a run that came to nothing before it reached storage.
 
     Examples: `orch logs quickstart -f` · `orch logs my_sweep --storage s3://bucket/studies --lines 20` ·
     `orch logs my_sweep --address http://head:8265`
     """
-    from orchestrator.plan.handovers import read_handover
-    from orchestrator.plan.log import read_log
+    from orchestrator.state.handovers import read_handover
+    from orchestrator.state.log import read_log
 
     if lines == 0 and not follow:
         raise SettingsError("--lines", "", "got 0, expected a number > 0, or --follow with it")
@@ -60,54 +60,54 @@ def logs(
     if address is not None:
         _remote_logs(store, address, follow, lines)
         return
-    said, handover = read_log(store), read_handover(store)
-    if not said.lines and not follow:
+    log, handover = read_log(store), read_handover(store)
+    if not log.lines and not follow:
         if handover is None:
             named.require()
-        why = "'orch submit' makes one, --storage looks elsewhere" if handover is None else outcome_of(handover)[0]
-        raise NotFoundError(f"{store.uri}: no log; {why}")
-    _print(_last(said.lines, lines))
+        reason = "'orch submit' makes one, --storage looks elsewhere" if handover is None else outcome_of(handover)[0]
+        raise NotFoundError(f"{store.uri}: no log; {reason}")
+    _print(_last(log.lines, lines))
     if follow:
-        _follow(store, said)
+        _follow(store, log)
     elif handover is not None:
         err.print(f"that was before; since then {outcome_of(handover)[0]}", soft_wrap=True)
 
 
-def _follow(store: Store, said: Said) -> None:
-    """Print what is added to a log from now on, until the run has ended."""
-    from orchestrator.plan.files import read_state
-    from orchestrator.plan.log import read_log
+def _follow(store: Store, log: LogSnapshot) -> None:
+    """Print the lines that are added to a log from now on, until the run has ended."""
+    from orchestrator.state.files import read_state
+    from orchestrator.state.log import read_log
 
-    heard, changed_at = None, time.monotonic()
-    while (waiting := _awaits_run(store)) or not said.ended:
+    last, changed_at = None, time.monotonic()
+    while (waiting := _awaits_run(store)) or not log.ended:
         state = None if waiting else read_state(store)
-        if (state, said) != heard:
-            heard, changed_at = (state, said), time.monotonic()
+        if (state, log) != last:
+            last, changed_at = (state, log), time.monotonic()
         silent_s = time.monotonic() - changed_at
-        if state is None and (waiting or not said.lines) and silent_s > _BEGIN_S:
+        if state is None and (waiting or not log.lines) and silent_s > _BEGIN_S:
             raise NotFoundError(f"{store.uri}: no run has begun in {_BEGIN_S:.0f} s; --address shows Ray's own log")
         if state is not None and silent_s > _SILENT_S:
             raise StorageError(f"{store.uri}: no sign of life for {duration(silent_s)}; {_GO_ON}")
         gone = state is not None and state.process is not None and state.process.gone
         if not gone:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
         newer = read_log(store)
-        _print(newer.since(said))
-        said = newer
-        if gone and not said.ended:
+        _print(newer.since(log))
+        log = newer
+        if gone and not log.ended:
             raise StorageError(f"{store.uri}: the run's process is gone; {_GO_ON}")
 
 
 def _awaits_run(store: Store) -> bool:
-    """Whether the run of a hand-over is yet to begin. Raises ClusterError where it came to nothing."""
-    from orchestrator.plan.handovers import read_handover
+    """Whether the run of a hand-over is yet to begin. Raises ClusterError where the hand-over failed."""
+    from orchestrator.state.handovers import read_handover
 
     handover = read_handover(store)
     if handover is None:
         return False
-    news, may_begin = outcome_of(handover)
+    outcome, may_begin = outcome_of(handover)
     if not may_begin:
-        raise ClusterError(f"{_name(store)}: {news}")
+        raise ClusterError(f"{_name(store)}: {outcome}")
     return True
 
 
@@ -120,10 +120,10 @@ def _remote_logs(store: Store, address: str, follow: bool, lines: int | None) ->
     if follow and lines is None:
         _print(_texts(cluster.follow(submission)))
         return
-    said = list(_texts(cluster.log(submission)))
-    _print(_last(said, lines))
+    printed = list(_texts(cluster.log(submission)))
+    _print(_last(printed, lines))
     if follow:
-        _print(line for number, line in enumerate(_texts(cluster.follow(submission))) if number >= len(said))
+        _print(line for number, line in enumerate(_texts(cluster.follow(submission))) if number >= len(printed))
 
 
 def _texts(lines: Iterable[Line]) -> Iterator[str]:
@@ -133,13 +133,13 @@ def _texts(lines: Iterable[Line]) -> Iterator[str]:
 def cancel(job: JobName, storage: Storage = None, address: Address = None) -> None:
     """Stop the run of a job, as Ctrl-C would: every trial keeps its last state, and `orch resume` goes on.
 
-    It is asked through storage, from anywhere. With --address, a run that storage does not know of is stopped too.
+    The request goes through storage, from anywhere. With --address, a run that storage has no state of is stopped too.
 
     Examples: `orch cancel quickstart` · `orch cancel my_sweep --storage s3://bucket/studies` ·
     `orch cancel my_sweep --storage s3://bucket/studies --address http://head:8265`
     """
-    from orchestrator.plan.files import ask_to_cancel, read_state
-    from orchestrator.plan.liveness import is_alive
+    from orchestrator.state.files import ask_to_cancel, read_state
+    from orchestrator.state.liveness import is_alive
 
     named = name_job(job, storage)
     store = named.store
@@ -155,15 +155,15 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
     else:
         if state is None:
             named.require()
-        seen = "" if state is None else f": {state.state}"
+        last_state = "" if state is None else f": {state.state}"
         if state is not None and state.age_s is not None:
-            seen += f", last sign of life {duration(state.age_s)} ago"
-        raise StorageError(f"{store.uri}: no run is at work on it{seen}{_handed_over(store)}")
+            last_state += f", last sign of life {duration(state.age_s)} ago"
+        raise StorageError(f"{store.uri}: no run is at work on it{last_state}{_handed_over(store)}")
 
 
 def _handed_over(store: Store) -> str:
-    """What there is to add where a run may yet begin."""
-    from orchestrator.plan.handovers import read_handover
+    """The end of the error where a run may yet begin."""
+    from orchestrator.state.handovers import read_handover
 
     handover = read_handover(store)
     if handover is None or handover.error is not None:
@@ -172,7 +172,7 @@ def _handed_over(store: Store) -> str:
 
 
 def _await_end(store: Store, run: RunState) -> None:
-    from orchestrator.plan.files import read_state
+    from orchestrator.state.files import read_state
 
     began = time.monotonic()
     while time.monotonic() - began < _OBEY_S:
@@ -184,8 +184,10 @@ def _await_end(store: Store, run: RunState) -> None:
             early = "" if state.state == "cancelled" else ", before it could be cancelled"
             out.print(f"{state.state}{early}: {state.ended} of {state.to_run} trials had ended", soft_wrap=True)
             return
-        time.sleep(_LOOK_S)
-    raise ClusterError(f"{store.uri}: the run has not stopped in {_OBEY_S:.0f} s; it will as soon as it hears of it")
+        time.sleep(_POLL_S)
+    raise ClusterError(
+        f"{store.uri}: the run has not stopped in {_OBEY_S:.0f} s; it will as soon as it reads the request"
+    )
 
 
 def _stop(name: str, address: str) -> None:
@@ -198,7 +200,7 @@ def _stop(name: str, address: str) -> None:
     while not cluster.ended(submission):
         if time.monotonic() - began > _OBEY_S:
             raise ClusterError(f"{submission} has not stopped in {_OBEY_S:.0f} s; Ray will end it")
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
     out.print(f"{submission} stopped", soft_wrap=True)
 
 
@@ -207,8 +209,8 @@ def _name(store: Store) -> str:
 
 
 def _last(lines: Iterable[str], number: int | None) -> list[str]:
-    found = list(lines)
-    return found if number is None else found[len(found) - min(number, len(found)) :]
+    whole = list(lines)
+    return whole if number is None else whole[len(whole) - min(number, len(whole)) :]
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""doctor: what works here, what is missing, and how to get it."""
+"""doctor: checks what works on this machine, what is missing, and how to get it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found: ``good``, or with its remedy."""
+    """The result of one check; ``text`` has the remedy where it is not ``good``."""
 
     good: bool
     text: str
@@ -89,8 +89,8 @@ def _job_checks(argument: str, named: NamedJob) -> list[tuple[str, Callable[[], 
         if problem := find_problem(job.trials, job.header.evaluate):
             return Finding(False, problem)
         sets = list(dict.fromkeys(trial.settings.data for trial in job.trials))
-        found = [f"{one.name}: {len(one.load()):,} training images of {one.shape}" for one in sets]
-        return Finding(True, "; ".join(found))
+        lines = [f"{data_set.name}: {len(data_set.load()):,} training images of {data_set.shape}" for data_set in sets]
+        return Finding(True, "; ".join(lines))
 
     return [
         ("job", lambda: Finding(True, f"{argument}: {len(job.trials)} trials")),
@@ -120,11 +120,11 @@ def _devices() -> Finding:
     (machine,) = this_machine().nodes
     visible, usable = visible_gpus(), usable_gpus()
     if visible and not usable:
-        there = f"{len(visible)} NVIDIA GPUs are there ({', '.join(dict.fromkeys(gpu.name for gpu in visible))})"
+        gpus = f"{len(visible)} NVIDIA GPUs are there ({', '.join(dict.fromkeys(gpu.name for gpu in visible))})"
         if torch.version.cuda is None:
-            return Finding(False, f"{there}, but torch {torch.__version__} is no CUDA build; install one")
-        needs = f"torch {torch.__version__} cannot use them; does the driver support CUDA {torch.version.cuda}?"
-        return Finding(False, f"{there}, but {needs}")
+            return Finding(False, f"{gpus}, but torch {torch.__version__} is no CUDA build; install one")
+        problem = f"torch {torch.__version__} cannot use them; does the driver support CUDA {torch.version.cuda}?"
+        return Finding(False, f"{gpus}, but {problem}")
     names = ", ".join(gpu.name for gpu in usable)
     hidden = len(present_gpus()) if not usable else 0
     none = f"CUDA_VISIBLE_DEVICES hides {hidden} NVIDIA GPUs" if hidden else "no NVIDIA GPU"
@@ -135,7 +135,7 @@ def _ray() -> Finding:
     from orchestrator.plan.placement import this_machine
     from orchestrator.runtime.local import local_ray, ray_version
 
-    with local_ray(this_machine(), gangs=False):
+    with local_ray(this_machine(), worker_groups=False):
         return Finding(True, f"{ray_version()} starts on this machine")
 
 

@@ -1,4 +1,4 @@
-"""One run of a job from its plan to its report: on this machine, or on the cluster that this machine is a node of."""
+"""Runs a job from its plan to its report: on this machine, or on the cluster that this machine is a node of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from orchestrator.cli.console import err, spinner, tell
+from orchestrator.cli.console import err, print_line, spinner
 from orchestrator.errors import (
     DataError,
     LeaseLostError,
@@ -26,20 +26,20 @@ from orchestrator.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.plan.lease import Entry, Holder
-    from orchestrator.plan.log import RunLog
     from orchestrator.plan.placement import Cluster
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.heartbeat import Heartbeat
     from orchestrator.runtime.interrupt import Interrupts
     from orchestrator.spec.job import Job
+    from orchestrator.state.lease import Entry, Holder
+    from orchestrator.state.log import RunLog
     from orchestrator.store.location import Store
-    from orchestrator.store.patient import PatientStore
+    from orchestrator.store.retrying import RetryingStore
 
 
 @contextlib.contextmanager
 def machines(*, joined: bool) -> Iterator[Cluster]:
-    """What a run may take: this machine, or the whole of the cluster, which is joined for the time of the context."""
+    """The machines a run may use: this one, or the whole cluster, which is joined for the time of the context."""
     if not joined:
         from orchestrator.plan.placement import this_machine
 
@@ -52,10 +52,10 @@ def machines(*, joined: bool) -> Iterator[Cluster]:
 
 
 def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool, *, trains: bool = True) -> Plan:
-    """What is to be done with each trial, or with those that are done, from what storage holds of them."""
+    """The plan for each trial, from the results in storage; without ``trains`` only for trials that are done."""
     from orchestrator.plan.survey import survey
 
-    with spinner("looking at images and results"):
+    with spinner("reading images and results"):
         plan = survey(job, store, cluster, retry_failed)
     return plan if trains else plan.without_training()
 
@@ -63,17 +63,17 @@ def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool, *, tr
 def drive(
     job: Job, store: Store, retry_failed: bool = False, *, joined: bool, trains: bool = True, take_over: bool = False
 ) -> None:
-    """Run the new cells and what evaluations are due, write the report, say what came of it; leaves with the exit code.
+    """Run the new cells and the due evaluations, write the report, print the outcome; exits with its exit code.
 
-    Without ``trains`` only the trials that are done are evaluated. Of a job one run at a time is at work: raises
-    LeaseError where another is, or where it is silent and ``take_over`` does not say that it is dead.
+    Without ``trains`` only the trials that are done are evaluated. A job has one run at a time: raises LeaseError
+    where another run is at work, or where it is silent and ``take_over`` is False.
     """
     from orchestrator.cli.tables import note_lines
-    from orchestrator.plan.liveness import free_entry
+    from orchestrator.state.liveness import free_entry
 
     stop = shlex.join(["orch", "cancel", job.header.name, "--storage", parent(store, job.header.name)])
     with spinner("listening for another run of this job"):
-        before = free_entry(store, stop, lambda line: err.print(line, soft_wrap=True), take_over=take_over)
+        previous = free_entry(store, stop, lambda line: err.print(line, soft_wrap=True), take_over=take_over)
     with _stoppable(), machines(joined=joined) as cluster:
         plan = plan_job(job, store, cluster, retry_failed, trains=trains)
         if plan.problem:
@@ -81,10 +81,10 @@ def drive(
                 err.print(note, soft_wrap=True)
             raise DataError(plan.problem)
         if not plan.cells:
-            why = f" ({'; '.join(plan.notes)})" if plan.notes else ""
-            raise DataError(f"{store.uri}: no trial of {job.header.name} is done yet{why}; orch submit trains them")
+            reason = f" ({'; '.join(plan.notes)})" if plan.notes else ""
+            raise DataError(f"{store.uri}: no trial of {job.header.name} is done yet{reason}; orch submit trains them")
         store.check()
-        with _at_work(plan, store, before, joined=joined) as (guarded, log, heartbeat), _kept(log):
+        with _at_work(plan, store, previous, joined=joined) as (guarded, log, heartbeat), _logged(log):
             if joined:
                 from orchestrator.runtime.cluster import check_storage
 
@@ -94,7 +94,7 @@ def drive(
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
-    """Leave a run that was stopped before it began with the signal's exit code."""
+    """Exit with the signal's exit code where a run is stopped before it begins."""
     from orchestrator.runtime.interrupt import terminated_as_interrupted
 
     with terminated_as_interrupted() as interrupts:
@@ -106,27 +106,27 @@ def _stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _at_work(
-    plan: Plan, store: Store, before: Entry | None, *, joined: bool
-) -> Iterator[tuple[PatientStore, RunLog, Heartbeat]]:
-    """Hold the job's lease, which follows ``before``, and show signs of life; gives the store that it guards."""
-    from orchestrator.plan.files import Tally
-    from orchestrator.plan.lease import take
-    from orchestrator.plan.log import RunLog
+    plan: Plan, store: Store, previous: Entry | None, *, joined: bool
+) -> Iterator[tuple[RetryingStore, RunLog, Heartbeat]]:
+    """Hold the job's lease, which follows ``previous``, and run the heartbeat; yields the store it guards."""
     from orchestrator.plan.plan import CellState
     from orchestrator.runtime.cluster import count_nodes
     from orchestrator.runtime.heartbeat import Heartbeat
     from orchestrator.runtime.waiting import WaitNotice
+    from orchestrator.state.files import EvaluationProgress
+    from orchestrator.state.lease import take
+    from orchestrator.state.log import RunLog
     from orchestrator.store.guarded import GuardedStore
-    from orchestrator.store.patient import PatientStore
+    from orchestrator.store.retrying import RetryingStore
 
-    lease = take(store, before, _holder(joined=joined))
+    lease = take(store, previous, _holder(joined=joined))
     log = RunLog(GuardedStore(store, lease).quick())
-    # It has answered: from here on an outage is waited for, once for a request and the look at the lease before it.
-    notice = WaitNotice(lease.holder.run_id, partial(_say, log))
-    guarded = PatientStore(GuardedStore(store, lease), on_wait=notice)
-    tally = Tally(len(plan.due)) if plan.due else None
-    heartbeat = Heartbeat(lease, guarded, log, partial(_say, log), len(plan.having(CellState.NEW)), tally)
-    heartbeat.on_beat(partial(notice.look, guarded))
+    # Storage has answered once: from here on the run waits for an outage, once for a request and its lease check.
+    notice = WaitNotice(lease.holder.run_id, partial(_notify, log))
+    guarded = RetryingStore(GuardedStore(store, lease), on_wait=notice)
+    progress = EvaluationProgress(len(plan.due)) if plan.due else None
+    heartbeat = Heartbeat(lease, guarded, log, partial(_notify, log), len(plan.having(CellState.NEW)), progress)
+    heartbeat.on_beat(partial(notice.poll, guarded))
     if joined:
         heartbeat.on_cluster(count_nodes)
     with heartbeat:
@@ -139,8 +139,8 @@ def _at_work(
 
 
 def _holder(*, joined: bool) -> Holder:
-    """This run, for those that come while it is at work."""
-    from orchestrator.plan.lease import new_holder
+    """This run as the lease's holder, for other runs to read."""
+    from orchestrator.state.lease import new_holder
 
     command = shlex.join(["orch", *sys.argv[1:]])
     if not joined:
@@ -152,50 +152,52 @@ def _holder(*, joined: bool) -> Holder:
 
 
 def _drive(
-    plan: Plan, store: PatientStore, log: RunLog, cluster: Cluster, heartbeat: Heartbeat, *, joined: bool
+    plan: Plan, store: RetryingStore, log: RunLog, cluster: Cluster, heartbeat: Heartbeat, *, joined: bool
 ) -> None:
     from orchestrator.cli.handover import begin
     from orchestrator.cli.tables import evaluations_line, left_out_lines, note_lines, plan_line
-    from orchestrator.plan.bundling import bundle_results
-    from orchestrator.plan.files import write_job
     from orchestrator.plan.plan import CellState
+    from orchestrator.state.bundling import bundle_results
+    from orchestrator.state.files import write_job
     from orchestrator.store.bundles import LEAST
 
     for summary in (plan_line(plan), *note_lines(plan), *evaluations_line(plan), *left_out_lines(plan.job)):
-        _say(log, summary.plain)
+        _notify(log, summary.plain)
     write_job(store, plan.job)
     begin(store)
     ran = _sweep(plan, store, log, cluster, heartbeat, joined=joined) if plan.runs else _Ran()
     unstored = heartbeat.finish()
     if ran.stopped is not None:
         _stop(plan.job, store, log, ran, unstored)
-    many = len(plan.job.trials) >= LEAST
-    with _during(log, "copying the trials' rows into few files") if many else contextlib.nullcontext():
+    bundles = len(plan.job.trials) >= LEAST
+    with _during(log, "copying the trials' rows into few files") if bundles else contextlib.nullcontext():
         bundle_results(store)
     _report(store, log)
     failed = len(plan.having(CellState.FAILED)) + ran.failed
     if failed:
         name = plan.job.header.name
-        why = shlex.join(["orch", "status", name, "--storage", parent(store, name)])
-        _say(log, f"{count(failed, 'trial')} failed; why: {why}")
+        reason = shlex.join(["orch", "status", name, "--storage", parent(store, name)])
+        _notify(log, f"{count(failed, 'trial')} failed; why: {reason}")
     if ran.evaluations_failed:
-        _say(log, f"{count(ran.evaluations_failed, 'evaluation')} failed, as told above; another run tries again")
+        _notify(
+            log, f"{count(ran.evaluations_failed, 'evaluation')} failed, as reported above; another run tries again"
+        )
     if failed or ran.evaluations_failed:
         raise typer.Exit(1)
 
 
-def _stop(job: Job, store: PatientStore, log: RunLog, ran: _Ran, unstored: str) -> NoReturn:
-    """Leave a run that was stopped, with the report of what there is; storage that is down is not waited for."""
+def _stop(job: Job, store: RetryingStore, log: RunLog, ran: _Ran, unstored: str) -> NoReturn:
+    """End a stopped run with the report of its results so far; it does not wait for storage that is down."""
     store.hurry()
     if unstored:
-        _say(log, f"{ran.stopped}; the last states could not be stored, go on from what was: {_again(job, store)}")
+        _notify(log, f"{ran.stopped}; the last states could not be stored, go on from what was: {_again(job, store)}")
         raise typer.Exit(ran.exit_code)
-    _say(log, f"{ran.stopped}; every trial keeps its last state, go on with: {_again(job, store)}")
+    _notify(log, f"{ran.stopped}; every trial keeps its last state, go on with: {_again(job, store)}")
     try:
         if store.keys("metrics"):
             _report(store, log)
     except (StorageUnavailable, StorageRefused) as error:
-        _say(log, f"note: no report was written: {error}")
+        _notify(log, f"note: no report was written: {error}")
     raise typer.Exit(ran.exit_code)
 
 
@@ -205,13 +207,13 @@ def _report(store: Store, log: RunLog) -> None:
     with _during(log, "writing the report"):
         report = write_report(store)
     for line in (f"results  {store.uri}", f"report   {store.uri}/{report}"):
-        tell(line)
-        log.say(line)
+        print_line(line)
+        log.add(line)
 
 
 @dataclass(frozen=True)
 class _Ran:
-    """What came of a run: what failed, and the word and the exit code for how it was stopped, if it was."""
+    """The outcome of a run: numbers of failures, and where it was stopped the state's name and the exit code."""
 
     failed: int = 0
     evaluations_failed: int = 0
@@ -220,7 +222,7 @@ class _Ran:
 
 
 def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: Heartbeat, *, joined: bool) -> _Ran:
-    """Run the new cells and what evaluations are due."""
+    """Run the new cells and the due evaluations."""
     from orchestrator.cli.live import Lines, display
     from orchestrator.runtime.cluster import quiet_stdout
     from orchestrator.runtime.interrupt import terminated_as_interrupted
@@ -229,7 +231,7 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
     from orchestrator.runtime.watch import JoinedRay, local_death, watched
 
     def stage(text: str) -> None:
-        log.say(text)
+        log.add(text)
         watcher.stage(text)
 
     with terminated_as_interrupted() as interrupts:
@@ -240,12 +242,12 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
                     stack.enter_context(quiet_stdout())
                 else:
                     stage("starting Ray")
-                    stack.enter_context(local_ray(cluster, gangs=max(plan.placements) > 1))
-                look = JoinedRay(partial(_say, log)).death if joined else local_death
-                stack.enter_context(watched(look, partial(_fall, plan.job, store, log, heartbeat)))
-                stack.enter_context(heartbeat.obeyed())
-                watchers = [watcher, Lines(plan, log.say, starts=True), heartbeat]
-                outcome = run_sweep(plan, store, watchers, partial(_say, log), stage)
+                    stack.enter_context(local_ray(cluster, worker_groups=max(plan.placements) > 1))
+                find_death = JoinedRay(partial(_notify, log)).death if joined else local_death
+                stack.enter_context(watched(find_death, partial(_abort, plan.job, store, log, heartbeat)))
+                stack.enter_context(heartbeat.interrupting())
+                watchers = [watcher, Lines(plan, log.add, starts=True), heartbeat]
+                outcome = run_sweep(plan, store, watchers, partial(_notify, log), stage)
         except (StorageUnavailable, StorageRefused, SurroundingsError) as error:
             if heartbeat.lost is not None:
                 raise heartbeat.lost from error
@@ -257,28 +259,28 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
     return _Ran(outcome.failed, outcome.evaluations.failed, stopped, _exit_code(heartbeat, interrupts))
 
 
-def _fall(job: Job, store: Store, log: RunLog, heartbeat: Heartbeat, cause: str) -> NoReturn:
-    """Say why the run cannot go on, and end this process: its main thread may wait for what is dead."""
+def _abort(job: Job, store: Store, log: RunLog, heartbeat: Heartbeat, cause: str) -> NoReturn:
+    """Report why the run cannot go on, and end this process: its main thread may wait for a dead process."""
     from orchestrator.runtime.watch import clean_up
 
-    _say(log, f"error: {cause}; each trial goes on from its last checkpoint with: {_again(job, store)}")
-    with contextlib.suppress(StorageError, LeaseLostError):  # those of its beats were told
+    _notify(log, f"error: {cause}; each trial goes on from its last checkpoint with: {_again(job, store)}")
+    with contextlib.suppress(StorageError, LeaseLostError):  # the heartbeat has reported its own
         log.end()
-    heartbeat.fall()
+    heartbeat.abort()
     clean_up()
     err.show_cursor()
     os._exit(1)
 
 
 def _exit_code(heartbeat: Heartbeat, interrupts: Interrupts) -> int:
-    """What shells expect of a run that was stopped by a signal; one that was cancelled ends as by Ctrl-C."""
+    """The exit code that shells expect of a run that a signal stopped; a cancelled run has that of Ctrl-C."""
     return 130 if heartbeat.cancelled else interrupts.exit_code
 
 
 @contextlib.contextmanager
 def _during(log: RunLog, stage: str) -> Iterator[None]:
-    """Say what is done in this context, on a terminal for as long as it is."""
-    log.say(stage)
+    """Log what is done in this context; a terminal shows it as long as the context is open."""
+    log.add(stage)
     if not err.is_terminal:
         err.print(stage, soft_wrap=True)
         yield
@@ -288,31 +290,31 @@ def _during(log: RunLog, stage: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _kept(log: RunLog) -> Iterator[None]:
-    """Keep the log, and in it the error that ends the run."""
+def _logged(log: RunLog) -> Iterator[None]:
+    """Store the log at the end, with the error that ends the run."""
     try:
         yield
     except OrchError as error:
-        log.say(f"error: {error}")
+        log.add(f"error: {error}")
         raise
     except Exception as error:
         if not isinstance(error, typer.Exit):
-            log.say(f"error: {type(error).__name__}: {error}")
+            log.add(f"error: {type(error).__name__}: {error}")
         raise
     finally:
         try:
             log.end()
-        except (StorageError, LeaseLostError) as error:  # the run's own error, if there is one, is what counts
+        except (StorageError, LeaseLostError) as error:  # the run's own error, if any, matters more
             err.print(f"note: {error}", soft_wrap=True, style=None)
 
 
-def _say(log: RunLog, text: str) -> None:
+def _notify(log: RunLog, text: str) -> None:
     err.print(text, soft_wrap=True)
-    log.say(text)
+    log.add(text)
 
 
 def _again(job: Job, store: Store) -> str:
-    """The command that goes on with the job, from where its user is."""
+    """The command that goes on with the job, for the machine of its user."""
     address = os.environ.get("ORCH_ADDRESS")
     if address is None:
         return shlex.join(["orch", *sys.argv[1:]])
@@ -321,7 +323,7 @@ def _again(job: Job, store: Store) -> str:
 
 
 def parent(store: Store, name: str) -> str:
-    """What --storage calls the place in which a job's root lies."""
+    """The value of --storage for the storage of a job's root."""
     return store.uri.removesuffix(f"/{name}")
 
 

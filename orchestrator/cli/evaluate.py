@@ -1,4 +1,4 @@
-"""evaluate: more is computed with trials that are done."""
+"""evaluate: computes evaluations of trials that are done."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def evaluate(
     address: Address = None,
     detach: Detach = False,
     take_over: TakeOver = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what is missing.")] = False,
     as_json: DryRunAsJson = False,
 ) -> None:
     """Evaluate the trials that are done, without training any: what the job asks for, and what --kind adds to it.
@@ -56,43 +56,46 @@ def evaluate(
     refuse_together(("--dry-run", dry_run), ("--take-over", take_over))
     named = name_job(job, storage)
     named.require()
-    asked = named.load()
+    requested = named.load()
     if kind is not None:
-        asked = _with_evaluation(asked, kind, settings or [])
-    if not asked.header.evaluate:
-        raise SettingsError(asked.source, "evaluate", "is empty; name a --kind, such as quality")
+        requested = _with_evaluation(requested, kind, settings or [])
+    if not requested.header.evaluate:
+        raise SettingsError(requested.source, "evaluate", "is empty; name a --kind, such as quality")
     if address not in ON_THIS_MACHINE:
         assert address is not None
         if dry_run:
             options = ["--dry-run", *(["--json"] if as_json else [])]
-            show_remote(asked, named.storage, address, ["evaluate", *options])
-        hand_over(asked, named.storage, address, ["evaluate", *(["--take-over"] if take_over else [])], detach=detach)
+            show_remote(requested, named.storage, address, ["evaluate", *options])
+        hand_over(
+            requested, named.storage, address, ["evaluate", *(["--take-over"] if take_over else [])], detach=detach
+        )
     elif dry_run:
-        _show(asked, named, joined=address is not None, as_json=as_json)
+        _show(requested, named, joined=address is not None, as_json=as_json)
     else:
         reject_detach(detach)
-        drive(asked, named.store, joined=address is not None, trains=False, take_over=take_over)
+        drive(requested, named.store, joined=address is not None, trains=False, take_over=take_over)
 
 
 def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:
     """The job with one more evaluation, unless it has that one."""
-    from orchestrator.evaluate import KINDS
+    from orchestrator.evaluations import KINDS
     from orchestrator.spec.job import make_job
     from orchestrator.spec.messages import did_you_mean, show
 
     if kind not in KINDS:
         raise SettingsError("--kind", "", f"got {show(kind)}; {did_you_mean(kind, list(KINDS))}")
-    raw = {**job.resolved(), "evaluate": [{"kind": kind}], "claims": []}  # which may be of the job's own evaluations
+    # Without the claims, which may refer to the job's own evaluations.
+    raw = {**job.resolved(), "evaluate": [{"kind": kind}], "claims": []}
     alone = make_job(raw, "--kind", [f"evaluate.0.{setting}" for setting in settings])
     (added,) = alone.header.evaluate
-    known = job.header.evaluate
-    evaluations = known if added.id in [one.id for one in known] else (*known, added)
+    existing = job.header.evaluate
+    evaluations = existing if added.id in [evaluation.id for evaluation in existing] else (*existing, added)
     return replace(job, header=job.header.model_copy(update={"evaluate": evaluations}))
 
 
 def _show(job: Job, named: NamedJob, *, joined: bool, as_json: bool) -> None:
     from orchestrator.cli.tables import evaluations_line, plan_json
-    from orchestrator.plan.files import to_json
+    from orchestrator.state.files import to_json
 
     with machines(joined=joined) as cluster:
         plan = plan_job(job, named.store, cluster, retry_failed=False, trains=False)

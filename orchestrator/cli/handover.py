@@ -1,4 +1,4 @@
-"""Jobs that run on a cluster elsewhere: handed over, followed, and left alone when the user leaves."""
+"""Jobs on a remote cluster: hand them over, follow them, and let them go on when the user leaves."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 from rich.text import Text
 
-from orchestrator.cli.console import complain, err, out
+from orchestrator.cli.console import err, out, print_error
 from orchestrator.errors import ClusterError, StorageError
-from orchestrator.plan.handovers import Handover, note_failure, settle_handover, write_handover
-from orchestrator.plan.marks import Kind, Line, MarkedStdout
+from orchestrator.state.handovers import Handover, note_failure, settle_handover, write_handover
+from orchestrator.state.marks import Kind, Line, MarkedStdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orchestrator.runtime.remote import RemoteCluster
-    from orchestrator.runtime.staging import Upload
+    from orchestrator.runtime.runtime_env import Upload
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
 _BEGIN_S = 120.0
-"""How long a run that is left alone may take to begin before the command leaves it all the same."""
-_LOOK_S = 0.5
+"""How long a detached run may take to begin before the command returns all the same."""
+_POLL_S = 0.5
 _SOON_S = 5.0
-"""How long a cluster may take to answer where what storage holds will do as well."""
+"""How long a cluster may take to answer where storage has an answer too."""
 _ERROR = "error: "
 
 
 @dataclass(frozen=True)
-class _Handed:
-    """A job that a cluster has, and where its results go; ``store`` is None where that is not to be reached here.
+class _HandedOverJob:
+    """A job that was handed to a cluster, and the storage of its results.
 
-    ``apart`` tells why not, and is empty otherwise.
+    ``store`` is None where this machine cannot reach that storage; ``apart`` is the reason, and empty otherwise.
     """
 
     cluster: RemoteCluster
@@ -47,40 +47,40 @@ class _Handed:
     store: Store | None
     apart: str = ""
 
-    def fail(self, why: str) -> None:
-        """Keep why it came to nothing, for ``orch status``."""
+    def fail(self, reason: str) -> None:
+        """Store why it failed, for ``orch status``."""
         if self.store is not None:
             try:
-                note_failure(self.store, self.record, why)
-            except StorageError as error:  # the failure itself is told in any case
+                note_failure(self.store, self.record, reason)
+            except StorageError as error:  # the failure itself is printed in any case
                 err.print(f"note: {error}", soft_wrap=True)
 
 
 def hand_over(job: Job, storage: str, address: str, command: Sequence[str], *, detach: bool) -> NoReturn:
-    """Have the cluster run a command for the job, and leave as it did; one that is left alone once it has begun."""
+    """Have the cluster run a command for the job, and exit as it does; with ``detach`` once the run has begun."""
     cluster = connect(address)
-    submission = cluster.submit(_packed(job, storage), command)
+    submission = cluster.submit(_pack(job, storage), command)
     record, name = Handover(cluster.address, submission, time.time()), job.header.name
-    handed = _Handed(cluster, record, name, storage, *_recorded(storage, name, record))
+    handed = _HandedOverJob(cluster, record, name, storage, *_record(storage, name, record))
     if detach:
         out.print(submission, soft_wrap=True)
-        _await_beginning(handed)
+        _await_run(handed)
         raise typer.Exit
     err.print(f"{submission} is on {cluster.address}; Ctrl-C stops following, not the job", soft_wrap=True)
     _follow(handed)
 
 
 def begin(store: Store) -> None:
-    """Note that the run has begun: nothing is left to do for the record of its hand-over, if it was handed over."""
+    """Mark the run as begun: remove the record of its hand-over, if there is one, and print the mark into Ray's log."""
     seen = settle_handover(store, os.environ.get("ORCH_SUBMISSION_ID"))
     if isinstance(stream := out.file, MarkedStdout):
         stream.write_begun(seen=seen)
 
 
 def show_remote(job: Job, storage: str, address: str, command: Sequence[str]) -> NoReturn:
-    """Print what a command of ``orch`` that changes nothing says on the cluster, with its devices and its storage."""
+    """Run an ``orch`` command that changes nothing on the cluster, with its devices and storage; print its output."""
     cluster = connect(address)
-    submission = cluster.submit(_packed(job, storage), command, runs=False)
+    submission = cluster.submit(_pack(job, storage), command, runs=False)
     lines = list(cluster.follow(submission))
     for line in lines:
         if line.kind is Kind.RESULT:
@@ -92,10 +92,10 @@ def show_remote(job: Job, storage: str, address: str, command: Sequence[str]) ->
     raise typer.Exit(cluster.result(submission))
 
 
-def _packed(job: Job, storage: str) -> Upload:
-    """What travels with the job, which is told before it does. Raises StorageError, DataError."""
+def _pack(job: Job, storage: str) -> Upload:
+    """The upload for the job, whose content is printed before it is sent. Raises StorageError, DataError."""
     from orchestrator.cli.tables import travel_lines
-    from orchestrator.runtime.staging import pack
+    from orchestrator.runtime.runtime_env import pack
 
     upload = pack(job, storage)
     for line in travel_lines(upload):
@@ -113,9 +113,9 @@ def connect(address: str, *, soon: bool = False) -> RemoteCluster:
 
 
 def outcome_of(handover: Handover) -> tuple[str, bool]:
-    """What has come of a hand-over of which no run has begun, in one line, and whether one may yet.
+    """The outcome, in one line, of a hand-over whose run has not begun, and whether the run may yet begin.
 
-    The cluster is asked where it answers soon, unless that is known already.
+    Asks the cluster, for a few seconds, unless storage has the reason of its failure.
     """
     if handover.error is not None:
         return f"{handover}, which came to nothing: {handover.error}", False
@@ -123,7 +123,7 @@ def outcome_of(handover: Handover) -> tuple[str, bool]:
     try:
         cluster = connect(handover.address, soon=True)
         ended, lines = cluster.ended(submission), cluster.log(submission)
-        if _begun(lines):
+        if _find_begun(lines):
             return (
                 f"{handover}, which has begun; but the cluster keeps its results elsewhere, under the same name",
                 True,
@@ -136,10 +136,10 @@ def outcome_of(handover: Handover) -> tuple[str, bool]:
         return f"{handover}, of which nothing was heard since ({error})", True
 
 
-def _recorded(storage: str, name: str, record: Handover) -> tuple[Store | None, str]:
-    """The root of the job's results, where the hand-over is noted; None, and why, where that cannot be done from here.
+def _record(storage: str, name: str, record: Handover) -> tuple[Store | None, str]:
+    """Write the hand-over below the root of the job's results, and return the root; None and why where it cannot.
 
-    No folder is made at the root of a machine that may know the storage by another path, if at all.
+    No folder is made for an absolute path whose parent is missing: this machine may not mount that storage.
     """
     from orchestrator.store.local import LocalStore
     from orchestrator.store.open import open_store
@@ -155,8 +155,8 @@ def _recorded(storage: str, name: str, record: Handover) -> tuple[Store | None, 
     return store, ""
 
 
-def _follow(handed: _Handed) -> NoReturn:
-    """Print what a submission says until it has ended, and leave with its exit code."""
+def _follow(handed: _HandedOverJob) -> NoReturn:
+    """Print a submission's output until it has ended, and exit with its exit code."""
     from orchestrator.runtime.remote import ConnectionLostError
 
     cluster, submission = handed.cluster, handed.record.submission_id
@@ -166,22 +166,22 @@ def _follow(handed: _Handed) -> NoReturn:
             lines.append(line)
             if line.kind is not Kind.BEGUN:
                 (out if line.kind is Kind.RESULT else err).print(Text(line.text), soft_wrap=True)
-        if _begun(lines) is None:
+        if _find_begun(lines) is None:
             handed.fail(_cause(cluster, submission, lines))
         code = cluster.result(submission)
     except (KeyboardInterrupt, ConnectionLostError) as error:
-        why = "following stopped" if isinstance(error, KeyboardInterrupt) else str(error)
-        err.print(f"{why}; {submission} goes on without", soft_wrap=True)
+        reason = "following stopped" if isinstance(error, KeyboardInterrupt) else str(error)
+        err.print(f"{reason}; {submission} goes on without", soft_wrap=True)
         _print_commands(handed)
         raise typer.Exit(130) from None
     raise typer.Exit(code)
 
 
-def _await_beginning(handed: _Handed) -> None:
-    """Wait until the run has begun, and say how to go on; where it came to nothing, leave with its exit code."""
+def _await_run(handed: _HandedOverJob) -> None:
+    """Wait until the run has begun, and print how to go on; exit with its exit code where it failed."""
     submission = handed.record.submission_id
     try:
-        begun, late = _first_word(handed)
+        begun, late = _wait_for_run(handed)
     except KeyboardInterrupt:
         begun, late = None, "waiting stopped"
     if begun is None:
@@ -191,8 +191,8 @@ def _await_beginning(handed: _Handed) -> None:
     _print_commands(handed)
 
 
-def _first_word(handed: _Handed) -> tuple[Line | None, str]:
-    """The word of the run that it has begun; or None and why it has not been heard for so long."""
+def _wait_for_run(handed: _HandedOverJob) -> tuple[Line | None, str]:
+    """The line by which the run reports that it has begun; or None and the reason after 120 s without it."""
     cluster, submission = handed.cluster, handed.record.submission_id
     began, late = time.monotonic(), ""
     while time.monotonic() - began < _BEGIN_S:
@@ -203,34 +203,34 @@ def _first_word(handed: _Handed) -> tuple[Line | None, str]:
         except ClusterError as error:  # the job does not depend on it
             late = str(error)
         else:
-            if (begun := _begun(lines)) is not None:
+            if (begun := _find_begun(lines)) is not None:
                 return begun, ""
             if ended:
-                _give_up(handed, lines)
-        time.sleep(_LOOK_S)
+                _exit_failed(handed, lines)
+        time.sleep(_POLL_S)
     return None, late
 
 
-def _give_up(handed: _Handed, lines: Sequence[Line]) -> NoReturn:
-    """Say why a run has ended before it began, and leave with its exit code."""
+def _exit_failed(handed: _HandedOverJob, lines: Sequence[Line]) -> NoReturn:
+    """Print why a submission has ended before its run began, and exit with its exit code."""
     cluster, submission = handed.cluster, handed.record.submission_id
     cause = _cause(cluster, submission, lines)
     handed.fail(cause)
-    complain(f"{submission} came to nothing on {cluster.address}: {cause}")
+    print_error(f"{submission} came to nothing on {cluster.address}: {cause}")
     try:
         code = cluster.result(submission)
-    except ClusterError:  # Ray's own cause, which was just told
+    except ClusterError:  # Ray's own cause, which was just printed
         code = 2
     raise typer.Exit(code or 2)
 
 
-def _begun(lines: Iterable[Line]) -> Line | None:
-    """The word of a run that it has begun, if it has given it."""
+def _find_begun(lines: Iterable[Line]) -> Line | None:
+    """The line by which a run reports that it has begun; None where there is none."""
     return next((line for line in lines if line.kind is Kind.BEGUN), None)
 
 
 def _cause(cluster: RemoteCluster, submission: str, lines: Sequence[Line]) -> str:
-    """Why a submission has ended before its run began: its error, or what it said last, or what Ray says of it."""
+    """Why a submission has ended before its run began: its error, or its last line, or Ray's reason."""
     notes = [line.text.strip() for line in lines if line.kind is Kind.NOTE and line.text.strip()]
     errors = [note.removeprefix(_ERROR) for note in notes if note.startswith(_ERROR)]
     if errors or notes:
@@ -241,8 +241,8 @@ def _cause(cluster: RemoteCluster, submission: str, lines: Sequence[Line]) -> st
         return str(error)
 
 
-def _print_commands(handed: _Handed) -> None:
-    """The commands that watch and stop the run; those that need storage for where that can be reached."""
+def _print_commands(handed: _HandedOverJob) -> None:
+    """Print the commands that follow and stop the run, through storage and on this machine."""
     address = ["--address", handed.cluster.address]
     through_storage = [("status", []), ("logs", ["-f"]), ("cancel", [])]
     if handed.apart:
@@ -255,6 +255,6 @@ def _print_commands(handed: _Handed) -> None:
     _print_command(handed, "logs", ["-f", *address])
 
 
-def _print_command(handed: _Handed, verb: str, options: Sequence[str]) -> None:
+def _print_command(handed: _HandedOverJob, verb: str, options: Sequence[str]) -> None:
     command = ["orch", verb, handed.name, "--storage", handed.storage, *options]
     err.print(f"  {shlex.join(command)}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""status, results and report: what is in storage, with no Ray."""
+"""status, results and report: print what is in storage, without Ray."""
 
 from __future__ import annotations
 
@@ -7,47 +7,48 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from orchestrator.cli.console import err, out, shown, spinner, tell
+from orchestrator.cli.columns import print_columns
+from orchestrator.cli.console import err, out, print_line, shown, spinner
 from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
 from orchestrator.cli.usage import refuse_beside, refuse_together
 from orchestrator.durations import duration
-from orchestrator.errors import NotFoundError, QueryError, SettingsError
+from orchestrator.errors import NotFoundError, OrchError, QueryError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
     from rich.console import Console
 
-    from orchestrator.plan.files import RunState
-    from orchestrator.plan.status import JobState
+    from orchestrator.state.files import RunState
+    from orchestrator.state.status import JobState
     from orchestrator.store.export import Format
     from orchestrator.store.location import Store
     from orchestrator.store.query import Answer
 
-_FORMS: dict[str, Format] = {"--csv": "csv", "--parquet": "parquet", "--json": "json"}
+_FORMATS: dict[str, Format] = {"--csv": "csv", "--parquet": "parquet", "--json": "json"}
 _ROWS = 50
 
 
 def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> None:
-    """Say how a job is getting on: trials ended, running, still to run. Works during a run and after it.
+    """Print the state of a job: trials ended, running, still to run. Works during a run and after it.
 
     A name stands for the trials that were last submitted, a job file for its own.
 
     Examples: `orch status quickstart` · `orch status quickstart --json` ·
     `orch status my_sweep --storage s3://bucket/studies`
     """
-    from orchestrator.plan.files import to_json
+    from orchestrator.state.files import to_json
     from orchestrator.store.snapshot import Snapshot
 
     named = name_job(job, storage)
     store = Snapshot(named.store)
-    state, news = _state_of(named, store)
+    state, handover = _state_of(named, store)
     if as_json:
-        typer.echo(to_json({**state.as_json(), "handover": news}))
+        typer.echo(to_json({**state.as_json(), "handover": handover}))
         return
-    if news is not None:
-        out.print(f"{state.name}: {news}", soft_wrap=True)
+    if handover is not None:
+        out.print(f"{state.name}: {handover}", soft_wrap=True)
     if not state.trials:
         return
     out.print(f"{state.name}: {state.describe()}")
@@ -55,45 +56,43 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     _print_foreign(store)
     if where := state.where():
         out.print(f"cluster {shown(where)}", soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("trial", "settings", "state", "progress", "note"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("trial", "state"))
+    rows = []
     for trial in state.trials[:_ROWS]:
         done = f"{trial.step} steps" if trial.total_steps is None else f"{trial.step}/{trial.total_steps} steps"
-        table.add_row(trial.id, shown(trial.label), trial.state, done, shown(trial.note))
-    out.print(table)
+        rows.append((trial.id, shown(trial.label), trial.state, done, shown(trial.note)))
+    print_columns(out, ("trial", "settings", "state", "progress", "note"), rows, whole=(0, 2))
     if len(state.trials) > _ROWS:
         out.print(f"... and {len(state.trials) - _ROWS} more (--json lists them all)")
-    if state.run is not None and (heard := _last_heard(state.run, alive=state.running)):
-        out.print(shown(heard))
+    if state.run is not None and (sign := _sign_of_life(state.run, alive=state.running)):
+        out.print(shown(sign))
 
 
-def _last_heard(run: RunState, *, alive: bool) -> str:
-    """When a run showed life, and how it ended. Of one that lives elsewhere another clock would tell nothing new."""
-    here = run.process is not None and run.process.here
-    ago = run.age_s if here or not alive else None
+def _sign_of_life(run: RunState, *, alive: bool) -> str:
+    """The time since a run last wrote its state, and how it ended; no time for one that runs on another clock."""
+    local = run.process is not None and run.process.here
+    ago = run.age_s if local or not alive else None
     parts = [] if ago is None else [f"last sign of life {duration(ago)} ago"]
     return ", ".join([*parts, *([run.state] if run.state != "running" else [])])
 
 
 def _state_of(named: NamedJob, store: Store) -> tuple[JobState, str | None]:
-    """How a job is getting on, and what has come of a hand-over of which no run has begun yet."""
+    """The state of a job, and the outcome of a hand-over whose run has not begun yet."""
     from orchestrator.cli.handover import outcome_of
-    from orchestrator.plan.files import read_state
-    from orchestrator.plan.handovers import read_handover
-    from orchestrator.plan.liveness import is_alive
-    from orchestrator.plan.status import JobState, job_status
+    from orchestrator.state.files import read_state
+    from orchestrator.state.handovers import read_handover
+    from orchestrator.state.liveness import is_alive
+    from orchestrator.state.status import JobState, job_status
 
     handover = read_handover(store)
     try:
         named.require()
-        asked, run = named.load(), read_state(store)
+        job, run = named.load(), read_state(store)
         with spinner("listening for a sign of life"):
             alive = is_alive(store, run)
         if alive:
             run = read_state(store)
             alive = run is not None and run.state == "running"
-        state = job_status(asked, store, run, alive=alive)
+        state = job_status(job, store, run, alive=alive)
     except NotFoundError:
         if handover is None:
             raise
@@ -138,18 +137,18 @@ def results(
         raise SettingsError("JOB", "", "is missing, expected a job's name or its job file, or --schema alone")
     refuse_together(*forms)
     refuse_together(*contents)
-    asked = [(option, target) for option, target in forms if target is not None]
-    for option, target in asked:
+    exports = [(option, target) for option, target in forms if target is not None]
+    for option, target in exports:
         check_target(option, target)
     named = name_job(job, storage)
     named.require()
-    _deliver(named, asked, sql, evaluation, claims=claims)
+    _deliver(named, exports, sql, evaluation, claims=claims)
 
 
 def _deliver(
-    named: NamedJob, asked: Sequence[tuple[str, str]], sql: str | None, evaluation: str | None, *, claims: bool
+    named: NamedJob, exports: Sequence[tuple[str, str]], sql: str | None, evaluation: str | None, *, claims: bool
 ) -> None:
-    """Write what is asked for as the files that options name, or print it where none does."""
+    """Write the requested rows to the files of ``exports`` (option, target), or print them where it is empty."""
     from orchestrator.store.export import export
     from orchestrator.store.query import Answer
     from orchestrator.store.snapshot import Snapshot
@@ -160,10 +159,10 @@ def _deliver(
         answer = Answer(table, len(table))
     else:
         notices = ()
-        answer = _answer(store, sql, evaluation, None if asked else _ROWS)
-    for option, target in asked:
-        export(answer.table, _FORMS[option], target)
-    if asked:
+        answer = _answer(named, store, sql, evaluation, None if exports else _ROWS)
+    for option, target in exports:
+        export(answer.table, _FORMATS[option], target)
+    if exports:
         _print_left_out(err, answer.left_out)
         return
     if claims:
@@ -175,17 +174,17 @@ def _deliver(
 
 
 def _print_results(answer: Answer, *, everything: bool) -> None:
-    """What a query answers, or what a screen has room for of wider rows."""
+    """Print the rows of an answer, with ``everything`` all columns, else those that a screen has room for."""
     from orchestrator.store.export import rows_of
 
-    names = answer.table.column_names if everything else _telling(answer.table)
+    names = answer.table.column_names if everything else _visible_columns(answer.table)
     _print_table(names, rows_of(answer.table.slice(0, _ROWS)), answer.total)
     if not everything:
         out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
 
 
 def _print_left_out(console: Console, left_out: Sequence[str]) -> None:
-    """A note on files that could not be read, where there are any."""
+    """Print a note on files that could not be read, where there are any."""
     from orchestrator.store.tables import left_out_notice
 
     if notice := left_out_notice(left_out):
@@ -193,51 +192,63 @@ def _print_left_out(console: Console, left_out: Sequence[str]) -> None:
 
 
 def _print_foreign(store: Store) -> None:
-    """A note on Parquet files that are none of this program's, where there are any."""
+    """Print a note on Parquet files that this program has not written, where there are any."""
     from orchestrator.store.tables import foreign_notice
 
     if notice := foreign_notice(store):
         out.print(f"note: {notice}", soft_wrap=True)
 
 
-def _answer(store: Store, sql: str | None, evaluation: str | None, most: int | None) -> Answer:
-    """The rows that are asked for, of which the first ``most`` suffice."""
+def _answer(named: NamedJob, store: Store, sql: str | None, evaluation: str | None, limit: int | None) -> Answer:
+    """The rows of the query, the evaluation or the trials; the first ``limit`` suffice."""
     from orchestrator.spec.columns import declared
     from orchestrator.store.query import query
 
     if sql is not None:
         if not sql.strip():
             raise SettingsError("--sql", "", "is empty, expected a query, such as 'select * from trials'")
-        return query(store, sql, declared, most)
-    return _trials(store, most) if evaluation is None else _evaluated(store, evaluation)
+        return query(store, sql, declared, limit)
+    return _trials(store, _grid_order(named, store), limit) if evaluation is None else _evaluated(store, evaluation)
 
 
-def _trials(store: Store, most: int | None) -> Answer:
-    """The rows of trials in the order of their ids, of which only the first are read where no more are shown."""
+def _grid_order(named: NamedJob, store: Store) -> dict[str, int]:
+    """Places of trials in the job's grid, by the ids of their rows; empty where the job cannot be read."""
+    from orchestrator.state.stored import stored_job
+
+    try:
+        return {trial.id: place for place, trial in enumerate(stored_job(named.load(), store).job.trials)}
+    except OrchError:
+        return {}
+
+
+def _trials(store: Store, order: Mapping[str, int], limit: int | None) -> Answer:
+    """The rows of trials, those of the grid first and in its order; only the first ``limit`` are read."""
     from orchestrator.spec.columns import declared
+    from orchestrator.store.bundles import trial_of
     from orchestrator.store.query import Answer
     from orchestrator.store.tables import parquet_keys, read_files
 
     keys = parquet_keys(store, "trials")
     if not keys:
-        raise QueryError(f"{store.uri}: no trial has ended yet; 'orch status' tells how the job is getting on")
-    read = read_files(store, keys[:most], schema=declared("trials"))
+        raise QueryError(f"{store.uri}: no trial has ended yet; 'orch status' shows the state of the job")
+    keys.sort(key=lambda key: order.get(trial_of(key), len(order)))
+    read = read_files(store, keys[:limit], schema=declared("trials"))
     return Answer(read.table, len(keys) - len(read.left_out), read.left_out)
 
 
 def _verdicts(named: NamedJob) -> tuple[pa.Table, tuple[str, ...]]:
-    """The table of claims, and what its reader has to know. Raises SettingsError where the job has none."""
+    """The table of claims, and notices for its reader. Raises SettingsError where the job has none."""
     from orchestrator.report.claims import claims_table, judge_job
 
-    asked = named.load()
-    if not asked.header.claims:
-        raise SettingsError(asked.source, "claims", "is missing; see docs/job-file.md")
-    judged = judge_job(named.store, asked)
+    job = named.load()
+    if not job.header.claims:
+        raise SettingsError(job.source, "claims", "is missing; see docs/job-file.md")
+    judged = judge_job(named.store, job)
     return claims_table(judged.verdicts), judged.notices
 
 
 def _print_claims(table: pa.Table, notices: Sequence[str]) -> None:
-    """What a screen has room for of each claim; the rest is in the exports."""
+    """Print the columns of each claim that a screen has room for; the exports have all."""
     names = ("claim", "verdict", "measure", "group_mean", "than_mean", "effect", "estimate", "low", "high", "claimed")
     rows = table.to_pylist()
     for row in rows:
@@ -255,7 +266,7 @@ def _evaluated(store: Store, kind: str) -> Answer:
     """
     import pyarrow.compute as pc
 
-    from orchestrator.evaluate.evaluation import FOLDER
+    from orchestrator.evaluations.evaluation import FOLDER
     from orchestrator.spec.columns import declared
     from orchestrator.spec.messages import nearest
     from orchestrator.store.query import Answer
@@ -265,8 +276,8 @@ def _evaluated(store: Store, kind: str) -> Answer:
     if kind not in kinds:
         near = nearest(kind, kinds)
         hint = f"did you mean {near!r}? " if near else ""
-        there = f"has {', '.join(kinds)}" if kinds else "has no evaluations"
-        raise QueryError(f"--evaluation: got {kind!r}; {hint}{store.uri} {there}")
+        stored = f"has {', '.join(kinds)}" if kinds else "has no evaluations"
+        raise QueryError(f"--evaluation: got {kind!r}; {hint}{store.uri} {stored}")
     read = read_table(store, f"{FOLDER}/{kind}", schema=declared(f"{FOLDER}/{kind}"))
     of_trials = declared("trials")
     settings = [name for name in of_trials.names if "." in name]
@@ -280,9 +291,9 @@ def _evaluated(store: Store, kind: str) -> Answer:
     return Answer(table, len(table), (*read.left_out, *trials.left_out))
 
 
-def _telling(table: pa.Table) -> list[str]:
-    """The columns that a screen has room for: settings that differ between the rows, and what was measured."""
-    from orchestrator.store.columns import EVALUATIONS, LOOKS, SIGNALS
+def _visible_columns(table: pa.Table) -> list[str]:
+    """The columns that a screen has room for: settings that differ between the rows, and measured values."""
+    from orchestrator.store.columns import EVALUATIONS, SAMPLE_METRICS, TRAINING_METRICS
 
     columns = table.column_names
     of_trials = table.filter(table["data.name"].is_valid()) if "data.name" in columns else table  # those with a row
@@ -293,22 +304,17 @@ def _telling(table: pa.Table) -> list[str]:
 
     settings = [name for name in columns if "." in name and differs(name)]
     if "evaluation_id" in columns:
-        passed = {column.name for column in EVALUATIONS}
-        return ["trial_id", *settings, *(name for name in columns if "." not in name and name not in passed)]
-    measures = [column.name for column in (*LOOKS, *SIGNALS)]
+        fixed = {column.name for column in EVALUATIONS}
+        return ["trial_id", *settings, *(name for name in columns if "." not in name and name not in fixed)]
+    measures = [column.name for column in (*SAMPLE_METRICS, *TRAINING_METRICS)]
     ends = ("saturated_at", "collapsed_at", "diverged_at")
     names = ("trial_id", "status", "error", *settings, *ends, *measures, "step", "images_per_second")
     return [name for name in names if name in columns and table[name].null_count < len(table)]
 
 
 def _print_table(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int | None) -> None:
-    """Rows as a table of the columns ``names``, with a word on what is not shown; of None nobody has seen the end."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        table.add_column(shown(name), overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row[name]) for name in names))
-    out.print(table)
+    """Print rows as a table of the columns ``names``, and how many rows there are; a ``total`` of None is over 10^6."""
+    print_columns(out, [shown(name) for name in names], [[_cell(row[name]) for name in names] for row in rows])
     if total is None:
         out.print(f"{_ROWS} of more than a million rows")
     else:
@@ -320,7 +326,7 @@ def _cell(value: Any) -> str:
 
 
 def _print_schema() -> None:
-    from orchestrator.evaluate import KINDS
+    from orchestrator.evaluations import KINDS
     from orchestrator.spec.columns import evaluation_columns, trial_columns
     from orchestrator.store.columns import METRICS
 
@@ -343,7 +349,7 @@ def _print_schema() -> None:
 def report(job: JobName, storage: Storage = None) -> None:
     """Write the report of what is in storage: one HTML file with all pictures, and the pictures as PNG.
 
-    A job file's own description, grid and claims are what it speaks of.
+    It uses the job file's own description, grid and claims where JOB is a file.
 
     Examples: `orch report quickstart` · `orch report quickstart --storage s3://bucket/studies`
     """
@@ -351,4 +357,4 @@ def report(job: JobName, storage: Storage = None) -> None:
 
     named = name_job(job, storage)
     named.require()
-    tell(f"{named.store.uri}/{write_report(named.store, named.from_file)}")
+    print_line(f"{named.store.uri}/{write_report(named.store, named.from_file)}")

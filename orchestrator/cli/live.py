@@ -1,4 +1,4 @@
-"""What a running sweep looks like: a live table on a terminal, plain lines elsewhere."""
+"""The display of a running sweep: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rich.text import Text
 from orchestrator.cli.console import err
 from orchestrator.durations import duration
 from orchestrator.plan.plan import CellState
-from orchestrator.plan.status import label
+from orchestrator.state.status import label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orchestrator.plan.files import Tally
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.events import Event
+    from orchestrator.state.files import EvaluationProgress
 
 _LINES_EVERY_S = 15.0
 _MEASURES = {
@@ -48,22 +48,22 @@ def display(plan: Plan) -> Iterator[_Sweep | Lines]:
 
 
 class _Sweep:
-    """Where every trial of a sweep stands."""
+    """The progress of every trial of a sweep."""
 
     def __init__(self, plan: Plan) -> None:
         self.changes = {cell.trial.id: label(cell.trial.changes) for cell in plan.having(CellState.NEW)}
         self.weights = {cell.trial.id: cell.device_s for cell in plan.having(CellState.NEW)}
-        signals = {name for cell in plan.having(CellState.NEW) for name in cell.trial.settings.measures}
-        self.shown = {name: text for name, text in _MEASURES.items() if name in signals or name == "images_per_second"}
+        measures = {name for cell in plan.having(CellState.NEW) for name in cell.trial.settings.measures}
+        self.shown = {name: text for name, text in _MEASURES.items() if name in measures or name == "images_per_second"}
         self.running: dict[str, Event] = {}
         self.ended: dict[str, Event] = {}
         self.began = time.monotonic()
         self.first_step: float | None = None
-        self.tally: Tally | None = None
+        self.progress: EvaluationProgress | None = None
         self.doing = ""
 
     def update(self, event: Event) -> None:
-        """Note where a trial stands."""
+        """Record a trial's progress."""
         if event.step and self.first_step is None:
             self.first_step = time.monotonic()
         if event.ended is None:
@@ -72,15 +72,15 @@ class _Sweep:
             self.running.pop(event.trial.id, None)
             self.ended[event.trial.id] = event
 
-    def evaluated(self, tally: Tally) -> None:
-        """Note where the evaluations stand."""
-        self.tally = tally
+    def evaluated(self, progress: EvaluationProgress) -> None:
+        """Record the evaluations' progress."""
+        self.progress = progress
 
     def tick(self) -> None:
-        """The live display draws itself."""
+        """Do nothing: the live display refreshes itself."""
 
     def stage(self, text: str) -> None:
-        """Show what is done until the first trial has made a step."""
+        """Show what is being done until the first trial has made a step."""
         self.doing = text
 
     @property
@@ -95,9 +95,9 @@ class _Sweep:
         """One line: trials ended and failed, evaluations made, time gone and still to go."""
         gone = time.monotonic() - self.began
         failed = sum(event.error is not None for event in self.ended.values())
-        counted = [f"{len(self.ended)}/{len(self.changes)} trials"] if self.changes else []
-        counted += [str(self.tally)] if self.tally is not None else []
-        text = Text(", ".join([*counted, duration(gone)]))
+        counts = [f"{len(self.ended)}/{len(self.changes)} trials"] if self.changes else []
+        counts += [str(self.progress)] if self.progress is not None else []
+        text = Text(", ".join([*counts, duration(gone)]))
         if self.first_step is not None and 0.02 < self.done < 1:
             working = time.monotonic() - self.first_step
             text.append(f", {duration(max(1.0, working / self.done - working))} to go")
@@ -106,7 +106,7 @@ class _Sweep:
         return text
 
     def table(self) -> Group:
-        """The running trials with their progress and last measures, and the whole."""
+        """The running trials with their progress and last measures, and the progress of the whole sweep."""
         table = Table(box=None, pad_edge=False, header_style="dim")
         for heading in ("trial", "settings", "", "epoch", *self.shown.values()):
             table.add_column(heading, justify="left" if heading in ("trial", "settings", "") else "right")
@@ -123,56 +123,58 @@ class _Sweep:
         ]
         whole = Table.grid(padding=(0, 1))
         whole.add_row(ProgressBar(total=1.0, completed=self.done, width=40), self.summary())
-        if self.tally is not None:
-            whole.add_row(ProgressBar(total=max(1, self.tally.parts), completed=self.tally.parts_done, width=40), "")
-        begun = self.first_step is not None or self.ended or self.tally is not None
+        if self.progress is not None:
+            whole.add_row(
+                ProgressBar(total=max(1, self.progress.parts), completed=self.progress.parts_done, width=40), ""
+            )
+        begun = self.first_step is not None or self.ended or self.progress is not None
         starting = [] if begun else [Text(self.doing, style="dim")]
         return Group(table, *starting, *failures[-5:], whole)
 
 
 class Lines:
-    """Plain lines: one for every trial that ends, and one now and then in between.
+    """Plain lines: one for every trial that ends, and one after every 15 s without a line.
 
     ``starts`` adds one for every trial that starts.
     """
 
-    def __init__(self, plan: Plan, say: Callable[[str], None], *, starts: bool = False) -> None:
+    def __init__(self, plan: Plan, notify: Callable[[str], None], *, starts: bool = False) -> None:
         self.sweep, self.last = _Sweep(plan), time.monotonic()
-        self.say, self.starts = say, starts
+        self.notify, self.starts = notify, starts
 
     def update(self, event: Event) -> None:
-        """Say that a trial has ended, or started."""
+        """Print that a trial has ended, or started."""
         begins = event.trial.id not in self.sweep.running
         self.sweep.update(event)
         name = f"{event.trial.id[:8]} {event.ended or 'started'}  {self.sweep.changes[event.trial.id]}"
         if event.ended is None:
             if begins and self.starts:
-                self._say(name.rstrip())
+                self._notify(name.rstrip())
             return
-        known = {text: event.measures.get(name) for name, text in _MEASURES.items()}
-        figures = "  ".join(f"{text} {_figure(value)}" for text, value in known.items() if value is not None)
-        self._say(f"{name}  {event.error or figures}")
-        self._say(self.sweep.summary().plain)
+        measures = {text: event.measures.get(name) for name, text in _MEASURES.items()}
+        figures = "  ".join(f"{text} {_figure(value)}" for text, value in measures.items() if value is not None)
+        self._notify(f"{name}  {event.error or figures}")
+        self._notify(self.sweep.summary().plain)
 
-    def evaluated(self, tally: Tally) -> None:
-        """Note where the evaluations stand; say so when the last has ended."""
-        self.sweep.evaluated(tally)
-        if tally.over and tally.total:
-            self._say(self.sweep.summary().plain)
+    def evaluated(self, progress: EvaluationProgress) -> None:
+        """Record the evaluations' progress; print it when the last has ended."""
+        self.sweep.evaluated(progress)
+        if progress.over and progress.total:
+            self._notify(self.sweep.summary().plain)
 
     def stage(self, text: str) -> None:
-        """Say what is done until the first trial has made a step."""
-        self._say(text)
+        """Print what is being done until the first trial has made a step."""
+        self._notify(text)
 
     def tick(self) -> None:
-        """Say where the sweep stands when nothing has been said for a while."""
+        """Print the sweep's progress when nothing was printed for 15 s."""
         if time.monotonic() - self.last >= _LINES_EVERY_S:
             share = f"{self.sweep.done:.0%} done, " if self.sweep.changes else ""
-            self._say(f"{share}{self.sweep.summary().plain}")
+            self._notify(f"{share}{self.sweep.summary().plain}")
 
-    def _say(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         self.last = time.monotonic()
-        self.say(text)
+        self.notify(text)
 
 
 def _figure(value: Any) -> str:

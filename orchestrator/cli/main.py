@@ -9,7 +9,7 @@ import typer
 
 from orchestrator import __version__
 from orchestrator.cli import control, doctor, evaluate, inspect, run
-from orchestrator.cli.console import complain
+from orchestrator.cli.console import print_error
 from orchestrator.cli.streams import ReaderGoneError
 from orchestrator.cli.usage import Command, Commands, Mistake, explain
 from orchestrator.errors import OrchError, StorageError, one_line
@@ -62,19 +62,19 @@ for command in (
 
 
 def main() -> None:
-    """Run the command line; every mistake of the user's is one line on stderr and exit code 2.
+    """Run the command line; a user's mistake is reported in one line on stderr, with exit code 2.
 
-    Typer itself answers Ctrl-C (exit code 130). A reader that has closed its pipe gets nothing more (exit code 1).
+    Typer handles Ctrl-C (exit code 130). Output ends where the reader has closed its pipe (exit code 1).
     """
     try:
         code = app(prog_name="orch", standalone_mode=False)
         sys.stdout.flush()
     except OrchError as error:
-        complain(str(error))
+        print_error(str(error))
         code = 2
     except ReaderGoneError:
         code = 1
     except Mistake as error:
-        complain(one_line(explain(error)))
+        print_error(one_line(explain(error)))
         code = 2
     sys.exit(code)

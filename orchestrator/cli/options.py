@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and what they stand for."""
+"""Arguments and options that several commands share, and their meaning."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ _SHOWN = 20
 
 
 def reject_detach(detach: bool) -> None:
-    """Raise SettingsError where a job is to be left that runs here."""
+    """Raise SettingsError where --detach is given for a job that runs on this machine."""
     if detach:
         raise SettingsError("--detach", "", "needs --address with the URL of a cluster, to which the job is left")
 
 
 @dataclass(frozen=True)
 class NamedJob:
-    """What the argument JOB stands for, in every command.
+    """The job that the argument JOB names, in every command.
 
-    A job file speaks for itself: its name, its storage, its trials, its claims. A name stands for what was last
-    submitted under it to a storage. ``root`` is the storage in which the job's results have a folder.
+    A job file brings its own name, storage, trials and claims. A name is that of the job last submitted under it to a
+    storage. ``root`` is the storage in which the job's results have a folder.
     """
 
     name: str
@@ -71,14 +71,14 @@ class NamedJob:
 
     @property
     def storage(self) -> str:
-        """The storage as a cluster is told of it."""
+        """The storage as a cluster gets it: a relative path stays relative, so that it can be refused."""
         return self.root.uri if self.from_file is None else self.from_file.header.storage
 
     def load(self) -> Job:
-        """The job. Raises NotFoundError for a name that the storage does not know, SettingsError, StorageError."""
+        """The job. Raises NotFoundError for a name that is not in the storage, SettingsError, StorageError."""
         if self.from_file is not None:
             return self.from_file
-        from orchestrator.plan.files import read_job
+        from orchestrator.state.files import read_job
 
         try:
             return read_job(self.store, self.overrides)
@@ -86,7 +86,7 @@ class NamedJob:
             raise NotFoundError(f"{error}{self._hint()}") from error
 
     def load_to_run(self) -> Job:
-        """The same, for a command whose results go to its storage; refuses a storage that can never hold any."""
+        """The job, for a command that writes results to its storage. Raises StorageError where that can hold none."""
         from orchestrator.store.local import LocalStore
 
         job = self.load()
@@ -95,31 +95,31 @@ class NamedJob:
         return job
 
     def require(self) -> None:
-        """Raise NotFoundError unless the storage knows the job or holds results of it."""
-        from orchestrator.plan.files import NO_SUCH_JOB, has_job
+        """Raise NotFoundError unless the storage has the job or results of it."""
+        from orchestrator.state.files import NO_SUCH_JOB, has_job
 
         store = self.store
         if not has_job(store) and not store.keys():
             raise NotFoundError(f"{store.uri}: {NO_SUCH_JOB}{'' if self.from_file else self._hint()}")
 
     def _hint(self) -> str:
-        """What a name may have been meant to be: a job file, or another job of the storage."""
-        from orchestrator.plan.files import has_job
+        """The end of an error about a name: a job file or another job of the storage that may have been meant."""
         from orchestrator.spec.messages import nearest
+        from orchestrator.state.files import has_job
 
         for path in (f"{self.name}.yaml", f"jobs/{self.name}.yaml"):
             if Path(path).is_file():
                 return f"; did you mean the file {path}?"
         folders = self.root.folders()
         near = nearest(self.name, folders)
-        asked = dict.fromkeys([*([near] if near else []), *folders])  # of many, each of which takes a request
-        names = [name for name in list(asked)[:_SHOWN] if has_job(self.root.child(name))]
+        candidates = dict.fromkeys([*([near] if near else []), *folders])  # limited below: each takes a request
+        names = [name for name in list(candidates)[:_SHOWN] if has_job(self.root.child(name))]
         hint = f"did you mean {near!r}? " if near in names else ""
-        return f"; {hint}jobs there: {', '.join(sorted(names))}{', ...' * (len(asked) > _SHOWN)}" if names else ""
+        return f"; {hint}jobs there: {', '.join(sorted(names))}{', ...' * (len(candidates) > _SHOWN)}" if names else ""
 
 
 def name_job(job: str, storage: str | None, overrides: list[str] | None = None) -> NamedJob:
-    """What JOB stands for; the storage is not asked yet. Raises SettingsError, StorageError."""
+    """The job that JOB names, without a request to the storage. Raises SettingsError, StorageError."""
     from orchestrator.spec.job import load_job
     from orchestrator.store.open import open_store
 
@@ -136,9 +136,9 @@ def name_job(job: str, storage: str | None, overrides: list[str] | None = None) 
 
 
 def _job_file(job: str) -> Path | None:
-    """The file that JOB names, None where it is a name: a file's name ends in .yaml or .yml, or holds a slash.
+    """The file that JOB names, None where JOB is a job's name: a file ends in .yaml or .yml, or holds a slash.
 
-    Raises SettingsError for what is neither.
+    Raises SettingsError where it is neither.
     """
     from pydantic import TypeAdapter, ValidationError
 

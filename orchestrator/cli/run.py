@@ -1,4 +1,4 @@
-"""validate, plan, submit and resume."""
+"""The commands validate, plan, submit and resume."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ RetryFailed = Annotated[
 
 
 def validate(job: JobName, overrides: Overrides = None, storage: Storage = None, as_json: AsJson = False) -> None:
-    """Check a job and say how many trials it makes: the file, its data and the name of its storage, but no devices.
+    """Check a job and count its trials: checks the file, its data and the name of its storage, but no devices.
 
     Examples: `orch validate jobs/quickstart.yaml` · `orch validate my.yaml --set training.epochs=5` ·
     `orch validate my.yaml --json | jq .trials`
     """
     from orchestrator.cli.tables import left_out_lines
     from orchestrator.plan.checks import find_problem
-    from orchestrator.plan.files import to_json
+    from orchestrator.state.files import to_json
 
     checked = name_job(job, storage, overrides).load_to_run()
     if problem := find_problem(checked.trials, checked.header.evaluate):
         raise DataError(problem)
     if as_json:
-        told = {"job": checked.header.name, "trials": len(checked.trials), "left_out": checked.left_out}
-        typer.echo(to_json(told))
+        summary = {"job": checked.header.name, "trials": len(checked.trials), "left_out": checked.left_out}
+        typer.echo(to_json(summary))
         return
     out.print(
         f"{one_line(job)}: {checked.header.name} is valid and makes {count(len(checked.trials), 'trial')}",
@@ -115,9 +115,9 @@ def resume(
     retry_failed: RetryFailed = False,
     take_over: TakeOver = False,
 ) -> None:
-    """Go on with a job that was interrupted: with what was last submitted under its name, or with what its file says.
+    """Go on with an interrupted job: with what was last submitted under its name, or with its job file.
 
-    Of a job one run at a time is at work. Where the last one died on another machine, --take-over says so.
+    A job has one run at a time. Where the last one died on another machine, use --take-over.
 
     Examples: `orch resume quickstart` · `orch resume quickstart --storage s3://bucket/studies` ·
     `orch resume my_sweep --storage s3://bucket/studies --address http://head:8265 --detach` ·
@@ -155,7 +155,7 @@ def _plan(named: NamedJob, address: str | None, retry_failed: bool, as_json: boo
 
 def _show(plan: Plan, as_json: bool) -> None:
     from orchestrator.cli.tables import plan_json, plan_table
-    from orchestrator.plan.files import to_json
+    from orchestrator.state.files import to_json
 
     if as_json:
         typer.echo(to_json(plan_json(plan)), file=out.file)

@@ -1,4 +1,4 @@
-"""Standard streams that no run depends on: closed, on a full disk, without a reader or on a terminal that is gone."""
+"""Standard streams that cannot stop a run: closed, on a full disk, without a reader or on a closed terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _GONE = frozenset({errno.EIO, errno.ENXIO, errno.EBADF})
-"""What a terminal answers that was closed: nobody is left to read."""
+"""The errors of a terminal that was closed."""
 
 
 class OutputError(OrchError):
@@ -27,10 +27,10 @@ class ReaderGoneError(Exception):
 
 
 class _Output(io.FileIO):
-    """A standard stream: after the first failed write the rest is dropped, so that what is at work goes on.
+    """A standard stream: after the first failed write the rest is dropped, so that the run goes on.
 
-    The failure itself is an error on stdout, where a script would take half of the results for all of them, and
-    none on stderr, which only comments.
+    The failure is an error on stdout, since a script could take half of the results for all of them, and none on
+    stderr, which has notes only.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -38,7 +38,7 @@ class _Output(io.FileIO):
         self._failed = False
 
     def write(self, data: Buffer, /) -> int:
-        """Write what fits, or pretend to. Raises OutputError, ReaderGoneError: on stdout, once."""
+        """Write, or drop the data after a failure. Raises OutputError, ReaderGoneError: on stdout, once."""
         if self._failed:
             return memoryview(data).nbytes
         try:
@@ -55,9 +55,9 @@ class _Output(io.FileIO):
 
 
 def guard_standard_streams() -> None:
-    """Make ``sys.stdin``, ``sys.stdout`` and ``sys.stderr`` streams that can be used, whatever the shell has done.
+    """Make ``sys.stdin``, ``sys.stdout`` and ``sys.stderr`` usable streams, whatever the shell has closed.
 
-    A closed descriptor is opened on the null device before a file of ours takes its number and is written over.
+    A closed descriptor is opened on the null device, so that no file of ours gets its number and is overwritten.
     Characters that the stream's encoding lacks are written as escapes.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
@@ -79,7 +79,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _guarded(stream: TextIO) -> TextIO:
-    """The same stream over ``_Output``; a stream that a program or a test has put there stays as it is."""
+    """The same stream over ``_Output``; a stream that a program or a test has replaced stays as it is."""
     if type(stream) is not io.TextIOWrapper or stream.fileno() not in (1, 2):
         return stream
     if isinstance(getattr(stream.buffer, "raw", None), _Output):

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from orchestrator.durations import duration
 from orchestrator.errors import one_line
-from orchestrator.plan.evaluations import describe_due
 from orchestrator.plan.plan import CellState
+from orchestrator.state.due import describe_due
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Cell, Plan
-    from orchestrator.runtime.staging import Upload
+    from orchestrator.runtime.runtime_env import Upload
     from orchestrator.spec.job import Job
 
 _SHOWN = 60
@@ -27,7 +27,7 @@ _STYLE = {CellState.NEW: "green", CellState.CACHED: "dim", CellState.FAILED: "bo
 def plan_line(plan: Plan) -> Text:
     """The plan in one line."""
     counts = ", ".join(f"{len(plan.having(state))} {state}" for state in CellState)
-    about = "" if math.isnan(plan.wall_s) else f" about {duration(plan.wall_s)}{_left_uncounted(plan)},"
+    about = "" if math.isnan(plan.wall_s) else f" about {duration(plan.wall_s)}{_uncounted(plan)},"
     time = f";{about} {plan}" if plan.having(CellState.NEW) else ""
     return Text(
         f"{plan.job.header.name}: {len(plan.cells)} {'trial' if len(plan.cells) == 1 else 'trials'}: {counts}{time}"
@@ -40,22 +40,24 @@ def evaluations_line(plan: Plan) -> list[Text]:
 
 
 def note_lines(plan: Plan) -> list[Text]:
-    """A line for each thing that a reader of the plan has to know."""
+    """A line for each note of the plan."""
     return [Text(one_line(f"note: {note}")) for note in plan.notes]
 
 
 def left_out_lines(job: Job) -> list[Text]:
-    """A line for each claim that overrides have taken the trials of."""
-    return [Text(one_line(told)) for told in job.left_out]
+    """A line for each claim whose trials overrides have removed."""
+    return [Text(one_line(line)) for line in job.left_out]
 
 
 def travel_lines(upload: Upload) -> list[Text]:
-    """What goes to a cluster with a job, and a line for each folder of data that does not."""
+    """A line on what is sent to a cluster with a job, and a line for each folder of data that is not."""
     parts = [
-        f"{what} ({files:,} {'file' if files == 1 else 'files'}, {_bytes(size)})" for what, files, size in upload.parts
+        f"{name} ({files:,} {'file' if files == 1 else 'files'}, {_bytes(size)})" for name, files, size in upload.parts
     ]
     lines = [f"travels: {', '.join(parts)}; {_bytes(upload.size)} in all"]
-    lines += [f"stays: {root}, which lacks what its data set needs: {why}" for root, why in upload.missing.items()]
+    lines += [
+        f"stays: {root}, which lacks what its data set needs: {reason}" for root, reason in upload.missing.items()
+    ]
     return [Text(one_line(line)) for line in lines]
 
 
@@ -104,8 +106,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "output": plan.output,
         **{str(state): len(plan.having(state)) for state in CellState},
         "placements": [asdict(placement) for placement in plan.placements.values()],
-        "device_hours": _known(plan.device_s / 3600),
-        "wall_s": _known(plan.wall_s),
+        "device_hours": _or_none(plan.device_s / 3600),
+        "wall_s": _or_none(plan.wall_s),
         "problem": plan.problem,
         "notes": list(plan.notes),
         "evaluations": [
@@ -125,7 +127,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "state": str(cell.state),
                 "workers": cell.trial.workers,
                 "resumes": cell.resumes,
-                "device_s": _known(cell.device_s),
+                "device_s": _or_none(cell.device_s),
                 "error": cell.error,
                 "changes": cell.trial.changes,
             }
@@ -135,22 +137,22 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def _estimate(plan: Plan) -> str:
-    """How long all that is new takes."""
+    """The estimated device-hours and wall time of the new cells."""
     if not plan.having(CellState.NEW):
-        return f"nothing to train{_left_uncounted(plan)}"
+        return f"nothing to train{_uncounted(plan)}"
     if math.isnan(plan.wall_s):
         return "unknown device-hours"
     hours = plan.device_s / 3600
     return (
         f"{hours:.2f}" if hours >= 0.01 else "under 0.01"
-    ) + f" device-hours, {duration(plan.wall_s)} from start to end{_left_uncounted(plan)}"
+    ) + f" device-hours, {duration(plan.wall_s)} from start to end{_uncounted(plan)}"
 
 
-def _left_uncounted(plan: Plan) -> str:
-    """What an estimate leaves out: evaluations, and trials whose data is missing or too small."""
-    left = ["evaluations"] if plan.due else []
-    left += ["what cannot be trained here"] if plan.unknown else []
-    return f" without {' and '.join(left)}" if left else ""
+def _uncounted(plan: Plan) -> str:
+    """What an estimate does not count: evaluations, and trials whose data is missing or too small."""
+    uncounted = ["evaluations"] if plan.due else []
+    uncounted += ["what cannot be trained here"] if plan.unknown else []
+    return f" without {' and '.join(uncounted)}" if uncounted else ""
 
 
 def _at_least_1_s(seconds: float) -> str:
@@ -161,7 +163,7 @@ def _device(plan: Plan) -> str:
     return next(iter(plan.placements.values())).device
 
 
-def _known(value: float) -> float | None:
+def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 

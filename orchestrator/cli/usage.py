@@ -1,4 +1,4 @@
-"""Mistakes in a command itself, in the one line that every other mistake gets."""
+"""Reports mistakes in a command in one line, as all other mistakes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from orchestrator.errors import SettingsError
 from orchestrator.spec.messages import did_you_mean, nearest, show
 
 Mistake: type[Exception] = typer.BadParameter.__bases__[0]
-"""Typer's own name for what its parser refuses; Typer exports only the kinds below it."""
+"""The base class of the errors of Typer's parser; Typer exports its subclasses only."""
 
 
 class Commands(TyperGroup):
-    """The commands of ``orch``; an unknown one is answered with the nearest."""
+    """The commands of ``orch``; the error of an unknown one names the nearest."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """See TyperGroup. Raises SettingsError."""
@@ -25,25 +25,25 @@ class Commands(TyperGroup):
 
 
 class Command(TyperCommand):
-    """One command; what is left over of its arguments is answered with what it takes."""
+    """One command; the error of a surplus argument names those that it takes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """See TyperCommand. Raises SettingsError."""
         ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
         if rest:
-            taken = [str(one.metavar or one.name) for one in self.params if one.param_type_name == "argument"]
-            expected = f"nothing after {' '.join(taken)}" if taken else "no argument"
+            names = [str(param.metavar or param.name) for param in self.params if param.param_type_name == "argument"]
+            expected = f"nothing after {' '.join(names)}" if names else "no argument"
             raise SettingsError(ctx.command_path, "", f"got {show(rest[0])}, expected {expected}{_help(ctx)}")
         return rest
 
 
 def explain(mistake: Any) -> str:
-    """What Typer's parser refuses, as ``place: got value, expected what is allowed``."""
+    """An error of Typer's parser as ``place: got value, expected what is allowed``."""
     context = mistake.ctx
     place, name = context.command_path if context else "orch", getattr(mistake, "option_name", None)
     if hasattr(mistake, "possibilities") and name:
-        options = [option for one in context.command.params for option in one.opts if option.startswith("--")]
+        options = [option for param in context.command.params for option in param.opts if option.startswith("--")]
         near = nearest(name, options)
         hint = f"; did you mean {near}? see '{place} --help'" if near else _help(context)
         return f"{place}: there is no option {name}{hint}"
@@ -60,27 +60,27 @@ def explain(mistake: Any) -> str:
 
 
 def refuse_beside(name: str, *options: tuple[str, Any]) -> None:
-    """Raise SettingsError where one of the options, which are names with values, is given: ``name`` leaves it none."""
+    """Raise SettingsError where one of the options (name, value) is set, since it has no effect with ``name``."""
     for other, value in options:
-        if _given(value):
+        if _is_set(value):
             raise SettingsError(other, "", f"has no effect with {name}; leave one of them out")
 
 
 def refuse_together(*options: tuple[str, Any]) -> None:
-    """Raise SettingsError where two of the options are given, of which one can have an effect."""
-    given = [option for option in options if _given(option[1])]
-    if given:
-        refuse_beside(given[0][0], *given[1:])
+    """Raise SettingsError where two of the options (name, value) are set, which exclude each other."""
+    present = [option for option in options if _is_set(option[1])]
+    if present:
+        refuse_beside(present[0][0], *present[1:])
 
 
 def refuse_without(needed: tuple[str, Any], *options: tuple[str, Any]) -> None:
-    """Raise SettingsError where one of the options is given, but not the one that it needs."""
+    """Raise SettingsError where one of the options (name, value) is set without ``needed``."""
     for name, value in options:
-        if _given(value) and not _given(needed[1]):
+        if _is_set(value) and not _is_set(needed[1]):
             raise SettingsError(name, "", f"has no effect without {needed[0]}")
 
 
-def _given(value: Any) -> bool:
+def _is_set(value: Any) -> bool:
     return value is not None and value is not False and value != []
 
 
@@ -96,5 +96,5 @@ def _help(context: Any) -> str:
 
 
 def _plain(sentence: str) -> str:
-    """A sentence as a part of another."""
+    """A sentence as part of another: its first letter in lower case, without its full stop."""
     return sentence[:1].lower() + sentence[1:].rstrip(".")

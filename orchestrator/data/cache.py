@@ -1,4 +1,4 @@
-"""Decoded images kept in a folder, so that the next run need not decode them again."""
+"""A cache folder of decoded images: later runs need not decode them again."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 def cached(
     folder: str | None, fingerprint: str, shape: tuple[int, ...], decode: Callable[[], NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
-    """What ``decode`` gives, from a file in ``folder`` if an earlier call left it there; ``folder`` may be None.
+    """The pixels of ``decode``, read from ``folder`` if an earlier call stored them there; ``folder`` may be None.
 
-    ``fingerprint`` stands for all that the pixels depend on, ``shape`` is theirs. Arrays from a file are mapped
-    into memory and not writable. A file that is damaged is written anew, whole or not at all.
+    ``fingerprint`` identifies everything that the pixels depend on; ``shape`` is the shape of the pixels. Arrays from a
+    file are memory-mapped and not writable. A damaged file is replaced, atomically.
 
-    Raises DataError where the folder cannot be written to.
+    Raises DataError if the folder cannot be written to.
     """
     if folder is None:
         return decode()
     path = folder_at(folder, "data.cache") / f"{fingerprint}.npy"
-    kept = _read(path, shape)
-    if kept is not None:
-        return kept
+    stored = _read(path, shape)
+    if stored is not None:
+        return stored
     pixels = decode()
     assert pixels.shape == shape, f"decoded {pixels.shape}, promised {shape}"
     try:
@@ -49,22 +49,22 @@ def cached(
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The array in ``path``, or None where there is none or it is not what was written."""
-    # what stands before the pixels is known, so that nothing of an unknown file need be interpreted
+    """The array in ``path``, or None if there is no such file or it is damaged."""
+    # The header is known exactly: comparing it avoids parsing that of an unknown file.
     header = _header(shape)
     try:
         with path.open("rb") as file:
             if file.read(len(header)) != header or os.fstat(file.fileno()).st_size != len(header) + math.prod(shape):
                 return None
-            kept = np.memmap(file, np.uint8, "r", len(header), shape)
+            pixels = np.memmap(file, np.uint8, "r", len(header), shape)
     except (OSError, ValueError):
         return None
-    # a plain array, as ImageSet promises
-    return np.asarray(kept)
+    # A plain array, as ImageSet promises.
+    return np.asarray(pixels)
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    """How a ``.npy`` file of bytes begins."""
+    """The header of a ``.npy`` file of bytes."""
     stream = BytesIO()
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, header)
@@ -72,7 +72,7 @@ def _header(shape: tuple[int, ...]) -> bytes:
 
 
 def _write(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write beside ``path``, then give the finished ``.npy`` file its name: of several writers the last one stays."""
+    """Write a temporary ``.npy`` file and rename it to ``path``: of several writers, the last one wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}-{secrets.token_hex(8)}")
     try:

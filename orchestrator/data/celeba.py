@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.data.dataset import Progress, Split
 
 PARTS: dict[str, Split | None] = {"0": "train", "1": None, "2": "test"}
-"""The partition file's numbers; 1 is for validation, which nothing here is in need of."""
+"""The partition file's numbers; 1 is the validation set, which is not used."""
 
 PARTITION_LINE = re.compile(r"([\w-]+\.\w+)\s+([012])\s*")
 PARTITION_FILE = "list_eval_partition.txt"
@@ -38,11 +38,10 @@ PUBLISHED_TRAIN_IMAGES = 162_770
 class Celeba(PublishedDataset):
     """Faces of celebrities in colour, 162,770 and 19,962 (Liu et al., Deep learning face attributes in the wild, 2015).
 
-    Found in ``<root>/celeba``: the folder ``img_align_celeba`` or else ``img_align_celeba.zip``, and
-    ``list_eval_partition.txt``, which says what to train on (0) and what is held out (2). They are never
-    written to, except that ``download`` lets torchvision fetch them when they are not there. The aligned
-    images are 178 pixels wide and 218 high; their middle 178x178 are kept and scaled (as Choi et al.,
-    StarGAN, arXiv 1711.09020, section 5.2). No classes.
+    Files in ``<root>/celeba``: the folder ``img_align_celeba`` or else ``img_align_celeba.zip``, and
+    ``list_eval_partition.txt``, which marks the training images (0) and the held-out ones (2). They are never written,
+    except that torchvision fetches missing ones if ``download`` is set. The aligned images are 178 pixels wide and 218
+    high; their middle 178x178 pixels are scaled (as Choi et al., StarGAN, arXiv 1711.09020, section 5.2). No classes.
     """
 
     has_classes = False
@@ -62,16 +61,16 @@ class Celeba(PublishedDataset):
         return ImageShape(3, self.image_size, self.image_size)
 
     def count_images(self) -> int:
-        """From the partition file; the published number when it is yet to be fetched."""
+        """From the partition file; the published number if it is not downloaded yet."""
         if self.awaits_download:
             return PUBLISHED_TRAIN_IMAGES
         self._find_images()
         return len(self._list("train"))
 
     def files(self) -> Sequence[str]:
-        """The partition file and the zip file, or the images asked for and those held out that are there.
+        """The partition file and the zip file, or the training images and the held-out ones that exist.
 
-        None where they are yet to be fetched.
+        Empty if they are not downloaded yet.
         """
         if self.awaits_download:
             return ()
@@ -79,18 +78,18 @@ class Celeba(PublishedDataset):
         if images.suffix == ".zip":
             return [f"celeba/{PARTITION_FILE}", f"celeba/{images.name}"]
         try:
-            there = set(os.listdir(images))  # noqa: PTH208 - names of 200,000 files, not paths
+            existing = set(os.listdir(images))  # noqa: PTH208 - names of 200,000 files, not paths
         except OSError as error:
             raise DataError(f"{images}: cannot be listed ({error.strerror})") from error
-        names += [name for name, split in self._parts() if split == "test" and name in there]
+        names += [name for name, split in self._parts() if split == "test" and name in existing]
         return [f"celeba/{PARTITION_FILE}", *(f"celeba/{IMAGES}/{name}" for name in names)]
 
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
-        """Of each file chosen, in the folder or in the zip file."""
+        """The digest of each image file, in the folder or in the zip file."""
         return self._content(self._find_images(), self._list(split)[:limit], progress)
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
-        """Decoded by as many threads as there are cores; no image is opened that ``cache`` holds."""
+        """Decoded by as many threads as there are cores; images in ``cache`` are not opened."""
         if self.awaits_download:
             self._fetch()
         images, names = self._find_images(), self._list(split)[:limit]
@@ -138,14 +137,14 @@ class Celeba(PublishedDataset):
     def _list(self, split: Split) -> list[str]:
         """Names of the images of ``split``, in the partition file's order."""
         parts = self._parts()
-        names = [name for name, of in parts if of == split]
+        names = [name for name, image_split in parts if image_split == split]
         if not names:
             path = self._folder / PARTITION_FILE
             raise DataError(f"{path}: {len(parts)} images, none of them for the {split} split; fetch it again")
         return names
 
     def _parts(self) -> list[tuple[str, Split | None]]:
-        """Each image's name and what it is for, by the partition file."""
+        """Each image's name and split, from the partition file."""
         path = self._folder / PARTITION_FILE
         try:
             if path.exists() and not path.is_file():  # a pipe, on which reading would wait
@@ -157,12 +156,12 @@ class Celeba(PublishedDataset):
             raise DataError(f"{path}: holds more than plain letters ({error.reason}); fetch it again") from error
         parts = []
         for number, line in enumerate(lines, 1):
-            found = PARTITION_LINE.fullmatch(line)
-            if found is None:
+            match = PARTITION_LINE.fullmatch(line)
+            if match is None:
                 raise DataError(
                     f"{path}: line {number}: got {line[:40]!r}, expected an image's name and 0, 1 or 2; fetch it again"
                 )
-            parts.append((found[1], PARTS[found[2]]))
+            parts.append((match[1], PARTS[match[2]]))
         return parts
 
     def _missing(self) -> bool:
@@ -173,7 +172,7 @@ class Celeba(PublishedDataset):
         return not (self._folder / PARTITION_FILE).is_file()
 
     def _fetch(self) -> None:
-        # seconds to import, and only needed for its addresses and checksums
+        # Imported here, since it takes seconds and is only needed for its addresses and checksums.
         from torchvision import datasets
 
         try:
@@ -188,7 +187,7 @@ class Celeba(PublishedDataset):
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[Callable[[str], bytes]]:
-    """What reads an image of the zip file by its name."""
+    """A function that reads an image of the zip file by its name."""
     try:
         opened = ZipFile(archive)
     except OSError as error:

@@ -23,7 +23,7 @@ GREY, BLACK = 0.5, 0.0
 class Corrupted(NamedTuple):
     """Corrupted images; masks are (n, 1, h, w) bool, the same for all channels of a pixel.
 
-    ``observed`` pixels say something of the clean image, be it through noise; ``touched`` ones differ from it.
+    ``observed`` pixels depend on the clean image, possibly with noise; ``touched`` pixels were changed.
     """
 
     images: Tensor
@@ -32,16 +32,16 @@ class Corrupted(NamedTuple):
 
 
 class Corruption(Settings):
-    """What happens to an image; it depends on the seed and the image's number alone, never on the batch."""
+    """A corruption of images; it depends on the seed and the image's index only, never on the batch."""
 
     kind: str
     """what happens to an image"""
 
     @property
     def name(self) -> str:
-        """Unlike that of any other: the kind, what it fills with, and numbers other than the default ones.
+        """A unique name: the kind, its fill, and the numbers that are not defaults.
 
-        Such as ``pepper``, ``holes_grey`` or ``holes_black_size_4``.
+        Examples are ``pepper``, ``holes_grey`` and ``holes_black_size_4``.
         """
         words, numbers = [self.kind], []
         for field, value in self:
@@ -55,19 +55,19 @@ class Corruption(Settings):
         """Why images of this shape cannot be corrupted this way, or None where they can."""
         return None
 
-    def apply(self, images: Tensor, numbers: Sequence[int], seed: int) -> Corrupted:
-        """The images (n, c, h, w) in [0, 1], corrupted; ``numbers`` are theirs in the data set.
+    def apply(self, images: Tensor, indices: Sequence[int], seed: int) -> Corrupted:
+        """The corrupted images (n, c, h, w) in [0, 1]; ``indices`` are those of the images in the data set.
 
-        The shape is one that ``reject`` lets pass. Bits are the same on every device.
+        The shape is one that ``reject`` accepts. Bits are the same on every device.
         """
         shape = ImageShape(*images.shape[1:])
         problem = self.reject(shape)
         assert problem is None, problem
-        return self._apply(images, [_dice(seed, number) for number in numbers])
+        return self._apply(images, [_dice(seed, index) for index in indices])
 
     @abstractmethod
     def _apply(self, images: Tensor, dice: Sequence[np.random.Generator]) -> Corrupted:
-        """``apply`` with a source of randomness for each image."""
+        """``apply`` with a random generator for each image."""
 
 
 class GaussianNoise(Corruption):
@@ -81,22 +81,22 @@ class GaussianNoise(Corruption):
         import torch
 
         noise = [source.standard_normal(images.shape[1:], np.float32) for source in dice]
-        everything = torch.ones_like(images[:, :1], dtype=torch.bool)
-        added = torch.from_numpy(np.stack(noise)).to(images)
-        return Corrupted(images + self.std * added, everything, everything)
+        all_pixels = torch.ones_like(images[:, :1], dtype=torch.bool)
+        standard_noise = torch.from_numpy(np.stack(noise)).to(images)
+        return Corrupted(images + self.std * standard_noise, all_pixels, all_pixels)
 
 
 class Occlusion(Corruption):
-    """Pixels that are painted over: what they showed is lost, the rest is as it was."""
+    """Some pixels are replaced by a constant; the others do not change."""
 
     @property
     def paint(self) -> float:
-        """What is painted, in [0, 1]."""
+        """The constant, in [0, 1]."""
         return BLACK
 
     @abstractmethod
     def hidden(self, image: ImageShape, dice: np.random.Generator) -> NDArray[np.bool_]:
-        """The pixels (h, w) of one image that are painted over; never all of them and never none."""
+        """The mask (h, w) of the replaced pixels of one image; never all of them and never none."""
 
     def _apply(self, images: Tensor, dice: Sequence[np.random.Generator]) -> Corrupted:
         import torch
@@ -108,7 +108,7 @@ class Occlusion(Corruption):
 
 
 class Holes(Occlusion):
-    """Square holes wholly within the image, each anywhere with equal probability; they may overlap."""
+    """Square holes within the image, at uniformly random positions; they may overlap."""
 
     kind: Literal["holes"] = "holes"
     number: int = Field(3, ge=1, le=10_000)
@@ -142,7 +142,7 @@ class Holes(Occlusion):
 
 
 class Square(Occlusion):
-    """One black square in the middle of the image, where most of what a centred image shows is lost."""
+    """One black square in the middle of the image, which hides most of a centred object."""
 
     kind: Literal["square"] = "square"
     size: int = Field(8, ge=1, le=4096)
@@ -166,7 +166,7 @@ class Square(Occlusion):
 
 
 class Pepper(Occlusion):
-    """Single black pixels, the same number in every image, any of them with equal probability."""
+    """Single black pixels, the same number in every image, at uniformly random positions."""
 
     kind: Literal["pepper"] = "pepper"
     share: float = Field(0.3, gt=0.0, lt=1.0)
@@ -199,14 +199,14 @@ class Crosswalk(Occlusion):
 
 
 AnyCorruption = Annotated[GaussianNoise | Holes | Square | Pepper | Crosswalk, Field(discriminator="kind")]
-"""Any of the above, told apart by ``kind``."""
+"""Any of the above, discriminated by ``kind``."""
 
 _STREAM = 0
-"""First part of the spawn key of what is drawn here; the starts of latent searches have another one."""
+"""First part of the spawn key of corruptions; the starts of latent searches use another one."""
 
 
-def _dice(seed: int, number: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(_STREAM, number))))
+def _dice(seed: int, index: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(_STREAM, index))))
 
 
 def _too_large(kind: str, size: int, image: ImageShape) -> str | None:

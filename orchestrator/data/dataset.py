@@ -1,4 +1,4 @@
-"""What every data set of a job file answers: its shape and size cheaply, its images on demand."""
+"""The interface of every data set of a job file: its shape and size cheaply, its images on demand."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ if TYPE_CHECKING:
     from orchestrator.data.images import ImageSet, ImageShape
 
     Progress: TypeAlias = Callable[[int, int], None]
-    """Called with the number of files looked at and the number there are."""
+    """Called with the number of files done and the number of all files."""
 
 Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
 class Content:
-    """What the pixels and labels of a choice of images follow from, beside the settings."""
+    """Everything that the pixels and labels of a selection of images depend on, beside the settings."""
 
     count: int
     """images"""
     digests: Sequence[bytes]
-    """SHA-256 of what is decoded: one of each image in order, or one of all"""
+    """SHA-256 of the encoded images: one for each in order, or one for all"""
     labels: NDArray[np.int64] | None = None
-    """where the digests do not cover them"""
+    """labels, if the digests do not cover them"""
 
 
 class Dataset(Settings):
     """The ``data`` section of a job file.
 
-    ``max_images`` keeps only so many training images; the test images are never cut. A kind is one file of
-    this package: a subclass with a literal ``name`` that defines ``shape``, ``count_images``, ``content`` and
-    ``read``, and ``files`` where it has a ``root``.
+    ``max_images`` limits the training images; the test images are always all of them. A kind is one file of this
+    package: a subclass with a literal ``name`` that defines ``shape``, ``count_images``, ``content`` and ``read``, and
+    ``files`` if it has a ``root``.
     """
 
     has_classes: ClassVar[bool] = True
-    """False where no image of such a set has a label, whatever the settings and the files."""
+    """False if no image of such a set has a label, for any settings and files."""
 
     decoder_version: ClassVar[int] = 1
-    """Raise it when the same source no longer gives the same pixels: fingerprints and cached images change."""
+    """Raise it when the same source gives other pixels than before: fingerprints and cached images change."""
 
     name: str
     """data set"""
@@ -65,60 +65,60 @@ class Dataset(Settings):
 
     @abstractmethod
     def count_images(self) -> int:
-        """Training images there are before ``max_images``, told without decoding any.
+        """The number of training images before ``max_images``, without decoding any.
 
-        Raises DataError where the images cannot be found.
+        Raises DataError if the images cannot be found.
         """
 
     @abstractmethod
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
-        """What tells the images that ``read`` gives from any others, without decoding one.
+        """The identity of the images that ``read`` returns, without decoding any.
 
-        Raises DataError where the images are not there or cannot be read.
+        Raises DataError if the images are missing or cannot be read.
         """
 
     @abstractmethod
     def read(self, split: Split, limit: int | None) -> ImageSet:
-        """``limit`` images of ``split``, or all. Raises DataError where that cannot be done."""
+        """The first ``limit`` images of ``split``, or all. Raises DataError if they cannot be read."""
 
     def notes(self) -> tuple[str, ...]:
-        """Lines for the user: what of the data is left out, and what was taken for what.
+        """Lines for the user: data that is left out, and how folders were interpreted.
 
-        As cheap as ``count_images``. Raises DataError where the images cannot be found.
+        As cheap as ``count_images``. Raises DataError if the images cannot be found.
         """
         return ()
 
     def files(self) -> Sequence[str]:
         """All files that ``read`` opens for any of its splits, as paths relative to ``root``; none without a root.
 
-        Those that only the test images need may be missing. Raises DataError where the training images cannot be found.
+        Those that only the test images need may be missing. Raises DataError if the training images cannot be found.
         """
         return ()
 
     @property
     def awaits_download(self) -> bool:
-        """Whether the images are yet to be fetched, which ``load`` does; what they are is not known before."""
+        """Whether the images are not downloaded yet, which ``load`` does; their content is not known before."""
         return False
 
     @property
     def size(self) -> int:
-        """Training images that ``load`` will give.
+        """The number of training images that ``load`` will return.
 
-        It may open a file or list a folder: ask once for a job, not once for a trial. Raises DataError where
-        the images cannot be found.
+        It may open a file or list a folder: call it once for a job, not once for a trial. Raises DataError if the
+        images cannot be found.
         """
         count = self.count_images()
         return count if self.max_images is None else min(count, self.max_images)
 
     def fingerprint(self, split: Split = "train", progress: Progress | None = None) -> str:
-        """32 hexadecimal digits that are equal where ``load(split)`` gives equal images in equal order.
+        """32 hexadecimal digits that are equal if ``load(split)`` returns equal images in equal order.
 
-        It covers the content of the images left by ``max_images``, their number, order and labels, the kind of
-        data set, the shape they are decoded to and the version of the decoder. It covers no path, no time and
-        no container: a copy, a folder of another name, a zip or gzip file of the same images give the same.
-        Nothing is decoded. Files that were not touched since an earlier call are not opened again.
+        It covers the content of the images within ``max_images``, their number, order and labels, the kind of data set,
+        the decoded shape and the version of the decoder. It covers no path, time or container: a copy, a folder of
+        another name, a zip or gzip file of the same images have the same fingerprint. Nothing is decoded. Files that
+        were not touched since an earlier call are not opened again.
 
-        Raises DataError where the images are not there or cannot be read, and where they are yet to be fetched.
+        Raises DataError if the images are missing, cannot be read, or are not downloaded yet.
         """
         if self.awaits_download:
             raise DataError(
@@ -131,7 +131,7 @@ class Dataset(Settings):
         labelled = content.labels is not None
         header = [self.name, self.decoder_version, *self.shape, content.count, len(content.digests), labelled]
         digest = hashlib.sha256(json.dumps(header).encode())
-        # every digest has one length, so that what is joined cannot be read in two ways
+        # All digests have the same length, so that the joined bytes are unambiguous.
         digest.update(b"".join(content.digests))
         if content.labels is not None:
             digest.update(content.labels.astype("<i8").tobytes())

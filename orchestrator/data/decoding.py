@@ -1,4 +1,4 @@
-"""Decoding of image files: any size and format to bytes of one shape."""
+"""Decoding of image files of any size and format to bytes of one shape."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from orchestrator.data.images import ImageShape
 
 AVIF = ("AVIF",) if "avif" in features.modules and features.check("avif") else ()
-"""Not every Pillow reads it."""
+"""Not every build of Pillow reads it."""
 
 VERSION = 2
-"""Raise it when the same files no longer give the same pixels."""
+"""Raise it when the same files give other pixels than before."""
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM", *AVIF)
-"""What Pillow may try, whatever a file is called: some of its other readers start programs."""
+"""The formats that Pillow may try, for any file name: some of its other readers start programs."""
 
 
 def decode_files(
@@ -41,23 +41,23 @@ def decode_files(
 ) -> NDArray[np.uint8]:
     """The images as (n, c, h, w), decoded by as many threads as there are cores.
 
-    Each is turned as its EXIF orientation says, scaled until it just covers ``shape`` and cropped to its
-    middle; what is transparent becomes white. ``fetch`` opens what to read for a path, where that is not the
-    file of that name. ``digests`` are the SHA-256 that the files must have, where that is known.
+    Each is rotated by its EXIF orientation, scaled until it just covers ``shape`` and cropped to its middle;
+    transparent pixels become white. ``fetch`` opens the stream of a path; by default, the file of that name.
+    ``digests`` are the SHA-256 that the files must have, if known.
 
-    Raises DataError naming the first path of those that cannot be decoded or have changed.
+    Raises DataError naming the first path that cannot be decoded or has changed.
     """
     pixels = np.empty((len(paths), *shape), np.uint8)
 
     def decode_into_place(index: int) -> None:
         pixels[index] = _decode(paths[index], shape, fetch, None if digests is None else digests[index])
 
-    # filters are one for all threads: set before they start, back after they end
+    # All threads share the warning filters: set them before the threads start, restore them after they end.
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        # what Pillow says of metadata that it cannot read; the pixels may be whole
+        # Pillow warns of metadata that it cannot read; the pixels may be intact.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        # the first failure in order ends the iteration, which cancels what has not begun
+        # The first failure in order ends the iteration, which cancels the decoding that has not begun.
         for _ in pool.map(decode_into_place, range(len(paths))):
             pass
     return pixels
@@ -69,7 +69,7 @@ def _decode(
     """The image as ``shape``. Raises DataError naming the file, whatever is wrong with it."""
     try:
         with fetch(path) as file, Image.open(_unchanged(path, file, expected), formats=FORMATS) as image:
-            # JPEG decodes to 1/2, 1/4 or 1/8 in less time; at twice the size needed the result looks the same
+            # JPEG decodes to 1/2, 1/4 or 1/8 in less time; twice the final size is visually enough.
             side = 2 * max(shape.height, shape.width)
             image.draft(None, (side, side))
             fitted = ImageOps.fit(

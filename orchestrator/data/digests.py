@@ -1,8 +1,8 @@
 """SHA-256 of files, remembered until they are touched.
 
-A digest is remembered under the file's device, inode, size, and times of the last change of content and of status.
-The last one cannot be set: ``cp -p``, ``touch`` and archives keep the others. It is kept in the user's own cache
-folder, one file for each folder of data. Where there is no such folder, nothing is remembered.
+The key of a digest is the file's device, inode, size, and times of the last change of content and of status. Programs
+cannot set the last one: ``cp -p``, ``touch`` and archives keep the others. Digests are stored in the user's own cache
+folder, one file for each folder of data. Without such a folder, nothing is remembered.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.data.dataset import Progress
 
 UNSETTLED_NS = 2_000_000_000
-"""A file changed less long ago could change again and keep its times: file systems round them, some to 2 s."""
+"""A file that changed more recently could change again with the same times: file systems round them, some to 2 s."""
 
 MAGIC = b"orch digests 1\n\0"
 DIGEST_BYTES = 32
@@ -34,10 +34,10 @@ RECORD_BYTES = 2 * DIGEST_BYTES
 MAX_RECORDS = 2_000_000
 
 THREADS = 8
-"""They wait for disks more than they compute."""
+"""For any number of cores: they wait for disks more than they compute."""
 
 CHUNK = 256
-"""Files that a thread looks at before it reports."""
+"""Files that a thread processes before it reports progress."""
 
 Item = TypeVar("Item")
 
@@ -46,7 +46,7 @@ class DigestMemo:
     """Digests of files below one folder, read at the beginning of a ``with`` block and stored at its end."""
 
     def __init__(self, root: Path) -> None:
-        """Read what is remembered of files below ``root``; what is damaged or someone else's counts as nothing."""
+        """Read the digests of files below ``root``; a damaged file or another user's is ignored."""
         self._name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:32]
         folder = _trusted_folder()
         self._known = {} if folder is None else _read(folder / self._name)
@@ -56,7 +56,7 @@ class DigestMemo:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        # also after an error or an interrupt: a first look at many files may have taken long
+        # Also after an error or an interrupt: the first pass over many files may have taken long.
         if self._fresh:
             records = list({**self._known, **self._fresh}.items())[-MAX_RECORDS:]
             _write(self._name, b"".join(key + digest for key, digest in records))
@@ -85,8 +85,8 @@ class DigestMemo:
         started_ns = time.time_ns()
         try:
             status = archive.stat()
-            known = {name: digest for name in names if (digest := self.recall(status, name))}
-            missing = [name for name in names if name not in known]
+            digests = {name: digest for name in names if (digest := self.recall(status, name))}
+            missing = [name for name in names if name not in digests]
             if missing:
                 with opened() as read:
                     fresh = in_threads(lambda name: _of_member(archive, name, read), missing, progress)
@@ -94,17 +94,17 @@ class DigestMemo:
                     raise DataError(f"{archive}: was changed while it was read; try again when nobody writes to it")
                 for name, digest in zip(missing, fresh, strict=True):
                     self.remember(status, started_ns, digest, name)
-                    known[name] = digest
+                    digests[name] = digest
         except OSError as error:
             raise DataError(f"{archive}: cannot be read ({error.strerror or error})") from error
-        return [known[name] for name in names]
+        return [digests[name] for name in names]
 
     def recall(self, status: os.stat_result, part: str = "") -> bytes | None:
-        """What is remembered of the file, or of a part of it."""
+        """The remembered digest of the file, or of a part of it, or None."""
         return self._known.get(_key(status, part))
 
     def remember(self, status: os.stat_result, started_ns: int, digest: bytes, part: str = "") -> None:
-        """Keep the digest of a file, or of a part of it, that had ``status`` when its reading started."""
+        """Remember the digest of a file, or of a part of it, which had ``status`` when reading started."""
         if min(abs(started_ns - status.st_mtime_ns), abs(started_ns - status.st_ctime_ns)) >= UNSETTLED_NS:
             self._fresh[_key(status, part)] = digest
 
@@ -148,12 +148,12 @@ def _key(status: os.stat_result, part: str = "") -> bytes:
 def _cache_folder() -> Path:
     """Raises RuntimeError where this user has no home."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # the specification of XDG asks to pass over a relative path
+    # The XDG specification says to ignore a relative path.
     return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "orch" / "digests"
 
 
 def _trusted_folder() -> Path | None:
-    """The folder for digests, if it is there and nobody else may write to it."""
+    """The folder for digests, if it exists and nobody else may write to it."""
     try:
         folder = _cache_folder()
         is_ours = all(status.st_uid == os.geteuid() for status in (folder.lstat(), folder.stat()))
@@ -163,7 +163,7 @@ def _trusted_folder() -> Path | None:
 
 
 def _read(path: Path) -> dict[bytes, bytes]:
-    """The records of a file that is whole and this user's; none of any other."""
+    """The records of a file; none if it is damaged or another user's."""
     try:
         with path.open("rb") as file:
             is_ours = os.fstat(file.fileno()).st_uid == os.geteuid()
@@ -181,11 +181,11 @@ def _read(path: Path) -> dict[bytes, bytes]:
 
 
 def _write(name: str, body: bytes) -> None:
-    """Replace a file of digests as a whole. Where that cannot be, the next look takes as long as this one."""
+    """Replace a file of digests atomically. If that fails, the next run computes them again."""
     try:
-        wanted = _cache_folder()
-        wanted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        wanted.mkdir(mode=0o700, exist_ok=True)
+        cache = _cache_folder()
+        cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        cache.mkdir(mode=0o700, exist_ok=True)
         folder = _trusted_folder()
         if folder is not None:
             _replace(folder / name, MAGIC + hashlib.sha256(body).digest() + body)

@@ -48,17 +48,17 @@ class Digits(Dataset):
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
         """The rows of scikit-learn's file, whose last number is the label."""
         rows = _rows()
-        chosen = (rows[:TRAIN_IMAGES] if split == "train" else rows[TRAIN_IMAGES:])[:limit]
-        return Content(len(chosen), [hashlib.sha256(b"\n".join(chosen)).digest()])
+        split_rows = (rows[:TRAIN_IMAGES] if split == "train" else rows[TRAIN_IMAGES:])[:limit]
+        return Content(len(split_rows), [hashlib.sha256(b"\n".join(split_rows)).digest()])
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Images enlarged from scikit-learn's, with the digit as the label."""
-        # about a second to import, and only a run needs it
+        # Imported here, since it takes about a second and only a run needs it.
         from sklearn.datasets import load_digits
 
         source = load_digits()
-        chosen = (slice(0, TRAIN_IMAGES) if split == "train" else slice(TRAIN_IMAGES, None),)
-        images, labels = source.images[chosen][:limit], source.target[chosen][:limit]
+        rows = (slice(0, TRAIN_IMAGES) if split == "train" else slice(TRAIN_IMAGES, None),)
+        images, labels = source.images[rows][:limit], source.target[rows][:limit]
         border = (self.image_size - 28) // 2
         pixels = np.stack([np.pad(_enlarge(image), border) for image in images])
         return ImageSet(pixels[:, np.newaxis], labels.astype(np.int64))
@@ -79,7 +79,7 @@ def _rows() -> list[bytes]:
 
 def _enlarge(image: NDArray[np.float64]) -> NDArray[np.uint8]:
     """An (8, 8) image in [0, 16] as (28, 28) uint8, 2.5 times as large, with black around it."""
-    # the black border goes on first: strokes that touch the edge then fade out instead of being cut
+    # The black border is added first, so that strokes at the edge fade out instead of being cut.
     canvas = Image.fromarray(np.pad(image, 2).astype(np.float32) * (255 / 16))
     # 28 / 2.5 = 11.2 of the 12 source pixels. Bicubic: Lanczos leaves rings in the black
     enlarged = canvas.resize((28, 28), Image.Resampling.BICUBIC, box=(0.4, 0.4, 11.6, 11.6))

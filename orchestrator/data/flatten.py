@@ -1,4 +1,4 @@
-"""Pixels of any mode that Pillow reads, as 8-bit grey or RGB on white."""
+"""Conversion of any mode that Pillow reads to 8-bit grey or RGB on white."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GREY_STEPS = {"L;2": 85, "L;4": 17}
-"""What Pillow multiplies packed greys with as it reads them; it leaves the grey that is transparent as it was."""
+"""Factor that Pillow multiplies packed greys by; it does not multiply the transparent grey."""
 
 TIFF_BITS, TIFF_PHOTOMETRIC = 258, 262
 WHITE_IS_ZERO = 0
 
 
 def flattened(image: Image.Image, file: IO[bytes], mode: Literal["L", "RGB"]) -> Image.Image:
-    """An image that was opened from ``file`` in ``mode``, upright, and on white where it is transparent.
+    """The image, opened from ``file``, in ``mode``: rotated by its EXIF orientation, with transparency on white.
 
-    Values of 16 bits become their upper 8. Raises ValueError where it is not known which value is white.
+    16-bit values become their upper 8 bits. Raises ValueError if the value of white is not known.
     """
-    # reading the pixels forgets how they were stored
+    # Before Pillow reads the pixels, which discards their layout.
     stored = _stored_as(image)
     key = image.info.get("transparency")
     if key is not None and stored in GREY_STEPS:
@@ -36,7 +36,7 @@ def flattened(image: Image.Image, file: IO[bytes], mode: Literal["L", "RGB"]) ->
 
 
 def _stored_as(image: Image.Image) -> str:
-    """Pillow's name for the layout of pixels in the file, such as ``RGB;16B``; empty where it has none."""
+    """Pillow's name for the layout of pixels in the file, such as ``RGB;16B``; empty if it has none."""
     tiles = getattr(image, "tile", None)
     arguments = tiles[0][3] if tiles else ""
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
@@ -44,7 +44,7 @@ def _stored_as(image: Image.Image) -> str:
 
 
 def _white_is_zero(image: Image.Image) -> bool:
-    """Pillow turns such TIFF files over if they have 8 bits, and leaves those of 16 as they are."""
+    """Whether 0 is white in a TIFF file: Pillow inverts such files of 8 bits, but not those of 16."""
     return image.format == "TIFF" and image.tag_v2.get(TIFF_PHOTOMETRIC) == WHITE_IS_ZERO  # type: ignore[attr-defined]
 
 
@@ -60,7 +60,7 @@ def _grey_bits(image: Image.Image) -> int:
 
 
 def _of_deep_grey(image: Image.Image, bits: int, key: int | None, *, inverted: bool) -> Image.Image:
-    """The upper 8 bits: Pillow clips to 8 bits when it converts, which leaves a white image."""
+    """The upper 8 bits: Pillow's own conversion clips to 8 bits, which gives a white image."""
     values = np.asarray(image).astype(np.int64)
     greys = values >> (bits - 8)
     if inverted:
@@ -71,28 +71,28 @@ def _of_deep_grey(image: Image.Image, bits: int, key: int | None, *, inverted: b
 
 
 def _has_colour(upright: Image.Image, file: IO[bytes], colour: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """Where a PNG file of 16 bits has that very colour; Pillow keeps the upper 8 and so finds it nowhere."""
+    """Mask of the pixels of a 16-bit PNG file with exactly that colour; Pillow's upper 8 bits cannot decide it."""
     file.seek(0)
-    with Image.open(file, formats=["PNG"]) as again:
-        # read as if the lower byte came last, which makes it the upper one
-        again.tile = [(*tile[:3], "RGB;16L") for tile in again.tile]  # type: ignore[misc]
-        lower = np.asarray(ImageOps.exif_transpose(again)).astype(np.int64)
+    with Image.open(file, formats=["PNG"]) as swapped:
+        # Read with the bytes swapped, so that Pillow keeps the lower one.
+        swapped.tile = [(*tile[:3], "RGB;16L") for tile in swapped.tile]  # type: ignore[misc]
+        lower = np.asarray(ImageOps.exif_transpose(swapped)).astype(np.int64)
     values = np.asarray(upright).astype(np.int64) << 8 | lower
     return np.asarray((values == np.array(colour)).all(axis=2))
 
 
 def _on_white(image: Image.Image, transparent: NDArray[np.bool_] | None = None) -> Image.Image:
-    """``image`` laid on white by its alpha, or where it is said to be transparent."""
+    """``image`` on white, by its alpha channel or by the mask ``transparent``."""
     if transparent is not None:
         pixels = np.asarray(image).copy()
         pixels[transparent] = 255
         return Image.fromarray(pixels)
-    if image.mode in ("La", "RGBa"):  # colours that are multiplied with alpha have one way only
+    if image.mode in ("La", "RGBa"):  # Pillow converts colours premultiplied by alpha only to these modes
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
     if "A" in image.getbands() or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.new("RGBA", layer.size, "white")
         image.alpha_composite(layer)
         return image.convert("RGB")
-    # LAB has no way to grey but this one
+    # Pillow converts LAB to grey only by way of RGB.
     return image.convert("RGB") if image.mode == "LAB" else image

@@ -7,19 +7,19 @@ from pathlib import Path
 from orchestrator.errors import DataError
 
 
-def folder_at(named: str, setting: str) -> Path:
-    """The absolute path of the folder that a setting names, ``~`` and ``~user`` being home folders.
+def folder_at(folder: str, setting: str) -> Path:
+    """The absolute path of the ``folder`` that a setting names; ``~`` and ``~user`` are home folders.
 
-    Raises DataError where there is no such user.
+    Raises DataError if there is no such user.
     """
     try:
-        return Path(named).expanduser().absolute()
+        return Path(folder).expanduser().absolute()
     except RuntimeError:
-        raise DataError(f"{setting}: {named}: there is no such user's home folder, name another") from None
+        raise DataError(f"{setting}: {folder}: there is no such user's home folder, name another") from None
 
 
 def is_folder(path: Path, setting: str) -> bool:
-    """Whether a folder is there. Raises DataError where that cannot be told: no right to look, a name too long."""
+    """Whether the folder exists. Raises DataError if that is unknown: no permission, or a name too long."""
     try:
         return path.is_dir()
     except OSError as error:

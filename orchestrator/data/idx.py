@@ -31,25 +31,25 @@ MAX_DEFLATE_RATIO = 1032
 
 
 def read_shape(path: Path, dimensions: int) -> tuple[int, ...]:
-    """The shape that the header of ``path`` claims. Raises DataError when it is not such a file."""
+    """The shape in the header of ``path``. Raises DataError if it is not an IDX file."""
     with _opened(path) as stream:
         return _shape(stream, path, dimensions)
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The whole array, of any size but 0; not writable. Raises DataError when ``path`` is damaged."""
+    """The whole array, of any size but 0; not writable. Raises DataError if ``path`` is damaged."""
     with _opened(path) as stream:
         shape = _shape(stream, path, dimensions)
         expected = math.prod(shape)
-        # believed before it is checked, a damaged header would ask for terabytes of memory
+        # Checked before reading: a damaged header could ask for terabytes of memory.
         if expected > path.stat().st_size * (MAX_DEFLATE_RATIO if path.suffix == ".gz" else 1):
             claimed = "x".join(map(str, shape))
             raise DataError(f"{path}: too short for the {claimed} values its header claims; fetch it again")
-        # one byte more than needed: it must not be there, and looking for it makes gzip check its checksum
+        # One byte more than needed: it must not exist, and reading it makes gzip verify its checksum.
         content = stream.read(expected + 1)
     if len(content) != expected:
-        found = "more" if len(content) > expected else f"only {len(content)}"
-        raise DataError(f"{path}: {expected} values expected from its header, {found} found; fetch it again")
+        count = "more" if len(content) > expected else f"only {len(content)}"
+        raise DataError(f"{path}: {expected} values expected from its header, {count} found; fetch it again")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 

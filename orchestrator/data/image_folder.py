@@ -30,8 +30,8 @@ class ImageFolder(Dataset):
     10th, 20th, ...) is held out as the test set. The folder directly below ``root``, or below the split's folder,
     is an image's class; there are no classes when all images lie there themselves, and both at once is an error.
     ``max_images`` keeps as many images of each class as the classes allow. Hidden files and folders are left out.
-    An image is turned as its EXIF orientation says, scaled until it just covers ``height`` x ``width`` pixels and
-    cropped to its middle; what is transparent becomes white.
+    An image is rotated by its EXIF orientation, scaled until it just covers ``height`` x ``width`` pixels and
+    cropped to its middle; transparent pixels become white.
     """
 
     name: Literal["image_folder"] = "image_folder"
@@ -59,7 +59,7 @@ class ImageFolder(Dataset):
         return len(self._layout()[0].train.paths)
 
     def notes(self) -> tuple[str, ...]:
-        """Which folders are splits, which files and folders are left out, and classes that ``max_images`` drops."""
+        """The folders of splits, the files and folders that are left out, and the classes that ``max_images`` drops."""
         layout, listing = self._layout()
         notes = list(layout.notes)
         if listing.skipped:
@@ -67,22 +67,24 @@ class ImageFolder(Dataset):
         with_images = {path.partition("/")[0] for path in listing.images}
         if empty := [name for name in sorted(listing.folders) if name not in with_images]:
             notes.append(f"{self._root}: no images in {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}")
-        kept, every = layout.train.first(self.max_images).labels, layout.train.labels
-        if kept is not None and every is not None and (few := len({*kept.tolist()})) < (all_ := int(every.max()) + 1):
-            notes.append(f"data.max_images: {self.max_images} images are of {few} of the {all_} classes")
+        first, train = layout.train.first(self.max_images).labels, layout.train.labels
+        if first is not None and train is not None:
+            used, classes = len({*first.tolist()}), int(train.max()) + 1
+            if used < classes:
+                notes.append(f"data.max_images: {self.max_images} images are of {used} of the {classes} classes")
         return tuple(notes)
 
     def files(self) -> Sequence[str]:
-        """The images to train on and those held out; none of a split that is not used."""
+        """The training images and the held-out ones, without those of unused splits."""
         layout, _ = self._layout()
         return [*layout.train.paths, *layout.test.paths]
 
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
-        """Of each file chosen, and the labels."""
+        """The digest of each image file, and the labels."""
         return self._content(self._choose(split, limit), progress)
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
-        """Decoded by as many threads as there are cores; opens only images asked for, none that ``cache`` holds."""
+        """Decoded by as many threads as there are cores; opens only the images needed, none that ``cache`` holds."""
         part = self._choose(split, limit)
         paths = [self._root / path for path in part.paths]
         if self.cache is None:
@@ -116,7 +118,7 @@ class ImageFolder(Dataset):
         return part
 
     def _layout(self) -> tuple[Layout, Listing]:
-        """Every image below the root, as the folders say what it is."""
+        """The splits and classes of all images below the root, from the names of folders, and their listing."""
         if not is_folder(self._root, "data.root"):
             raise DataError(f"{self._root}: no such folder; set data.root to the folder of the images")
         listing = list_images(self._root)

@@ -1,4 +1,4 @@
-"""A data set in memory: what a dataset's settings load and a trial draws its batches from."""
+"""A data set in memory: settings load it, and trials draw their batches from it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ class ImageShape(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images decoded once and kept as bytes.
+    """Decoded images as bytes.
 
-    ``pixels`` is (n, channels, height, width) uint8, 0 black to 255 white; ``labels`` is (n,) int64, or None
-    where the set has no classes. Plain arrays: Ray shares them between the processes of a machine without
-    a copy.
+    ``pixels`` is (n, channels, height, width) uint8, 0 black to 255 white; ``labels`` is (n,) int64, or None if the set
+    has no classes. They are plain arrays, which Ray shares between the processes of a machine without a copy.
     """
 
     pixels: NDArray[np.uint8]
@@ -37,18 +36,18 @@ class ImageSet:
         return len(self.pixels)
 
     def drawn(self, count: int) -> ImageSet:
-        """``count`` images in an order drawn once for all, or all where there are fewer: files may be sorted."""
-        chosen = order_of(len(self))[:count]
-        return ImageSet(self.pixels[chosen], None if self.labels is None else self.labels[chosen])
+        """At most ``count`` images, in a fixed random order, since files may be sorted by class."""
+        indices = order_of(len(self))[:count]
+        return ImageSet(self.pixels[indices], None if self.labels is None else self.labels[indices])
 
     @property
     def has_classes(self) -> bool:
-        """Whether there are labels, of two classes at least."""
+        """Whether there are labels of at least two classes."""
         return self.labels is not None and len(self.labels) > 0 and bool((self.labels != self.labels[0]).any())
 
     @property
     def all_alike(self) -> bool:
-        """Whether no image differs from the first one; stops at the first that does."""
+        """Whether all images are equal; stops at the first that differs."""
         return all(bool((image == self.pixels[0]).all()) for image in self.pixels[1:])
 
     @property
@@ -58,7 +57,7 @@ class ImageSet:
 
 
 def order_of(count: int) -> NDArray[np.int64]:
-    """The places of ``count`` images in an order drawn once for all: a larger choice begins with the smaller one."""
+    """The indices of ``count`` images in a fixed random order; equal counts give the same order."""
     import numpy as np
 
     return np.random.default_rng(0).permutation(count)

@@ -1,4 +1,4 @@
-"""What the folders below the root of an image_folder mean: splits, then classes."""
+"""Splits and classes of an image_folder, from the names of the folders below its root."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Part:
     paths: list[str]
     """relative to the root"""
     labels: NDArray[np.int64] | None
-    """index of the class of each; None where there are no classes"""
+    """index of the class of each; None if there are no classes"""
 
     def first(self, limit: int | None) -> Part:
         """``limit`` images, or all: as many of each class as ``evenly`` allows, or the first without classes."""
@@ -49,18 +49,18 @@ class Part:
             return self
         if self.labels is None:
             return Part(self.paths[:limit], None)
-        kept = evenly(self.labels, limit)
-        return Part(list(compress(self.paths, kept)), self.labels[kept])
+        mask = evenly(self.labels, limit)
+        return Part(list(compress(self.paths, mask)), self.labels[mask])
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What is trained on and what is held out."""
+    """The training images and the held-out images."""
 
     train: Part
     test: Part
     notes: tuple[str, ...]
-    """what was taken for what, for the user"""
+    """how folders were interpreted, for the user"""
 
     def part(self, split: Split) -> Part:
         """The images of ``split``."""
@@ -68,14 +68,13 @@ class Layout:
 
 
 def layout_of(root: Path, listing: Listing) -> Layout:
-    """Splits and classes by the names of folders.
+    """Splits and classes from the names of folders.
 
-    Folders called train, val and test directly below the root are splits. Without them every tenth image is
-    held out. Folders directly below the root, or below the folder of a split, are classes; images that lie there
-    themselves have none. Train's classes are numbered in the order of their names; those that the test images alone
-    have follow.
+    Folders named train, val and test directly below the root are splits. Without them every tenth image is held out.
+    Folders directly below the root, or below the folder of a split, are classes; images directly there have no class.
+    The training classes are numbered in the order of their names, followed by classes of the test images only.
 
-    Raises DataError where splits or images lie beside classes, or there is nothing to train on.
+    Raises DataError if splits or images lie beside classes, or there is nothing to train on.
     """
     by_folder = _by_folder(listing.images)
     splits = _splits(root, listing.folders, by_folder)
@@ -105,11 +104,11 @@ def layout_of(root: Path, listing: Listing) -> Layout:
 
 
 def evenly(labels: NDArray[np.int64], limit: int) -> NDArray[np.bool_]:
-    """Which images to keep so that ``limit`` are left and classes are as equal as they allow.
+    """Mask of ``limit`` images with classes as equal in size as possible.
 
-    Each class keeps its first images: all if it has no more than q, otherwise q, where q is the largest number
-    for which that makes no more than ``limit``. What is then missing is one more of each of the first classes
-    that have more.
+    Each class keeps its first images: all if it has no more than q, otherwise q, where q is the largest number for
+    which the total is at most ``limit``. The remaining images are one more from each of the first classes that have
+    more.
     """
     counts = np.bincount(labels)
     low, high = 0, limit
@@ -119,10 +118,10 @@ def evenly(labels: NDArray[np.int64], limit: int) -> NDArray[np.bool_]:
     quotas = np.minimum(counts, low)
     quotas[np.flatnonzero(counts > low)[: limit - quotas.sum()]] += 1
     order = np.argsort(labels, kind="stable")
-    place = np.empty(len(labels), np.int64)
-    place[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    kept: NDArray[np.bool_] = place < quotas[labels]
-    return kept
+    rank_in_class = np.empty(len(labels), np.int64)
+    rank_in_class[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    mask: NDArray[np.bool_] = rank_in_class < quotas[labels]
+    return mask
 
 
 def _layout(
@@ -151,7 +150,7 @@ def _layout(
 
 
 def _by_folder(paths: Iterable[str], prefix: str = "") -> dict[str, list[str]]:
-    """Paths by the folder that follows ``prefix``, "" being for those that lie right there."""
+    """Paths by the folder that follows ``prefix``; "" for those directly there."""
     folders: dict[str, list[str]] = {}
     start = len(prefix)
     for path in paths:
@@ -161,7 +160,7 @@ def _by_folder(paths: Iterable[str], prefix: str = "") -> dict[str, list[str]]:
 
 
 def _splits(root: Path, folders: Iterable[str], by_folder: dict[str, list[str]]) -> dict[str, str]:
-    """The folders of the splits by what they are for, as far as there are images in them."""
+    """The folders of the splits that have images, by split."""
     splits: dict[str, str] = {}
     empty = []
     for name in sorted(folders):
@@ -188,7 +187,7 @@ def _splits(root: Path, folders: Iterable[str], by_folder: dict[str, list[str]])
 
 
 def _classes(root: Path, split: str, by_folder: dict[str, list[str]]) -> list[str] | None:
-    """Names of the folders, or None where images lie right there; both at once is refused."""
+    """Names of the class folders, or None if images lie directly there. Raises DataError for both at once."""
     names = sorted(name for name in by_folder if name)
     if names and "" in by_folder:
         raise _beside(root, split, by_folder[""], "class folders", names)
@@ -196,7 +195,7 @@ def _classes(root: Path, split: str, by_folder: dict[str, list[str]]) -> list[st
 
 
 def _beside(root: Path, split: str, paths: list[str], what: str, names: list[str]) -> DataError:
-    """Some images are of no class: without a word, none would be of any."""
+    """The error for images beside folders: such images have no class, so that silently none would have one."""
     if len(paths) == 1:
         return DataError(f"{root}/{paths[0]}: an image beside the {what} {_names(names)}; move it into one, or away")
     return DataError(
@@ -206,13 +205,13 @@ def _beside(root: Path, split: str, paths: list[str], what: str, names: list[str
 
 
 def _held_out(paths: list[str]) -> tuple[list[str], list[str]]:
-    """All but every tenth, and every tenth."""
+    """All paths but every tenth, and every tenth."""
     last = HELD_OUT_EVERY - 1
     return [path for i, path in enumerate(paths) if i % HELD_OUT_EVERY != last], paths[last::HELD_OUT_EVERY]
 
 
 def _of_one_class(where: Path, classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Pointing at a folder above the one of the classes looks like this."""
+    """A note if there is only one class: the root may be one folder above that of the classes."""
     if classes is None or len(classes) > 1:
         return ()
     return (f"{where}: all images are in one folder, {classes[0]}, which is no choice of classes",)
@@ -221,7 +220,7 @@ def _of_one_class(where: Path, classes: Sequence[str] | None) -> tuple[str, ...]
 def _of_other_classes(
     root: Path, source: str, tested: str, train_classes: Sequence[str] | None, test_classes: Sequence[str] | None
 ) -> tuple[str, ...]:
-    """What the folders of the two splits do not agree in."""
+    """Notes on the classes in which the two splits differ."""
     if (train_classes is None) != (test_classes is None):
         with_classes, without = (source, tested) if test_classes is None else (tested, source)
         return (f"{root}: {with_classes} has class folders, {without} has none: its images are of no class",)
@@ -236,7 +235,7 @@ def _of_other_classes(
 
 
 def _names(names: Iterable[str]) -> str:
-    """At most five of them, and how many more."""
+    """The first five names and the number of the others."""
     listed = list(names)
     more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
     return ", ".join(listed[:5]) + more

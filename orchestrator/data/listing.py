@@ -21,7 +21,7 @@ SUFFIXES = frozenset(
         *((".avif",) if AVIF else ()),
     }
 )
-"""Files that are read: what ``decoding.FORMATS`` covers."""
+"""Suffixes of the files that are read, in one of ``decoding.FORMATS``."""
 
 OTHER_IMAGES = (
     frozenset(
@@ -36,7 +36,7 @@ OTHER_IMAGES = (
     )
     - SUFFIXES
 )
-"""Files that are images to their owner and are left out: a count of them is shown."""
+"""Suffixes of image files that cannot be read: they are left out, and their number is shown."""
 
 
 @dataclass
@@ -52,16 +52,16 @@ class Listing:
 
     @property
     def skipped_text(self) -> str:
-        """``12 .heic, 3 .svg``, the most first."""
+        """For example ``12 .heic, 3 .svg``, the most frequent first."""
         by_count = sorted(self.skipped.items(), key=lambda item: (-item[1], item[0]))
         return ", ".join(f"{count} {suffix}" for suffix, count in by_count)
 
 
 def list_images(root: Path) -> Listing:
-    """Image files below ``root`` by their suffix; hidden files and folders are left out.
+    """Image files below ``root``, by their suffix, without hidden files and folders.
 
-    Links are followed, and each folder is entered once even where links form a ring. Raises DataError naming a
-    folder that cannot be listed.
+    Links are followed, and each folder is entered once even if links form a cycle. Raises DataError naming a folder
+    that cannot be listed.
     """
     listing = Listing()
     start = len(str(root).rstrip("/")) + 1
@@ -78,7 +78,7 @@ def list_images(root: Path) -> Listing:
 
 
 def _add(listing: Listing, prefix: str, names: list[str]) -> None:
-    """The files of one folder, by their suffixes."""
+    """Add the files of one folder, by their suffixes."""
     for name in names:
         suffix = f".{name.rpartition('.')[2].lower()}" if "." in name else ""
         if suffix in SUFFIXES:
@@ -95,14 +95,14 @@ def _walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
     while waiting:
         folder = waiting.pop()
         with os.scandir(folder) as entries:
-            shown = [entry for entry in entries if entry.name[0] != "."]
+            visible = [entry for entry in entries if entry.name[0] != "."]
         files, children = [], []
-        for entry in shown:
+        for entry in visible:
             if _is_folder(entry):
                 children.append(entry)
             elif entry.is_symlink() or entry.is_file():  # no pipe, on which reading would wait
                 files.append(entry.name)
-        # sorted, so that of two ways to one folder the same is taken
+        # Sorted, so that of two paths to one folder the same is chosen every time.
         children.sort(key=lambda entry: entry.name)
         entering = []
         for child in children:
@@ -115,7 +115,7 @@ def _walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether a folder is there, itself or through a link; a ring of links alone leads to none."""
+    """Whether the entry is a folder, itself or through a link; a cycle of links is none."""
     try:
         return entry.is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""MNIST and the sets made in its likeness, read from torchvision's folder layout."""
+"""MNIST and data sets of the same format, read from torchvision's folder layout."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ SIDE_PX = 28
 
 
 def _files_of(split: Split) -> tuple[str, str]:
-    """Images and labels."""
+    """The file names of images and labels."""
     return f"{PREFIXES[split]}-images-idx3-ubyte", f"{PREFIXES[split]}-labels-idx1-ubyte"
 
 
 class IdxDataset(PublishedDataset):
     """28x28 grey images in 10 classes, in four IDX files, each raw or ``.gz``.
 
-    The files lie in ``<root>/<folder>/raw`` and are never written to, except that ``download`` lets
-    torchvision fetch them when they are not there. ``image_size`` 32 puts two black pixels around.
+    The files lie in ``<root>/<folder>/raw`` and are never written, except that torchvision fetches missing ones if
+    ``download`` is set. ``image_size`` 32 adds a border of two black pixels.
     """
 
     image_size: Literal[28, 32] = 28
@@ -50,18 +50,18 @@ class IdxDataset(PublishedDataset):
         return ImageShape(1, self.image_size, self.image_size)
 
     def count_images(self) -> int:
-        """From the header of the training images' file; the published number when it is yet to be fetched."""
+        """From the header of the training images' file; the published number if it is not downloaded yet."""
         if self.awaits_download:
             return PUBLISHED_TRAIN_IMAGES
         return read_shape(self._find(_files_of("train")[0]), 3)[0]
 
     def files(self) -> Sequence[str]:
-        """Of the four files those that are there; none where they are yet to be fetched."""
+        """Those of the four files that exist; none if they are not downloaded yet."""
         if self.awaits_download:
             return ()
-        found = [self._find(file) for file in _files_of("train")]
-        found += filter(None, map(self._look_for, _files_of("test")))
-        return [f"{self.folder}/raw/{path.name}" for path in found]
+        paths = [self._find(file) for file in _files_of("train")]
+        paths += filter(None, map(self._find_or_none, _files_of("test")))
+        return [f"{self.folder}/raw/{path.name}" for path in paths]
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Images with their class, 0 to 9, as the label."""
@@ -73,12 +73,12 @@ class IdxDataset(PublishedDataset):
         return ImageSet(pixels[:, np.newaxis], labels)
 
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
-        """The values of the files as unpacked."""
+        """The digest of the unpacked values."""
         images, labels = self._arrays(split, limit)
         return Content(len(images), [hashlib.sha256(images.tobytes()).digest()], labels)
 
     def _arrays(self, split: Split, limit: int | None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The first ``limit`` images (n, 28, 28) and labels, of whole and consistent files."""
+        """The first ``limit`` images (n, 28, 28) and labels. Raises DataError if the files are inconsistent."""
         images_path, labels_path = map(self._find, _files_of(split))
         images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
         if images.shape[1:] != (SIDE_PX, SIDE_PX):
@@ -95,15 +95,15 @@ class IdxDataset(PublishedDataset):
         return self.root_folder / self.folder / "raw"
 
     def _find(self, file: str) -> Path:
-        """The raw file or else the gzipped one."""
-        if found := self._look_for(file):
-            return found
+        """The raw file or else the gzipped one. Raises DataError if there is neither."""
+        if path := self._find_or_none(file):
+            return path
         raise DataError(
             f"{self.name}: neither {file} nor {file}.gz in {self._raw}; fetch it with "
             f"--set data.download=true, or point data.root at a folder that holds {self.folder}/raw"
         )
 
-    def _look_for(self, file: str) -> Path | None:
+    def _find_or_none(self, file: str) -> Path | None:
         for path in (self._raw / file, self._raw / f"{file}.gz"):
             try:
                 if path.is_file():
@@ -114,12 +114,12 @@ class IdxDataset(PublishedDataset):
 
     def _missing(self) -> bool:
         try:
-            return not all(self._look_for(file) for split in PREFIXES for file in _files_of(split))
+            return not all(self._find_or_none(file) for split in PREFIXES for file in _files_of(split))
         except DataError:
             return True
 
     def _fetch(self) -> None:
-        # seconds to import, and only needed for its mirrors and checksums
+        # Imported here, since it takes seconds and is only needed for its mirrors and checksums.
         from torchvision import datasets
 
         try:

@@ -1,4 +1,4 @@
-"""Data sets that others have published, which torchvision can fetch."""
+"""Published data sets, which torchvision can fetch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PublishedDataset(Dataset):
-    """Found under ``root`` in torchvision's layout; fetched by torchvision where they are not there, if so told."""
+    """A data set under ``root`` in torchvision's layout; torchvision fetches missing files if ``download`` is set."""
 
     root: str = "data"
     """folder that the data set lies in"""
@@ -24,14 +24,14 @@ class PublishedDataset(Dataset):
 
     @property
     def awaits_download(self) -> bool:
-        """Whether ``download`` is set and files are not there."""
+        """Whether ``download`` is set and files are missing."""
         return self.download and self._missing()
 
     @abstractmethod
     def _missing(self) -> bool:
-        """Whether any file is not there."""
+        """Whether any file is missing."""
 
     @property
     def root_folder(self) -> Path:
-        """Where ``root`` is, wherever this process was started."""
+        """The absolute path of ``root``."""
         return folder_at(self.root, "data.root")

@@ -1,1 +1,1 @@
-"""What the processes that train one trial together share, over torch.distributed; knows no Ray."""
+"""Communication of the processes that train one trial together, over torch.distributed and without Ray."""

@@ -1,8 +1,8 @@
 """Batch norm with statistics over the batch of all processes.
 
-Ioffe and Szegedy, arXiv 1502.03167, algorithm 1. Each part's variance is that of the corrected two-pass algorithm, and
-the whole batch's comes from those of its parts, both as in Chan, Golub and LeVeque, Algorithms for computing the sample
-variance (1983): squares as large as those of the mean are never subtracted.
+Ioffe and Szegedy, arXiv 1502.03167, algorithm 1. Each part's variance is computed by the corrected two-pass algorithm
+and the whole batch's variance from those of its parts, both as in Chan, Golub and LeVeque, Algorithms for computing the
+sample variance (1983). They never subtract numbers as large as the squared mean, which would cancel.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 
 def synchronize(network: nn.Module, group: Group, device: torch.device) -> nn.Module:
-    """The network with its BatchNorm2d layers, parameters and all, turned into ones over all processes.
+    """The network with its BatchNorm2d layers replaced by ones over all processes, with the same parameters.
 
-    On CUDA devices these are torch's own; torch has none for CPUs. State dicts stay as they were.
+    On CUDA devices these are torch's SyncBatchNorm, which does not support CPUs. State dicts do not change.
     """
     if group.size == 1:
         return network
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
     if isinstance(network, nn.BatchNorm2d):
-        return SynchronizedBatchNorm2d.of(network, group)
+        return SynchronizedBatchNorm2d.from_batch_norm(network, group)
     for name, child in network.named_children():
         network.add_module(name, synchronize(child, group, device))
     return network
 
 
 class SynchronizedBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm2d of the batch that the processes of a group hold together, in parts of any size.
+    """BatchNorm2d over the joint batch of a group's processes, in parts of any size.
 
-    Outputs and gradients are those of BatchNorm2d on the joined batch, second derivatives too: those of ``weight``
-    and ``bias`` are this process's summands, as for any other parameter. Every process must make the same passes.
-    In evaluation it is BatchNorm2d.
+    Outputs, gradients and second derivatives are those of BatchNorm2d on the joint batch; gradients of ``weight`` and
+    ``bias`` are this process's summands, as for any other parameter. Every process must make the same passes. In eval
+    mode it is BatchNorm2d.
     """
 
     def __init__(self, num_features: int, eps: float, momentum: float, group: Group) -> None:
@@ -48,8 +48,8 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
         self.group = group
 
     @classmethod
-    def of(cls, norm: nn.BatchNorm2d, group: Group) -> SynchronizedBatchNorm2d:
-        """One with the parameters, running statistics and settings of ``norm``."""
+    def from_batch_norm(cls, norm: nn.BatchNorm2d, group: Group) -> SynchronizedBatchNorm2d:
+        """A layer with the parameters, running statistics and settings of ``norm``."""
         assert norm.affine
         assert norm.momentum is not None
         layer = cls(norm.num_features, norm.eps, norm.momentum, group)
@@ -64,11 +64,11 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
         self._check_input_dim(input)
         output, mean, variance, count = _Normalize.apply(input, self.weight, self.bias, self.eps, self.group)
         if self.track_running_stats:
-            self._move(mean, variance * (count / (count - 1)))
+            self._update_running_statistics(mean, variance * (count / (count - 1)))
         return output  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def _move(self, mean: Tensor, unbiased: Tensor) -> None:
+    def _update_running_statistics(self, mean: Tensor, unbiased: Tensor) -> None:
         assert self.num_batches_tracked is not None
         assert self.running_mean is not None
         assert self.running_var is not None
@@ -79,7 +79,7 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
 
 
 class _Normalize(torch.autograd.Function):
-    """Batch norm with torch's own kernels, two exchanges in all; slower where its gradient is differentiated again."""
+    """Batch norm with torch's kernels and two exchanges in all; slower if its gradient is differentiated again."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: Group) -> tuple[Tensor, ...]:
@@ -95,24 +95,24 @@ class _Normalize(torch.autograd.Function):
         x, weight, bias, mean, variance, count = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient will itself be differentiated
             needed = [t for t, need in zip((x, weight, bias), ctx.needs_input_grad, strict=False) if need]
-            output = _plain(x, weight, bias, ctx.eps, ctx.group)
+            output = _differentiable(x, weight, bias, ctx.eps, ctx.group)
             gradients = iter(torch.autograd.grad(output, needed, gradient, create_graph=True))
             return (*(next(gradients) if need else None for need in ctx.needs_input_grad[:3]), None, None)
-        # As if the statistics were constants; the sums over this process's images are those of weight and bias.
-        of_x, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+        # Gradients as if the statistics were constants; those of weight and bias are sums over this process's images.
+        x_gradient, weight_gradient, bias_gradient = torch.ops.aten.native_batch_norm_backward(
             gradient, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
         )
-        sums = torch.stack((of_weight, of_bias))
+        sums = torch.stack((weight_gradient, bias_gradient))
         ctx.group.sum(sums)
-        # What they contribute by depending on x: - weight / deviation * (mean of g + x^ * mean of g x^).
+        # The statistics depend on x, which adds - weight / deviation * (mean of g + x^ * mean of g x^).
         deviation = (variance + ctx.eps).sqrt()
-        of_deviation, of_mean = (sums * (weight / (deviation * count)))[..., None, None]
-        of_x.addcmul_(x - mean[:, None, None], of_deviation / deviation[:, None, None], value=-1).sub_(of_mean)
-        return of_x, of_weight, of_bias, None, None
+        deviation_term, mean_term = (sums * (weight / (deviation * count)))[..., None, None]
+        x_gradient.addcmul_(x - mean[:, None, None], deviation_term / deviation[:, None, None], value=-1)
+        return x_gradient.sub_(mean_term), weight_gradient, bias_gradient, None, None
 
 
-def _plain(x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: Group) -> Tensor:
-    """The same from operations that can be differentiated any number of times."""
+def _differentiable(x: Tensor, weight: Tensor, bias: Tensor, eps: float, group: Group) -> Tensor:
+    """The same output, from operations that can be differentiated any number of times."""
     wide = _widened(x)
     mean, variance, _ = _statistics(wide, lambda row: _Stack.apply(row, group))
     scale = weight * (variance + eps).rsqrt()
@@ -124,18 +124,19 @@ def _widened(x: Tensor) -> Tensor:
 
 
 def _statistics(x: Tensor, stack: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and biased variance (c,) over all processes, and the count that they are over, by one exchange.
+    """Mean and biased variance (c,) over all processes, and the count of their values, by one exchange.
 
-    ``stack`` makes the rows of all processes of this process's: its count, means and sums of squares.
+    ``stack`` gathers a row from each process: its count, means and sums of squared deviations.
     """
-    near = x.mean((0, 2, 3))
-    centred = x - near[:, None, None]
-    # What rounding left of the mean is small beside the deviation, but not beside that between the processes' means.
-    rest = centred.mean((0, 2, 3)).double()
-    own_count = rest.new_full((1,), x.numel() // x.shape[1])
-    own_mean, own_squares = near.double() + rest, centred.square().sum((0, 2, 3)).double() - own_count * rest.square()
-    rows = stack(torch.cat((own_count, own_mean, own_squares)))
-    counts, means, squares = torch.split(rows, [1, len(own_mean), len(own_mean)], dim=1)
+    rounded_mean = x.mean((0, 2, 3))
+    centred = x - rounded_mean[:, None, None]
+    # The mean's rounding error is small against the deviation, but not against the differences of processes' means.
+    error = centred.mean((0, 2, 3)).double()
+    local_count = error.new_full((1,), x.numel() // x.shape[1])
+    local_mean = rounded_mean.double() + error
+    local_squares = centred.square().sum((0, 2, 3)).double() - local_count * error.square()
+    rows = stack(torch.cat((local_count, local_mean, local_squares)))
+    counts, means, squares = torch.split(rows, [1, len(local_mean), len(local_mean)], dim=1)
     count = counts.sum()
     mean = (counts * means).sum(0) / count
     variance = (squares + counts * (means - mean).square()).sum(0) / count
@@ -143,7 +144,7 @@ def _statistics(x: Tensor, stack: Callable[[Tensor], Tensor]) -> tuple[Tensor, T
 
 
 class _Stack(torch.autograd.Function):
-    """``Group.stack``. Every process depends on each row, so a row's gradient is the sum over all processes."""
+    """Differentiable ``Group.stack``: the gradient of a row is the sum over all processes, which all depend on it."""
 
     @staticmethod
     def forward(ctx: Any, row: Tensor, group: Group) -> Tensor:

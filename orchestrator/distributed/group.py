@@ -1,4 +1,4 @@
-"""The processes that train one trial together, as the training code sees them."""
+"""The group of processes that train one trial together: the only communication of the training code."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _FEW = 16384
-"""Numbers that ``stack`` brings to all processes faster than gloo sums them up."""
+"""Up to this many numbers, ``stack`` and a local sum are faster than gloo's all_reduce."""
 
 
 class Group:
-    """The ``size`` processes of torch's default process group, seen from the one of this ``rank``.
+    """The ``size`` processes of torch's default process group, from the process of this ``rank``.
 
-    Every method must be called by all of them, in the same order; a group of one never communicates. Where another
-    process has gone they raise ConnectionError: the work is as good as before on other processes.
+    All processes must call each method in the same order; a group of one never communicates. Methods raise
+    ConnectionError if another process has gone: the trial can continue on other processes.
     """
 
     def __init__(self, rank: int, size: int) -> None:
@@ -31,32 +31,32 @@ class Group:
         self.rank, self.size = rank, size
 
     @property
-    def leads(self) -> bool:
-        """Whether this process is the one that writes to storage."""
+    def is_leader(self) -> bool:
+        """Whether this process is the only one that writes to storage."""
         return self.rank == 0
 
-    def agree(self, value: _T) -> _T:
-        """The leader's value, on every process: a small plain one, which goes by way of the hosts' memory."""
+    def broadcast(self, value: _T) -> _T:
+        """The leader's value on every process; it is pickled and sent through the hosts' memory, so keep it small."""
         if self.size == 1:
             return value
         values = [value]
-        with _told_as_lost():
+        with _lost_as_connection_error():
             distributed.broadcast_object_list(values, src=0, device=torch.device("cpu"))
         return values[0]
 
-    def share(self, count: int) -> slice:
-        """This process's part of ``count`` items: parts follow each other by rank and differ by one item at most."""
+    def local_slice(self, count: int) -> slice:
+        """This process's part of ``count`` items: parts are in order of rank and differ by one item at most."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
-    def own(self, joined: Tensor) -> Tensor:
+    def local_shard(self, joined: Tensor) -> Tensor:
         """This process's part of a tensor that ``gather`` joined, as a view."""
-        return joined[self.share(len(joined))]
+        return joined[self.local_slice(len(joined))]
 
     def stack(self, tensor: Tensor) -> Tensor:
-        """Every process's tensor, all of one shape, as the rows of one by rank. No gradient goes back through it."""
+        """The tensors of all processes, of one shape, stacked by rank: (size, ...). It has no gradient."""
         tensor = tensor.detach()
         rows = tensor.new_empty(self.size, *tensor.shape)
-        with _told_as_lost():
+        with _lost_as_connection_error():
             if self.size == 1 or tensor.device.type == "cpu":
                 self._stack_at_leader(tensor.contiguous(), rows)
             else:
@@ -64,14 +64,14 @@ class Group:
         return rows
 
     def _stack_at_leader(self, tensor: Tensor, rows: Tensor) -> None:
-        """Over gloo the way by the leader and back takes a third of the time of its own all_gather."""
-        if self.leads:
+        """Fill ``rows`` via the leader: over gloo this takes a third of the time of all_gather."""
+        if self.is_leader:
             rows[0].copy_(tensor)
             for rank in range(1, self.size):
                 distributed.recv(rows[rank], rank)
-            for sent in [distributed.isend(rows, rank) for rank in range(1, self.size)]:
-                assert sent is not None
-                sent.wait()
+            for request in [distributed.isend(rows, rank) for rank in range(1, self.size)]:
+                assert request is not None
+                request.wait()
         else:
             distributed.send(tensor, 0)
             distributed.recv(rows, 0)
@@ -79,33 +79,33 @@ class Group:
     def gather(self, part: Tensor, total: int) -> Tensor:
         """The parts of all processes joined along the first dimension, which then has ``total`` entries.
 
-        ``part`` is this process's ``share(total)``. No gradient goes back through it.
+        ``part`` is this process's ``local_slice(total)``. It has no gradient.
         """
         if self.size == 1:
             return part.detach()
         longest = -(-total // self.size)
         padded = part.new_zeros(longest, *part.shape[1:])
         padded[: len(part)] = part.detach()
-        lengths = [len(range(total)[Group(rank, self.size).share(total)]) for rank in range(self.size)]
+        lengths = [len(range(total)[Group(rank, self.size).local_slice(total)]) for rank in range(self.size)]
         return torch.cat([row[:length] for row, length in zip(self.stack(padded), lengths, strict=True)])
 
     def sum(self, tensor: Tensor) -> None:
-        """Put the sum over all processes in the tensor's place."""
+        """Replace the tensor by the sum over all processes, in place."""
         if self.size == 1:
             return
         if tensor.device.type == "cpu" and tensor.numel() <= _FEW:
             tensor.copy_(self.stack(tensor).sum(0))
         else:
-            with _told_as_lost():
+            with _lost_as_connection_error():
                 distributed.all_reduce(tensor)
 
-    def sum_gradients(self, parameters: Iterable[Parameter], also: Iterable[Tensor] = ()) -> None:
-        """Put the sum over all processes in the place of each parameter's gradient and of ``also``, in one exchange."""
+    def sum_gradients(self, parameters: Iterable[Parameter], extra: Iterable[Tensor] = ()) -> None:
+        """Sum each parameter's gradient, and each of ``extra``, over all processes, in place and in one exchange."""
         if self.size > 1:
-            self._sum_flat([*(p.grad for p in parameters if p.grad is not None), *also], 1.0)
+            self._sum_flat([*(p.grad for p in parameters if p.grad is not None), *extra], 1.0)
 
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Put the mean over all processes in the place of each tensor, in one exchange; all are of one dtype."""
+        """Replace each tensor by the mean over all processes, in place and in one exchange; all have one dtype."""
         if self.size > 1:
             self._sum_flat(list(tensors), 1.0 / self.size)
 
@@ -136,7 +136,7 @@ def current_group() -> Group:
 
 
 @contextmanager
-def _told_as_lost() -> Iterator[None]:
+def _lost_as_connection_error() -> Iterator[None]:
     # gloo and NCCL report a process that has gone as they report everything else: as a RuntimeError.
     try:
         yield

@@ -15,6 +15,6 @@ NETWORKS: dict[str, frozenset[str]] = {
     kind.model_fields["kind"].annotation.__args__[0]: kind.networks
     for kind in kinds_in(sys.modules[__name__], Model, tag="kind")
 }
-"""What each kind has, of generator, discriminator, encoder and flow."""
+"""The networks of each kind, of generator, discriminator, encoder and flow."""
 
 __all__ = ["NETWORKS", "AnyModel", "Model"]

@@ -1,4 +1,4 @@
-"""The network of Glow, Kingma and Dhariwal, arXiv 1807.03039: images to latent vectors of as many numbers, and back."""
+"""The network of Glow, Kingma and Dhariwal, arXiv 1807.03039: a bijection of images and latents of the same size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.data.images import ImageShape
 
 _BINS = 256
-"""Values of a byte: what a unit of a flow's images is cut into."""
+"""Values of a byte: the bins that the unit interval of a flow's images is divided into."""
 
 
 class Step(nn.Module):
@@ -49,12 +49,12 @@ class Step(nn.Module):
 
 
 class Flow(nn.Module):
-    """``levels`` times: 2x2 pixels become channels, ``steps`` steps, and half of the channels leave as latents.
+    """``levels`` times: 2x2 pixels become channels, ``steps`` steps follow, and half of the channels become latents.
 
-    The last level's maps are latents as they are. All latents are standard normal under the model, and there are as
-    many as an image has numbers, c h w: flattened (c, h, w) parts, those that leave first in front. Images that are
-    encoded and decoded are made of bytes, (byte + u) / 256 - 0.5 with noise u in [0, 1): see ``dequantize``. ``width``
-    is the number of maps within a coupling. An image's sides must be multiples of 2^levels.
+    The maps after the last level are latents too. All latents are standard normal under the model. They are c h w
+    numbers, as many as an image has: the flattened (c, h, w) parts of the levels, in order. Images that are encoded and
+    decoded are dequantized bytes, (byte + u) / 256 - 0.5 with noise u in [0, 1): see ``dequantize``. ``width`` is the
+    number of maps within a coupling. An image's sides must be multiples of 2^levels.
     """
 
     def __init__(self, shape: ImageShape, levels: int, steps: int, width: int) -> None:
@@ -69,51 +69,51 @@ class Flow(nn.Module):
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (n, c, h, w), nominally in [-0.5, 0.5), to latents (n, c h w) and log |det d latents / d images| (n,).
 
-        The log determinant is in single precision at least, if images and weights are.
+        The log determinant has at least single precision if images and weights do.
         """
         return self._encode(images, fit=False)
 
     def decode(self, latents: Tensor) -> Tensor:
         """The images of latents (n, c h w): the inverse of ``encode``."""
         sizes = [latents.shape[1] // 2 ** (level + 1) for level in range(len(self.splits))]
-        *leaving, last = torch.split(latents, [*sizes, latents.shape[1] - sum(sizes)], 1)
+        *split_latents, last = torch.split(latents, [*sizes, latents.shape[1] - sum(sizes)], 1)
         maps = _as_maps(last, self._last)
-        for number, (steps, split) in reversed(list(enumerate(self._stages()))):
+        for level, (steps, split) in reversed(list(enumerate(self._stages()))):
             if split is not None:
-                maps = split.inverse(maps, leaving[number].reshape(maps.shape))
+                maps = split.inverse(maps, split_latents[level].reshape(maps.shape))
             for step in reversed(steps):
                 maps = step.inverse(maps)
             maps = unsqueeze(maps)
         return maps
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents (n, c h w) to images (n, c, h, w) nominally in [-1, 1], as other generators make them.
+        """Latents (n, c h w) to images (n, c, h, w) nominally in [-1, 1], as for other generators.
 
-        An image y of ``decode`` becomes ((y + 0.5) 256 - 0.5) / 127.5 - 1: a byte's value is the middle of its bin.
+        ((y + 0.5) 256 - 0.5) / 127.5 - 1 for an image y of ``decode``: a byte's value is the middle of its bin.
         """
         return ((self.decode(latents) + 0.5) * _BINS - 0.5) / 127.5 - 1
 
     def code(self, images: Tensor) -> Tensor:
-        """The latents of images of bytes in [-1, 1], as ``forward`` would have to be given them."""
+        """The latents (n, c h w) of images of bytes in [-1, 1]: the inverse of ``forward``, at the middle of bins."""
         return self.encode(dequantize(images, torch.full_like(images, 0.5)))[0]
 
     @torch.no_grad()
     def fit_actnorms(self, images: Tensor) -> None:
-        """Fit each actnorm, the first one first, to what reaches it of images as ``encode`` takes them.
+        """Fit the actnorms, one after the other, to their inputs for these images, which are as for ``encode``.
 
-        To be called once, before training: section 3.1.
+        Call it once, before training: section 3.1.
         """
         self._encode(images, fit=True)
 
-    def draw_weights(self, generator: torch.Generator) -> None:
-        """Draw all weights anew from ``generator`` (on the CPU): equal ones give equal weights.
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Draw all weights anew from ``generator`` (on the CPU): equal generators give equal weights.
 
-        Rotations for 1x1 convolutions, N(0, 0.05) for the first two convolutions of a coupling; actnorms are the
-        identity and the last convolutions zeros, so that couplings scale by the same whatever they see.
+        Rotations for 1x1 convolutions, N(0, 0.05) for the first two convolutions of a coupling. Actnorms are the
+        identity and the last convolutions zeros, so that a coupling's scale does not depend on its inputs.
         """
         for module in self.modules():
             if isinstance(module, ActNorm | InvertibleConvolution | AffineCoupling | Split):
-                module.draw_weights(generator)
+                module.init_weights(generator)
 
     def _stages(self) -> list[tuple[list[Step], Split | None]]:
         """Each level's steps and its split; the last one has none."""
@@ -138,25 +138,25 @@ class Flow(nn.Module):
 
 
 def dequantize(images: Tensor, noise: Tensor) -> Tensor:
-    """Images of bytes in [-1, 1], byte / 127.5 - 1, as what a flow encodes: (byte + noise) / 256 - 0.5.
+    """A flow's inputs (byte + noise) / 256 - 0.5, from images of bytes in [-1, 1], which are byte / 127.5 - 1.
 
-    ``noise`` is of the images' shape and uniform in [0, 1): by it a density of real numbers bounds the probability of
-    bytes from below, Theis et al., arXiv 1511.01844, section 3.1.
+    ``noise`` has the images' shape and is uniform in [0, 1). With it, a density of real numbers is a lower bound of the
+    probability of bytes: Theis et al., arXiv 1511.01844, section 3.1.
     """
     return (((images + 1) * 127.5).round() + noise) / _BINS - 0.5
 
 
 def bits_per_dimension(latents: Tensor, log_det: Tensor) -> Tensor:
-    """-log2 of the density of each image in units of a byte, by its numbers: (n,), for what ``Flow.encode`` returns.
+    """Bits per dimension of each image (n,), from the latents and the log determinant that ``Flow.encode`` returns.
 
-    -(log N(latents; 0, I) + log_det - D ln 256) / (D ln 2), D the numbers of an image, in single precision at least.
-    Of dequantized images its mean is at least the bits per number of the best code of the bytes under the model: Theis
-    et al., arXiv 1511.01844, section 3.1.
+    -(log N(latents; 0, I) + log_det - D ln 256) / (D ln 2), with D the numbers of an image; at least single precision.
+    For dequantized images, its mean is an upper bound of the bits per number of the best code of the bytes under the
+    model: Theis et al., arXiv 1511.01844, section 3.1.
     """
     wide = torch.promote_types(torch.promote_types(latents.dtype, log_det.dtype), torch.float32)
-    numbers = latents.shape[1]
-    log_normal = -0.5 * (latents.to(wide).square().sum(1) + numbers * math.log(2 * math.pi))
-    return -(log_normal + log_det - numbers * math.log(_BINS)) / (numbers * math.log(2))
+    dimensions = latents.shape[1]
+    log_normal = -0.5 * (latents.to(wide).square().sum(1) + dimensions * math.log(2 * math.pi))
+    return -(log_normal + log_det - dimensions * math.log(_BINS)) / (dimensions * math.log(2))
 
 
 def _as_maps(latents: Tensor, shape: ImageShape) -> Tensor:

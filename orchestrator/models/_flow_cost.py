@@ -1,4 +1,4 @@
-"""Shapes within a flow and what a pass costs, without torch: a plan asks for them."""
+"""Shapes within a flow and the cost of a pass, for plans: without torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from orchestrator.data.images import ImageShape
 
 
 def flow_stages(image: ImageShape, levels: int) -> list[ImageShape]:
-    """Shape of the maps that the steps of each level see: four times the channels, and half of them after a split."""
+    """Shape of the maps in the steps of each level: a level squeezes 2x2 pixels to channels, a split halves those."""
     assert image.height % 2**levels == 0, f"height {image.height} cannot be halved {levels} times"
     assert image.width % 2**levels == 0, f"width {image.width} cannot be halved {levels} times"
     return [
@@ -16,9 +16,9 @@ def flow_stages(image: ImageShape, levels: int) -> list[ImageShape]:
 
 
 def flow_multiply_adds(image: ImageShape, levels: int, steps: int, width: int) -> int:
-    """Multiply-adds of one more image in a pass, in either direction, counting convolutions and matrix products.
+    """Multiply-adds per image of a pass, in either direction, counting convolutions and matrix products.
 
-    What a pass computes once for all of its images, the matrices of 1x1 convolutions and their inverses, is left out.
+    The matrices of 1x1 convolutions and their inverses are left out: a pass computes them once for all images.
     """
     total = 0
     for level, (channels, height, breadth) in enumerate(flow_stages(image, levels)):

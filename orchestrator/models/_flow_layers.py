@@ -1,8 +1,8 @@
-"""Layers of Glow, Kingma and Dhariwal, arXiv 1807.03039: maps to maps of as many numbers, one to one.
+"""Layers of Glow, Kingma and Dhariwal, arXiv 1807.03039: bijections of feature maps.
 
-Each layer's ``forward`` returns its maps and the log of the absolute determinant of its Jacobian, one number an image
-(n,); ``inverse`` undoes it. Both are differentiable. Under autocast only the networks within couplings and splits
-compute in low precision: maps and determinants stay in the precision of the inputs.
+Each layer's ``forward`` returns its maps and log |det Jacobian| of each image (n,); ``inverse`` computes the inputs.
+Both are differentiable. Under autocast only the networks within couplings and splits compute in low precision: maps and
+determinants stay in the precision of the inputs.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LEAST_SCALE = 0.5
-"""What a coupling scales by at least, whatever its network says."""
+"""The least scale of a coupling, for any output of its network."""
 _FIRST_DEVIATION = 0.05
 _LOG_SCALE_FACTOR = 3.0
-"""By how much faster than others a zero convolution's log scale learns: the published code's ``logscale_factor``."""
+"""Factor by which a zero convolution's log scale learns faster: the published code's ``logscale_factor``."""
 
 
 class ActNorm(nn.Module):
@@ -28,7 +28,7 @@ class ActNorm(nn.Module):
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Maps (n, c, h, w), scaled, then shifted."""
         outputs = torch.addcmul(_over_maps(self.shift), inputs, _over_maps(self.log_scale.exp()))
-        return outputs, _same_for_all(self.log_scale.sum(), inputs)
+        return outputs, _log_det_of_maps(self.log_scale.sum(), inputs)
 
     def inverse(self, outputs: Tensor) -> Tensor:
         """The inputs of ``forward``."""
@@ -36,15 +36,15 @@ class ActNorm(nn.Module):
 
     @torch.no_grad()
     def fit(self, inputs: Tensor) -> None:
-        """Choose scales and shifts by which these inputs come out with mean 0 and variance 1 in each channel.
+        """Set scales and shifts so that the outputs for these inputs have mean 0 and variance 1 in each channel.
 
-        The published code's 1e-6 is added to each deviation, so that a constant channel comes out as 0.
+        As in the published code, 1e-6 is added to each standard deviation: the output of a constant channel is 0.
         """
         variance, mean = torch.var_mean(inputs, (0, 2, 3), correction=0)
         self.log_scale.copy_(-(variance.sqrt() + 1e-6).log())
         self.shift.copy_(-mean * self.log_scale.exp())
 
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """The identity again; nothing is drawn."""
         nn.init.zeros_(self.log_scale)
         nn.init.zeros_(self.shift)
@@ -53,7 +53,7 @@ class ActNorm(nn.Module):
 class InvertibleConvolution(nn.Module):
     """A 1x1 convolution by W = P L (U + diag(s)), section 3.2; the identity until its weights are drawn.
 
-    ``factors`` (c, c) holds what is learned: L below the diagonal, U above it, and log |s| on it. The rows' order,
+    ``factors`` (c, c) holds the learned parameters: L below the diagonal, U above it, and log |s| on it. The row order,
     which is P, and the signs of s are fixed.
     """
 
@@ -66,9 +66,9 @@ class InvertibleConvolution(nn.Module):
         self.register_buffer("order", torch.arange(channels))
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps (n, c, h, w); in memory they come channels last."""
+        """Maps (n, c, h, w), channels last in memory."""
         with torch.autocast(inputs.device.type, enabled=False):
-            return _mixed(inputs, self.weight()), _same_for_all(self.factors.diagonal().sum(), inputs)
+            return _mixed(inputs, self.weight()), _log_det_of_maps(self.factors.diagonal().sum(), inputs)
 
     def inverse(self, outputs: Tensor) -> Tensor:
         """The inputs of ``forward``."""
@@ -81,7 +81,7 @@ class InvertibleConvolution(nn.Module):
         return (lower @ upper).index_select(0, self.order)
 
     def inverse_weight(self) -> Tensor:
-        """The inverse of W, (c, c), by two triangular solves: that is once a pass, not once a pixel."""
+        """The inverse of W, (c, c), by two triangular solves: once a pass, not once a pixel."""
         lower, upper = self._triangles()
         identity = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)
         halfway = torch.linalg.solve_triangular(lower, identity[self.order].T, upper=False, unitriangular=True)
@@ -89,7 +89,7 @@ class InvertibleConvolution(nn.Module):
         return inverse
 
     @torch.no_grad()
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """A rotation, possibly with a reflection, uniform among all: Mezzadri, arXiv math-ph/0609050, section 5."""
         normal = torch.randn(self.factors.shape, dtype=torch.float64, generator=generator)
         rotation, triangle = torch.linalg.qr(normal)
@@ -126,18 +126,18 @@ class ZeroConvolution(nn.Conv2d):
         # the weights are scaled, not the maps: they are fewer
         return F.conv2d(inputs, self.weight * scale.view(-1, 1, 1, 1), self.bias * scale, padding=1)
 
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """Zeros again; nothing is drawn."""
         self.reset_parameters()
         nn.init.zeros_(self.log_scale)
 
 
 class AffineCoupling(nn.Module):
-    """Half of the channels shift and scale the others, section 3.3, by 0.5 + 0.5 sigmoid(raw + 2).
+    """Half of the channels shift and scale the others, section 3.3; the scale is 0.5 + 0.5 sigmoid(raw + 2).
 
-    The published code's scale, sigmoid(raw + 2), may come as near to 0 as it likes, and the inverse divides by it, one
-    coupling after the other: such inverses explode, Behrmann et al., arXiv 2006.09347. After four epochs on MNIST 30 %
-    of the samples were not finite; with 0.1 as the least scale 0.2 %, with 0.5 none, and none was beyond 10.
+    The published code's scale, sigmoid(raw + 2), can be arbitrarily close to 0, and the inverse divides by it in one
+    coupling after the other. Such inverses explode: Behrmann et al., arXiv 2006.09347. After four epochs on MNIST 30 %
+    of the samples were not finite; with a least scale of 0.1 it was 0.2 %, with 0.5 none, and no value exceeded 10.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -147,38 +147,38 @@ class AffineCoupling(nn.Module):
         self.last = ZeroConvolution(width, channels)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps (n, c, h, w), c even: the first half of the channels as they are, the others shifted, then scaled."""
-        kept, others = inputs.chunk(2, 1)
-        shift, scale = self._of(kept)
-        return torch.cat([kept, (others + shift) * scale], 1), scale.log().sum((1, 2, 3))
+        """Maps (n, c, h, w), c even: the first half of the channels unchanged, the second shifted, then scaled."""
+        first, second = inputs.chunk(2, 1)
+        shift, scale = self._shift_and_scale(first)
+        return torch.cat([first, (second + shift) * scale], 1), scale.log().sum((1, 2, 3))
 
     def inverse(self, outputs: Tensor) -> Tensor:
         """The inputs of ``forward``."""
-        kept, others = outputs.chunk(2, 1)
-        shift, scale = self._of(kept)
-        return torch.cat([kept, others / scale - shift], 1)
+        first, second = outputs.chunk(2, 1)
+        shift, scale = self._shift_and_scale(first)
+        return torch.cat([first, second / scale - shift], 1)
 
-    def _of(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """Shift and scale of the other half."""
-        hidden = F.relu(self.first(kept), inplace=True)
+    def _shift_and_scale(self, first: Tensor) -> tuple[Tensor, Tensor]:
+        """Shift and scale of the second half of the channels, from the first half."""
+        hidden = F.relu(self.first(first), inplace=True)
         hidden = F.relu(self.second(hidden), inplace=True)
-        shift, raw = self.last(hidden).to(kept.dtype).chunk(2, 1)
+        shift, raw = self.last(hidden).to(first.dtype).chunk(2, 1)
         return shift, LEAST_SCALE + (1 - LEAST_SCALE) * torch.sigmoid(raw + 2)
 
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """N(0, 0.05) for the first two convolutions, as the published code's; zeros for the last and all biases."""
         for convolution in (self.first, self.second):
             assert convolution.bias is not None
             nn.init.normal_(convolution.weight, 0.0, _FIRST_DEVIATION, generator=generator)
             nn.init.zeros_(convolution.bias)
-        self.last.draw_weights(generator)
+        self.last.init_weights(generator)
 
 
 class Split(nn.Module):
-    """Half of the channels leave the flow, as latents that are standard normal given the other half.
+    """The second half of the channels becomes latents, which are standard normal given the first half.
 
-    Figure 2b, after Dinh et al., arXiv 1605.08803, section 3.6. A convolution of the half that stays says the mean and
-    log deviation of the half that leaves, as in the published code.
+    Figure 2b, after Dinh et al., arXiv 1605.08803, section 3.6. A convolution of the first half computes the mean and
+    the log standard deviation of the second half, as in the published code.
     """
 
     def __init__(self, channels: int) -> None:
@@ -186,23 +186,23 @@ class Split(nn.Module):
         self.prior = ZeroConvolution(channels // 2, channels)
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps (n, c, h, w), c even, to those that stay and latents, (n, c/2, h, w) each, and the log determinant."""
-        kept, others = inputs.chunk(2, 1)
-        mean, log_scale = self._of(kept)
-        return kept, (others - mean) * (-log_scale).exp(), -log_scale.sum((1, 2, 3))
+        """Maps (n, c, h, w), c even, to remaining maps and latents, (n, c/2, h, w) each, and the log determinant."""
+        first, second = inputs.chunk(2, 1)
+        mean, log_scale = self._mean_and_log_scale(first)
+        return first, (second - mean) * (-log_scale).exp(), -log_scale.sum((1, 2, 3))
 
-    def inverse(self, kept: Tensor, latents: Tensor) -> Tensor:
+    def inverse(self, first: Tensor, latents: Tensor) -> Tensor:
         """The inputs of ``forward``."""
-        mean, log_scale = self._of(kept)
-        return torch.cat([kept, latents * log_scale.exp() + mean], 1)
+        mean, log_scale = self._mean_and_log_scale(first)
+        return torch.cat([first, latents * log_scale.exp() + mean], 1)
 
-    def _of(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_scale = self.prior(kept).to(kept.dtype).chunk(2, 1)
+    def _mean_and_log_scale(self, first: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_scale = self.prior(first).to(first.dtype).chunk(2, 1)
         return mean, log_scale
 
-    def draw_weights(self, generator: torch.Generator) -> None:
+    def init_weights(self, generator: torch.Generator) -> None:
         """Zeros: mean 0 and deviation 1; nothing is drawn."""
-        self.prior.draw_weights(generator)
+        self.prior.init_weights(generator)
 
 
 def squeeze(inputs: Tensor) -> Tensor:
@@ -216,14 +216,14 @@ def unsqueeze(outputs: Tensor) -> Tensor:
 
 
 def _over_maps(values: Tensor) -> Tensor:
-    """Values (c,) as what broadcasts over maps (n, c, h, w)."""
+    """Values (c,) in a shape that broadcasts over maps (n, c, h, w)."""
     return values.view(-1, 1, 1)
 
 
-def _same_for_all(each_pixel: Tensor, inputs: Tensor) -> Tensor:
+def _log_det_of_maps(log_det_of_pixel: Tensor, inputs: Tensor) -> Tensor:
     """The log determinant (n,) of a layer that does the same at every pixel of every image."""
     count, _, height, width = inputs.shape
-    return (each_pixel * (height * width)).expand(count)
+    return (log_det_of_pixel * (height * width)).expand(count)
 
 
 def _mixed(inputs: Tensor, weight: Tensor) -> Tensor:

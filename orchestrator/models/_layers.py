@@ -1,7 +1,7 @@
-"""Layers that several pairs of networks are made of.
+"""Layers that several pairs of networks share.
 
-Convolutions from and to a single pixel are computed as the matrix products that they are. Parameters and results are
-those of torch's convolutions; oneDNN and cuDNN take several times as long for such shapes.
+Convolutions from and to a single pixel are computed as matrix products. Parameters and results are those of torch's
+convolutions; oneDNN and cuDNN take several times as long for such shapes.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from orchestrator.judgement import Judgement
+from orchestrator.discriminator_output import DiscriminatorOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orchestrator.models.pair import Disturbance
+    from orchestrator.models.pair import NoiseSettings
 
 
 class Dropout(nn.Module):
-    """Sets a share of its inputs to 0 and scales the rest up, in training: Srivastava et al., JMLR 15 (2014).
+    """Sets a share of its inputs to 0 and scales the others by 1 / (1 - share), in training.
 
-    torch's own draws from the global generator, which is no part of a trial's state: ``generator``, on the inputs'
-    device, is to be set before training, see ``set_generator``.
+    Srivastava et al., JMLR 15 (2014). torch's Dropout draws from the global generator, which is not part of a trial's
+    state. Here ``generator``, on the inputs' device, must be set before training: see ``set_generator``.
     """
 
     def __init__(self, share: float) -> None:
@@ -33,18 +33,18 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Inputs of any shape; in evaluation as they are."""
+        """Inputs of any shape; unchanged in eval mode."""
         if self.share == 0 or not self.training:
             return inputs
         assert self.generator is not None, "dropout has no generator to draw from"
-        kept = torch.empty_like(inputs).bernoulli_(1 - self.share, generator=self.generator)
-        return inputs * kept / (1 - self.share)
+        mask = torch.empty_like(inputs).bernoulli_(1 - self.share, generator=self.generator)
+        return inputs * mask / (1 - self.share)
 
 
 class Noise(nn.Module):
-    """Adds Gaussian noise of a standard deviation to its inputs in training, drawn anew at every pass.
+    """Adds Gaussian noise of standard deviation share * deviation to its inputs in training, drawn at every pass.
 
-    ``share`` is what is left of the deviation, see ``set_noise``; ``generator`` is as for ``Dropout``.
+    ``set_noise`` sets ``share``; ``generator`` is as for ``Dropout``.
     """
 
     def __init__(self, deviation: float) -> None:
@@ -53,7 +53,7 @@ class Noise(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Inputs of any shape; in evaluation as they are."""
+        """Inputs of any shape; unchanged in eval mode."""
         deviation = self.deviation * self.share
         if deviation == 0 or not self.training:
             return inputs
@@ -62,14 +62,14 @@ class Noise(nn.Module):
 
 
 def set_generator(network: nn.Module, generator: torch.Generator) -> None:
-    """What the network draws while it trains comes from ``generator``."""
+    """Let the network's dropout and noise draw from ``generator``."""
     for module in network.modules():
         if isinstance(module, Dropout | Noise):
             module.generator = generator
 
 
 def set_noise(network: nn.Module, share: float) -> None:
-    """Leave of all the network's noise a ``share`` in [0, 1] of its deviation."""
+    """Scale the standard deviation of all of the network's noise by ``share`` in [0, 1]."""
     for module in network.modules():
         if isinstance(module, Noise):
             module.share = share
@@ -78,26 +78,26 @@ def set_noise(network: nn.Module, share: float) -> None:
 class Discriminator(nn.Module):
     """A network that scores: ``body`` maps images to features, ``head`` maps features to raw scores (n,).
 
-    The body sees images with instance noise, Sonderby et al., arXiv 1610.04490, and Arjovsky and Bottou, arXiv
-    1701.04862, section 3. The head sees features with noise, less the share of dropout; those in the judgement are
-    without either.
+    The body's inputs are images with instance noise: Sonderby et al., arXiv 1610.04490, and Arjovsky and Bottou, arXiv
+    1701.04862, section 3. The head's inputs are features with noise and dropout; the features in the output have
+    neither.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Module, disturbance: Disturbance) -> None:
+    def __init__(self, body: nn.Module, head: nn.Module, noise: NoiseSettings) -> None:
         super().__init__()
         self.body = body
-        self.instance_noise, self.feature_noise, self.dropout = layers_of(disturbance)
+        self.instance_noise, self.feature_noise, self.dropout = noise_layers(noise)
         self.head = head
 
-    def forward(self, images: Tensor) -> Judgement:
+    def forward(self, images: Tensor) -> DiscriminatorOutput:
         """Scores and features of images (n, c, h, w)."""
         features = self.body(self.instance_noise(images))
-        return Judgement(self.head(self.dropout(self.feature_noise(features))), features.flatten(1))
+        return DiscriminatorOutput(self.head(self.dropout(self.feature_noise(features))), features.flatten(1))
 
 
-def layers_of(disturbance: Disturbance) -> tuple[Noise, Noise, Dropout]:
-    """Noise on images, noise on features, and what leaves features out."""
-    return Noise(disturbance.instance_noise), Noise(disturbance.feature_noise), Dropout(disturbance.dropout)
+def noise_layers(noise: NoiseSettings) -> tuple[Noise, Noise, Dropout]:
+    """Noise on images, noise on features, and dropout of features."""
+    return Noise(noise.instance_noise), Noise(noise.feature_noise), Dropout(noise.dropout)
 
 
 class FromLatent(nn.ConvTranspose2d):
@@ -107,8 +107,8 @@ class FromLatent(nn.ConvTranspose2d):
         super().__init__(latent_dim, maps, sides, bias=bias)
 
     def forward(self, latents: Tensor) -> Tensor:  # type: ignore[override]
-        """One product; the maps come channels last in memory, as the next convolution wants them."""
-        weight = self.weight  # read once: spectral norm computes it at every reading
+        """One matrix product; the maps are channels last in memory, the layout of the next convolution."""
+        weight = self.weight  # read once: spectral norm computes it at every access
         latent_dim, maps, height, width = weight.shape
         weight = weight.permute(0, 2, 3, 1).reshape(latent_dim, -1)
         maps_last = (latents @ weight).view(-1, height, width, maps)
@@ -124,7 +124,7 @@ class ToScore(nn.Conv2d):
         super().__init__(maps, 1, sides)
 
     def forward(self, features: Tensor) -> Tensor:
-        """One product of each image's features with the weights."""
+        """One matrix product of the images' features with the weights."""
         weight = self.weight.permute(0, 2, 3, 1).flatten(1)
         return nn.functional.linear(features.permute(0, 2, 3, 1).flatten(1), weight, self.bias).squeeze(1)
 
@@ -143,15 +143,15 @@ class ToScoreOfVector(nn.Linear):
 def connected(
     widths: Sequence[int], norm: Callable[[int], list[nn.Module]], activation: Callable[[], nn.Module], dropout: float
 ) -> list[nn.Module]:
-    """Linear layers between vectors of these widths, each with its norm, an activation and, between two, dropout.
+    """Linear layers between vectors of these widths, each with its norm and an activation, and dropout between two.
 
-    A norm acts on maps of one pixel: ``distributed.batch_norm`` knows batch norm of maps.
+    A norm acts on maps of one pixel: ``distributed.batch_norm`` synchronizes batch norm of maps only.
     """
     layers: list[nn.Module] = []
     for number, (before, after) in enumerate(pairwise(widths)):
         norms = norm(after)
-        between = [Dropout(dropout)] if number > 0 else []
+        dropouts = [Dropout(dropout)] if number > 0 else []
         bias = not any(isinstance(layer, nn.BatchNorm2d) for layer in norms)
-        on_maps = [nn.Unflatten(1, (after, 1, 1)), *norms, nn.Flatten()] if norms else []
-        layers += [*between, nn.Linear(before, after, bias=bias), *on_maps, activation()]
+        norms_of_maps = [nn.Unflatten(1, (after, 1, 1)), *norms, nn.Flatten()] if norms else []
+        layers += [*dropouts, nn.Linear(before, after, bias=bias), *norms_of_maps, activation()]
     return layers

@@ -1,4 +1,4 @@
-"""Residual blocks that double or halve the sides, and the networks made of them: Brock et al., arXiv 1809.11096, B."""
+"""Residual blocks that double or halve the sides, and the generator: Brock et al., arXiv 1809.11096, appendix B."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Modulated(nn.Module):
-    """A norm whose scales and shifts are moved by what linear layers make of a part of the latent vector.
+    """A norm whose scales and shifts depend on a part of the latent vector: norm(x) (1 + A z) + B z.
 
-    Conditional batch norm, de Vries et al., arXiv 1707.00683, on a batch norm that has scales and shifts of its own.
+    Conditional batch norm, de Vries et al., arXiv 1707.00683; the norm also has scales and shifts of its own.
     """
 
     def __init__(self, maps: int, latent_dim: int, norm: Norm) -> None:
@@ -35,9 +35,9 @@ class Modulated(nn.Module):
 
 
 class Up(nn.Module):
-    """Norm, ReLU, nearest neighbours, convolution, norm, ReLU, convolution; around them a 1x1 convolution.
+    """Norm, ReLU, nearest upsampling, convolution, norm, ReLU, convolution; a 1x1 convolution in the skip connection.
 
-    With a ``latent_dim`` above 0 both norms are modulated. The 1x1 convolution comes before its maps are enlarged: that
+    With a ``latent_dim`` above 0 both norms are modulated. The 1x1 convolution comes before the upsampling: the result
     is the same as after it, for a quarter of the work.
     """
 
@@ -56,17 +56,17 @@ class Up(nn.Module):
 
     def forward(self, inputs: Tensor, latents: Tensor) -> Tensor:
         """Maps (n, before, ...) and this block's part of the latent vectors to maps (n, after, *sides)."""
-        more = (latents,) if self.modulated else ()
-        inner = self.widen(self.enlarge(self.first(inputs, *more).relu()))
-        inner = self.refine(self.second(inner, *more).relu())
+        conditions = (latents,) if self.modulated else ()
+        inner = self.widen(self.enlarge(self.first(inputs, *conditions).relu()))
+        inner = self.refine(self.second(inner, *conditions).relu())
         return inner + self.enlarge(self.around(inputs))  # type: ignore[no-any-return]
 
 
 class Down(nn.Module):
-    """ReLU, convolution, norm, ReLU, convolution, mean over 2x2; around them a mean and a 1x1 convolution.
+    """ReLU, convolution, norm, ReLU, convolution, mean over 2x2; a mean and a 1x1 convolution in the skip connection.
 
-    The first block starts with its convolution: what it gets is the image. A block that halves nothing has nothing
-    around it.
+    The first block starts with its convolution, since its input is the image. The skip connection of a block that
+    halves nothing is the identity.
     """
 
     def __init__(self, before: int, after: int, norm: Norm, *, first: bool = False, halves: bool = True) -> None:
@@ -87,7 +87,7 @@ class Down(nn.Module):
 class ResidualGenerator(nn.Module):
     """First maps from ``parts[0]`` of the latent vector, then a block for each further part, then an image.
 
-    ``widths`` and ``sides`` are those of the maps, from the first on; a block whose part is empty sees no latents.
+    ``widths`` and ``sides`` are those of the maps, from the first on. A block with an empty part has no latent input.
     """
 
     def __init__(
@@ -107,9 +107,9 @@ class ResidualGenerator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latent vectors (n, latent_dim) to images (n, c, h, w) in [-1, 1]."""
-        first, *others = (latents[:, part] for part in self.parts)
+        first, *block_latents = (latents[:, part] for part in self.parts)
         maps = self.first(first)
-        for block, part in zip(self.blocks, others, strict=True):
+        for block, part in zip(self.blocks, block_latents, strict=True):
             maps = block(maps, part)
         return self.last(maps)  # type: ignore[no-any-return]
 
@@ -123,5 +123,5 @@ class Total(nn.Module):
 
 
 def _needs_bias(norms: list[nn.Module]) -> bool:
-    """Whether a bias would stay: batch norm takes it away, also from a sum of blocks that all end in one."""
+    """Whether a bias has an effect: batch norm subtracts it, also from a sum of blocks whose outputs all have one."""
     return not any(isinstance(norm, nn.BatchNorm2d) for norm in norms)

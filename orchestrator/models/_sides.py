@@ -1,4 +1,4 @@
-"""Sides and numbers of feature maps between an image and the smallest maps of a network, for images of any shape."""
+"""Sides and numbers of feature maps from an image to the smallest maps of a network, for images of any shape."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Sides = tuple[int, int]
 
 
 def halved(image: ImageShape, depth: int) -> list[Sides]:
-    """The image's sides and those after each of ``depth`` halvings, odd ones rounded up."""
+    """The image's sides and those after each of ``depth`` halvings, rounded up."""
     return [(-(-image.height // 2**times), -(-image.width // 2**times)) for times in range(depth + 1)]
 
 
 def depth_to(image: ImageShape, smallest: int) -> int:
-    """Halvings, at least one, after which the shorter side is at most ``smallest`` pixels."""
+    """The number of halvings, at least one, after which the shorter side is at most ``smallest`` pixels."""
     side = min(image.height, image.width)
     return next(depth for depth in range(1, 64) if side <= smallest * 2**depth)
 
@@ -41,7 +41,7 @@ def doubled(width: int, most: int | None, depth: int) -> list[int]:
 def kernel(outer: Sides) -> Sides:
     """Kernel of a convolution of stride 2 and padding 1 between maps of these sides and the halved ones.
 
-    4 where the side is even, as in DCGAN; 3 where it is odd, as then (side + 1) / 2 pixels come back to ``side``.
+    4 where the side is even, as in DCGAN; 3 where it is odd, which maps (side + 1) / 2 pixels back to ``side``.
     """
     return (4 - outer[0] % 2, 4 - outer[1] % 2)
 
@@ -52,7 +52,7 @@ def area(sides: Sides) -> int:
 
 
 def strided_multiply_adds(widths: Sequence[int], sides: Sequence[Sides]) -> int:
-    """Of the convolutions either way: each multiplies its kernel with every position of its smaller maps."""
+    """Multiply-adds of the convolutions, up or down: each applies its kernel at every position of its smaller maps."""
     return sum(
         area(kernel(sides[stage])) * widths[stage] * widths[stage + 1] * area(sides[stage + 1])
         for stage in range(len(widths) - 1)

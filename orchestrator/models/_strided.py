@@ -1,4 +1,4 @@
-"""Convolutions of stride 2 down from an image, and transposed ones up to it, as DCGAN has them: arXiv 1511.06434."""
+"""Convolutions of stride 2 down from an image, and transposed ones up to it, as in DCGAN: arXiv 1511.06434."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def upward(latent_dim: int, widths: Sequence[int], sides: Sequence[Sides], norm: Norm) -> nn.Sequential:
     """Latent vectors (n, latent_dim) to images in [-1, 1], by a linear layer and transposed convolutions.
 
-    ``widths`` and ``sides`` are those of the maps from the image itself inwards. A norm stands behind each layer but
-    the last, with ReLU.
+    ``widths`` and ``sides`` are those of the maps, from the image itself inwards. A norm and ReLU follow each layer but
+    the last.
     """
     layers: list[nn.Module] = [
         FromLatent(latent_dim, widths[-1], sides[-1], bias=not norm(1)),
@@ -40,7 +40,7 @@ def upward(latent_dim: int, widths: Sequence[int], sides: Sequence[Sides], norm:
 def downward(widths: Sequence[int], sides: Sequence[Sides], norm: Norm, *, first: Norm) -> list[nn.Module]:
     """Images to the innermost maps, by convolutions with LeakyReLU; the norm next to the image is ``first``.
 
-    A convolution has no bias where batch norm would take it away again.
+    A convolution has no bias where batch norm would subtract it again.
     """
     layers: list[nn.Module] = []
     for stage in range(len(widths) - 1):

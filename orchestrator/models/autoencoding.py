@@ -1,4 +1,4 @@
-"""The pair of BEGAN, Berthelot et al., arXiv 1703.10717, section 3.5: an autoencoder judges, a decoder makes."""
+"""The pair of BEGAN, Berthelot et al., arXiv 1703.10717, section 3.5: an autoencoder as D and a decoder as G."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ _SMALLEST = 8
 
 
 class Autoencoding(Pair):
-    """ELU, no batch norm unless asked for; the generator has the decoder's architecture and weights of its own.
+    """ELU, by default without batch norm; the generator has the decoder's architecture and its own weights.
 
-    First weights are orthogonal: with N(0, 0.02) and no norm, so many layers would let nothing through.
+    Initial weights are orthogonal: with N(0, 0.02) and no norm, activations would vanish in so many layers.
 
-    The discriminator's scores are reconstruction errors, its features the codes; it also has a method ``reconstruct``.
-    The encoder has ``width`` maps at the image's sides and as many more after each halving, the decoder ``width``
-    everywhere. The smallest maps are as large as the image halved ``depth`` times, odd sides rounded up.
+    The discriminator's scores are reconstruction errors and its features the codes; it also has a method
+    ``reconstruct``. The encoder has ``width`` maps at the image's sides and as many more after each halving; the
+    decoder has ``width`` everywhere. The smallest maps are as large as the image halved ``depth`` times, odd sides
+    rounded up.
     """
 
     judges: ClassVar[Literal["scores", "reconstruction"]] = "reconstruction"
@@ -68,7 +69,7 @@ class Autoencoding(Pair):
             encoder(image.channels, self.width, sides, self.code_dim, pooling=self.pooling, norm=self.d_norm),
             decoder(self.code_dim, self.width, sides, image.channels, self.d_norm),
             self.reconstruction,
-            self.disturbance,
+            self.noise_settings,
         )
 
     def layers(self, image: ImageShape) -> int:  # noqa: D102

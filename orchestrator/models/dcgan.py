@@ -59,7 +59,7 @@ class Dcgan(Pair):
 
         widths, sides = self._stages(image)
         body = nn.Sequential(*downward(widths, sides, self.d_norm, first=lambda maps: []))
-        return Discriminator(body, ToScore(widths[-1], sides[-1]), self.disturbance)
+        return Discriminator(body, ToScore(widths[-1], sides[-1]), self.noise_settings)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths, sides = self._stages(image)

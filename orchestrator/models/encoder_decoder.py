@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class EncoderDecoder(Decoder):
     """Convolutions of stride 2 with LeakyReLU and a linear layer to the code; the same in reverse, with ReLU, from it.
 
-    Layers are those of ``dcgan``, so that its generator and this decoder compare. ``width`` is the number of maps next
-    to the image; it doubles at every halving of the side. Batch norm stands behind every convolution but the last.
+    Layers are those of ``dcgan``, so that its generator and this decoder are comparable. ``width`` is the number of
+    maps next to the image; it doubles at every halving of the side. Batch norm follows every convolution but the last.
     """
 
     networks: ClassVar[frozenset[str]] = frozenset({"generator", "encoder"})
@@ -50,5 +50,5 @@ class EncoderDecoder(Decoder):
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths, sides = self._stages(image)
-        each = strided_multiply_adds(widths, sides) + area(sides[-1]) * widths[-1] * self.latent_dim
-        return MultiplyAdds(each, encoder=each)
+        one_way = strided_multiply_adds(widths, sides) + area(sides[-1]) * widths[-1] * self.latent_dim
+        return MultiplyAdds(one_way, encoder=one_way)

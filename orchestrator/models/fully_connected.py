@@ -1,4 +1,4 @@
-"""Fully connected networks for images of any shape: Goodfellow et al., arXiv 1406.2661, section 5, in their manner."""
+"""Fully connected networks for images of any shape, similar to Goodfellow et al., arXiv 1406.2661, section 5."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Width = Annotated[int, Field(ge=1, le=65536, strict=True)]
 
 
 class FullyConnected(Pair):
-    """Linear layers alone: a pixel knows of its neighbours only what they have in common with the latent vector."""
+    """Linear layers only: pixels depend on each other only through the latent vector."""
 
     of_vectors: ClassVar[bool] = True
 
@@ -39,9 +39,9 @@ class FullyConnected(Pair):
         return None
 
     def least_part(self, trained: frozenset[str], workers: int) -> int:
-        """Two also under layer norm of one number, which torch takes of several images only."""
-        layer = self.discriminator_norm == "layer" and "discriminator" in trained and 1 in self.discriminator_widths
-        return 2 if layer else super().least_part(trained, workers)
+        """Two also with layer norm over one number, which torch accepts for several images only."""
+        one_number = self.discriminator_norm == "layer" and 1 in self.discriminator_widths
+        return 2 if one_number and "discriminator" in trained else super().least_part(trained, workers)
 
     def generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
         from torch import nn
@@ -63,7 +63,7 @@ class FullyConnected(Pair):
 
         widths = (prod(image), *self.discriminator_widths)
         layers = connected(widths, self.d_norm, partial(activation_layer, self.activation), self.dropout)
-        return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.disturbance)
+        return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.noise_settings)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         up, down = (self.latent_dim, *self.generator_widths, prod(image)), (prod(image), *self.discriminator_widths, 1)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Glow(Model):
-    """Steps of actnorm, invertible 1x1 convolution and affine coupling, in levels between which half is factored out.
+    """Steps of actnorm, invertible 1x1 convolution and affine coupling; after each level half is factored out.
 
-    As many latent numbers as pixels times channels: an image has one latent vector, exactly, and a likelihood.
+    There are as many latent numbers as pixels times channels: an image has exactly one latent vector, and a likelihood.
     """
 
     networks: ClassVar[frozenset[str]] = frozenset({"flow"})
@@ -35,26 +35,26 @@ class Glow(Model):
     def reject(self, image: ImageShape) -> str | None:  # noqa: D102
         if image.height % 2**self.levels == 0 and image.width % 2**self.levels == 0:
             return None
-        can = next(n for n in range(64) if image.height % 2 ** (n + 1) or image.width % 2 ** (n + 1))
+        most = next(n for n in range(64) if image.height % 2 ** (n + 1) or image.width % 2 ** (n + 1))
         why = f"halves the sides {self.levels} times, which those of the data, {image.height}x{image.width}, do not let"
-        return f"{self.kind} with levels: {self.levels} {why}; " + (f"the most: {can}" if can else "pad the images")
+        return f"{self.kind} with levels: {self.levels} {why}; " + (f"the most: {most}" if most else "pad the images")
 
     def latents(self, image: ImageShape) -> int:
         """One for each number of the image."""
         return prod(image)
 
     def build_generator(self, image: ImageShape) -> nn.Module:
-        """The whole flow: as a generator it runs backwards."""
+        """The whole flow; its ``forward`` is the inverse, from latents to images."""
         from orchestrator.models._flow import Flow
 
         return Flow(image, self.levels, self.steps, self.width)
 
-    def draw_weights(self, network: nn.Module, source: torch.Generator) -> None:
-        """As the flow says."""
+    def init_weights(self, network: nn.Module, source: torch.Generator) -> None:
+        """See ``Flow.init_weights``."""
         from orchestrator.models._flow import Flow
 
         assert isinstance(network, Flow)
-        network.draw_weights(source)
+        network.init_weights(source)
 
     def layers(self, image: ImageShape) -> int:  # noqa: D102
         return 8 * self.levels * self.steps

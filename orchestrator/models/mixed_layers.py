@@ -67,7 +67,7 @@ class MixedLayers(Pair):
 
         widths = (prod(image), *_DISCRIMINATOR)
         layers = connected(widths, self.d_norm, partial(activation_layer, self.activation), self.dropout)
-        return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.disturbance)
+        return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.noise_settings)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         sides = halved(image, len(_MAPS))

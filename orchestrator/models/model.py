@@ -1,4 +1,4 @@
-"""What every model answers, and what those share whose generator decodes short latent vectors."""
+"""The interface of every model, and the base of models whose generator decodes short latent vectors."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ class MultiplyAdds(NamedTuple):
 
 
 class Model(Settings):
-    """Settings of a generator and what is trained with it, which build networks for images of a given shape.
+    """Settings of a generator and the networks trained with it; they build the networks for a given image shape.
 
     The generator maps latent vectors (n, latent_dim), which are N(0, I) after training, to (n, c, h, w) in [-1, 1].
-    Networks come back on the CPU with torch's own weights: see ``draw_weights``. They know one device; what makes
-    several compute as one is put in from outside: see ``distributed.batch_norm``.
+    Networks are built on the CPU with torch's default weights: see ``init_weights``. They are written for one device;
+    ``distributed.batch_norm`` adapts them to several from outside.
     """
 
     networks: ClassVar[frozenset[str]]
-    """What it has, of generator, discriminator, encoder and flow."""
+    """Its networks, of generator, discriminator, encoder and flow."""
 
     kind: str
     """networks"""
 
     @abstractmethod
     def reject(self, image: ImageShape) -> str | None:
-        """Why these settings cannot make images of this shape, or None where they can."""
+        """Why these settings do not fit images of this shape, or None where they do."""
 
     @abstractmethod
     def latents(self, image: ImageShape) -> int:
@@ -52,29 +52,29 @@ class Model(Settings):
 
     @abstractmethod
     def build_generator(self, image: ImageShape) -> nn.Module:
-        """The generator, for a shape that ``reject`` lets pass."""
+        """The generator, for a shape that ``reject`` accepts."""
 
     @abstractmethod
-    def draw_weights(self, network: nn.Module, source: torch.Generator) -> None:
+    def init_weights(self, network: nn.Module, source: torch.Generator) -> None:
         """Draw all weights of one of its networks anew from ``source``, on the CPU."""
 
     @abstractmethod
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:
-        """The cost of a forward pass, by which a plan estimates how long training takes."""
+        """The cost of a forward pass, from which a plan estimates the training time."""
 
     def layers(self, image: ImageShape) -> int:
-        """About how many layers a pass goes through one after another, each of which takes time however small it is."""
+        """The approximate number of successive layers in a pass: each takes time, however small it is."""
         return 4
 
     @property
     def batch_statistics(self) -> Literal["synchronized", "per_device", "none"]:
-        """Over which images batch norm takes its statistics, if there is any."""
+        """The images that batch norm takes its statistics over: of all devices or of each; none without batch norm."""
         return "none"
 
     def least_part(self, trained: frozenset[str], workers: int) -> int:
-        """Images that each device's pass takes at least while these networks train on so many devices together.
+        """The least number of images in each device's pass while these networks train on ``workers`` devices.
 
-        Two where a norm sees one number of an image at a time, which has no variance.
+        Two if a norm takes statistics over one number of each image, since one number has no variance.
         """
         return 1
 
@@ -91,29 +91,29 @@ class Decoder(Model):
 
     @abstractmethod
     def generator(self, image: ImageShape) -> nn.Module:
-        """The generator's layers, for a shape that ``reject`` lets pass."""
+        """The generator's layers, for a shape that ``reject`` accepts."""
 
     def latents(self, image: ImageShape) -> int:
-        """As set, whatever the image."""
+        """``latent_dim``, for any image."""
         return self.latent_dim
 
     def build_generator(self, image: ImageShape) -> nn.Module:
-        """The layers as they are."""
+        """The generator's layers."""
         return self.generator(image)
 
-    def draw_weights(self, network: nn.Module, source: torch.Generator) -> None:
-        """By ``initialize``."""
+    def init_weights(self, network: nn.Module, source: torch.Generator) -> None:
+        """See ``initialize``."""
         initialize(network, source, self.initialization)
 
     def norm(self, maps: int) -> list[nn.Module]:
-        """The batch norm between a convolution and its activation, as far as there is one."""
+        """The batch norm between a convolution and its activation, if there is one."""
         from torch import nn
 
         return [nn.BatchNorm2d(maps)] if self.normalizes else []
 
     @property
     def normalizes(self) -> bool:
-        """Whether there is batch norm; convolutions before one need no bias, which it would take away again."""
+        """Whether there is batch norm; convolutions before it need no bias, since it would subtract it again."""
         return self.batch_norm != "none"
 
     @property
@@ -127,8 +127,8 @@ def initialize(
 ) -> None:
     """Draw all weights anew from ``generator`` (on the CPU), as in DCGAN.
 
-    Weights of convolutions and linear layers ~ N(0, 0.02), or orthogonal (Saxe et al., arXiv 1312.6120), scales of
-    norms ~ N(1, 0.02), biases 0. Radford et al., arXiv 1511.06434, section 4; the norm's scale as in its published
+    Weights of convolutions and linear layers ~ N(0, 0.02), or orthogonal (Saxe et al., arXiv 1312.6120); scales of
+    norms ~ N(1, 0.02), biases 0. Radford et al., arXiv 1511.06434, section 4; the norms' scale is that of the published
     code. The vectors of spectral norm are drawn too, and fitted to the new weights.
     """
     from torch import nn
@@ -142,7 +142,7 @@ def initialize(
                 parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
             draw(module.weight, generator=generator)
             if spectral:
-                with _lent(generator):
+                with _as_global_generator(generator):
                     parametrizations.spectral_norm(module)
         elif isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm | nn.GroupNorm):
             nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
@@ -153,8 +153,8 @@ def initialize(
 
 
 @contextmanager
-def _lent(generator: torch.Generator) -> Iterator[None]:
-    """What draws from torch's global generator draws from this one: spectral norm takes no generator."""
+def _as_global_generator(generator: torch.Generator) -> Iterator[None]:
+    """Within, torch's global generator draws what this one would: spectral norm takes no generator."""
     import torch
 
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""What every pair of networks answers: a generator against a discriminator."""
+"""The interface of every pair of networks: a generator against a discriminator."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 OF_DISCRIMINATORS = ("discriminator_norm", "dropout", "instance_noise", "feature_noise")
-"""Settings of every pair that say nothing of its generator."""
+"""Settings of every pair that do not affect its generator."""
 
 
-class Disturbance(NamedTuple):
-    """What the discriminator draws for its images while it trains: a share left out, and deviations of noise."""
+class NoiseSettings(NamedTuple):
+    """Dropout and noise of the discriminator while it trains: a share left out, and standard deviations."""
 
     dropout: float = 0.0
     instance_noise: float = 0.0
@@ -28,15 +28,15 @@ class Disturbance(NamedTuple):
 
 
 class Pair(Decoder):
-    """Settings of a generator and a discriminator, which maps images (n, c, h, w) in [-1, 1] to a ``Judgement``.
+    """Settings of a generator, and of a discriminator from images (n, c, h, w) in [-1, 1] to a ``DiscriminatorOutput``.
 
-    ``judges`` says what the discriminator's scores are: raw scores, or reconstruction errors of an autoencoder.
+    ``judges`` is the kind of the discriminator's scores: raw scores, or reconstruction errors of an autoencoder.
     """
 
     networks: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
     judges: ClassVar[Literal["scores", "reconstruction"]] = "scores"
     of_vectors: ClassVar[bool] = False
-    """Whether norms stand behind linear layers; of maps, the smallest are of 2x2 pixels."""
+    """Whether norms follow linear layers; otherwise they act on maps of at least 2x2 pixels."""
 
     discriminator_norm: Literal["batch", "layer", "none"] = "batch"
     """the discriminator's norm: batch norm as far as there is any, layer norm over each image, or none"""
@@ -51,23 +51,23 @@ class Pair(Decoder):
 
     @abstractmethod
     def discriminator(self, image: ImageShape) -> nn.Module:
-        """The discriminator's layers, for a shape that ``reject`` lets pass."""
+        """The discriminator's layers, for a shape that ``reject`` accepts."""
 
     def build_generator(self, image: ImageShape) -> nn.Module:
-        """The generator, for a shape that ``reject`` lets pass."""
+        """The generator, for a shape that ``reject`` accepts."""
         network = super().build_generator(image)
         return _spectrally_normalized(network) if self.spectral_norm == "both" else network
 
     def build_discriminator(self, image: ImageShape) -> nn.Module:
-        """The discriminator, for a shape that ``reject`` lets pass."""
+        """The discriminator, for a shape that ``reject`` accepts."""
         network = self.discriminator(image)
         return network if self.spectral_norm == "none" else _spectrally_normalized(network)
 
     def d_norm(self, maps: int) -> list[nn.Module]:
-        """The norm between a convolution of the discriminator and its activation, as far as there is one.
+        """The norm between a convolution of the discriminator and its activation, if there is one.
 
-        A gradient penalty asks for one that keeps images apart: layer norm, arXiv 1607.06450, over all of an image's
-        maps, as in WGAN-GP, arXiv 1704.00028, section 4.
+        A gradient penalty needs scores that do not depend on other images: layer norm, arXiv 1607.06450, over all maps
+        of an image, as in WGAN-GP, arXiv 1704.00028, section 4.
         """
         from torch import nn
 
@@ -81,16 +81,16 @@ class Pair(Decoder):
         return self.normalizes and self.discriminator_norm == "batch"
 
     def least_part(self, trained: frozenset[str], workers: int) -> int:
-        """Two where batch norm of vectors takes its statistics over one device."""
+        """Two if batch norm of vectors takes its statistics over one device."""
         normalized = self.normalizes if "generator" in trained else False
         normalized = normalized or (self.d_normalizes and "discriminator" in trained)
-        alone = workers == 1 or self.batch_statistics == "per_device"
-        return 2 if self.of_vectors and normalized and alone else 1
+        one_device = workers == 1 or self.batch_statistics == "per_device"
+        return 2 if self.of_vectors and normalized and one_device else 1
 
     @property
-    def disturbance(self) -> Disturbance:
-        """What the discriminator is built with."""
-        return Disturbance(self.dropout, self.instance_noise, self.feature_noise)
+    def noise_settings(self) -> NoiseSettings:
+        """The discriminator's dropout and noise."""
+        return NoiseSettings(self.dropout, self.instance_noise, self.feature_noise)
 
     @property
     def is_noisy(self) -> bool:

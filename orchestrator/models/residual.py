@@ -24,8 +24,8 @@ class Residual(Pair):
     """Residual blocks that double the sides against ones that halve them; the discriminator sums over positions.
 
     ``width`` is the number of feature maps next to the image; it doubles at every halving of the side, up to
-    ``max_width``. The smallest maps are as large as the image halved ``depth`` times, odd sides rounded up. First
-    weights are orthogonal and the discriminator has no norm, as in BigGAN; its spectral norm is to be asked for.
+    ``max_width``. The smallest maps are as large as the image halved ``depth`` times, odd sides rounded up. Initial
+    weights are orthogonal and the discriminator has no norm, as in BigGAN; BigGAN's spectral norm is off by default.
     """
 
     kind: Literal["residual"]
@@ -38,7 +38,7 @@ class Residual(Pair):
     depth: int | None = Field(None, ge=1, le=16)
     """doublings of the side from the generator's first maps to the image; by default to maps of at most 7 pixels"""
     skip_z: Literal["none", "chunks", "whole"] = "none"
-    """what of the latent vector moves the norms of each block: nothing, a chunk of its own, or all of it"""
+    """part of the latent vector that modulates the norms of each block: none, a chunk of its own, or the whole"""
 
     def reject(self, image: ImageShape) -> str | None:  # noqa: D102
         depth = self._depth(image)
@@ -58,7 +58,7 @@ class Residual(Pair):
         return doubled(self.width, self.max_width, depth), halved(image, depth)
 
     def _parts(self, blocks: int) -> list[slice]:
-        """What the generator's first maps and each block see of the latent vector."""
+        """The parts of the latent vector that the generator's first maps and each block depend on."""
         whole = slice(0, self.latent_dim)
         if self.skip_z == "chunks":
             cuts = [self.latent_dim * number // (blocks + 1) for number in range(blocks + 2)]
@@ -87,7 +87,7 @@ class Residual(Pair):
             nn.ReLU(),
             Total(),
         )
-        return Discriminator(body, ToScoreOfVector(widths[-1]), self.disturbance)
+        return Discriminator(body, ToScoreOfVector(widths[-1]), self.noise_settings)
 
     def layers(self, image: ImageShape) -> int:  # noqa: D102
         return 3 * (self._depth(image) + 1)

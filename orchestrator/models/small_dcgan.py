@@ -62,7 +62,7 @@ class SmallDcgan(Pair):
             *self.d_norm(112),
             nn.LeakyReLU(0.2, inplace=True),
         )
-        return Discriminator(body, ToScore(112, (4, 4)), self.disturbance)
+        return Discriminator(body, ToScore(112, (4, 4)), self.noise_settings)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         # Kernel area x maps in x maps out x positions of the smaller map, layer by layer.

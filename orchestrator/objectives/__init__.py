@@ -1,4 +1,4 @@
-"""What trials minimise, one family a file; a new file here is a new ``objective.kind`` in job files."""
+"""The objectives that trials minimise, one a file; a new file here is a new ``objective.kind`` in job files."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -15,6 +15,6 @@ FAMILIES: dict[str, Family] = {
     kind.model_fields["kind"].annotation.__args__[0]: kind.family
     for kind in kinds_in(sys.modules[__name__], Objective, tag="kind")
 }
-"""The way of training of each kind."""
+"""The family of each kind."""
 
 __all__ = ["FAMILIES", "AnyObjective", "Objective"]

@@ -1,6 +1,6 @@
-"""How far a batch of codes is from the standard normal distribution N(0, I) that latent vectors are drawn from.
+"""Distances of a batch of codes from N(0, I), the distribution that latent vectors are drawn from.
 
-None is a mean over codes: the whole batch belongs in one call, of all processes that share it.
+None of them is a mean over codes: one call needs the whole batch of all processes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 def moment_penalty(codes: Tensor) -> Tensor:
     """Mean over coordinates of mean^2 + (variance - 1)^2 + (kurtosis - 3)^2, of codes (n, d), n at least 2.
 
-    Variance m2 and kurtosis m4 / m2^2 are of the population's central moments: sums over codes are divided by n. Each
-    coordinate is looked at by itself, and its skewness is not. Computed and returned in single precision at least.
+    Variance m2 and kurtosis m4 / m2^2 use central moments of the population: sums over codes are divided by n. The
+    penalty ignores correlations of coordinates and their skewness. It is computed and returned in at least single
+    precision.
 
     In the kurtosis a variance below the precision's epsilon counts as epsilon. A constant coordinate then has kurtosis
-    0 and the penalty mean^2 + 10, whose gradient is that of mean^2 alone: nothing says which way to spread.
+    0 and the penalty mean^2 + 10, whose gradient is that of mean^2 only: it has no direction to spread in.
     """
     assert len(codes) >= 2, "a variance takes two codes"
     codes = codes.to(torch.promote_types(codes.dtype, torch.float32))
@@ -33,18 +34,18 @@ def mmd(codes: Tensor, prior: Tensor) -> Tensor:
     """Squared maximum mean discrepancy of codes (n, d) and prior (m, d), drawn from N(0, I); n and m at least 2.
 
     mean k(x_i, x_j) over i != j + mean k(y_i, y_j) over i != j - 2 mean k(x_i, y_j): the unbiased estimate, which may
-    be negative. k(x, y) is the sum over ``SCALES`` s of C / (C + |x - y|^2), C = 2 d s.
+    be negative. k(x, y) is the sum over ``SCALES`` s of C / (C + |x - y|^2) with C = 2 d s.
 
-    Tolstikhin et al., arXiv 1711.01558, section 4: inverse multiquadratics, C = 2 d being the mean squared distance of
-    two draws of the prior. The sum over scales is that of the authors' code, tolstikhin/wae.
+    Tolstikhin et al., arXiv 1711.01558, section 4: inverse multiquadratics; C = 2 d is the mean squared distance of two
+    draws from the prior. The sum over scales is that of the authors' code, tolstikhin/wae.
 
-    Computed in double precision, so that |x|^2 + |y|^2 - 2 x.y keeps the distances of codes far from the origin;
-    returned in single precision at least. No root is taken: gradients are finite where codes coincide.
+    Computed in double precision, so that |x|^2 + |y|^2 - 2 x.y is accurate for codes far from the origin; returned in
+    at least single precision. It takes no root, so that gradients are finite where codes coincide.
     """
     assert min(len(codes), len(prior)) >= 2, "an unbiased estimate takes two vectors of each kind"
     x, y = codes.double(), prior.double()
-    found = _between_two(_kernel(x, x)) + _between_two(_kernel(y, y)) - 2 * _kernel(x, y).mean()
-    return found.to(torch.promote_types(codes.dtype, torch.float32))
+    estimate = _off_diagonal_mean(_kernel(x, x)) + _off_diagonal_mean(_kernel(y, y)) - 2 * _kernel(x, y).mean()
+    return estimate.to(torch.promote_types(codes.dtype, torch.float32))
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return total
 
 
-def _between_two(kernel: Tensor) -> Tensor:
-    """Mean (n, n) over the pairs of two different vectors."""
+def _off_diagonal_mean(kernel: Tensor) -> Tensor:
+    """Mean of a kernel matrix (n, n) over the pairs of two different vectors."""
     n = len(kernel)
     return (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))

@@ -1,4 +1,4 @@
-"""What every adversarial objective answers: a generator against a discriminator."""
+"""The interface of every adversarial objective: a generator against a discriminator."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
+    from orchestrator.discriminator_output import DiscriminatorOutput
 
 
-class Round(NamedTuple):
-    """What an update brings beside its images.
+class UpdateContext(NamedTuple):
+    """The inputs of a loss beside the discriminator's outputs.
 
-    ``state`` is the objective's own, from ``initial_state`` on; ``noise`` is where it draws from, the same on every
-    process of a trial.
+    ``state`` is the objective's own, from ``initial_state`` on. ``noise`` is the source of its random numbers, the same
+    on every process of a trial.
     """
 
     state: Mapping[str, Tensor]
@@ -30,9 +30,9 @@ class Round(NamedTuple):
 
 
 class Penalty(NamedTuple):
-    """A penalty on the norm of the gradient of an image's score in that image.
+    """A penalty on the norm of the gradient of an image's score in that image: the mean of weight * (norm - target)^2.
 
-    ``at`` real images, or between a real and a generated one; it is weight * (norm - target)^2, the mean over images.
+    The images are real ones, or ``between`` a real and a generated one.
     """
 
     at: Literal["real", "between"]
@@ -41,7 +41,7 @@ class Penalty(NamedTuple):
 
 
 class Adversarial(Objective):
-    """Settings of an adversarial objective, which compute its two losses from what the discriminator says."""
+    """Settings of an adversarial objective; they compute its two losses from the discriminator's outputs."""
 
     feature_matching: float = Field(0.0, ge=0.0)
     """weight of the squared distance between mean features of real and generated images in the generator's loss"""
@@ -53,26 +53,28 @@ class Adversarial(Objective):
     ignores: ClassVar[tuple[str, ...]] = ()
 
     judges: ClassVar[Literal["scores", "reconstruction"]] = "scores"
-    """What the discriminator's scores must be."""
+    """The kind of discriminator scores that it needs: raw scores or reconstruction errors."""
     logistic: ClassVar[bool] = False
     """Whether sigma(score) is the discriminator's probability that an image is real."""
-    compares: ClassVar[bool] = False
-    """Whether the generator's loss looks at real images too."""
-    draws_apart: ClassVar[bool] = False
+    relativistic: ClassVar[bool] = False
+    """Whether the generator's loss uses the scores of real images too."""
+    fresh_latents: ClassVar[bool] = False
     """Whether the generator's first update needs latent vectors other than the discriminator's last."""
-    measures: ClassVar[tuple[str, ...]] = ()
-    """Numbers of its state, all of which are signals of a step."""
+    state_metrics: ClassVar[tuple[str, ...]] = ()
+    """Names of the numbers in its state; all of them are metrics of a step."""
 
     @abstractmethod
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
-        """Loss that the discriminator minimises; ``fake`` is of images detached from the generator."""
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
+        """The discriminator's loss; ``fake`` are the outputs for images detached from the generator."""
 
     @abstractmethod
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
-        """Loss that the generator minimises; ``real`` is there where ``sees_real``."""
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
+        """The generator's loss; ``real`` is given if ``needs_real``."""
 
-    def generator_loss(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
-        """The generator's loss with what is added to any objective's."""
+    def generator_loss(
+        self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext
+    ) -> Tensor:
+        """The generator's loss with feature matching, which any objective may add."""
         loss = self.generator(fake, real, update)
         if self.feature_matching:
             assert real is not None
@@ -80,26 +82,26 @@ class Adversarial(Objective):
         return loss
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        """Losses, scores and gradients, and what the objective measures itself."""
+    def metrics(self) -> tuple[str, ...]:
+        """Losses, scores and gradients, and the objective's own metrics."""
         probabilities = ("d_real_probability", "d_fake_probability") if self.judges == "scores" else ()
         penalty = ("d_penalty",) if self.penalties else ()
         gradients = ("g_score_gradient", "g_image_gradient", "g_grad_norm")
-        return "d_loss", "g_loss", "d_real", "d_fake", *probabilities, *gradients, *penalty, *self.measures
+        return "d_loss", "g_loss", "d_real", "d_fake", *probabilities, *gradients, *penalty, *self.state_metrics
 
     @property
-    def by_scores(self) -> bool:
-        """Where scores are logits and no features are matched."""
+    def learns_from_logits(self) -> bool:
+        """Whether scores are logits and no features are matched."""
         return self.logistic and not self.feature_matching
 
     @property
-    def sees_real(self) -> bool:
-        """Whether the generator's update judges real images as well."""
-        return self.compares or self.feature_matching > 0
+    def needs_real(self) -> bool:
+        """Whether the generator's update runs the discriminator on real images as well."""
+        return self.relativistic or self.feature_matching > 0
 
     @property
-    def sees_features(self) -> bool:
-        """Whether a loss looks at features; where not, they need not be brought together from all processes."""
+    def needs_features(self) -> bool:
+        """Whether a loss uses features; if not, they need not be gathered from all processes."""
         return self.feature_matching > 0
 
     @property
@@ -110,7 +112,7 @@ class Adversarial(Objective):
     def reject(self, judges: str, *, batch_norm: bool) -> str | None:
         """Why a discriminator cannot be trained this way, or None where it can.
 
-        ``judges`` tells what its scores are, ``batch_norm`` whether they depend on the other images of a batch.
+        ``judges`` is the kind of its scores; ``batch_norm`` is whether they depend on the other images of a batch.
         """
         if self.judges != judges:
             wanted = "is an autoencoder" if self.judges == "reconstruction" else "scores images, not an autoencoder"
@@ -122,15 +124,14 @@ class Adversarial(Objective):
             )
         return None
 
-    def next_state(self, update: Round, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """The state after a step; ``real`` are the last scores of D's update, ``fake`` those of G's, (n,) of all."""
+    def next_state(self, update: UpdateContext, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The state after a step; ``real`` are the scores (n,) of the last D update, ``fake`` those of G's, of all."""
         return dict(update.state)
 
 
 def mean_feature_distance(real: Tensor, fake: Tensor) -> Tensor:
     """Feature matching: |mean of f(x) - mean of f(G(z))|^2 over features (n, f); no gradient through the real side.
 
-    Salimans et al., arXiv 1606.03498, section 3.1. The mean is taken of each feature, the norm of all: in the other
-    order, features that differ would cancel.
+    Salimans et al., arXiv 1606.03498, section 3.1. The mean is over images, the norm over features.
     """
     return (real.detach().mean(0) - fake.mean(0)).square().sum()

@@ -8,6 +8,6 @@ from orchestrator.objectives.reconstruction import Reconstruction
 
 
 class Autoencoder(Reconstruction):
-    """The error of the reconstruction and nothing else: where codes come to lie is left open."""
+    """The reconstruction error only: the distribution of codes is not constrained."""
 
     kind: Literal["autoencoder"]

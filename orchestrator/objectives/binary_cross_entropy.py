@@ -15,8 +15,8 @@ from orchestrator.objectives.labels import Labels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 def _probabilities(labels: Labels) -> Labels:
@@ -32,7 +32,7 @@ Probabilities = Annotated[Labels, AfterValidator(_probabilities)]
 
 
 def cross_entropy(scores: Tensor, label: float | Tensor) -> Tensor:
-    """Of sigma(scores) against labels in [0, 1], each (n,): -t log sigma(F) - (1 - t) log(1 - sigma(F))."""
+    """-t log sigma(F) - (1 - t) log(1 - sigma(F)), for scores F (n,) and labels t in [0, 1], a number or (n,)."""
     from torch.nn.functional import softplus
 
     return label * softplus(-scores) + (1 - label) * softplus(scores)
@@ -44,18 +44,18 @@ class BinaryCrossEntropy(Adversarial):
     labels: Probabilities = Labels()
     logistic: ClassVar[bool] = True
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
-        """Mean cross-entropy of real scores plus that of generated ones; with labels 1 and 0 sums of softplus."""
-        of_real, of_fake = self.labels.draw(real.scores, update.noise)
-        return cross_entropy(real.scores, of_real).mean() + cross_entropy(fake.scores, of_fake).mean()
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
+        """Mean cross-entropy of real scores plus that of generated ones; softplus(-F_r) + softplus(F_f) by default."""
+        real_labels, fake_labels = self.labels.draw(real.scores, update.noise)
+        return cross_entropy(real.scores, real_labels).mean() + cross_entropy(fake.scores, fake_labels).mean()
 
 
 class Saturating(BinaryCrossEntropy):
-    """The minimax game. The gradient in a score F is -sigma(F): it vanishes where D is sure of a fake."""
+    """The minimax game. The gradient in a score F is -sigma(F): it vanishes if D is sure that an image is generated."""
 
     kind: Literal["saturating"]
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Mean of log(1 - sigma(F_f)) = -softplus(F_f); unbounded below."""
         from torch.nn.functional import softplus
 
@@ -63,11 +63,11 @@ class Saturating(BinaryCrossEntropy):
 
 
 class NonSaturating(BinaryCrossEntropy):
-    """The generator maximises log D. The gradient in a score F is -sigma(-F): near -1 where D is sure."""
+    """The generator maximises log D. The gradient in a score F is -sigma(-F): near -1 if D is sure."""
 
     kind: Literal["non_saturating"]
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Mean of -log sigma(F_f) = softplus(-F_f)."""
         from torch.nn.functional import softplus
 

@@ -11,12 +11,12 @@ from orchestrator.objectives.adversarial import Adversarial
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class Ebgan(Adversarial):
-    """D lowers the error on real images and raises it on generated ones, as far as the margin."""
+    """D lowers the error on real images, and raises it on generated ones up to the margin."""
 
     kind: Literal["ebgan"]
     margin: float = Field(gt=0.0)
@@ -25,19 +25,19 @@ class Ebgan(Adversarial):
     """weight of the pulling-away term in the generator's loss; 0.1 in the paper"""
     judges: ClassVar[Literal["scores", "reconstruction"]] = "reconstruction"
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
-        """Mean E(x) plus mean of relu(m - E(G(z))), the hinge being each image's own; equation 1."""
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
+        """Mean E(x) plus mean of relu(m - E(G(z))), with the hinge on each image's error; equation 1."""
         return real.scores.mean() + (self.margin - fake.scores).relu().mean()
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
-        """Mean E(G(z)), and the pulling-away term; equations 2 and 4."""
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
+        """Mean E(G(z)) plus the weighted pulling-away term; equations 2 and 4."""
         loss = fake.scores.mean()
         return loss + self.pulling_away * pulling_away_term(fake.features) if self.pulling_away else loss
 
     @property
-    def sees_features(self) -> bool:
-        """Codes, where they are pulled apart."""
-        return self.pulling_away > 0 or super().sees_features
+    def needs_features(self) -> bool:
+        """Also with the pulling-away term, which uses the codes."""
+        return self.pulling_away > 0 or super().needs_features
 
 
 def pulling_away_term(codes: Tensor) -> Tensor:

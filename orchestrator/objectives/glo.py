@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class Glo(Objective):
-    """A generator, and of every training image a latent vector in the unit ball that is learned with it.
+    """A generator and, learned with it, a latent vector in the unit ball for every training image; section 2.
 
-    Section 2. There is no encoder and no prior: samples are drawn from the Gaussian that fits the latent vectors.
+    There is no encoder and no prior: samples are drawn from a Gaussian that is fitted to the latent vectors.
     """
 
     kind: Literal["glo"]
@@ -26,12 +26,12 @@ class Glo(Objective):
     trains: ClassVar[frozenset[str]] = frozenset({"generator"})
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """The loss and its gradient in the generator's weights; the mean squared error in [0, 1]."""
         return "g_loss", "g_grad_norm", "reconstruction"
 
-    def errors(self, images: Tensor, made: Tensor) -> Tensor:
+    def errors(self, images: Tensor, generated: Tensor) -> Tensor:
         """The error of each image (n,) between Laplacian pyramids; both are (n, c, h, w) in [-1, 1]; equation 3."""
         from orchestrator.objectives._laplacian import laplacian_l1
 
-        return laplacian_l1(made / 2, images / 2)
+        return laplacian_l1(generated / 2, images / 2)

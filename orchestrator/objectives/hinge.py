@@ -9,19 +9,19 @@ from orchestrator.objectives.adversarial import Adversarial
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class Hinge(Adversarial):
-    """D pushes real scores above 1 and generated ones below -1 and no further; G's gradient in a score is -1."""
+    """D pushes real scores up to 1 and generated ones down to -1; G's gradient in a score is -1."""
 
     kind: Literal["hinge"]
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Mean of relu(1 - F_r) plus that of relu(1 + F_f)."""
         return (1 - real.scores).relu().mean() + (1 + fake.scores).relu().mean()
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Minus the mean score."""
         return -fake.scores.mean()

@@ -1,4 +1,4 @@
-"""What a discriminator is told of images: 1 and 0, or labels that are smoothed or drawn at random."""
+"""The discriminator's labels: 1 and 0, or labels that are smoothed or drawn at random."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Labels(Settings):
     """label of generated images, likewise"""
 
     def draw(self, scores: Tensor, noise: torch.Generator) -> tuple[float | Tensor, float | Tensor]:
-        """Labels of real and of generated images for as many as there are ``scores`` (n,), of their dtype."""
-        return _drawn(self.real, scores, noise), _drawn(self.fake, scores, noise)
+        """Labels of n real and n generated images, of the dtype of ``scores`` (n,)."""
+        return _draw(self.real, scores, noise), _draw(self.fake, scores, noise)
 
     def within(self, lowest: float, highest: float) -> bool:
-        """Whether no label lies outside."""
+        """Whether all labels lie in [lowest, highest]."""
         return all(lowest <= end <= highest for end in (*self.real, *self.fake))
 
 
-def _drawn(label: tuple[float, float], scores: Tensor, noise: torch.Generator) -> float | Tensor:
+def _draw(label: tuple[float, float], scores: Tensor, noise: torch.Generator) -> float | Tensor:
     lowest, highest = label
     if lowest == highest:
         return lowest

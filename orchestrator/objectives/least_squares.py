@@ -10,12 +10,12 @@ from orchestrator.objectives.labels import Labels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class LeastSquares(Adversarial):
-    """Raw scores are pulled to b on real and to a on generated images; G pulls to c: its gradient in F is F - c."""
+    """D pulls raw scores to b on real and to a on generated images; G pulls them to c: its gradient in F is F - c."""
 
     kind: Literal["least_squares"]
     labels: Labels = Labels()
@@ -23,11 +23,11 @@ class LeastSquares(Adversarial):
     target: float = 1.0
     """c: the score that the generator wants its images to have"""
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Mean of half the squared distance of real scores to b plus that of generated scores to a."""
-        of_real, of_fake = self.labels.draw(real.scores, update.noise)
-        return 0.5 * (real.scores - of_real).square().mean() + 0.5 * (fake.scores - of_fake).square().mean()
+        real_labels, fake_labels = self.labels.draw(real.scores, update.noise)
+        return 0.5 * (real.scores - real_labels).square().mean() + 0.5 * (fake.scores - fake_labels).square().mean()
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Mean of half the squared distance of generated scores to c."""
         return 0.5 * (fake.scores - self.target).square().mean()

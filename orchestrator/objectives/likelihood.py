@@ -1,4 +1,4 @@
-"""Maximum likelihood, of networks that tell it exactly: Kingma and Dhariwal, arXiv 1807.03039, section 2."""
+"""Maximum likelihood, for networks that compute it exactly: Kingma and Dhariwal, arXiv 1807.03039, section 2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator.objectives.objective import Objective
 class Likelihood(Objective):
     """-log p(x) of bytes with uniform noise (Uria et al., arXiv 1306.0186), in bits per dimension.
 
-    Theis et al., arXiv 1511.01844, section 3.1: it bounds the negative log-likelihood of the bytes from above.
+    It is an upper bound of the negative log-likelihood of the bytes: Theis et al., arXiv 1511.01844, section 3.1.
     """
 
     kind: Literal["likelihood"]
@@ -20,6 +20,6 @@ class Likelihood(Objective):
     full_precision: ClassVar[bool] = True
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """The loss, which is the bits per dimension, and its gradient."""
         return "g_loss", "g_grad_norm", "bits_per_dimension"

@@ -1,4 +1,4 @@
-"""What every objective answers, whatever it trains."""
+"""The interface of every objective."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Family = Literal["adversarial", "autoencoding", "free_latents", "likelihood"]
-"""Ways of training: a generator against a discriminator; an encoder with a generator; a generator with a latent vector
-of its own for each image; an invertible network by the exact likelihood."""
+"""What is trained: a generator against a discriminator; an encoder with a generator; a generator with a learned latent
+vector for each image; an invertible network by the exact likelihood."""
 
 
 class Objective(Settings):
-    """Settings of what a trial minimises; the ``family`` says by which way of training.
+    """Settings of the objective that a trial minimises; its ``family`` decides how it is trained.
 
-    Losses are scalars, of the whole batch of all processes. Nothing is differentiated or logged here.
+    Losses are scalars over the whole batch of all processes. Objectives neither differentiate nor log.
     """
 
     kind: str
@@ -28,24 +28,24 @@ class Objective(Settings):
     trains: ClassVar[frozenset[str]]
     """Networks that the model must have."""
     ignores: ClassVar[tuple[str, ...]] = ("d_steps", "g_steps", "d_optimizer", "unrolled_steps", "noise_epochs")
-    """Settings of ``training`` that mean nothing to this family, and must be left as they are by default."""
+    """Settings of ``training`` that have no effect for this family, and must be left at their defaults."""
     full_precision: ClassVar[bool] = False
-    """Whether it takes single precision, on every device."""
+    """Whether it needs single precision on every device."""
 
     @property
     @abstractmethod
-    def signals(self) -> tuple[str, ...]:
-        """What a step measures, as columns of metrics/."""
+    def metrics(self) -> tuple[str, ...]:
+        """Names of a step's metrics, which are columns of metrics/."""
 
     @property
-    def by_scores(self) -> bool:
-        """Whether the generator learns through a discriminator's logits alone."""
+    def learns_from_logits(self) -> bool:
+        """Whether the generator learns only through a discriminator's logits."""
         return False
 
     def reject_training(self, epochs: int) -> str | None:
-        """Why a trial of so many epochs cannot be, or None where it can."""
+        """Why these settings do not fit a trial of ``epochs`` epochs, or None where they do."""
         return None
 
     def initial_state(self) -> dict[str, Tensor]:
-        """What the objective keeps from step to step: numbers as tensors () on the CPU; most keep nothing."""
+        """The objective's state before the first step: scalar tensors on the CPU; most objectives have none."""
         return {}

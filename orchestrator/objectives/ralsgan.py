@@ -9,25 +9,25 @@ from orchestrator.objectives.adversarial import Adversarial
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class Ralsgan(Adversarial):
-    """Real images are to score 1 above the mean of generated ones, those 1 below the mean of real ones."""
+    """D scores real images 1 above the mean of generated ones, and generated images 1 below the mean of real ones."""
 
     kind: Literal["ralsgan"]
-    compares: ClassVar[bool] = True
+    relativistic: ClassVar[bool] = True
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Half of mean (C_r - mean C_f - 1)^2 plus mean (C_f - mean C_r + 1)^2."""
-        return _apart(real.scores, fake.scores)
+        return _relative_loss(real.scores, fake.scores)
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """The same with the roles swapped; both terms count, since mean C_f is in each."""
         assert real is not None
-        return _apart(fake.scores, real.scores)
+        return _relative_loss(fake.scores, real.scores)
 
 
-def _apart(above: Tensor, below: Tensor) -> Tensor:
+def _relative_loss(above: Tensor, below: Tensor) -> Tensor:
     return 0.5 * ((above - below.mean() - 1).square().mean() + (below - above.mean() + 1).square().mean())

@@ -11,25 +11,27 @@ from orchestrator.objectives.labels import Labels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class Rasgan(Adversarial):
-    """Each image against the mean score of the other kind; gradients go through the means as well."""
+    """Each image's score relative to the mean score of the other kind; gradients flow through the means as well."""
 
     kind: Literal["rasgan"]
     labels: Probabilities = Labels()
-    compares: ClassVar[bool] = True
+    relativistic: ClassVar[bool] = True
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Half of the cross-entropies of C_r - mean C_f against real labels and of C_f - mean C_r against fake ones."""
-        of_real, of_fake = self.labels.draw(real.scores, update.noise)
-        real_ahead, fake_ahead = real.scores - fake.scores.mean(), fake.scores - real.scores.mean()
-        return 0.5 * (cross_entropy(real_ahead, of_real).mean() + cross_entropy(fake_ahead, of_fake).mean())
+        real_labels, fake_labels = self.labels.draw(real.scores, update.noise)
+        real_relative, fake_relative = real.scores - fake.scores.mean(), fake.scores - real.scores.mean()
+        return 0.5 * (
+            cross_entropy(real_relative, real_labels).mean() + cross_entropy(fake_relative, fake_labels).mean()
+        )
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """The same with the roles of real and generated images swapped, and hard labels; both terms count."""
         assert real is not None
-        real_ahead, fake_ahead = real.scores - fake.scores.mean(), fake.scores - real.scores.mean()
-        return 0.5 * (cross_entropy(fake_ahead, 1.0).mean() + cross_entropy(real_ahead, 0.0).mean())
+        real_relative, fake_relative = real.scores - fake.scores.mean(), fake.scores - real.scores.mean()
+        return 0.5 * (cross_entropy(fake_relative, 1.0).mean() + cross_entropy(real_relative, 0.0).mean())

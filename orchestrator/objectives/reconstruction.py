@@ -1,4 +1,4 @@
-"""What the objectives share that encode an image, decode its code, and compare."""
+"""The base of objectives that encode an image, decode its code, and compare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Reconstruction(Objective):
-    """An encoder and a generator, which decodes: both lower the error of what becomes of an image on its way."""
+    """An encoder and a generator, the decoder: both minimise the reconstruction error."""
 
     family: ClassVar[Literal["autoencoding"]] = "autoencoding"
     trains: ClassVar[frozenset[str]] = frozenset({"encoder", "generator"})
@@ -20,12 +20,12 @@ class Reconstruction(Objective):
     """error of a reconstruction: mean over the pixels of the absolute difference, or of its square"""
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """The loss, its gradient, and the error."""
         return "g_loss", "g_grad_norm", "reconstruction"
 
     def errors(self, images: Tensor, decoded: Tensor) -> Tensor:
-        """The error of each image (n,), told for images in [0, 1]; both are (n, c, h, w) in [-1, 1]."""
+        """The error of each image (n,), in units of images in [0, 1]; both inputs are (n, c, h, w) in [-1, 1]."""
         difference = (decoded - images) / 2
-        each = difference.abs() if self.reconstruction == "l1" else difference.square()
-        return each.flatten(1).mean(1)
+        errors = difference.abs() if self.reconstruction == "l1" else difference.square()
+        return errors.flatten(1).mean(1)

@@ -9,23 +9,23 @@ from orchestrator.objectives.adversarial import Adversarial
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from orchestrator.judgement import Judgement
-    from orchestrator.objectives.adversarial import Round
+    from orchestrator.discriminator_output import DiscriminatorOutput
+    from orchestrator.objectives.adversarial import UpdateContext
 
 
 class Rsgan(Adversarial):
-    """Each real image against one generated image: which of the two scores higher."""
+    """Each real image is compared with one generated image: D scores the real one higher, G the generated one."""
 
     kind: Literal["rsgan"]
-    compares: ClassVar[bool] = True
+    relativistic: ClassVar[bool] = True
 
-    def discriminator(self, real: Judgement, fake: Judgement, update: Round) -> Tensor:
+    def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Mean of softplus(-(C_r - C_f)) over pairs."""
         from torch.nn.functional import softplus
 
         return softplus(fake.scores - real.scores).mean()
 
-    def generator(self, fake: Judgement, real: Judgement | None, update: Round) -> Tensor:
+    def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Mean of softplus(-(C_f - C_r)) over pairs."""
         from torch.nn.functional import softplus
 

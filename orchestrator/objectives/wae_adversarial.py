@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.objectives.binary_cross_entropy import cross_entropy
-from orchestrator.objectives.wasserstein import Wasserstein
+from orchestrator.objectives.wasserstein_autoencoder import WassersteinAutoencoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-class WaeAdversarial(Wasserstein):
-    """A discriminator of latent vectors tells codes from draws from N(0, I); the encoder deceives it.
+class WaeAdversarial(WassersteinAutoencoder):
+    """A discriminator of latent vectors separates draws from N(0, I) from codes; the encoder plays against it.
 
-    Its scores are logits; the encoder's penalty is the non-saturating loss, as in the authors' code.
+    Its scores are logits. The encoder's penalty is the non-saturating loss, as in the authors' code.
     """
 
     kind: Literal["wae_adversarial"]
@@ -31,12 +31,12 @@ class WaeAdversarial(Wasserstein):
     ignores: ClassVar[tuple[str, ...]] = ("d_steps", "g_steps", "unrolled_steps", "noise_epochs")
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        """Also what a discriminator says, of draws from N(0, I) as the real ones and of codes as the others."""
-        return *super().signals, "d_loss", "d_real", "d_fake", "d_real_probability", "d_fake_probability"
+    def metrics(self) -> tuple[str, ...]:
+        """Also the discriminator's loss and scores: draws from N(0, I) are real, codes are fake."""
+        return *super().metrics, "d_loss", "d_real", "d_fake", "d_real_probability", "d_fake_probability"
 
     def critic(self, latent_dim: int) -> nn.Module:
-        """Linear layers with ReLU between them."""
+        """Linear layers with ReLU between them: latent vectors (n, latent_dim) to logits (n,)."""
         from torch import nn
 
         layers: list[nn.Module] = []
@@ -45,15 +45,15 @@ class WaeAdversarial(Wasserstein):
         return nn.Sequential(*layers[:-1], nn.Flatten(0))
 
     def multiply_adds(self, latent_dim: int) -> int:
-        """Of the ``critic``, for one latent vector."""
+        """Multiply-adds of the ``critic`` for one latent vector."""
         return sum(before * after for before, after in self._layers(latent_dim))
 
     def _layers(self, latent_dim: int) -> Iterable[tuple[int, int]]:
         return pairwise([latent_dim, *[self.critic_width] * self.critic_layers, 1])
 
-    def discriminator(self, of_prior: Tensor, of_codes: Tensor) -> Tensor:
+    def discriminator(self, prior_scores: Tensor, code_scores: Tensor) -> Tensor:
         """Mean of softplus(-F) over draws from N(0, I) plus mean of softplus(F) over codes, of scores (n,)."""
-        return cross_entropy(of_prior, 1.0).mean() + cross_entropy(of_codes, 0.0).mean()
+        return cross_entropy(prior_scores, 1.0).mean() + cross_entropy(code_scores, 0.0).mean()
 
     def penalty(self, codes: Tensor, prior: Tensor) -> Tensor:
         """Mean of softplus(-F) over the scores of codes."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.objectives.wasserstein import Wasserstein
+from orchestrator.objectives.wasserstein_autoencoder import WassersteinAutoencoder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class WaeMmd(Wasserstein):
+class WaeMmd(WassersteinAutoencoder):
     """Codes are compared with draws from N(0, I) by a sum of inverse multiquadratic kernels."""
 
     kind: Literal["wae_mmd"]

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from orchestrator.objectives.wasserstein import Wasserstein
+from orchestrator.objectives.wasserstein_autoencoder import WassersteinAutoencoder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class WaeMoments(Wasserstein):
-    """Mean, variance and kurtosis of each coordinate are drawn to 0, 1 and 3, by a weight that doubles every epoch."""
+class WaeMoments(WassersteinAutoencoder):
+    """Mean, variance and kurtosis of each coordinate are pulled to 0, 1 and 3; the weight doubles every epoch."""
 
     kind: Literal["wae_moments"]
     weight: float = Field(0.001, gt=0.0, le=1e30)
@@ -21,7 +21,7 @@ class WaeMoments(Wasserstein):
     greatest: float | None = Field(2.048, gt=0.0, le=1e30)
 
     def penalty(self, codes: Tensor, prior: Tensor) -> Tensor:
-        """Mean over coordinates of mean^2 + (variance - 1)^2 + (kurtosis - 3)^2; nothing is compared with draws."""
+        """Mean over coordinates of mean^2 + (variance - 1)^2 + (kurtosis - 3)^2; ``prior`` is not used."""
         from orchestrator.objectives._latent_penalties import moment_penalty
 
         return moment_penalty(codes)

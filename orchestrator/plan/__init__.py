@@ -1,1 +1,1 @@
-"""From a job to its trials, and what is to be done with each."""
+"""The plan of a job: what a submission would do with each trial, on which devices, for how long."""

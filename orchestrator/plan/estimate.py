@@ -1,4 +1,4 @@
-"""How long trials will take: by their networks' size, and by what the job's finished ones took where there are any."""
+"""Estimates how long trials take: by the size of their networks, corrected by the job's finished trials."""
 
 from __future__ import annotations
 
@@ -17,59 +17,59 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from orchestrator.data import Dataset
-    from orchestrator.plan.ledger import Ended
     from orchestrator.spec.job import Trial
+    from orchestrator.state.ledger import Ended
     from orchestrator.training.settings import TrialSettings
 
-# Fitted to the steps of forty small jobs of all families on one processor, each within a factor of two. A GPU's are the
-# launches of a step's kernels and the rates that published figures tell: orders of magnitude.
+# The CPU's values are fitted to steps of forty small jobs of all families on one processor, each within a factor of
+# two. The GPU's come from the number of kernel launches and from published rates: orders of magnitude.
 _OPERATIONS_PER_SECOND = {"cpu": 90e9, "cuda": 4e12}
 """Floating point operations that convolutions of some width sustain on one processor core or one GPU."""
 _LAYER_S = {"cpu": 130e-6, "cuda": 80e-6}
-"""What a pass through a layer takes besides, however small it is: Python, torch, and the share of the optimizer's."""
+"""Overhead of a pass through a layer of any size: Python, torch, and its share of the optimizer's."""
 _PIXEL_S = {"cpu": 28e-9, "cuda": 0.0}
-"""What a pass takes besides for each pixel of an image, however narrow the layers are; on a core."""
+"""Overhead of a pass for each pixel of an image, however narrow the layers are; on a core."""
 
-_LOOK_S = {"cpu": 0.3e-6, "cuda": 0.02e-6}
-"""Measuring a sample, for each pixel; on a core."""
+_MEASURE_S = {"cpu": 0.3e-6, "cuda": 0.02e-6}
+"""Sample metrics of a sample, for each pixel; on a core."""
 _CLASSIFIER_S = {"cpu": 2.1e-6, "cuda": 0.03e-6}
-"""Training the classifier that samples are measured by, for each pixel of each image it sees; on a core."""
+"""Training the classifier of the sample metrics, for each pixel of each image in each epoch; on a core."""
 MOST_CPUS = 8
-"""As many cores as that are of use to it."""
+"""The most cores that speed up that training."""
 CLASSIFIER_EPOCHS, CLASSIFIER_IMAGES = 16, 150_000
-"""How often it sees each image, and how many in all at most."""
+"""Epochs of that training, and the most images in all epochs together."""
 
 _TRIAL_S, _EPOCH_S = 0.3, 0.05
-"""Building networks and storing results, of a trial and of each epoch."""
+"""Building networks and storing results, for a trial and for each epoch."""
 _BETWEEN_S = 0.3
-"""From the end of a trial to the beginning of the next on the same worker, and its share of the report."""
-START_S, GANG_START_S = 11.0, 12.0
-"""From the command to the first step and from the last to the report: Ray, workers and their torch; more for gangs."""
+"""From the end of a trial to the start of the next on the same worker, and its share of the report."""
+START_S, WORKER_GROUP_START_S = 11.0, 12.0
+"""Before the first step and after the last: Ray, workers and their torch; more for worker groups."""
 
 
-_AHEAD, _PENALTY = 17, 6
-"""Forward passes of the discriminator that an update ahead (two passes, their gradients, and the way back through
-both), and a gradient penalty (a pass, its gradient in the image, and the way back through both), come to."""
+_UNROLL, _PENALTY = 17, 6
+"""Cost in forward passes of the discriminator: of an unrolled update (two passes, their gradients, and the backward
+pass through both), and of a gradient penalty (a pass, its gradient in the image, the backward pass through both)."""
 
 
 def operations(settings: TrialSettings) -> float:
     """Floating point operations of the whole trial."""
-    each = _passes(settings, settings.model.multiply_adds(settings.data.shape), _critic(settings))
-    return 2.0 * each * settings.training.batch_size * settings.total_steps
+    per_image = _passes(settings, settings.model.multiply_adds(settings.data.shape), _critic(settings))
+    return 2.0 * per_image * settings.training.batch_size * settings.total_steps
 
 
 def _critic(settings: TrialSettings) -> int:
-    """Multiply-add operations of the network that tells codes from the prior, where there is one."""
+    """Multiply-add operations of the network that discriminates codes from the prior, 0 where there is none."""
     objective = settings.objective
     return objective.multiply_adds(settings.latent_dim) if isinstance(objective, WaeAdversarial) else 0
 
 
 def _passes(settings: TrialSettings, cost: MultiplyAdds, critic: int) -> int:
-    """What the passes of a step cost, where one through each network costs so much.
+    """The cost of a step's passes per image; ``cost`` and ``critic`` are that of a forward pass through each network.
 
-    A backward pass costs twice its forward pass; the generator's step skips the discriminator's weight gradients,
-    and the last discriminator step's images serve the first generator step too where they may. With ``accumulate``
-    each pass is made once more, for what it says.
+    A backward pass costs twice its forward pass; the generator's step skips the discriminator's weight gradients, and
+    reuses the last discriminator step's images where it may. With ``accumulate`` each forward pass is made once more,
+    for its outputs.
     """
     training, objective = settings.training, settings.objective
     generator, discriminator, encoder = cost
@@ -77,17 +77,17 @@ def _passes(settings: TrialSettings, cost: MultiplyAdds, critic: int) -> int:
     if not isinstance(objective, Adversarial):
         step = (3 + again) * (generator + encoder if "encoder" in objective.trains else generator)
         return step + (encoder + (8 + 3 * again) * critic if isinstance(objective, WaeAdversarial) else 0)
-    judged = 1 + again
+    d_passes = 1 + again
     d_update = generator + (6 + 2 * again + _PENALTY * len(objective.penalties)) * discriminator
-    g_update = (3 + again) * generator + (1 + judged + _AHEAD * training.unrolled_steps) * discriminator
-    if objective.sees_real:
-        g_update += judged * discriminator
-    saved = 0 if again or objective.draws_apart else generator
+    g_update = (3 + again) * generator + (1 + d_passes + _UNROLL * training.unrolled_steps) * discriminator
+    if objective.needs_real:
+        g_update += d_passes * discriminator
+    saved = 0 if again or objective.fresh_latents else generator
     return training.d_steps * d_update + training.g_steps * g_update - saved
 
 
 class _Parts(NamedTuple):
-    """Seconds of a trial on its devices together: of each of its steps, and of all that is no step."""
+    """Number of steps of a trial, seconds of a step on its devices together, and seconds of everything else."""
 
     steps: int
     step_s: float
@@ -95,23 +95,23 @@ class _Parts(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """How many times longer than by its size alone a step took, and the rest (None where it was not measured)."""
+    """Measured over estimated seconds, of a step and of the rest (None where the rest was not measured)."""
 
     step: float
     rest: float | None
 
 
 def estimate_device_s(trials: Sequence[Trial], ended: Mapping[str, Ended], device: str, cores: int) -> dict[str, float]:
-    """Device-seconds of each trial, by id; NaN where the data is not there to be counted.
+    """Device-seconds of each trial, by id; NaN where the data is missing.
 
-    What the finished trials took more or less than by their size is taken to hold for others: for each trial what
-    those of its kind took whose steps were nearest to its own in size.
+    The estimate by size is multiplied by the ratio of measured to estimated seconds of finished trials: those of the
+    most similar kind whose estimated step is nearest to the trial's.
     """
     modelled: dict[str, _Parts] = {}
     for trial in trials:
         try:
             modelled[trial.id] = by_size(trial.settings, trial.workers, device, cores)
-        except DataError:  # named by the plan, where the trial is to be run
+        except DataError:  # the plan reports it where the trial is to be run
             continue
     measured = _measured(trials, modelled, ended, device)
     seconds = dict.fromkeys((trial.id for trial in trials), math.nan)
@@ -125,7 +125,7 @@ def estimate_device_s(trials: Sequence[Trial], ended: Mapping[str, Ended], devic
 
 
 def wall_s(seconds: Iterable[float], at_once: int) -> float:
-    """Seconds until trials of these lengths are done, begun in their order, with so many at once."""
+    """Seconds until trials of these lengths are done, started in this order, ``at_once`` at a time."""
     ends = [0.0] * at_once
     for length in seconds:
         heapq.heapreplace(ends, ends[0] + length)
@@ -133,19 +133,19 @@ def wall_s(seconds: Iterable[float], at_once: int) -> float:
 
 
 def classifiers_s(new: Iterable[Trial], done: Iterable[Trial], device: str, cores: int) -> float:
-    """Seconds until the classifiers are trained that new trials are measured by, where no trial that is done had them.
+    """Seconds to train the classifiers of new trials' sample metrics, without those that trials that are done had.
 
-    Another job may have left them in the same storage; then it takes less.
+    An upper bound: another job may have stored them in the same storage.
     """
 
-    def looked_at(trials: Iterable[Trial]) -> set[Dataset]:
+    def measured(trials: Iterable[Trial]) -> set[Dataset]:
         return {trial.settings.data for trial in trials if trial.settings.training.measure_every}
 
     seconds = 0.0
-    for data in looked_at(new) - looked_at(done):
+    for data in measured(new) - measured(done):
         try:
             images = min(CLASSIFIER_EPOCHS * data.size, CLASSIFIER_IMAGES) if data.has_classes else 0
-        except DataError:  # named by the plan
+        except DataError:  # the plan reports it
             continue
         pixels = images * data.shape.height * data.shape.width
         seconds += pixels * _CLASSIFIER_S[device] / (cores if device == "cpu" else 1)
@@ -153,7 +153,7 @@ def classifiers_s(new: Iterable[Trial], done: Iterable[Trial], device: str, core
 
 
 def by_size(settings: TrialSettings, workers: int, device: str, cores: int) -> _Parts:
-    """What the size of a trial's networks, images and batches makes likely. Raises DataError where data is missing."""
+    """The estimate by the size of a trial's networks, images and batches. Raises DataError where data is missing."""
     training, model, steps = settings.training, settings.model, settings.total_steps
     passes = _passes(settings, MultiplyAdds(1, 1, 1), 1)
     share = training.batch_size / workers / (cores if device == "cpu" else 1)
@@ -161,9 +161,11 @@ def by_size(settings: TrialSettings, workers: int, device: str, cores: int) -> _
     pixels = share * passes * shape.height * shape.width * _PIXEL_S[device]
     layers = passes * model.layers(shape) * _LAYER_S[device]
     compute = operations(settings) / steps / training.batch_size * share / _OPERATIONS_PER_SECOND[device]
-    looks = training.epochs // training.measure_every * training.measure_samples if training.measure_every else 0
-    look_s = looks * shape.height * shape.width * _LOOK_S[device] / (cores if device == "cpu" else 1)
-    return _Parts(steps, compute + pixels + layers, _TRIAL_S + training.epochs * _EPOCH_S + look_s)
+    measured_samples = (
+        training.epochs // training.measure_every * training.measure_samples if training.measure_every else 0
+    )
+    measure_s = measured_samples * shape.height * shape.width * _MEASURE_S[device] / (cores if device == "cpu" else 1)
+    return _Parts(steps, compute + pixels + layers, _TRIAL_S + training.epochs * _EPOCH_S + measure_s)
 
 
 def _kind(trial: Trial) -> tuple[str, str, int]:
@@ -171,13 +173,13 @@ def _kind(trial: Trial) -> tuple[str, str, int]:
 
 
 _Groups = dict[tuple[str, str, int], dict[float, _Measured]]
-"""By kind of trial, and by the seconds of a step by its size."""
+"""Keys: the kind of trial, then the estimated seconds of a step."""
 
 
 def _measured(
     trials: Sequence[Trial], modelled: Mapping[str, _Parts], ended: Mapping[str, Ended], device: str
 ) -> _Groups:
-    """Medians over the finished trials of the same size on such a device."""
+    """Medians of measured over estimated seconds, over finished trials of the same kind and size on such a device."""
     groups: dict[tuple[str, str, int], dict[float, list[_Measured]]] = defaultdict(lambda: defaultdict(list))
     for trial in trials:
         past, parts = ended.get(trial.id), modelled.get(trial.id)
@@ -187,18 +189,18 @@ def _measured(
         rest_s = _TRIAL_S + (parts.rest_s - _TRIAL_S) * epochs
         rest = None if past.wall_s is None else max(0.0, past.wall_s - past.train_s) / rest_s
         groups[_kind(trial)][parts.step_s].append(_Measured(past.train_s / past.step / parts.step_s, rest))
-    return {kind: {step_s: _median(some) for step_s, some in by_size.items()} for kind, by_size in groups.items()}
+    return {kind: {step_s: _median(ratios) for step_s, ratios in sizes.items()} for kind, sizes in groups.items()}
 
 
-def _median(some: Sequence[_Measured]) -> _Measured:
-    rests = [each.rest for each in some if each.rest is not None]
-    return _Measured(median(each.step for each in some), median(rests) if rests else None)
+def _median(ratios: Sequence[_Measured]) -> _Measured:
+    rests = [ratio.rest for ratio in ratios if ratio.rest is not None]
+    return _Measured(median(ratio.step for ratio in ratios), median(rests) if rests else None)
 
 
 def _nearest(kind: tuple[str, str, int], step_s: float, measured: _Groups) -> _Measured:
-    """What was measured of trials as like as possible: of as many of kind of networks, objective and workers."""
+    """The ratios of the most similar trials: the same networks first, then objective, then workers, then step size."""
     if not measured:
         return _Measured(1.0, None)
-    like = max(measured, key=lambda other: [a == b for a, b in zip(kind, other, strict=True)])
-    size = min(measured[like], key=lambda other: abs(math.log(other / step_s)))
-    return measured[like][size]
+    nearest_kind = max(measured, key=lambda other: [a == b for a, b in zip(kind, other, strict=True)])
+    size = min(measured[nearest_kind], key=lambda other: abs(math.log(other / step_s)))
+    return measured[nearest_kind][size]

@@ -1,4 +1,4 @@
-"""The NVIDIA GPUs that trials here may take, counted as CUDA counts them, without importing torch."""
+"""The NVIDIA GPUs of this machine that trials may use, counted as CUDA does, without importing torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WSL = Path("/usr/lib/wsl/lib/nvidia-smi")
-"""Where Windows puts the tool for the Linux beside it, outside of most PATHs."""
+"""The tool's path in Windows' Linux subsystem, outside of most PATHs."""
 _PROC, _DEV = Path("/proc/driver/nvidia/gpus"), Path("/dev")
 _ANSWER_S = 20.0
 """How long the tool may take: without the persistence daemon it wakes every GPU first."""
@@ -30,7 +30,7 @@ _CUDA_BUILD = re.compile(r"^cuda\b[^=\n]*=\s*['\"]", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU, or a MIG device, which is a part of one; ``card`` is the index of the GPU that it is or is part of.
+    """A GPU, or a MIG device, which is a part of one; ``card`` is the index of the whole GPU.
 
     ``uuid`` is empty where only the number of GPUs is known.
     """
@@ -47,41 +47,41 @@ class Gpu:
 
 
 def usable_gpus() -> tuple[Gpu, ...]:
-    """The visible GPUs, as far as this torch can use them.
+    """The visible GPUs that this torch can use.
 
-    Where torch is imported it has the last word. It is never imported for this: a build for the CPU (or for AMD's GPUs,
-    on which nothing here was ever tried) is known by its version file.
+    Where torch is imported, its device count decides. It is never imported for this: a build for the CPU (or for AMD's
+    GPUs, which are untested) is recognised by its version file.
     """
-    there, torch = visible_gpus(), sys.modules.get("torch")
+    visible, torch = visible_gpus(), sys.modules.get("torch")
     if torch is None:
-        return there if built_for_cuda() else ()
-    seen = torch.cuda.device_count() if torch.version.hip is None and torch.cuda.is_available() else 0
-    if seen and any(gpu.is_part for gpu in there):
-        return there  # CUDA shows a process one MIG device, whichever it may take
-    return there if seen == len(there) else tuple(Gpu(at, torch.cuda.get_device_name(at)) for at in range(seen))
+        return visible if built_for_cuda() else ()
+    count = torch.cuda.device_count() if torch.version.hip is None and torch.cuda.is_available() else 0
+    if count and any(gpu.is_part for gpu in visible):
+        return visible  # CUDA shows a process only one MIG device, however many there are
+    return visible if count == len(visible) else tuple(Gpu(i, torch.cuda.get_device_name(i)) for i in range(count))
 
 
 def visible_gpus() -> tuple[Gpu, ...]:
-    """The GPUs of this machine that CUDA_VISIBLE_DEVICES leaves, whether or not this torch can use them."""
+    """The GPUs of this machine that CUDA_VISIBLE_DEVICES allows, whether or not this torch can use them."""
     return left_visible(present_gpus(), os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def visible_devices() -> str | None:
-    """What CUDA_VISIBLE_DEVICES must be for each process to get a MIG device to itself; None where there is none.
+    """The value of CUDA_VISIBLE_DEVICES by which each process gets a MIG device of its own; None without MIG.
 
-    Without it CUDA shows every process the same one.
+    Otherwise CUDA shows every process the same MIG device.
     """
     usable = usable_gpus()
     return ",".join(gpu.uuid for gpu in usable) if any(gpu.is_part for gpu in usable) else None
 
 
 def present_gpus() -> tuple[Gpu, ...]:
-    """Every GPU of this machine, in the parts that MIG has made of it."""
+    """Every GPU of this machine; one that MIG divides is listed as its parts."""
     tool = shutil.which("nvidia-smi") or (str(_WSL) if _WSL.is_file() else None)
     text = None if tool is None else _listing(tool)
     if text is not None:
         return parse_listing(text)
-    # Containers may hide the first and have the second.
+    # Containers may hide /proc's entries and have /dev's.
     nodes = list(_PROC.glob("*")) or [path for path in _DEV.glob("nvidia*") if path.name[6:].isdigit()]
     return tuple(Gpu(index, "NVIDIA GPU") for index in range(len(nodes)))
 
@@ -90,61 +90,61 @@ def present_gpus() -> tuple[Gpu, ...]:
 def _listing(tool: str) -> str | None:
     """What ``nvidia-smi -L`` prints; None where it does not work."""
     try:
-        ran = subprocess.run([tool, "-L"], capture_output=True, text=True, check=True, timeout=_ANSWER_S)  # noqa: S603
+        result = subprocess.run([tool, "-L"], capture_output=True, text=True, check=True, timeout=_ANSWER_S)  # noqa: S603
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):  # a tool without its driver
         return None
-    return ran.stdout
+    return result.stdout
 
 
 def parse_listing(text: str) -> tuple[Gpu, ...]:
-    """The GPUs of a listing by ``nvidia-smi -L``; one that MIG divides is there as its parts alone."""
+    """The GPUs of a listing by ``nvidia-smi -L``; one that MIG divides is listed as its parts only."""
     listed: list[Gpu] = []
     for line in text.splitlines():
         if card := _GPU.fullmatch(line):
             listed.append(Gpu(int(card["index"]), card["name"], card["uuid"], card["uuid"]))
         elif (part := _MIG.fullmatch(line)) and listed:
-            of = listed[-1]
-            if not of.is_part:  # its first
+            last = listed[-1]
+            if not last.is_part:  # the GPU itself, which its first part replaces
                 listed.pop()
-            listed.append(Gpu(of.card, part["name"], part["uuid"], of.card_uuid))
+            listed.append(Gpu(last.card, part["name"], part["uuid"], last.card_uuid))
     return tuple(listed)
 
 
 def left_visible(gpus: Sequence[Gpu], devices: str | None) -> tuple[Gpu, ...]:
-    """Those that a value of CUDA_VISIBLE_DEVICES leaves.
+    """The GPUs that a value of CUDA_VISIBLE_DEVICES allows.
 
-    The list ends at its first entry that names nothing (or several GPUs), and one that names a GPU twice leaves none.
-    UUIDs may be shortened. A GPU that MIG divides is named by its index and its own UUID too: all its parts are meant.
+    The list ends at its first entry that names no GPU (or several), and a list that names a GPU twice allows none.
+    UUIDs may be shortened. The index or UUID of a GPU that MIG divides names all its parts.
     """
     if devices is None:
         return tuple(gpus)
-    left: list[Gpu] = []
+    allowed: list[Gpu] = []
     for entry in devices.split(","):
         named = _named(gpus, entry)
         if not named:
             break
-        if set(named) & set(left):
+        if set(named) & set(allowed):
             return ()
-        left += named
-    return tuple(left[: len(gpus)])
+        allowed += named
+    return tuple(allowed[: len(gpus)])
 
 
 def _named(gpus: Sequence[Gpu], entry: str) -> list[Gpu]:
-    """What an entry stands for; nothing where CUDA would take it for invalid."""
+    """The GPUs that an entry names; empty where CUDA treats it as invalid."""
     if entry.startswith("MIG-"):
         named = [gpu for gpu in gpus if gpu.uuid.startswith(entry)]
         return named if len(named) == 1 else []
     if entry.startswith("GPU-"):
-        if gpus and not gpus[0].uuid:  # only counted: taken at its word
+        if gpus and not gpus[0].uuid:  # GPUs are only counted, so that no UUID can be checked
             return [Gpu(-1, "NVIDIA GPU", entry)]
         named = [gpu for gpu in gpus if gpu.card_uuid.startswith(entry)]
         return named if len({gpu.card for gpu in named}) == 1 else []
-    number = _NUMBER.match(entry.strip())  # CUDA reads what is a number at its beginning
+    number = _NUMBER.match(entry.strip())  # CUDA reads the number at the entry's beginning
     return [gpu for gpu in gpus if number and gpu.card == int(number[0])]
 
 
 def built_for_cuda() -> bool:
-    """Whether the installed torch is a build for NVIDIA's GPUs; also where that cannot be told."""
+    """Whether the installed torch is a build for NVIDIA's GPUs; True where that is unknown."""
     spec = importlib.util.find_spec("torch")
     version = Path(spec.origin).with_name("version.py") if spec and spec.origin else None
     return version is None or not version.is_file() or bool(_CUDA_BUILD.search(version.read_text()))

@@ -1,4 +1,4 @@
-"""What a trial is given and how many run at once, from what the machines hold."""
+"""The devices of a trial and the number of trials at once, from the machines' processors and GPUs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Microseconds of processor time in each period of so many, as Linux control groups (version 2) give them."""
+"""Holds two numbers: microseconds of processor time, and of the period they are for (control groups, version 2)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Every node that trials may be given, at the cluster's largest: those that an autoscaler may still bring too."""
+    """Every node of the cluster at its largest, with those that an autoscaler may still add."""
 
     nodes: tuple[Machine, ...]
     where: str = "here"
@@ -60,14 +60,14 @@ class Placement:
 
 
 def this_machine() -> Cluster:
-    """The processors this process may run on, and the NVIDIA GPUs (or parts of them) that its trials can take."""
+    """The processors this process may run on, and the NVIDIA GPUs (or parts of them) that its trials can use."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cpus = int(min(cpus, _container_cpus()))
     return Cluster((Machine(cpus, len(usable_gpus())),))
 
 
 def _container_cpus() -> float:
-    """Processors that a container's time quota amounts to, rounded up; infinite without a quota."""
+    """A container's time quota in processors, rounded up; infinite without a quota."""
     try:
         quota, period = _CPU_QUOTA.read_text().split()
         return math.ceil(int(quota) / int(period))
@@ -76,20 +76,20 @@ def _container_cpus() -> float:
 
 
 def place(resources: Resources, workers: int, cluster: Cluster) -> Placement:
-    """Devices for each trial of ``workers`` devices. Raises PlacementError for what the cluster can never hold.
+    """Devices for each trial of ``workers`` devices. Raises PlacementError for a request that can never be met.
 
-    A trial begins only once it has all its devices, so that as many at once as this says never wait for each other.
+    A trial starts only once it has all its devices, so that ``concurrent`` trials never wait for each other.
     """
-    wanted, cpus, where = resources.gpus_per_worker, resources.cpus_per_worker, cluster.where
-    gpus = (1.0 if cluster.gpus else 0.0) if wanted is None else wanted
+    gpus_per_worker, cpus, where = resources.gpus_per_worker, resources.cpus_per_worker, cluster.where
+    gpus = (1.0 if cluster.gpus else 0.0) if gpus_per_worker is None else gpus_per_worker
     if gpus > cluster.gpus:
         raise PlacementError(
             f"resources.gpus_per_worker: got {gpus:g}, but there are {cluster.gpus} GPUs {where}; "
             "--set resources.gpus_per_worker=0 trains on the CPU"
         )
-    most = max((node.cpus for node in cluster.nodes if node.gpus >= gpus), default=0)
-    if cpus > most:
-        raise PlacementError(f"resources.cpus_per_worker: got {cpus}, but there are {most} processors {where}")
+    most_cpus = max((node.cpus for node in cluster.nodes if node.gpus >= gpus), default=0)
+    if cpus > most_cpus:
+        raise PlacementError(f"resources.cpus_per_worker: got {cpus}, but there are {most_cpus} processors {where}")
     fit = sum(_workers_on(node, cpus, gpus) for node in cluster.nodes)
     if workers > fit:
         raise PlacementError(f"resources.workers: got {workers}, but there is room for {fit} {where}")

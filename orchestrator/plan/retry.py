@@ -1,10 +1,9 @@
-"""What a failure means for the trial: pure decisions, which the runtime obeys."""
+"""Classifies failures of trials: pure decisions, which the runtime carries out."""
 
 from __future__ import annotations
 
 import errno
 import os
-from enum import StrEnum
 
 from orchestrator.errors import (
     LeaseLostError,
@@ -13,58 +12,37 @@ from orchestrator.errors import (
     StorageUnavailable,
     SurroundingsError,
 )
+from orchestrator.state.ledger import FailureKind
 
-
-class FailureKind(StrEnum):
-    """Why a trial failed, as far as it decides whether trying again can help."""
-
-    INFRASTRUCTURE = "infrastructure"
-    SURROUNDINGS = "surroundings"
-    """The disk, storage or the system: no trial's fault, and every trial's trouble. It ends the run and has no row."""
-    NON_FINITE = "non_finite"
-    OUT_OF_MEMORY = "out_of_memory"
-    PROGRAM = "program"
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether another try can help; Tune then makes up to ``resources.max_retries``."""
-        return self is FailureKind.INFRASTRUCTURE
-
-    @property
-    def of_trial(self) -> bool:
-        """Whether the trial has ended with it: another try would fail the same way."""
-        return self not in (FailureKind.INFRASTRUCTURE, FailureKind.SURROUNDINGS)
-
-
-_SYSTEM_SAYS = tuple(
+_SYSTEM_ERRORS = tuple(
     os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 )
-"""What native code repeats of the system's errors, in exceptions of its own."""
+"""Texts of the system's errors that native code repeats in its own exceptions."""
 
 
 def classify(error: BaseException) -> FailureKind:
-    """The kind of an exception that training raised; the loss of a whole worker never gets here."""
+    """The kind of an exception that training raised; the loss of a whole worker is handled elsewhere."""
     if isinstance(error, NonFiniteLossError):
         return FailureKind.NON_FINITE
     if _is_out_of_memory(error):
         return FailureKind.OUT_OF_MEMORY
-    # Storage has been waited for by now.
+    # The store has already waited for storage.
     if isinstance(error, StorageUnavailable | StorageRefused | LeaseLostError | SurroundingsError):
         return FailureKind.SURROUNDINGS
     if isinstance(error, ConnectionError | TimeoutError):
         return FailureKind.INFRASTRUCTURE
-    # A trial's own code opens no files: what the system refuses, such as room for temporary ones, is not its doing.
+    # A trial's own code opens no files: an error of the system, such as a full disk, is not the trial's fault.
     if isinstance(error, OSError) and error.errno is not None:
         return FailureKind.SURROUNDINGS
-    if isinstance(error, RuntimeError) and any(text in str(error) for text in _SYSTEM_SAYS):
+    if isinstance(error, RuntimeError) and any(text in str(error) for text in _SYSTEM_ERRORS):
         return FailureKind.SURROUNDINGS
     names = _names(error)
     if "OutOfDiskError" in names:
         return FailureKind.SURROUNDINGS
-    # Ray's own: objects whose owner or node has gone. What it passes on of a task's failure is another matter.
+    # Ray's own errors, as of objects whose owner or node is gone; a RayTaskError wraps the error of a task instead.
     if "RayError" in names and "RayTaskError" not in names:
         return FailureKind.INFRASTRUCTURE
-    # A fault of the device, or of its link to others, leaves its process unable to go on: the trial needs a new worker.
+    # After a fault of the device, or of its link to others, the process cannot go on: the trial needs a new worker.
     if type(error).__name__ in ("AcceleratorError", "DistBackendError") or (
         isinstance(error, RuntimeError) and "CUDA error" in str(error)
     ):
@@ -73,7 +51,7 @@ def classify(error: BaseException) -> FailureKind:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # torch's own class is told by its name, so that plans need not import torch; the CPU allocator has no class.
+    # torch's own class is recognised by its name, so that plans need not import torch; the CPU allocator has no class.
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     if type(error).__name__ == "OutOfMemoryError" and "RayError" not in _names(error):
@@ -82,5 +60,5 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _names(error: BaseException) -> set[str]:
-    """Names of the error's class and of those it is derived from: those of Ray and torch are not imported here."""
+    """Names of the error's class and of its base classes; Ray's and torch's classes are not imported here."""
     return {kind.__name__ for kind in type(error).__mro__}

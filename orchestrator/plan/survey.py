@@ -1,4 +1,4 @@
-"""The plan of a job from what storage has of it and what its images are: all that a plan needs is read here."""
+"""Makes the plan of a job: reads its results in storage and the fingerprints of its images."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
-from orchestrator.evaluate.evaluation import FOLDER as EVALUATIONS
-from orchestrator.plan.held_out import read_looked_at, with_other_images
-from orchestrator.plan.ledger import read_ledger
+from orchestrator.evaluations.evaluation import FOLDER as EVALUATIONS
 from orchestrator.plan.plan import CellState, Plan, make_plan
-from orchestrator.plan.replaced import REPLACED
-from orchestrator.plan.stored import describe_versions, stored_job
 from orchestrator.spec.identity import SPEC_VERSION
+from orchestrator.state.held_out import read_held_out, with_other_images
+from orchestrator.state.ledger import read_ledger
+from orchestrator.state.replaced import REPLACED
+from orchestrator.state.stored import describe_versions, stored_job
 from orchestrator.store.tables import left_out_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from orchestrator.data import Dataset
-    from orchestrator.plan.evaluations import Due
     from orchestrator.plan.placement import Cluster
     from orchestrator.spec.job import Job
+    from orchestrator.state.due import Due
     from orchestrator.store.location import Store
 
 
 def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False) -> Plan:
-    """What is to be done with each trial of the job, whose results are below ``store``.
+    """The plan of the job, whose results are below ``store``.
 
-    Images are looked at, but not decoded, to tell whether they are those that storage has results of. Raises
+    The images' fingerprints are compared with those of the results; images are not decoded for that. Raises
     PlacementError, StorageError.
     """
     stored = stored_job(job, store)
@@ -42,20 +42,20 @@ def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False)
     plan = make_plan(
         stored.today, ended, checkpointed, cluster, store.uri, retry_failed, evaluated, fingerprints_of(compared)
     )
-    evaluations = with_other_images(plan.evaluations, read_looked_at(store) if plan.evaluations else {})
+    evaluations = with_other_images(plan.evaluations, read_held_out(store) if plan.evaluations else {})
     notes = (*plan.notes, *_of_evaluations(evaluations), *_of_versions(stored.versions.values()), *_of_data(plan))
     return replace(plan, evaluations=evaluations, notes=notes)
 
 
-def fingerprints_of(data: Iterable[Dataset]) -> dict[Dataset, str]:
-    """Fingerprints of the training images, as far as these are there."""
-    found = {}
-    for one in data:
+def fingerprints_of(data_sets: Iterable[Dataset]) -> dict[Dataset, str]:
+    """Fingerprints of the training images, of data sets that are present."""
+    fingerprints = {}
+    for data in data_sets:
         try:
-            found[one] = one.fingerprint()
-        except DataError:  # which matters where a trial is to be run, and is told there
+            fingerprints[data] = data.fingerprint()
+        except DataError:  # reported where a trial is to be run
             continue
-    return found
+    return fingerprints
 
 
 def _of_evaluations(dues: Iterable[Due]) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _of_versions(versions: Collection[int]) -> Iterator[str]:
 
 
 def _of_data(plan: Plan) -> Iterator[str]:
-    """What is left out of the images of trials that are to be run."""
+    """Notes on images that are left out, of the data sets of new trials."""
     for data in dict.fromkeys(cell.trial.settings.data for cell in plan.having(CellState.NEW)):
         try:
             yield from data.notes()

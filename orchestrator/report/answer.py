@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from orchestrator.measures.health import REJECTED
-from orchestrator.report.results import OBJECTIVE
-from orchestrator.report.text import described, listing, percent, plural
+from orchestrator.metrics.health import REJECTED
+from orchestrator.text import listing, percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from orchestrator.report.saturation import Agreement, GradientRow
-    from orchestrator.report.tables import Spread
+    from orchestrator.study import Spread
 
 VANISHED = 0.01
 """A seed's gradient has vanished when its loss passes on less than this share."""
@@ -60,7 +59,6 @@ class _Pair:
 
 def answer(
     rows: Sequence[GradientRow],
-    names: Mapping[str, str],
     fit: Agreement | None,
     optimizers: Sequence[str],
     *,
@@ -70,13 +68,13 @@ def answer(
 
     ``quality`` tells that samples were measured too.
     """
-    pairs = _pairs(rows, names)
+    pairs = _pairs(rows)
     if not pairs:
         return Answer("Not answered yet: no setting has a finished trial of both losses.", (), ())
-    told = [_sentence(pair) for pair in pairs[:LISTED]]
+    sentences = [_sentence(pair) for pair in pairs[:LISTED]]
     if len(pairs) > LISTED:
-        told.append(f"{len(pairs) - LISTED} further settings are in the table.")
-    return Answer(_verdict(pairs), tuple(told), tuple(_notes(pairs, fit, optimizers, quality=quality)))
+        sentences.append(f"{len(pairs) - LISTED} further settings are in the table.")
+    return Answer(_verdict(pairs), tuple(sentences), tuple(_notes(pairs, fit, optimizers, quality=quality)))
 
 
 def state_of(shares: Spread) -> State:
@@ -88,18 +86,16 @@ def state_of(shares: Spread) -> State:
     return State.DAMPED if shares.mean < DAMPED else State.PASSED
 
 
-def _pairs(rows: Sequence[GradientRow], names: Mapping[str, str]) -> list[_Pair]:
-    found: dict[tuple[Any, ...], dict[str, GradientRow]] = {}
+def _pairs(rows: Sequence[GradientRow]) -> list[_Pair]:
+    places: dict[str, dict[object, GradientRow]] = {}
     for row in rows:
-        place = {column: value for column, value in row.settings.items() if column != OBJECTIVE}
-        found.setdefault(tuple(place.items()), {})[row.settings[OBJECTIVE]] = row
+        places.setdefault(row.place, {})[row.objective] = row
     pairs = []
-    for items, cell in found.items():
+    for place, cell in places.items():
         saturating, other = cell.get("saturating"), cell.get("non_saturating")
         if saturating and other and saturating.measured and other.measured:
             shares = saturating.measured
-            words = described(dict(items), names)
-            pairs.append(_Pair(words, shares, other.measured, saturating.rejected_from, state_of(shares)))
+            pairs.append(_Pair(place, shares, other.measured, saturating.rejected_from, state_of(shares)))
     return pairs
 
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from orchestrator import text
 from orchestrator.errors import SettingsError
-from orchestrator.evaluate.evaluation import FOLDER
-from orchestrator.plan.files import read_job
-from orchestrator.plan.stored import notice_of, stored_job
-from orchestrator.report import text
+from orchestrator.evaluations.evaluation import FOLDER
 from orchestrator.report.evaluated import EvaluationRows, rows_of
-from orchestrator.report.results import ENDED
 from orchestrator.report.verdicts import LARGEST, Judgement, Word, judge
 from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, selects
 from orchestrator.spec.columns import declared
+from orchestrator.state.files import read_job
+from orchestrator.state.stored import notice_of, stored_job
 from orchestrator.store.columns import Column
 from orchestrator.store.tables import left_out_notice, read_table
+from orchestrator.study import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -120,8 +120,8 @@ def judge_job(store: Store, job: Job) -> Claims:
     stored = stored_job(job, store)
     job = stored.job
     measures = [measure for claim in job.header.claims for measure in measures_of(claim)]
-    own = sorted({_column(measure) for measure in measures if not measure.kind})
-    trials = read_table(store, "trials", ["trial_id", "status", *own], declared("trials")) if own else None
+    columns = sorted({_column(measure) for measure in measures if not measure.kind})
+    trials = read_table(store, "trials", ["trial_id", "status", *columns], declared("trials")) if columns else None
     kinds = sorted({measure.kind for measure in measures if measure.kind})
     rows = {kind: read_table(store, f"{FOLDER}/{kind}", schema=declared(f"{FOLDER}/{kind}")) for kind in kinds}
     readings = [*([] if trials is None else [trials]), *rows.values()]
@@ -137,12 +137,12 @@ def judge_job(store: Store, job: Job) -> Claims:
             sorted_out[evaluation.id] = rows_of(rows[measure.kind].table, evaluation, job.trials)
         return sorted_out[evaluation.id].means(measure, columns_of(where))
 
-    found = [_verdict(claim, job, values_of) for claim in job.header.claims]
+    verdicts = [_verdict(claim, job, values_of) for claim in job.header.claims]
     incomplete = sum(one.incomplete for one in sorted_out.values())
     notices = [_of_incomplete(incomplete, job.header.name)] if incomplete else []
     notices += [notice for reading in readings if (notice := left_out_notice(reading.left_out))]
     notices += [notice for one in sorted_out.values() for notice in one.notices]
-    return Claims(tuple(found), (*notices, *notice_of(stored.versions.values())))
+    return Claims(tuple(verdicts), (*notices, *notice_of(stored.versions.values())))
 
 
 def _of_incomplete(count: int, name: str) -> str:
@@ -177,11 +177,11 @@ def _pairs(group: Side, than: Side) -> tuple[Side, Side]:
 
 def _words(where: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """``objective = saturating, d_steps = 2 or 3``."""
-    told = []
+    words = []
     for path, allowed in where.items():
         values = [text.setting(value) for value in (allowed if isinstance(allowed, list) else [allowed])]
-        told.append(f"{names[path]} = {' or '.join(values)}")
-    return ", ".join(told) or "all"
+        words.append(f"{names[path]} = {' or '.join(values)}")
+    return ", ".join(words) or "all"
 
 
 def _seeds(where: Mapping[str, Any], trials: Sequence[Trial], values: _Values) -> tuple[Seed, ...]:
@@ -205,16 +205,16 @@ def _column(measure: Measure) -> str:
 
 def _trained(trials: pa.Table, measure: Measure) -> _Values:
     """The measure of each trial that ended as it was told to; yes or no as 1 or 0."""
-    found = {}
+    values = {}
     for row in trials.to_pylist():
         value = row[_column(measure)]
         if row["status"] not in ENDED:
             continue
         if measure.column in ENDS:
-            found[row["trial_id"]] = float(value is not None)
+            values[row["trial_id"]] = float(value is not None)
         elif value is not None and abs(value) < LARGEST:
-            found[row["trial_id"]] = float(value)
-    return found
+            values[row["trial_id"]] = float(value)
+    return values
 
 
 _STRING, _FLOAT = pa.string(), pa.float64()
@@ -242,10 +242,10 @@ COLUMNS = (
 """The columns of ``claims_table``."""
 
 
-def claims_table(found: Sequence[Verdict]) -> pa.Table:
+def claims_table(verdicts: Sequence[Verdict]) -> pa.Table:
     """One row a claim, for scripts."""
     schema = pa.schema([pa.field(column.name, column.dtype) for column in COLUMNS])
-    return pa.Table.from_pylist([_row(verdict) for verdict in found], schema)
+    return pa.Table.from_pylist([_row(verdict) for verdict in verdicts], schema)
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
@@ -278,7 +278,7 @@ def direction(claim: Claim) -> str:
     return "above" if claim.better == "higher" else "below"
 
 
-def counted(found: Sequence[Verdict]) -> str:
+def counted(verdicts: Sequence[Verdict]) -> str:
     """``2 supported, 1 undecided``."""
-    words = [verdict.judgement.word for verdict in found]
+    words = [verdict.judgement.word for verdict in verdicts]
     return ", ".join(f"{words.count(word)} {word}" for word in Word if word in words)

@@ -5,54 +5,47 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.lines import Line2D
 from scipy.special import ndtr
 
-from orchestrator.report import text
-from orchestrator.report.canvas import TEXT, titled_panels
-from orchestrator.report.drawings import Drawing
-from orchestrator.report.tables import by_setting, evenly
-from orchestrator.report.text import SEED
+from orchestrator import text
+from orchestrator.report.blocks import INK, Chart, Key, Panel, PanelRow, Series
 from orchestrator.store.columns import CDF_POINTS
+from orchestrator.study import evenly
+from orchestrator.text import SEED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import pandas as pd
-    from matplotlib.axes import Axes
 
-    from orchestrator.report.results import Results
+    from orchestrator.study import Study
 
-MOST_PANELS, MOST_EPOCHS = 12, 5
-_DASHES = (0, (4, 2))
+MOST_PANELS = 12
+TINTS = ("#9bd93c", "#4ac16d", "#1fa187", "#365c8d", "#440154")
+"""Of the epochs, the later the darker: steps of viridis."""
 
 
-def draw_codes(results: Results, varying: Sequence[str], names: Mapping[str, str]) -> Drawing | None:
+def codes_chart(study: Study) -> Chart | None:
     """A panel for the first seed of each cell whose codes were looked at; None where none was."""
-    whole = [_is_whole(shares) for shares in results.metrics["latent_cdf"].tolist()]
+    whole = [_is_whole(shares) for shares in study.metrics["latent_cdf"].tolist()]
     if not any(whole):
         return None
-    looks = results.metrics[whole]
-    looked = results.trials[results.trials["trial_id"].isin(set(looks["trial_id"]))]
-    groups = by_setting(looked, [column for column in varying if column != SEED], results.job)
-    cells = []
-    for settings, cell in groups.first(MOST_PANELS):
-        first = (cell.sort_values(SEED) if SEED in cell else cell)["trial_id"].iloc[0]
-        cells.append((text.described(settings, names), looks[looks["trial_id"] == first]))
-    # The distance stays in one piece where a title takes two lines.
-    shown = [(f"{title}  D\u00a0=\u00a0{looks['latent_ks'].iloc[-1]:.3f}".strip(), looks) for title, looks in cells]
-    normal = Line2D([], [], color=TEXT, linewidth=1.2, linestyle=_DASHES, label="standard normal")
-    labels = "number of a code", "share at or below"
-    return Drawing(
+    looks = study.metrics[whole]
+    cells = study.cells(study.trials[study.trials["trial_id"].isin(set(looks["trial_id"]))])
+    panels = []
+    for cell in cells.first(MOST_PANELS):
+        first = (cell.rows.sort_values(SEED) if SEED in cell.rows else cell.rows)["trial_id"].iloc[0]
+        first_looks = looks[looks["trial_id"] == first]
+        # The distance stays in one piece where a title takes two lines.
+        title = f"{cell.title}  D\u00a0=\u00a0{first_looks['latent_ks'].iloc[-1]:.3f}".strip()
+        panels.append(Panel(_lines(first_looks), title, "number of a code", "share at or below"))
+    return Chart(
         "codes",
         "Codes against N(0, 1)",
-        f"Distribution functions of all numbers of codes at a few epochs, a panel for each of {len(shown)} settings, "
+        f"Distribution functions of all numbers of codes at a few epochs, a panel for each of {len(panels)} settings, "
         "with that of the standard normal.",
         "All numbers of the codes of training images pooled, first seed; darker is later. D is the Kolmogorov-Smirnov "
-        f"distance after the last epoch drawn.{text.drawn(len(shown), len(groups))}",
-        titled_panels(shown, _panel, labels, [normal], stacked=False),
-        titled_panels(shown, _panel, labels, [normal], stacked=True),
+        f"distance after the last epoch drawn.{text.drawn(len(panels), len(cells))}",
+        (PanelRow(tuple(panels)),),
+        (Key("standard normal", INK, dashes="dashed", width=1.2),),
     )
 
 
@@ -61,10 +54,10 @@ def _is_whole(shares: Any) -> bool:
     return isinstance(shares, np.ndarray) and len(shares) == len(CDF_POINTS) and bool(np.isfinite(shares).all())
 
 
-def _panel(axes: Axes, looks: pd.DataFrame) -> None:
-    tints, chosen = colormaps["viridis_r"], evenly(looks.to_dict("records"), MOST_EPOCHS)
-    for place, look in enumerate(chosen, start=1):
-        tint = tints(0.15 + 0.85 * place / len(chosen))
-        axes.plot(CDF_POINTS, look["latent_cdf"], color=tint, linewidth=1.5, label=f"epoch {look['epoch']:.0f}")
-    axes.plot(CDF_POINTS, ndtr(CDF_POINTS), color=TEXT, linewidth=1.2, linestyle=_DASHES)
-    axes.legend(fontsize=7, frameon=False, loc="lower right")
+def _lines(looks: pd.DataFrame) -> tuple[Series, ...]:
+    chosen = evenly(looks.to_dict("records"), len(TINTS))
+    drawn = [
+        Series(CDF_POINTS, look["latent_cdf"].tolist(), colour=tint, name=f"epoch {look['epoch']:.0f}")
+        for look, tint in zip(chosen, TINTS[-len(chosen) :], strict=True)
+    ]
+    return (*drawn, Series(CDF_POINTS, ndtr(CDF_POINTS).tolist(), colour=INK, dashes="dashed", width=1.2))

@@ -14,7 +14,7 @@ from orchestrator.spec.recorded import evaluation_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
     from orchestrator.spec.claims import Measure
     from orchestrator.spec.job import Trial
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.report.tables import levels, ordered, tells_objective
-from orchestrator.report.text import SEED, described, plural
+from orchestrator.study.levels import names_objective
+from orchestrator.text import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import pandas as pd
+
+    from orchestrator.study import Study
 
 PANELS, COLOURS, STYLES, GROUPS = 9, 7, 4, 4
 """As many values of a setting as can still be told apart in one picture."""
@@ -39,35 +39,32 @@ class Layout:
     left_out: tuple[str, ...]
 
 
-def curve_layout(
-    trials: pd.DataFrame, varying: Sequence[str], job: Mapping[str, Any], names: Mapping[str, str]
-) -> Layout:
+def curve_layout(study: Study, trials: pd.DataFrame) -> Layout:
     """Panels by the objective if it varies, else by the first varying setting; then colours, then line styles.
 
-    Further settings give a figure for each combination that was run.
+    Further settings give a figure for each combination that was run. ``trials`` are those to draw.
     """
-    drawn = [column for column in varying if column != SEED]
-    drawn.sort(key=lambda column: not tells_objective(trials, column))
+    columns = sorted(study.factors, key=lambda column: not names_objective(trials, column))
     left_out: list[str] = []
     axes = []
     for position, cap in enumerate((PANELS, COLOURS, STYLES)):
-        if position >= len(drawn):
+        if position >= len(columns):
             axes.append(Axis(None, (None,)))
             continue
-        column = drawn[position]
-        values = levels(trials, column, job)
+        column = columns[position]
+        values = study.levels(column, trials)
         axes.append(Axis(column, tuple(values[:cap])))
         if len(values) > cap:
             left_out.append(
-                f"{names[column]}: the first {cap} of {len(values)} values are drawn, up to {values[cap - 1]}"
+                f"{study.name(column)}: the first {cap} of {len(values)} values are drawn, up to {values[cap - 1]}"
             )
-    further = drawn[3:]
+    further = columns[3:]
     run = set(zip(*(trials[column] for column in further), strict=True)) if further else {()}
-    groups = [dict(zip(further, key, strict=True)) for key in ordered(run, trials, further, job)]
+    groups = [dict(zip(further, key, strict=True)) for key in study.ordered(run, further, trials)]
     if len(groups) > GROUPS:
         left_out.append(
             f"{plural(len(groups) - GROUPS, 'combination')} of "
-            f"{', '.join(names[column] for column in further)}: drawn are the first {GROUPS} of {len(groups)}, "
-            f"up to {described(groups[GROUPS - 1], names)}"
+            f"{', '.join(study.name(column) for column in further)}: drawn are the first {GROUPS} of {len(groups)}, "
+            f"up to {study.describe(groups[GROUPS - 1])}"
         )
     return Layout(axes[0], axes[1], axes[2], tuple(groups[:GROUPS]), tuple(left_out))

@@ -12,15 +12,20 @@ import numpy as np
 from PIL import Image
 
 from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
+from orchestrator.report.blocks import Fold, Gallery, Heading, Items, Picture, Text
 from orchestrator.store.location import is_key
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from orchestrator.report.blocks import Block
     from orchestrator.store.location import Store
 
 SHOWN = 36
 """So many pictures are in an album at most, unless it is told otherwise."""
+
+OPEN = 8
+"""So many of them are seen at once; the others are folded away."""
 
 BUDGET = 1_000_000
 """Bytes of PNG after which no further picture is put into an album."""
@@ -28,24 +33,14 @@ BUDGET = 1_000_000
 SIDE = 720
 """Longer sides of its pictures are scaled down to this many pixels."""
 
-PROBLEMS = 30
-"""After so many pictures that cannot be shown no further one is looked at."""
+PROBLEMS, TOLD = 30, 10
+"""After so many pictures that cannot be shown no further one is looked at; so many of them are named."""
 
 _MOST_PIXELS = 20_000_000
 _MOST_BYTES = 32_000_000
 _SIGNATURE, _HEADER = b"\x89PNG\r\n\x1a\n", 24
 _UNREADABLE = (OSError, SyntaxError, ValueError, IndexError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises of files that are damaged, or made to do harm."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of an evaluation: whose it is, what it is of, and what it shows to those who cannot see it."""
-
-    trial_id: str
-    title: str
-    alt: str
-    png: bytes
 
 
 @dataclass
@@ -60,17 +55,31 @@ class Album:
     pictures: list[Picture] = field(default_factory=list)
     left_out: int = 0
     problems: list[str] = field(default_factory=list)
+    size: int = 0
 
     def add(self, key: str, trial_id: str, title: str, alt: str) -> None:
         """Put in the picture below ``key``, if it fits and can be shown."""
-        full = len(self.pictures) >= self.most or sum(len(picture.png) for picture in self.pictures) > BUDGET
-        if full or len(self.problems) >= PROBLEMS:
+        if len(self.pictures) >= self.most or self.size > BUDGET or len(self.problems) >= PROBLEMS:
             self.left_out += 1
         elif not is_key(key):  # of rows that a stranger wrote
             self.problems.append(f"{key[:80]!r}: not the name of a picture")
         elif image := read_picture(self.store, key, self.problems):
-            png = encode(Image.fromarray(shrink(image, SIDE)))
-            self.pictures.append(Picture(trial_id, title, alt, png))
+            picture = Picture(trial_id, title, alt, alt, (shrink(image, SIDE),))
+            self.size += len(picture.png)
+            self.pictures.append(picture)
+
+    def blocks(self, heading: str, of: str, *words: str) -> list[Block]:
+        """The pictures under their heading and ``words``; nothing where there are none, nor anything to tell."""
+        if not self.pictures and not self.problems:
+            return []
+        blocks: list[Block] = [Heading(heading), *map(Text, words)]
+        if self.left_out:
+            left_out = f"Left out to keep this page small: {self.left_out} further pictures of {of}"
+            blocks.append(Text(f"{left_out}; they lie under samples/.", "notes"))
+        if self.problems:
+            blocks.append(Items(tuple(self.problems), "notices", most=TOLD))
+        shown, rest = tuple(self.pictures[:OPEN]), tuple(self.pictures[OPEN:])
+        return [*blocks, Gallery(shown), *([Fold(f"{len(rest)} more: {of}", (Gallery(rest),))] if rest else [])]
 
 
 def read_picture(store: Store, key: str, problems: list[str]) -> Image.Image | None:
@@ -113,10 +122,3 @@ def shrink(image: Image.Image, side: int) -> NDArray[np.uint8]:
         image = image.copy()
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return np.asarray(image, dtype=np.uint8)
-
-
-def encode(image: Image.Image) -> bytes:
-    """The picture as PNG."""
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.measures.health import REJECTED
-from orchestrator.report.results import D_STEPS, ENDED, OBJECTIVE, adversarial
-from orchestrator.report.tables import Spread, by_setting
-from orchestrator.report.text import SEED
+from orchestrator.metrics.health import REJECTED
+from orchestrator.study import D_STEPS, ENDED, OBJECTIVE, Spread
+from orchestrator.study.study import adversarial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+
+    from orchestrator.study import Cells, Study
 
 FAIR_SHARE = 0.1
 """Share of a run's steps that sigma(F) must stay below REJECTED, up to the end, to be called so for good."""
@@ -25,12 +26,15 @@ FAIR_SHARE = 0.1
 class GradientRow:
     """How one cell of the grid scales the generator's gradient, over the last epoch of each seed's trial.
 
-    ``fake`` is the mean of sigma(F), ``remainder`` 1 - sigma(F), ``measured`` the mean of |dL_G/dF|, ``theory``
-    what sigma(F) predicts for it (None where it predicts nothing), ``norm`` the norm of the generator's
-    parameter gradient. ``rejected_from`` has one entry a seed with curves: the step of ``rejected_from_step``.
+    ``values`` are its settings as a table shows them, ``place`` names those beside its ``objective``. ``fake`` is the
+    mean of sigma(F), ``remainder`` 1 - sigma(F), ``measured`` the mean of |dL_G/dF|, ``theory`` what sigma(F) predicts
+    for it (None where it predicts nothing), ``norm`` the norm of the generator's parameter gradient. ``rejected_from``
+    has one entry a seed with curves: the step of ``rejected_from_step``.
     """
 
-    settings: dict[str, Any]
+    values: tuple[str, ...]
+    objective: object
+    place: str
     seeds: int
     fake: Spread | None
     remainder: Spread | None
@@ -66,38 +70,41 @@ def theory(objective: object, probability: pd.Series[float]) -> pd.Series[float]
     return 1 - probability if objective == "non_saturating" else None
 
 
-def is_saturation_study(trials: pd.DataFrame, varying: Sequence[str]) -> bool:
+def is_saturation_study(study: Study) -> bool:
     """Whether the trials compare the saturating with the non-saturating generator loss, all else being equal."""
-    return OBJECTIVE in varying and {"saturating", "non_saturating"} <= set(trials[OBJECTIVE])
+    return OBJECTIVE in study.varying and {"saturating", "non_saturating"} <= set(study.trials[OBJECTIVE])
 
 
-def gradient_rows(
-    trials: pd.DataFrame, metrics: pd.DataFrame, varying: Sequence[str], job: dict[str, Any]
-) -> list[GradientRow]:
-    """One row for each cell of the ``trials`` that ended as they were to; seeds are averaged.
+def gradient_cells(study: Study) -> Cells:
+    """The cells of the trials that ended as they were to, by objective, then by the discriminator's steps.
 
     Others are left out, and so are models that no discriminator of images trains.
     """
-    by = [OBJECTIVE, *(column for column in varying if column not in (OBJECTIVE, SEED))]
-    if D_STEPS in trials and D_STEPS not in by:
+    by = [OBJECTIVE, *(column for column in study.factors if column != OBJECTIVE)]
+    if D_STEPS in study.trials and D_STEPS not in by:
         by.insert(1, D_STEPS)
-    ended = trials[trials["status"].isin(ENDED) & adversarial(trials)]
-    ended = ended[["trial_id", *by, "d_fake_probability", "g_score_gradient", "g_grad_norm"]]
-    curves = dict(tuple(metrics[["trial_id", "step", "d_fake_probability"]].groupby("trial_id")))
+    return study.cells(study.ended[adversarial(study.ended)], by)
+
+
+def gradient_rows(study: Study) -> list[GradientRow]:
+    """One row for each of ``gradient_cells``; seeds are averaged."""
+    curves = dict(tuple(study.metrics[["trial_id", "step", "d_fake_probability"]].groupby("trial_id")))
     rows = []
-    for settings, cell in by_setting(ended, by, job):
-        fake = cell["d_fake_probability"]
-        predicted = theory(settings[OBJECTIVE], fake)
-        logged = [curves[trial] for trial in cell["trial_id"] if trial in curves]
+    for cell in gradient_cells(study):
+        fake, objective = cell.rows["d_fake_probability"], cell.settings[OBJECTIVE]
+        predicted = theory(objective, fake)
+        logged = [curves[trial] for trial in cell.rows["trial_id"] if trial in curves]
         rows.append(
             GradientRow(
-                settings=settings,
-                seeds=len(cell),
+                values=cell.values,
+                objective=objective,
+                place=study.describe({name: value for name, value in cell.settings.items() if name != OBJECTIVE}),
+                seeds=len(cell.rows),
                 fake=Spread.of(fake),
                 remainder=Spread.of(1 - fake),
-                measured=Spread.of(cell["g_score_gradient"]),
+                measured=Spread.of(cell.rows["g_score_gradient"]),
                 theory=None if predicted is None else Spread.of(predicted),
-                norm=Spread.of(cell["g_grad_norm"]),
+                norm=Spread.of(cell.rows["g_grad_norm"]),
                 rejected_from=tuple(
                     rejected_from_step(curve["step"].tolist(), curve["d_fake_probability"].tolist()) for curve in logged
                 ),

@@ -118,10 +118,10 @@ def compare(
         shares = (np.array(side, dtype=np.float64) for side in (group, than))
         return _matched_shares(*shares) if paired else _shares(*shares)
     a, b = (_side(side, scale, ratio=ratio) for side in (group, than))
-    found = _paired(a, b) if paired else _independent(a, b)
+    interval = _paired(a, b) if paired else _independent(a, b)
     if not ratio:
-        return found
-    return Interval(_exp(found.estimate), _exp(found.low), _exp(found.high), found.method)
+        return interval
+    return Interval(_exp(interval.estimate), _exp(interval.low), _exp(interval.high), interval.method)
 
 
 def _exp(logarithm: float) -> float:

@@ -1,4 +1,4 @@
-"""What a cluster's autoscaler may bring, asked on the head node: Ray itself tells only what is there."""
+"""The nodes that a cluster's autoscaler may add, read on the head node: Ray itself lists only present nodes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _MOST_NODES = 1000
-"""What stands for "without limit"."""
+"""Stands for "without limit"."""
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-def may_come(gcs_address: str) -> list[Machine] | None:
-    """The worker nodes of the cluster at its largest; None where it has no autoscaler that tells.
+def potential_workers(gcs_address: str) -> list[Machine] | None:
+    """The worker nodes of the cluster at its largest; None where no autoscaler is found.
 
-    Asked in turn: what an autoscaler has reported to Ray; the file that the head's autoscaler was started with; the
-    RayCluster of this pod, which the head of an autoscaling KubeRay cluster may read.
+    The first of these sources counts: what an autoscaler has reported to Ray; the file that the head's autoscaler was
+    started with; the RayCluster of this pod, which the head of an autoscaling KubeRay cluster may read.
     """
     reported = _reported()
     if reported is not None:
@@ -33,13 +33,10 @@ def may_come(gcs_address: str) -> list[Machine] | None:
 
 def _reported() -> list[Machine] | None:
     """Node groups as a vendor's autoscaler reports them; Ray's own reports none."""
-    from ray._private.state import state
+    from orchestrator.runtime.ray_private import reported_node_groups
 
-    config = state.get_cluster_config()
-    if config is None or not config.node_group_configs:
-        return None
-    groups = [(group.resources, group.max_count) for group in config.node_group_configs]
-    return _machines(groups, _MOST_NODES)
+    groups = reported_node_groups()
+    return None if groups is None else _machines(groups, _MOST_NODES)
 
 
 def configured(gcs_address: str) -> dict[str, Any] | None:
@@ -48,7 +45,7 @@ def configured(gcs_address: str) -> dict[str, Any] | None:
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_text(errors="replace").split("\0")
-        except OSError:  # it has ended, or is none of ours
+        except OSError:  # the process has ended, or is another user's
             continue
         options = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
         if options.get("--gcs-address", "").rpartition(":")[2] != port or "--autoscaling-config" not in options:
@@ -60,22 +57,16 @@ def configured(gcs_address: str) -> dict[str, Any] | None:
 
 
 def _ray_cluster() -> dict[str, Any] | None:
-    """The same of a KubeRay cluster, from its RayCluster, with the rights of the head's pod."""
+    """The same configuration of a KubeRay cluster, from its RayCluster, with the rights of the head's pod."""
     name = os.environ.get("RAY_CLUSTER_NAME")
     if name is None or "KUBERNETES_SERVICE_HOST" not in os.environ or not _NAMESPACE.is_file():
         return None
-    import requests
-    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
-    from ray.autoscaler._private.kuberay.node_provider import KubernetesHttpApiClient
+    from orchestrator.runtime.ray_private import kuberay_configuration
 
     try:
-        cluster = KubernetesHttpApiClient(_NAMESPACE.read_text().strip()).get(f"rayclusters/{name}")
-    except (OSError, requests.RequestException):  # no autoscaler, and so no right to read it
+        return kuberay_configuration(_NAMESPACE, name)
+    except OSError:  # no autoscaler, and so no right to read it
         return None
-    if not cluster["spec"].get("enableInTreeAutoscaling"):
-        return None
-    config: dict[str, Any] = _derive_autoscaling_config_from_ray_cr(cluster)
-    return config
 
 
 def largest(config: Mapping[str, Any]) -> list[Machine]:
@@ -85,21 +76,21 @@ def largest(config: Mapping[str, Any]) -> list[Machine]:
     """
     from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 
-    read = AutoscalingConfig(dict(config), skip_content_hash=True)
-    head = read.get_head_node_type()
-    types = read.get_node_type_configs() or {}
+    parsed = AutoscalingConfig(dict(config), skip_content_hash=True)
+    head = parsed.get_head_node_type()
+    types = parsed.get_node_type_configs() or {}
     groups = [(kind.resources, kind.max_worker_nodes - (name == head)) for name, kind in types.items()]
-    most = read.get_max_num_worker_nodes()
-    return _machines(groups, _MOST_NODES if most is None else most)
+    limit = parsed.get_max_num_worker_nodes()
+    return _machines(groups, _MOST_NODES if limit is None else limit)
 
 
-def _machines(groups: Iterable[tuple[Mapping[str, float], int]], most: int) -> list[Machine]:
-    """At most so many machines of the groups' resources and counts; a negative number is "without limit"."""
-    found: list[Machine] = []
+def _machines(groups: Iterable[tuple[Mapping[str, float], int]], limit: int) -> list[Machine]:
+    """At most ``limit`` machines with the groups' resources and counts; a negative count is "without limit"."""
+    machines: list[Machine] = []
     for resources, count in groups:
         machine = Machine(_amount(resources, "CPU"), _amount(resources, "GPU"))
-        found += [machine] * (_MOST_NODES if count < 0 else min(count, _MOST_NODES))
-    return sorted(found, key=lambda machine: (machine.gpus, machine.cpus), reverse=True)[:most]
+        machines += [machine] * (_MOST_NODES if count < 0 else min(count, _MOST_NODES))
+    return sorted(machines, key=lambda machine: (machine.gpus, machine.cpus), reverse=True)[:limit]
 
 
 def _amount(resources: Mapping[str, float], name: str) -> int:

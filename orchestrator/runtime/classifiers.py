@@ -1,4 +1,4 @@
-"""The classifiers that samples are measured by: trained once for the same images, kept for all jobs of a storage."""
+"""The classifiers behind sample metrics: trained once for the same images, stored for all jobs of a storage."""
 
 from __future__ import annotations
 
@@ -25,77 +25,77 @@ def classifiers_for(
     images: Mapping[Dataset, ImageSet],
     plan: Plan,
     store: Store,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     stage: Callable[[str], None],
 ) -> dict[Dataset, bytes | None]:
-    """Of each data set its classifier as bytes, None where it has no classes; ``store`` is a job's root.
+    """The classifier of each data set as bytes, None for one without classes; ``store`` is a job's root.
 
-    Those that storage lacks are trained on a device of the cluster, as trials are, and stored. Raises DataError where
-    a data set's held-out images cannot be read, StorageError.
+    Classifiers that storage lacks are trained on a device of the cluster, as trials are, and stored. Raises DataError
+    where a data set's held-out images cannot be read, StorageError.
     """
-    shelf = store.sibling(FOLDER)
-    return {data: _classifier(data, some, plan, shelf, say, stage) for data, some in images.items()}
+    shared_store = store.sibling(FOLDER)
+    return {data: _classifier(data, image_set, plan, shared_store, notify, stage) for data, image_set in images.items()}
 
 
 def _classifier(
     data: Dataset,
     images: ImageSet,
     plan: Plan,
-    shelf: Store,
-    say: Callable[[str], None],
+    shared_store: Store,
+    notify: Callable[[str], None],
     stage: Callable[[str], None],
 ) -> bytes | None:
-    from orchestrator.measures.needs import unmeasured
+    from orchestrator.metrics.requirements import unmeasured
 
     for clause in unmeasured(images):
-        say(f"note: the images of {data.name} {clause}")
+        notify(f"note: the images of {data.name} {clause}")
     if not images.has_classes:
         return None
-    from orchestrator.measures.classifier import content_key
+    from orchestrator.metrics.classifier import content_key
 
     key = f"{content_key(images)}.pt"
-    known = _kept(shelf, key, say)
-    if known is not None:
-        return known
+    stored = _load_stored(shared_store, key, notify)
+    if stored is not None:
+        return stored
     stage(f"training a classifier of {data.name}, which samples are measured by")
     placement = next(iter(plan.placements.values()))
     cpus = placement.cpus if placement.gpus else _processors(placement.cpus)
     task = train_task.options(num_cpus=cpus, num_gpus=placement.gpus)
     trained: bytes
-    # Loaded here, as all images are: in a task a relative root would mean a folder of its node.
-    shared = [ray.put(images), ray.put(data.load("test"))]
-    trained, accuracy = ray.get(task.remote(shared, placement.device, cpus))
-    shelf.write(key, trained)
+    # Loaded on the driver, as all images are: in a task a relative root would mean a folder of its node.
+    image_sets = [ray.put(images), ray.put(data.load("test"))]
+    trained, accuracy = ray.get(task.remote(image_sets, placement.device, cpus))
+    shared_store.write(key, trained)
     hits = "no held-out images" if accuracy is None else f"{accuracy:.1%} of held-out images right"
-    say(f"classifier of {data.name}: {hits}; kept in {shelf.uri}/{key}")
+    notify(f"classifier of {data.name}: {hits}; kept in {shared_store.uri}/{key}")
     return trained
 
 
-def _kept(shelf: Store, key: str, say: Callable[[str], None]) -> bytes | None:
-    """The classifier that an earlier run left; None where there is none, or it is damaged."""
-    from orchestrator.measures.classifier import load
+def _load_stored(shared_store: Store, key: str, notify: Callable[[str], None]) -> bytes | None:
+    """The classifier that an earlier run stored; None where there is none, or it is damaged."""
+    from orchestrator.metrics.classifier import load
 
     try:
-        known = shelf.read(key)
-        load(known)
+        stored = shared_store.read(key)
+        load(stored)
     except NotFoundError:
         return None
     except DataError:
-        say(f"note: {shelf.uri}/{key} is damaged and made anew")
+        notify(f"note: {shared_store.uri}/{key} is damaged; the classifier is trained again")
         return None
-    return known
+    return stored
 
 
 def _processors(least: int) -> int:
-    """Those of a node of the cluster, up to as many as are of use; it has nothing else to do yet."""
-    there = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    return max(least, min(MOST_CPUS, max(there, default=least)))
+    """CPUs of the largest node, ``least`` to MOST_CPUS; no trial runs yet, so that all of them are free."""
+    cpus = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    return max(least, min(MOST_CPUS, max(cpus, default=least)))
 
 
 def _train(images: list[ray.ObjectRef], device: str, threads: int) -> tuple[bytes, float | None]:
     import torch
 
-    from orchestrator.measures.classifier import dump, train_classifier
+    from orchestrator.metrics.classifier import dump, train_classifier
 
     torch.set_num_threads(threads)
     training, held_out = ray.get(images)

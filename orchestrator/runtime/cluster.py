@@ -1,4 +1,4 @@
-"""A Ray cluster that runs already, seen from one of its nodes: joined, counted, and its storage checked."""
+"""A running Ray cluster, used from one of its nodes: join it, count its nodes, check its storage."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ClusterError, NotFoundError, OrchError, StorageError
-from orchestrator.plan.files import Nodes
 from orchestrator.plan.placement import Cluster, Machine
-from orchestrator.runtime.autoscaler import may_come
-from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred, terminated_as_interrupted
+from orchestrator.runtime.autoscaler import potential_workers
+from orchestrator.runtime.interrupt import children_block_signals, interrupts_deferred, terminated_as_interrupted
 from orchestrator.runtime.local import private_folder, set_environment, silence_loggers, uncollected
-from orchestrator.runtime.staging import stage_package
+from orchestrator.runtime.runtime_env import stage_package
+from orchestrator.state.files import Nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,35 +26,35 @@ if TYPE_CHECKING:
 _HEAD = "node:__internal_head__"
 """The resource by which Ray marks the head node."""
 _CHECK_S = 300.0
-"""How long the nodes may take to prepare a process of this job and ask storage."""
+"""How long the nodes may take to prepare a process of this job and to reach storage."""
 
 
 @contextlib.contextmanager
 def joined_ray() -> Iterator[None]:
     """Join the cluster that this machine is a node of, for the time of one command. Raises ClusterError.
 
-    Ray starts the processes of its jobs deaf to SIGINT; this one listens again. A cluster whose processes are deaf to
-    SIGTERM and SIGHUP as well passes that on.
+    Ray blocks SIGINT in the processes of its jobs, and a cluster that was started with SIGTERM and SIGHUP blocked
+    passes that on. This process unblocks all three.
     """
     set_environment()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     import ray
 
-    # A job of Ray Jobs has its package from there; a command typed on a node brings it along.
-    travels = "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ
+    # Ray Jobs has already sent the package to the nodes; a command typed on a node has to send it.
+    sends_package = "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ
     try:
         with private_folder() as empty, private_folder() as staged, interrupts_deferred() as check, quiet_stdout():
             try:
-                # Ray has the cluster's workers look for modules in the driver's current folder before all others.
-                with deaf_processes(), contextlib.chdir(empty):
+                # The cluster's workers search modules in the driver's current folder before all others.
+                with children_block_signals(), contextlib.chdir(empty):
                     ray.init(
                         address="auto",
-                        runtime_env={"py_modules": [str(stage_package(Path(staged)))]} if travels else None,
+                        runtime_env={"py_modules": [str(stage_package(Path(staged)))]} if sends_package else None,
                         logging_level=logging.CRITICAL,
                         log_to_driver=False,
                     )
             except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-                raise ClusterError(f"--address auto: {_joining(error)}") from error
+                raise ClusterError(f"--address auto: {_join_problem(error)}") from error
             silence_loggers()
             check()
         with terminated_as_interrupted():
@@ -66,42 +66,44 @@ def joined_ray() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_stdout() -> Iterator[None]:
-    """Keep what Ray has to say of dead workers off stdout, which is for results; its own logs have it too."""
+    """Keep Ray's messages about dead workers off stdout, which is for results; Ray's own logs have them too."""
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
 
 
-def _joining(error: Exception) -> str:
+def _join_problem(error: Exception) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, ConnectionError) and "Could not find any running Ray instance" in text:
         return "no Ray runs on this machine; from elsewhere give the cluster's URL, such as http://head:8265"
-    cause = "is its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and RAY_AUTH_MODE=token set?"
-    return f"cannot join the Ray on this machine: {text[:300]}; {cause}"
+    hint = "is its token in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, and RAY_AUTH_MODE=token set?"
+    return f"cannot join the Ray on this machine: {text[:300]}; {hint}"
 
 
 def cluster_address() -> str:
-    """Where the joined cluster is."""
+    """The address of the joined cluster's head."""
     import ray
 
     return str(ray.get_runtime_context().gcs_address)
 
 
 def cluster_now() -> Cluster:
-    """Every node that the joined cluster can hold at its largest: present ones, and those an autoscaler may bring."""
+    """Every node of the joined cluster at its largest: present ones, and those that an autoscaler may add."""
     import ray
 
     alive = [node for node in ray.nodes() if node["Alive"]]
     heads = [node for node in alive if _HEAD in node["Resources"]]
     others = [node for node in alive if _HEAD not in node["Resources"]]
-    here = ray.get_runtime_context().get_node_id()
-    task = ray.remote(num_cpus=0, max_retries=0)(may_come)
-    comes: list[Machine] | None = None
+    this_node = ray.get_runtime_context().get_node_id()
+    task = ray.remote(num_cpus=0, max_retries=0)(potential_workers)
+    workers: list[Machine] | None = None
     for head in heads:
         address = cluster_address()
-        comes = may_come(address) if head["NodeID"] == here else ray.get(_on(task, head).remote(address))
-    if comes is None:
-        comes = [_machine(node["Resources"]) for node in others]
-    return Cluster((*(_machine(node["Resources"]) for node in heads), *comes), where="in the cluster")
+        workers = (
+            potential_workers(address) if head["NodeID"] == this_node else ray.get(_on(task, head).remote(address))
+        )
+    if workers is None:
+        workers = [_machine(node["Resources"]) for node in others]
+    return Cluster((*(_machine(node["Resources"]) for node in heads), *workers), where="in the cluster")
 
 
 def _on(task: Any, node: Mapping[str, Any]) -> Any:
@@ -117,19 +119,18 @@ def _machine(resources: Mapping[str, float]) -> Machine:
 def check_storage(store: Store) -> None:
     """Have every node of the joined cluster write to the store, and read what this process wrote there.
 
-    A folder of the same name that is not the same folder is found out by that. Raises StorageError, which names
-    the node.
+    The check finds nodes where the same path is another folder. Raises StorageError, which names the node.
     """
     import ray
 
     key = f"check-{secrets.token_hex(8)}"
     store.write(key, b"orch")
-    task = ray.remote(num_cpus=0, max_retries=0)(_ask)
+    task = ray.remote(num_cpus=0, max_retries=0)(_storage_problem)
     nodes = {_on(task, node).remote(store, key): node for node in ray.nodes() if node["Alive"]}
     try:
         ready, late = ray.wait(list(nodes), num_returns=len(nodes), timeout=_CHECK_S)
         for reference in ready:
-            if problem := _answer(reference):
+            if problem := _result(reference):
                 raise StorageError(f"node {nodes[reference]['NodeManagerAddress']}: {problem}")
         for reference in late:
             where = nodes[reference]["NodeManagerAddress"]
@@ -138,8 +139,8 @@ def check_storage(store: Store) -> None:
         store.delete(key)
 
 
-def _ask(store: Store, key: str) -> str | None:
-    """What keeps this node from using the store, if anything does."""
+def _storage_problem(store: Store, key: str) -> str | None:
+    """Why this node cannot use the store; None where it can."""
     try:
         store.check()
         store.read(key)
@@ -150,20 +151,20 @@ def _ask(store: Store, key: str) -> str | None:
     return None
 
 
-def _answer(reference: Any) -> str | None:
+def _result(reference: Any) -> str | None:
     import ray
 
     try:
         answer: str | None = ray.get(reference)
     except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
-        return None  # the node has gone since it was counted, and what it cannot reach with it
+        return None  # the node has left the cluster since it was counted: it need not reach storage
     except ray.exceptions.RayError as error:
         return f"cannot run this job: {' '.join(str(error).split())[:300]}"
     return answer
 
 
 def count_nodes() -> Nodes | None:
-    """The joined cluster's nodes; None where Ray cannot tell just now. Asks Ray's head node, once."""
+    """The joined cluster's nodes; None where Ray cannot report them just now. Makes one request to the head node."""
     import ray
     from ray.autoscaler.v2.sdk import get_cluster_status
 
@@ -172,6 +173,6 @@ def count_nodes() -> Nodes | None:
     except (ray.exceptions.RayError, RuntimeError, TimeoutError):
         return None
     present = len(status.active_nodes) + len(status.idle_nodes)
-    coming = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
+    starting = sum(launch.count for launch in status.pending_launches) + len(status.pending_nodes)
     idle = sum(_HEAD not in node.total_resources() for node in status.idle_nodes)
-    return Nodes(present + coming, present, idle)
+    return Nodes(present + starting, present, idle)

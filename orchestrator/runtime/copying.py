@@ -27,7 +27,7 @@ _CHUNK_BYTES = 1_000_000
 
 
 class LinkedError(DataError):
-    """Files that are symbolic links, or in a folder that is one; ``paths`` are theirs."""
+    """Files that are symbolic links, or in a folder that is one; ``paths`` lists them."""
 
     def __init__(self, paths: list[str]) -> None:
         self.paths = paths
@@ -37,38 +37,38 @@ class LinkedError(DataError):
 def measure(folder: Path, files: Iterable[str]) -> dict[str, int]:
     """Bytes of regular files, by their paths relative to ``folder``, sorted.
 
-    Raises LinkedError naming all that cannot be had without following a link, DataError for what is no file.
+    Raises LinkedError with all files that are reached through a link only, DataError for what is no regular file.
     """
     sizes: dict[str, int] = {}
     linked: list[str] = []
     for parent, paths in groupby(sorted(set(files)), key=_parent):
-        below = list(paths)
+        siblings = list(paths)
         try:
-            with _opened(folder, parent) as inside:
-                for path in below:
-                    status = _status(inside, path)
+            with _opened(folder, parent) as folder_fd:
+                for path in siblings:
+                    status = _status(folder_fd, path)
                     if stat.S_ISLNK(status.st_mode):
                         linked.append(path)
                     else:
                         sizes[path] = _bytes(status, path)
         except LinkedError:
-            linked += below
+            linked += siblings
     if linked:
         raise LinkedError(linked)
     return sizes
 
 
 def copy_files(folder: Path, sizes: Mapping[str, int], target: Path) -> None:
-    """Copy the files below ``folder`` to the same paths below ``target``, where none of them is yet.
+    """Copy the files below ``folder`` to the same paths below ``target``, where none of them exists yet.
 
-    ``sizes`` has the bytes that each must still have. Raises DataError, LinkedError, and OSError where ``target``
+    ``sizes`` has the bytes that each file must still have. Raises DataError, LinkedError, and OSError where ``target``
     cannot be written.
     """
     for parent, paths in groupby(sizes, key=_parent):
         (target / parent).mkdir(parents=True, exist_ok=True)
-        with _opened(folder, parent) as inside:
+        with _opened(folder, parent) as folder_fd:
             for path in paths:
-                _copy(inside, path, sizes[path], target / path)
+                _copy(folder_fd, path, sizes[path], target / path)
 
 
 def _parent(path: str) -> str:
@@ -81,7 +81,7 @@ def _name(path: str) -> str:
 
 @contextmanager
 def _opened(folder: Path, below: str) -> Iterator[int]:
-    """The folder at the path ``below`` another, as a file descriptor."""
+    """A file descriptor of the folder whose path relative to ``folder`` is ``below``."""
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -102,9 +102,9 @@ def _opened(folder: Path, below: str) -> Iterator[int]:
         os.close(opened)
 
 
-def _status(inside: int, path: str) -> os.stat_result:
+def _status(folder_fd: int, path: str) -> os.stat_result:
     try:
-        return os.stat(_name(path), dir_fd=inside, follow_symlinks=False)
+        return os.stat(_name(path), dir_fd=folder_fd, follow_symlinks=False)
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -115,20 +115,20 @@ def _bytes(status: os.stat_result, path: str) -> int:
     return status.st_size
 
 
-def _copy(inside: int, path: str, size: int, target: Path) -> None:
-    """Copy a file that has ``size`` bytes; never more of it, however it grows."""
+def _copy(folder_fd: int, path: str, size: int, target: Path) -> None:
+    """Copy a file of ``size`` bytes, and never more, even where it grows meanwhile. Raises DataError."""
     try:
-        descriptor = os.open(_name(path), _FILE, dir_fd=inside)
+        descriptor = os.open(_name(path), _FILE, dir_fd=folder_fd)
     except OSError as error:
-        if stat.S_ISLNK(_status(inside, path).st_mode):
+        if stat.S_ISLNK(_status(folder_fd, path).st_mode):
             raise LinkedError([path]) from error
         raise _unreadable(path, error) from error
     with open(descriptor, "rb", buffering=0) as source:  # noqa: PTH123 - a descriptor, not a path
-        left = size if _bytes(os.fstat(descriptor), path) == size else -1
+        remaining = size if _bytes(os.fstat(descriptor), path) == size else -1
         with target.open("xb") as copy:
-            while left > 0 and (chunk := _read(source, min(left, _CHUNK_BYTES), path)):
-                left -= copy.write(chunk)
-        if left or _read(source, 1, path):
+            while remaining > 0 and (chunk := _read(source, min(remaining, _CHUNK_BYTES), path)):
+                remaining -= copy.write(chunk)
+        if remaining or _read(source, 1, path):
             raise DataError(f"{path}: was changed while it was copied; try again when nobody writes to it")
 
 

@@ -1,4 +1,4 @@
-"""What has come of a task or of an actor that Ray says is lost, in a few words of ours."""
+"""Why a task or an actor that Ray reports as lost has failed, in one line."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ray import cloudpickle
 from ray.exceptions import RayError, RayTaskError
 
-from orchestrator.runtime.work import describe
+from orchestrator.runtime.trainer import describe
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
 _DIED = (
-    # What Ray says, and what that is to a user; the first that fits.
+    # A pattern of Ray's messages, and its meaning to a user; the first that matches counts.
     (r"low on memory|OutOfMemoryError|memory usage threshold", "Ray ended its process: its node ran out of memory"),
     (r"node has died|node is dead|NodeDiedError", "its node died"),
     (r"worker process has died|WorkerCrashedError", "its worker process died (killed, out of memory, or crashed)"),
@@ -30,11 +30,11 @@ def cause_of(error: BaseException) -> str:
     if not isinstance(error, RayError):
         return describe(error)
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    return next((words for said, words in _DIED if re.search(said, text)), text[:300])
+    return next((meaning for pattern, meaning in _DIED if re.search(pattern, text)), text[:300])
 
 
 def last_error(trial: Trial) -> BaseException | None:
-    """The exception by which Tune's trial failed last; None where Tune has kept none."""
+    """The exception of the last failure of Tune's trial; None where Tune has stored none."""
     path = Path(trial.pickled_error_file or "")
     if not path.is_file():
         return None
@@ -43,5 +43,5 @@ def last_error(trial: Trial) -> BaseException | None:
 
 
 def inner(error: BaseException) -> BaseException:
-    """What a worker raised, without what Ray puts around it."""
+    """The exception that a worker raised, without Ray's wrapper."""
     return error.cause if isinstance(error, RayTaskError) else error

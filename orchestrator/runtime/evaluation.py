@@ -1,4 +1,4 @@
-"""What a Ray task of an evaluation does: load what the trial trained, compute shard after shard, store each at once."""
+"""The Ray task of an evaluation: load the trial's networks, compute shard after shard, store each at once."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 
-from orchestrator.plan.retry import FailureKind, classify
-from orchestrator.runtime.work import describe
+from orchestrator.evaluations import compute_shard
+from orchestrator.plan.retry import classify
+from orchestrator.runtime.trainer import describe
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
 from orchestrator.store.tables import write_rows
@@ -20,57 +21,58 @@ if TYPE_CHECKING:
     from torch import nn
 
     from orchestrator.data import Dataset
-    from orchestrator.evaluate import Evaluation
-    from orchestrator.evaluate.evaluation import Found, Subject
-    from orchestrator.measures.quality import Referee
+    from orchestrator.evaluations import Evaluation
+    from orchestrator.evaluations.evaluation import ShardResult, TrainedModel
+    from orchestrator.metrics.sample_metrics import SampleMetrics
     from orchestrator.plan.placement import Placement
-    from orchestrator.runtime.work import Work
+    from orchestrator.runtime.trainer import SweepContext
     from orchestrator.spec.job import Trial
+    from orchestrator.state.ledger import FailureKind
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvaluationInputs:
     """What all evaluation tasks of a run share: put into Ray's object store once.
 
-    ``work`` is the sweep's, with the training images and the classifiers, so that these are there once too.
+    ``context`` is the sweep's, with the training images and the classifiers, so that these are stored only once too.
     """
 
-    work: ray.ObjectRef
+    context: ray.ObjectRef
     held_out: Mapping[Dataset, ray.ObjectRef]
     inception: ray.ObjectRef | None
-    """Inception's weights as their file has them, where an evaluation sees with it."""
+    """The bytes of Inception's weights file; None where no evaluation uses its features."""
     placement: Placement
 
 
-class _Kept:
-    """What this process keeps from task to task: the last trial's networks and the last referee."""
+class _Cache:
+    """What this process reuses from task to task: the last trial's networks and the last sample metrics."""
 
     networks: tuple[tuple[str, ...], nn.ModuleDict] | None = None
-    referee: tuple[Any, Referee] | None = None
+    sample_metrics: tuple[Any, SampleMetrics] | None = None
 
 
 class Problem(NamedTuple):
-    """Why evaluations were not made, in one line, where another try cannot help."""
+    """Why an evaluation failed, in one line, where another try cannot help."""
 
     error: str
     kind: FailureKind
 
 
 def _evaluate(
-    bench: list[ray.ObjectRef], trial: Trial, evaluation: Evaluation, shards: Sequence[int]
+    inputs: list[ray.ObjectRef], trial: Trial, evaluation: Evaluation, shards: Sequence[int]
 ) -> Problem | None:
-    """Compute those of the shards that have no file yet; why it failed, where another try cannot help.
+    """Compute the shards that have no file yet; returns why that failed, where another try cannot help.
 
-    Errors that may pass are raised: Ray then tries again, and what was stored stays.
+    Errors that may pass are raised: Ray then tries again, and shards that were stored stay.
     """
-    shared: Bench = ray.get(bench[0])
-    work: Work = ray.get(shared.work)
+    shared: EvaluationInputs = ray.get(inputs[0])
+    context: SweepContext = ray.get(shared.context)
     try:
-        missing = [shard for shard in shards if not work.store.exists(evaluation.rows_key(trial.id, shard))]
-        subject = _subject(shared, work, trial, evaluation) if missing else None
+        missing = [shard for shard in shards if not context.store.exists(evaluation.rows_key(trial.id, shard))]
+        model = _trained_model(shared, context, trial, evaluation) if missing else None
         for shard in missing:
-            assert subject is not None
-            _keep(work, subject, evaluation, shard, evaluation.run(subject, shard))
+            assert model is not None
+            _store_result(context, model, evaluation, shard, compute_shard(evaluation, model, shard))
     except Exception as error:
         kind = classify(error)
         if kind.may_pass:
@@ -82,62 +84,71 @@ def _evaluate(
 evaluate_task = ray.remote(_evaluate)
 
 
-def _subject(shared: Bench, work: Work, trial: Trial, evaluation: Evaluation) -> Subject:
+def _trained_model(
+    shared: EvaluationInputs, context: SweepContext, trial: Trial, evaluation: Evaluation
+) -> TrainedModel:
     import torch
 
-    from orchestrator.evaluate.evaluation import Subject
-    from orchestrator.measures.classifier import load
+    from orchestrator.evaluations.evaluation import TrainedModel
+    from orchestrator.metrics.classifier import load
     from orchestrator.training.networks import encoder_of
 
     torch.set_num_threads(shared.placement.cpus)
     device, data = torch.device(shared.placement.device), trial.settings.data
-    name = (work.store.uri, trial.id, evaluation.checkpoint)
-    if _Kept.networks is None or _Kept.networks[0] != name:
-        _Kept.networks = (name, _networks(work, trial, evaluation).to(device))
-    networks = _Kept.networks[1]
-    kept = work.classifiers.get(data) if evaluation.sees == "classifier" else None
-    classifier = None if kept is None else load(kept).to(device)
+    name = (context.store.uri, trial.id, evaluation.checkpoint)
+    if _Cache.networks is None or _Cache.networks[0] != name:
+        _Cache.networks = (name, _networks(context, trial, evaluation).to(device))
+    networks = _Cache.networks[1]
+    classifier_bytes = context.classifiers.get(data) if evaluation.feature_extractor == "classifier" else None
+    classifier = None if classifier_bytes is None else load(classifier_bytes).to(device)
 
-    def call_referee() -> Referee:
-        from orchestrator.measures.inception import load_inception
-        from orchestrator.measures.quality import Referee
+    def make_sample_metrics() -> SampleMetrics:
+        from orchestrator.metrics.inception import load_inception
+        from orchestrator.metrics.sample_metrics import SampleMetrics
 
-        name = (data, evaluation.sees, kept)
-        if _Kept.referee is None or _Kept.referee[0] != name:
-            sees = load_inception(ray.get(shared.inception)) if evaluation.sees == "inception" else classifier
-            _Kept.referee = (name, Referee(work.images[data], sees, device))
-        return _Kept.referee[1]
+        name = (data, evaluation.feature_extractor, classifier_bytes)
+        if _Cache.sample_metrics is None or _Cache.sample_metrics[0] != name:
+            extractor = (
+                load_inception(ray.get(shared.inception)) if evaluation.feature_extractor == "inception" else classifier
+            )
+            _Cache.sample_metrics = (name, SampleMetrics(context.images[data], extractor, device))
+        return _Cache.sample_metrics[1]
 
     splits = {
-        split: work.images[data] if split == "train" else ray.get(shared.held_out[data]) for split in evaluation.splits
+        split: context.images[data] if split == "train" else ray.get(shared.held_out[data])
+        for split in evaluation.splits
     }
     generator, encoder = networks["generator"], encoder_of(networks)
     others = {other: ray.get(shared.held_out[other]) for other in evaluation.others}
-    return Subject(trial.id, trial.settings, generator, device, splits, classifier, call_referee, others, encoder)
+    return TrainedModel(
+        trial.id, trial.settings, generator, device, splits, classifier, make_sample_metrics, others, encoder
+    )
 
 
-def _networks(work: Work, trial: Trial, evaluation: Evaluation) -> nn.ModuleDict:
+def _networks(context: SweepContext, trial: Trial, evaluation: Evaluation) -> nn.ModuleDict:
     from orchestrator.training.checkpoint import load_networks
 
-    return load_networks(work.store, trial.id, trial.settings, evaluation.checkpoint)
+    return load_networks(context.store, trial.id, trial.settings, evaluation.checkpoint)
 
 
-def _keep(work: Work, subject: Subject, evaluation: Evaluation, shard: int, found: Found) -> None:
-    """Store what a shard came to, its rows last: with them it is done. A second writer changes nothing."""
+def _store_result(
+    context: SweepContext, model: TrainedModel, evaluation: Evaluation, shard: int, result: ShardResult
+) -> None:
+    """Store the result of a shard, its rows last: with them the shard is done. A second writer changes nothing."""
     fixed = {
-        "trial_id": subject.trial_id,
+        "trial_id": model.trial_id,
         "evaluation_id": evaluation.id,
         "shard": shard,
         "evaluated_at": datetime.now(UTC),
-        "evaluated_on": subject.device.type,
-        **{name: work.provenance[name] for name in ("orch_version", "torch_version")},
+        "evaluated_on": model.device.type,
+        **{name: context.provenance[name] for name in ("orch_version", "torch_version")},
         **evaluation_settings(evaluation),
     }
-    for name, picture in found.pictures.items():
-        work.store.write(evaluation.picture_key(subject.trial_id, name), picture)
-    for table, rows in [*found.tables.items(), ("", found.rows)]:
+    for name, picture in result.pictures.items():
+        context.store.write(evaluation.picture_key(model.trial_id, name), picture)
+    for table, rows in [*result.tables.items(), ("", result.rows)]:
         key, schema = (
-            evaluation.rows_key(subject.trial_id, shard, table),
+            evaluation.rows_key(model.trial_id, shard, table),
             schema_of(evaluation_columns(type(evaluation), table)),
         )
-        write_rows(work.store, key, schema, [{**fixed, **row} for row in rows], replace=False)
+        write_rows(context.store, key, schema, [{**fixed, **row} for row in rows], replace=False)

@@ -1,4 +1,4 @@
-"""Signals that stop a run: held back while Ray's native code is at work, and kept from the processes of Ray."""
+"""Signals that stop a run: deferred while Ray's native code runs, and blocked in the processes of Ray."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the request of a scheduler or of ``docker stop``, and a terminal that was closed."""
 _PRESSES = 3
-"""So many times Ctrl-C ends the process at once, whatever it is storing."""
+"""This many times Ctrl-C ends the process at once, whatever it is storing."""
 
 
 class Interrupts:
-    """What this process has heard of the signals that stop a run.
+    """The signals that stop a run, as far as this process has received them.
 
-    The first one raises KeyboardInterrupt, at once or when ``check`` is called. Those that follow do nothing, so that
-    they cannot end what the first one began: trials storing their state, the report of what there is. The third Ctrl-C
-    is taken for impatience and raises KeyboardInterrupt again.
+    The first one raises KeyboardInterrupt, at once or when ``check`` is called. Later ones do nothing, so that they
+    cannot interrupt the shutdown: trials store their state, and the report is written. The third Ctrl-C raises
+    KeyboardInterrupt again.
     """
 
     def __init__(self) -> None:
         self.first: signal.Signals | None = None
         self.at_first: Callable[[], None] = lambda: None
-        """Called by the first one's handler: what it ends is waiting that would hold up the end."""
+        """Called by the handler of the first signal, to end waits that would delay the shutdown."""
         self._presses = self._held = 0
 
     @property
     def exit_code(self) -> int:
-        """What shells expect of a process that was stopped: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+        """The exit code that shells expect: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + (self.first or signal.SIGINT)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt where a signal has come."""
+        """Raise KeyboardInterrupt where a signal was received."""
         if self.first is not None:
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Only note signals in this context."""
+        """Only record signals in this context."""
         self._held += 1
         try:
             yield
@@ -74,60 +74,60 @@ _active: Interrupts | None = None
 
 @contextlib.contextmanager
 def terminated_as_interrupted() -> Iterator[Interrupts]:
-    """Take SIGTERM and SIGHUP for Ctrl-C, and each for a request to stop; within another such context it is the same.
+    """Treat SIGTERM and SIGHUP as Ctrl-C, a request to stop; a nested context yields the same Interrupts.
 
     A SIGINT or SIGHUP that the process was started to ignore, as ``nohup`` does, stays ignored.
     """
     global _active
     if _active is not None or threading.current_thread() is not threading.main_thread():
-        yield _active or Interrupts()  # only the main thread may say how signals are handled
+        yield _active or Interrupts()  # only the main thread may set signal handlers
         return
     interrupts = _active = Interrupts()
-    before = {number: signal.getsignal(number) for number in _STOPPING}
-    for number, handler in before.items():
+    previous = {number: signal.getsignal(number) for number in _STOPPING}
+    for number, handler in previous.items():
         if handler is not signal.SIG_IGN or number == signal.SIGTERM:
             signal.signal(number, interrupts.take if number == signal.SIGINT else interrupts.forward)
     try:
         yield interrupts
     finally:
         _active = None
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def interrupts_deferred(at_first: Callable[[], None] = lambda: None) -> Iterator[Callable[[], None]]:
-    """Hold back signals until the function that this yields is called, which then raises KeyboardInterrupt.
+    """Defer signals until the yielded function is called, which then raises KeyboardInterrupt.
 
-    An exception in the middle of Ray's start can bring the whole process down. ``at_first`` is called at once.
+    An exception in the middle of Ray's start can crash the whole process. ``at_first`` is called at the first signal.
     """
     with terminated_as_interrupted() as interrupts, interrupts.held():
-        before, interrupts.at_first = interrupts.at_first, at_first
+        previous, interrupts.at_first = interrupts.at_first, at_first
         try:
             yield interrupts.check
         finally:
-            interrupts.at_first = before
+            interrupts.at_first = previous
 
 
 @contextlib.contextmanager
-def deaf_processes() -> Iterator[None]:
-    """Have the processes that are started here, and theirs, never hear of SIGTERM and SIGHUP.
+def children_block_signals() -> Iterator[None]:
+    """Block SIGTERM and SIGHUP in the processes that are started in this context, and in their children.
 
     Slurm, systemd and ``kill`` with a group send SIGTERM to every process of a run at once, and Ray's would die before
-    the trials have stored their state. Ray keeps SIGINT from them itself. This process hears signals again afterwards,
-    by its own handlers: Ray puts one of its own in the place of SIGTERM's, even where it starts no process.
+    the trials have stored their state. Ray blocks SIGINT in them itself. Afterwards this process receives signals again
+    with its own handlers: Ray replaces the handler of SIGTERM, even where it starts no process.
     """
-    before = {number: signal.getsignal(number) for number in _STOPPING}
+    previous = {number: signal.getsignal(number) for number in _STOPPING}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
-    heard = False
+    terminated = False
     try:
         yield
     except SystemExit:  # by that handler of Ray's: another thread of this process took the signal
-        heard = True
+        terminated = True
     finally:
         if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    if heard:
+    if terminated:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Ray on this machine, for the time of one command, and quiet."""
+"""A quiet Ray on this machine, for the time of one command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ClusterError
 from orchestrator.plan.gpus import visible_devices
-from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred
+from orchestrator.runtime.interrupt import children_block_signals, interrupts_deferred
 from orchestrator.runtime.privacy import SYSTEM_CONFIG, closed_to_others, variables
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # A trial's first reports may come before its first logged measure.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    # Ctrl-C is ours: Tune would let a second one end it while trials store their state.
+    # We handle Ctrl-C: Tune would end at a second one while trials store their state.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # Tune's state is not what a job goes on from (the ledger is): writing it often only costs time.
+    # A job goes on from the ledger, not from Tune's state: writing that often only costs time.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "TUNE_WARN_THRESHOLD_S": "60",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
@@ -43,7 +43,7 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 _INNER = "r"
-"""What lies in the private folder and is given to Ray, which opens to everyone the folder that it is given."""
+"""The folder within the private one that Ray gets: Ray opens the folder that it gets to everyone."""
 _SOCKET = f"/{_INNER}/session_2000-01-01_00-00-00_000000_{{pid}}/sockets/dash_MetricsHead"
 """The longest name of a socket that Ray makes below the private folder."""
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
@@ -52,10 +52,10 @@ _END_S = 5.0
 
 
 @contextlib.contextmanager
-def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
+def local_ray(cluster: Cluster, *, worker_groups: bool) -> Iterator[None]:
     """Start a Ray of its own with this machine's processors and GPUs, and end it on the way out.
 
-    ``gangs`` tells that some trials train on several devices. Everything that Ray writes goes into a folder of this
+    ``worker_groups``: some trials train on several devices. Everything that Ray writes goes into a folder of this
     run's own. Raises ClusterError where Ray cannot be started.
     """
     (machine,) = cluster.nodes
@@ -68,14 +68,14 @@ def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
         "address": "local",
         "num_cpus": machine.cpus,
         "num_gpus": machine.gpus,
-        # Ray Train asks the dashboard whether a gang has died, and frees its devices only then.
-        "include_dashboard": gangs,
+        # Ray Train asks the dashboard whether a worker group has died, and frees its devices only then.
+        "include_dashboard": worker_groups,
         "_system_config": SYSTEM_CONFIG,
-        # What goes wrong is said in one line, by the error that is raised.
+        # What goes wrong is reported in one line, by the error that is raised.
         "logging_level": logging.CRITICAL,
         "log_to_driver": False,
     }
-    # Ray prints what it has to say of dead workers to stdout, which is for results; its own logs have it too.
+    # Ray prints messages about dead workers to stdout, which is for results; its own logs have them too.
     with (
         _ray_folder() as folder,
         closed_to_others(Path(folder).parent),
@@ -83,7 +83,7 @@ def local_ray(cluster: Cluster, *, gangs: bool) -> Iterator[None]:
         contextlib.redirect_stdout(nowhere),
     ):
         options["_temp_dir"] = folder
-        _try_first(options)
+        _try_in_subprocess(options)
         try:
             with interrupts_deferred() as check:
                 _start(options, folder)
@@ -115,14 +115,14 @@ def private_folder(base: str | None = None) -> Iterator[str]:
 @contextlib.contextmanager
 def _ray_folder() -> Iterator[str]:
     """A folder within a private one; its path leaves room for the sockets that Ray makes below it."""
-    usual = "/tmp" if sys.platform == "darwin" else None  # noqa: S108 - TMPDIR is too deep there, always
-    with private_folder(os.environ.get("RAY_TMPDIR") or usual) as folder:
+    default = "/tmp" if sys.platform == "darwin" else None  # noqa: S108 - TMPDIR is too deep there, always
+    with private_folder(os.environ.get("RAY_TMPDIR") or default) as folder:
         base = str(Path(folder).parent)
         variable, size = "RAY_TMPDIR" if os.environ.get("RAY_TMPDIR") else "TMPDIR", len(os.fsencode(base))
-        room = _SOCKET_BYTES - len(os.fsencode(folder + _SOCKET.format(pid=os.getpid()))) + size
-        if size > room:
+        limit = _SOCKET_BYTES - len(os.fsencode(folder + _SOCKET.format(pid=os.getpid()))) + size
+        if size > limit:
             raise ClusterError(
-                f"cannot start Ray: {variable}: got {base!r} ({size} bytes), expected at most {room}: below it Ray "
+                f"cannot start Ray: {variable}: got {base!r} ({size} bytes), expected at most {limit}: below it Ray "
                 f"makes sockets, whose paths may have {_SOCKET_BYTES}; set RAY_TMPDIR to a shorter folder, such as /tmp"
             )
         inner = Path(folder) / _INNER
@@ -130,14 +130,14 @@ def _ray_folder() -> Iterator[str]:
         yield str(inner)
 
 
-def _try_first(options: dict[str, Any]) -> None:
-    """Where the address space is limited, start Ray in another process first: its native code may not survive that."""
+def _try_in_subprocess(options: dict[str, Any]) -> None:
+    """Where the address space is limited, try to start Ray in another process first: its native code may crash."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
         return
     program = f"import ray; ray.init(**{options!r}); ray.shutdown()"
     try:
-        tried = subprocess.run(  # noqa: S603 - it is this Python
+        result = subprocess.run(  # noqa: S603 - it is this Python
             [sys.executable, "-c", program],
             cwd=options["_temp_dir"],
             capture_output=True,
@@ -147,7 +147,7 @@ def _try_first(options: dict[str, Any]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         cause: BaseException | None = error
     else:
-        if tried.returncode == 0:
+        if result.returncode == 0:
             return
         cause = None
     raise ClusterError(
@@ -163,8 +163,8 @@ def _start(options: dict[str, Any], folder: str) -> None:
     import ray
 
     try:
-        # Ray has workers look for modules in the current folder first, before the standard library.
-        with deaf_processes(), variables({"PYTHONPATH": modules, "TMPDIR": folder}), contextlib.chdir(folder):
+        # Ray's workers search modules in the current folder first, before the standard library.
+        with children_block_signals(), variables({"PYTHONPATH": modules, "TMPDIR": folder}), contextlib.chdir(folder):
             ray.init(**options)
     except Exception as error:
         text = " ".join(str(error).split())[:300] or type(error).__name__
@@ -173,24 +173,25 @@ def _start(options: dict[str, Any], folder: str) -> None:
 
 
 def _end() -> None:
-    """End Ray, and what it has started: its processes are deaf to the SIGTERM by which it would end them."""
+    """End Ray and the processes it has started, which block the SIGTERM by which Ray would end them."""
     import psutil
     import ray
 
-    node = ray._private.worker._global_node
-    started = [] if node is None else [info.process for infos in node.all_processes.values() for info in infos]
-    below = []
+    from orchestrator.runtime.ray_private import started_processes
+
+    started = [info.process for infos in started_processes().values() for info in infos]
+    children = []
     for process in started:
         process.terminate = process.kill
         with contextlib.suppress(psutil.NoSuchProcess):
-            below += psutil.Process(process.pid).children(recursive=True)
+            children += psutil.Process(process.pid).children(recursive=True)
     with uncollected():
         ray.shutdown()
-    for child in below:
+    for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
-    give_up = time.monotonic() + _END_S
-    while any(map(_is_alive, below)) and time.monotonic() < give_up:
+    deadline = time.monotonic() + _END_S
+    while any(map(_is_alive, children)) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
@@ -211,7 +212,7 @@ def uncollected() -> Iterator[None]:
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """Whether the process still does anything; one that nobody has waited for does not."""
+    """Whether the process still runs; a zombie does not."""
     import psutil
 
     try:
@@ -221,13 +222,13 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def set_environment() -> None:
-    """Tell Ray, before it is imported, to leave to us what is ours; what a user has set stays."""
+    """Set Ray's environment variables before it is imported; those that a user has set stay."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
 def silence_loggers() -> None:
-    """Leave what is said on the terminal to us; Ray must be up."""
+    """Keep Ray's loggers off the terminal; Ray must be up."""
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

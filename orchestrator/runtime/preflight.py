@@ -1,8 +1,8 @@
-"""Tells whether the Python that runs this can run ``orch``: sent to a cluster by itself, before the package is used.
+"""Checks whether the Python that runs this can run ``orch``: sent to a cluster as a file, used before the package.
 
     python preflight.py RAY_VERSION
 
-Imports nothing of ours, and says nothing that Python 3.7 would not understand.
+Imports nothing of ours, and uses the syntax of Python 3.7.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OLDEST = (3, 11)
 
 
 def unfit(ray_version: str) -> str | None:
-    """What keeps this Python from running ``orch`` beside a client of this version of Ray; None where nothing does."""
+    """Why this Python cannot run ``orch`` for a client with this version of Ray; None where it can."""
     where = f"python on the cluster ({sys.executable}, {_dotted(sys.version_info[:2])})"
     if sys.version_info[:2] < OLDEST:
         return f"{where} is too old, {_dotted(OLDEST)} or newer is needed"

@@ -1,4 +1,4 @@
-"""What keeps a Ray on this machine from its other users and from the network: loopback, and a token of its own."""
+"""Closes a Ray on this machine to other users and to the network: loopback only, and a token of its own."""
 
 from __future__ import annotations
 
@@ -14,75 +14,62 @@ if TYPE_CHECKING:
 
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _NO_PORT = "65536"
-"""Ray's fixed ports of pages that want no token: it cannot open this one, notes that in its log, and goes on."""
+"""The port of Ray's pages that need no token: Ray cannot open it, notes that in its log, and goes on."""
 _ENVIRONMENT: dict[str, str | None] = {
     # A user's own token is for a cluster elsewhere.
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": None,
-    # Whether other machines could be part of it: they could not, so Ray takes 127.0.0.1 for its address.
+    # No other machine can join, so that Ray uses 127.0.0.1 as its address.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_REDIS_ADDRESS": None,  # its state is not for a database that others share
     "DASHBOARD_METRIC_PORT": _NO_PORT,
     "AUTOSCALER_METRIC_PORT": _NO_PORT,
-    # gloo and NCCL ask nobody for a token.
+    # gloo and NCCL need no token.
     "GLOO_SOCKET_IFNAME": _LOOPBACK,
     "NCCL_SOCKET_IFNAME": _LOOPBACK,
     "NCCL_RAS_ENABLE": "0",
 }
 SYSTEM_CONFIG = {"enable_metrics_collection": False}
-"""Ray's page of metrics wants no token either."""
+"""Ray's page of metrics needs no token either."""
 
 
 @contextlib.contextmanager
 def closed_to_others(folder: Path) -> Iterator[None]:
-    """Have a Ray that is started here listen on loopback alone, and let in who has the token in ``folder/token``.
+    """Have a Ray that is started here listen on loopback only, and accept the token in ``folder/token`` only.
 
     ``folder`` must be one that only this user can enter.
     """
-    from ray._private import ray_constants
+    from orchestrator.runtime.ray_private import loopback_only
 
     token = folder / "token"
     token.touch(mode=0o600, exist_ok=False)
     token.write_text(secrets.token_hex(32))
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    try:
-        with variables({**_ENVIRONMENT, "RAY_AUTH_TOKEN_PATH": str(token)}):
-            ray_constants.ENABLE_RAY_CLUSTER = False  # read from the environment when Ray was imported
-            _read_environment_again()
-            yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-        _read_environment_again()
+    # The environment is restored before Ray reads it again.
+    with contextlib.ExitStack() as stack, variables({**_ENVIRONMENT, "RAY_AUTH_TOKEN_PATH": str(token)}):
+        stack.enter_context(loopback_only())
+        yield
 
 
 def keep_credentials() -> None:
-    """Have Tune pass none of this process's credentials on: they would stand in logs and on command lines.
+    """Have Tune pass on none of this process's credentials, which would appear in logs and on command lines.
 
-    Workers have them without that: on this machine they inherit them, on a cluster each node has its own.
+    Workers do not need that: on this machine they inherit the credentials, on a cluster each node has its own.
     """
-    from ray.tune.execution import class_cache
+    from orchestrator.runtime.ray_private import propagated_variables
 
-    passed_on = class_cache.ENV_VARS_TO_PROPAGATE
+    passed_on = propagated_variables()
     passed_on -= {name for name in passed_on if name.startswith("AWS_")}
-
-
-def _read_environment_again() -> None:
-    """Ray reads how to authenticate once, and would take the token of the run before."""
-    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextlib.contextmanager
 def variables(values: Mapping[str, str | None]) -> Iterator[None]:
-    """Set variables of the environment, or unset those that are None; they are as before afterwards."""
-    before = {name: os.environ.get(name) for name in values}
+    """Set environment variables, or unset those that are None, and restore them afterwards."""
+    previous = {name: os.environ.get(name) for name in values}
     _set(values)
     try:
         yield
     finally:
-        _set(before)
+        _set(previous)
 
 
 def _set(values: Mapping[str, str | None]) -> None:

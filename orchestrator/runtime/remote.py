@@ -1,4 +1,4 @@
-"""A Ray cluster elsewhere, reached over HTTP: jobs handed to it, followed and stopped with Ray Jobs."""
+"""A remote Ray cluster over HTTP: submit jobs to it, follow and stop them with Ray Jobs."""
 
 from __future__ import annotations
 
@@ -20,33 +20,29 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from orchestrator.errors import ClusterError
-from orchestrator.plan.marks import Kind, Line, read_marks
-from orchestrator.runtime.staging import entrypoint, environment, staged
+from orchestrator.runtime.ray_private import CHATTY_LOGGERS
+from orchestrator.runtime.runtime_env import entrypoint, environment, staged
+from orchestrator.state.marks import Kind, Line, read_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from orchestrator.runtime.staging import Upload
+    from orchestrator.runtime.runtime_env import Upload
 
 _CONNECT_S, _ANSWER_S = 5.0, 60.0
 _PATIENCE_S = 120.0
-"""How long a lost connection is tried again before following ends; the job does not depend on it."""
+"""How long a lost connection is retried before following ends; the job does not depend on it."""
 _QUIET_S = 10.0
-"""After so long without a word the cluster is asked whether the job still runs."""
-_AGAIN_S = 1.0
+"""After this time without output, ask the cluster whether the job still runs."""
+_RETRY_S = 1.0
 
-_RAY_SAYS = re.compile(r"Running entrypoint for job |\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\s+INFO ")
-"""How lines of a job's log begin that are Ray's own."""
+_RAY_LINE = re.compile(r"Running entrypoint for job |\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\s+INFO ")
+"""The beginnings of Ray's own lines in a job's log."""
 _RAY_VARIABLES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
-"""Ray's client would let these take the place of the address that it is given."""
-_CHATTY = (
-    "ray.dashboard.modules.dashboard_sdk",
-    "ray.dashboard.modules.job.sdk",
-    "ray._private.runtime_env.packaging",
-    "ray._private.runtime_env.working_dir",
-)
+"""Variables that Ray's client would use instead of the address that it is given."""
+_CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", *CHATTY_LOGGERS)
 EVERYTHING_TRAVELS = ["!*"]
-"""Ray by itself leaves out folders of some names, such as venv, which may be a class of images."""
+"""An excludes list that excludes nothing: by default Ray omits folders such as venv, which may be a class of images."""
 _EXIT_CODES = (0, 1, 2, 129, 130, 143)
 _INTERRUPTED = 130
 
@@ -56,7 +52,7 @@ class ConnectionLostError(ClusterError):
 
 
 class _Client(JobSubmissionClient):  # type: ignore[misc]
-    """Ray's client, which by itself waits for an answer for ever."""
+    """Ray's client with a timeout: without one it waits for an answer forever."""
 
     answer_s = _ANSWER_S
 
@@ -81,14 +77,15 @@ class RemoteCluster:
             )
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.ERROR)
-        with self._explained(), _without(_RAY_VARIABLES):
+        with self._explained(), _unset(_RAY_VARIABLES):
             self._client = _Client(self.address, headers=headers)
         self._client.answer_s = answer_s
 
     def submit(self, upload: Upload, command: Sequence[str] = ("submit",), *, runs: bool = True) -> str:
-        """Have a command of ``orch`` that takes a job file run on the cluster, with its options; the submission's id.
+        """Run an ``orch`` command that takes a job file on the cluster, with its options; returns the submission's id.
 
-        ``runs`` tells that it is no mere look at the plan. Raises DataError where what travels was changed meanwhile.
+        ``runs`` is False for a command that only prints the plan. Raises DataError where an uploaded file was changed
+        meanwhile.
         """
         verb, *options = command
         submission_id = f"orch-{upload.name}-{secrets.token_hex(4)}"
@@ -107,14 +104,14 @@ class RemoteCluster:
         return submission_id
 
     def newest(self, job: str) -> str | None:
-        """The id of the last submission of the job of that name; None where the cluster knows of none."""
+        """The id of the last submission of the job of that name; None where the cluster has none."""
         with self._explained():
-            found = [each for each in self._client.list_jobs() if (each.metadata or {}).get("orch_job") == job]
-        latest = max(found, key=lambda each: each.start_time or 0, default=None)
+            submissions = [item for item in self._client.list_jobs() if (item.metadata or {}).get("orch_job") == job]
+        latest = max(submissions, key=lambda item: item.start_time or 0, default=None)
         return None if latest is None else str(latest.submission_id)
 
     def ended(self, submission_id: str) -> bool:
-        """Whether the submission has come to an end, whichever."""
+        """Whether the submission has ended, in whatever way."""
         with self._explained():
             return bool(self._client.get_job_status(submission_id).is_terminal())
 
@@ -124,19 +121,19 @@ class RemoteCluster:
             return bool(self._client.get_job_status(submission_id) == JobStatus.PENDING)
 
     def log(self, submission_id: str) -> list[Line]:
-        """What the driver has said so far, without what Ray adds."""
+        """The driver's output so far, without Ray's own lines."""
         with self._explained():
             return list(_lines([self._client.get_job_logs(submission_id)]))
 
     def follow(self, submission_id: str) -> Iterator[Line]:
-        """The same line by line as it comes, until the submission has ended.
+        """The driver's output line by line as it comes, until the submission has ended.
 
-        A connection that is lost is tried again for two minutes: then ConnectionLostError.
+        A lost connection is retried for two minutes. Then it raises ConnectionLostError.
         """
-        return _lines(self._insist(submission_id))
+        return _lines(self._tail_until_ended(submission_id))
 
     def result(self, submission_id: str) -> int:
-        """The exit code of the driver of a submission that has ended. Where it has none to tell, a ClusterError."""
+        """The exit code of the driver of a submission that has ended. Raises ClusterError where it has none."""
         with self._explained():
             details = self._client.get_job_info(submission_id)
         if details.status == JobStatus.STOPPED:
@@ -148,45 +145,45 @@ class RemoteCluster:
         raise ClusterError(f"{submission_id} failed on the cluster: {cause}")
 
     def stop(self, submission_id: str) -> None:
-        """Ask the driver to end as on Ctrl-C; Ray kills it where it takes longer than two minutes."""
+        """Have the driver end as on Ctrl-C; Ray kills it where that takes longer than two minutes."""
         with self._explained():
             self._client.stop_job(submission_id)
 
-    def _insist(self, submission_id: str) -> Iterator[str]:
-        """The log in pieces, none twice, whatever the connection does."""
-        given, last_heard = 0, time.monotonic()
+    def _tail_until_ended(self, submission_id: str) -> Iterator[str]:
+        """The log in pieces, each once, also where the connection is lost in between."""
+        offset, connected_at = 0, time.monotonic()
         while True:
             try:
-                for piece in self._tail(submission_id, given):
-                    given, last_heard = given + len(piece), time.monotonic()
+                for piece in self._tail(submission_id, offset):
+                    offset, connected_at = offset + len(piece), time.monotonic()
                     yield piece
                 if self.ended(submission_id):
                     with self._explained():
-                        yield self._client.get_job_logs(submission_id)[given:]
+                        yield self._client.get_job_logs(submission_id)[offset:]
                     return
-                last_heard = time.monotonic()
+                connected_at = time.monotonic()
             except ConnectionLostError:
-                if time.monotonic() - last_heard > _PATIENCE_S:
+                if time.monotonic() - connected_at > _PATIENCE_S:
                     raise
-            time.sleep(_AGAIN_S)
+            time.sleep(_RETRY_S)
 
-    def _tail(self, submission_id: str, given: int) -> Iterator[str]:
-        """The log from its character ``given`` on, until the connection ends or the job is found to have ended."""
+    def _tail(self, submission_id: str, offset: int) -> Iterator[str]:
+        """The log from its character ``offset`` on, until the connection or the job has ended."""
         with self._explained(), asyncio.Runner() as runner:
             pieces = self._client.tail_job_logs(submission_id)
             while True:
-                waiting = runner.get_loop().create_task(anext(pieces, None))
-                while not runner.run(asyncio.wait({waiting}, timeout=_QUIET_S))[0]:
+                pending = runner.get_loop().create_task(anext(pieces, None))
+                while not runner.run(asyncio.wait({pending}, timeout=_QUIET_S))[0]:
                     if self.ended(submission_id):
                         return
-                piece = waiting.result()
+                piece = pending.result()
                 if piece is None:
                     return
-                yield piece[given:]
-                given = max(0, given - len(piece))
+                yield piece[offset:]
+                offset = max(0, offset - len(piece))
 
     def _version(self, headers: dict[str, str]) -> str:
-        """Ray's version on the cluster, which tells at once whether there is one and whether it lets us in."""
+        """Ray's version on the cluster: this first request also checks the address and the token."""
         try:
             with self._explained():
                 url, timeout = f"{self.address}/api/version", (_CONNECT_S, self._answer_s)
@@ -218,21 +215,21 @@ class RemoteCluster:
             raise ClusterError(f"{self.address}: its certificate is not trusted, or it speaks no TLS") from error
         except (requests.RequestException, aiohttp.ClientError, OSError) as error:
             raise ConnectionLostError(f"{self.address}: no answer") from error
-        except RuntimeError as error:  # what Ray's client makes of any other reply
+        except RuntimeError as error:  # Ray's client raises it for any other reply
             if "WebSocket" in str(error):
                 raise ConnectionLostError(f"{self.address}: no answer") from error
             raise ClusterError(f"{self.address}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _checked(address: str) -> str:
-    """The URL without what follows its host; ClusterError for anything else."""
+    """The URL without query and fragment. Raises ClusterError where it is no URL of a dashboard."""
     expected = "expected auto, or the URL of a Ray dashboard, such as http://head:8265"
     try:
         parts = urlsplit(address)
-        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+        valid = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
-        whole = None
-    if not whole:
+        valid = None
+    if not valid:
         shown = "a URL with a user's name" if "@" in address else repr(address)
         raise ClusterError(f"--address: got {shown}, {expected}")
     if "@" in parts.netloc:
@@ -241,19 +238,19 @@ def _checked(address: str) -> str:
 
 
 def _authorization() -> tuple[dict[str, str], str | None]:
-    """The header that lets us in, and where its token is from: the places that Ray looks in, in its order."""
+    """The header with the token, and the token's source: Ray's own sources, in its order. Raises ClusterError."""
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         return {}, None
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    path = Path(named) if named else Path("~/.ray/auth_token").expanduser()
+    configured = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    path = Path(configured) if configured else Path("~/.ray/auth_token").expanduser()
     if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
         source = "RAY_AUTH_TOKEN"
-    elif path.is_file() or named:
+    elif path.is_file() or configured:
         try:
             token, source = path.read_text().strip(), str(path)
         except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not text"
-            raise ClusterError(f"the token in {path} cannot be read: {why}") from error
+            cause = getattr(error, "strerror", None) or "it is not text"
+            raise ClusterError(f"the token in {path} cannot be read: {cause}") from error
     else:
         return {}, None
     if not token.isascii() or not token.isprintable():
@@ -262,17 +259,17 @@ def _authorization() -> tuple[dict[str, str], str | None]:
 
 
 @contextlib.contextmanager
-def _without(names: Iterable[str]) -> Iterator[None]:
-    """The environment without some variables."""
-    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+def _unset(names: Iterable[str]) -> Iterator[None]:
+    """Unset environment variables, and restore them afterwards."""
+    previous = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield
     finally:
-        os.environ.update(before)
+        os.environ.update(previous)
 
 
 def _lines(pieces: Iterable[str]) -> Iterator[Line]:
-    """Whole lines out of pieces of text; those that are Ray's own are left out."""
+    """The whole lines of a text that comes in pieces, without Ray's own lines."""
     rest = ""
     for piece in pieces:
         *lines, rest = (rest + piece).split("\n")
@@ -283,4 +280,4 @@ def _lines(pieces: Iterable[str]) -> Iterator[Line]:
 
 
 def _without_ray(line: str) -> Iterator[Line]:
-    return (each for each in read_marks(line) if each.kind is not Kind.NOTE or not _RAY_SAYS.match(each.text))
+    return (part for part in read_marks(line) if part.kind is not Kind.NOTE or not _RAY_LINE.match(part.text))

@@ -1,4 +1,4 @@
-"""How processes of a gang on one machine find each other: by a file, since torch's own way opens a port to everyone."""
+"""Rendezvous of a worker group on one machine through a file: torch's own method opens a port to everyone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 class _FileBackend(_TorchBackend):  # type: ignore[misc]
     def on_start(self, worker_group: BaseWorkerGroup, backend_config: FileConfig) -> None:
-        # A new file each time: torch would believe what an old one says.
+        # A new file each time: torch would use the content of an old one.
         file = Path(backend_config.folder) / f"group-{uuid.uuid4().hex}"
         worker_group.execute(_set_torch_distributed_env_vars)
         ready = [
@@ -37,14 +37,14 @@ class _FileBackend(_TorchBackend):  # type: ignore[misc]
 
 @dataclass
 class FileConfig(TorchConfig):  # type: ignore[misc]
-    """Ray Train's TorchConfig, but that the process group's store is a file in ``folder``, which all processes share.
+    """Ray Train's TorchConfig with a file in ``folder``, which all processes share, as the process group's store.
 
-    torch's TCPStore listens on every address of the machine, and does what anyone who connects asks of it.
+    torch's TCPStore listens on every address of the machine, and serves anyone who connects.
     """
 
     folder: str = ""
 
     @property
     def backend_cls(self) -> type[_FileBackend]:
-        """What Ray Train sets the process group up with."""
+        """The backend with which Ray Train sets up the process group."""
         return _FileBackend

@@ -1,4 +1,4 @@
-"""Runs the new trials of a plan with Ray Tune on warm workers."""
+"""Runs the new trials of a plan with Ray Tune on warm workers, and the evaluations that are due."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from orchestrator.errors import DataError, SurroundingsError
-from orchestrator.plan.held_out import note_looked_at
-from orchestrator.plan.ledger import provenance
 from orchestrator.plan.plan import CellState, Plan
-from orchestrator.plan.replaced import set_aside, set_evaluations_aside
-from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.plan.retry import classify
 from orchestrator.runtime.classifiers import classifiers_for
 from orchestrator.runtime.deaths import inner
-from orchestrator.runtime.evaluation import Bench
+from orchestrator.runtime.evaluation import EvaluationInputs
 from orchestrator.runtime.evaluator import Evaluator
 from orchestrator.runtime.events import Reporter, SweepStoppedError, Watcher
-from orchestrator.runtime.gang import GangTrial
 from orchestrator.runtime.interrupt import interrupts_deferred
 from orchestrator.runtime.privacy import keep_credentials
 from orchestrator.runtime.trainable import TrialWorker
-from orchestrator.runtime.work import Work, describe
-from orchestrator.store.patient import PatientStore
+from orchestrator.runtime.trainer import SweepContext, describe
+from orchestrator.runtime.worker_group import WorkerGroupTrainable
+from orchestrator.state.held_out import record_held_out
+from orchestrator.state.ledger import FailureKind, provenance
+from orchestrator.state.replaced import set_aside, set_evaluations_aside
+from orchestrator.store.retrying import RetryingStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from orchestrator.data import Dataset, Split
     from orchestrator.data.images import ImageSet
-    from orchestrator.plan.files import Tally
     from orchestrator.plan.placement import Placement
     from orchestrator.spec.job import Header, Search, Trial
+    from orchestrator.state.files import EvaluationProgress
     from orchestrator.store.location import Store
 
 
@@ -46,53 +46,54 @@ class Outcome:
     ended: int
     failed: int
     interrupted: bool
-    evaluations: Tally
+    evaluations: EvaluationProgress
 
 
 def _quiet(_line: str) -> None:
-    """Say nothing."""
+    """Report nothing."""
 
 
 def run_sweep(
     plan: Plan,
     store: Store,
     watchers: Sequence[Watcher],
-    say: Callable[[str], None] = _quiet,
+    notify: Callable[[str], None] = _quiet,
     stage: Callable[[str], None] = _quiet,
 ) -> Outcome:
-    """Train every new cell of the plan to its end, or to the scheduler's or the user's, and evaluate what is due.
+    """Train every new cell of the plan until it ends, or the scheduler or the user stops it; evaluate what is due.
 
-    ``store`` is the job's root. Ray must be up. Every result is in storage before a watcher hears of it. The data
-    sets are loaded here, once, and shared through Ray's object store. Trials of as many devices each run together,
-    those of most devices first: so no gang ever holds devices that one of another size waits for. A trial is evaluated
-    once it has ended. ``say`` hears what no watcher does, ``stage`` what is done before the first trial starts. Raises
-    DataError, StorageError, and SurroundingsError where the disk or the system kept trials from going on.
+    ``store`` is the job's root. Ray must be up. Every result is in storage before a watcher is called with it. The data
+    sets are loaded here, once, and shared through Ray's object store. Trials with the same number of devices run
+    together, those with most first, so that none holds devices that one of another size waits for. ``notify`` reports
+    what no watcher is called with, ``stage`` what is done before the first trial starts. Raises DataError,
+    StorageError, and SurroundingsError where the disk or the system stopped trials.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
     inception = _inception(plan)
-    images = load_images([*trials.values(), *(due.trial for due in plan.due)], stage, say)
+    images = load_images([*trials.values(), *(due.trial for due in plan.due)], stage, notify)
     held_out = _load_held_out(plan, images, stage)
     set_aside(store, {cell.trial.id: cell.other_images for cell in plan.cells if cell.other_images})
     set_evaluations_aside(store, plan.due)
-    note_looked_at(store, plan.due)
-    shared = _gather(plan, trials, images, store, say, stage)
+    record_held_out(store, plan.due)
+    context = _sweep_context(plan, trials, images, store, notify, stage)
     stage("starting workers")
-    # Storage that is down is waited for, but not once the run is to end: Tune looks only between its callbacks.
-    hurry = store.hurry if isinstance(store, PatientStore) else lambda: None
+    # A run waits for storage that is down, but not once it is to end: Tune checks only between its callbacks.
+    hurry = store.hurry if isinstance(store, RetryingStore) else lambda: None
     with interrupts_deferred(hurry) as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
-        work = [ray.put(shared)]
+        references = [ray.put(context)]
         placement = next(iter(plan.placements.values()))
-        tested = {data: ray.put(some) for data, some in held_out.items()}
-        bench = Bench(work[0], tested, None if inception is None else ray.put(inception), placement)
-        evaluator = Evaluator(plan, bench, watchers, say)
-        reporter = Reporter(shared, [*watchers, evaluator], check, say)
+        held_out_references = {data: ray.put(image_set) for data, image_set in held_out.items()}
+        inception_reference = None if inception is None else ray.put(inception)
+        inputs = EvaluationInputs(references[0], held_out_references, inception_reference, placement)
+        evaluator = Evaluator(plan, inputs, watchers, notify)
+        reporter = Reporter(context, [*watchers, evaluator], check, notify)
         expected = 0
         for placement in plan.placements.values():
-            names = [trial.id for trial in trials.values() if trial.workers == placement.workers]
-            if not names:
+            trial_ids = [trial.id for trial in trials.values() if trial.workers == placement.workers]
+            if not trial_ids:
                 continue
-            expected += len(names)
-            tuner = _tuner(plan.job.header, placement, names, work, reporter, folder)
+            expected += len(trial_ids)
+            tuner = _tuner(plan.job.header, placement, trial_ids, references, reporter, folder)
             check()
             _fit(tuner, reporter)
             if reporter.ended < expected:
@@ -100,7 +101,7 @@ def run_sweep(
         else:
             evaluator.drain(check)
     interrupted = reporter.ended < len(trials)
-    return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.tally)
+    return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.progress)
 
 
 def _fit(tuner: tune.Tuner, reporter: Reporter) -> None:
@@ -117,28 +118,30 @@ def _fit(tuner: tune.Tuner, reporter: Reporter) -> None:
         raise
 
 
-def _gather(
+def _sweep_context(
     plan: Plan,
     trials: Mapping[str, Trial],
     images: Mapping[Dataset, ImageSet],
     store: Store,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     stage: Callable[[str], None],
-) -> Work:
+) -> SweepContext:
     """What trials and evaluations share, with the classifiers that some of them need."""
-    judged = {due.trial.settings.data for due in plan.due if due.evaluation.sees == "classifier"}
-    judged |= {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
-    classifiers = classifiers_for({data: images[data] for data in images if data in judged}, plan, store, say, stage)
+    data_sets = {due.trial.settings.data for due in plan.due if due.evaluation.feature_extractor == "classifier"}
+    data_sets |= {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
+    classifiers = classifiers_for(
+        {data: images[data] for data in images if data in data_sets}, plan, store, notify, stage
+    )
     fingerprints = {data: data.fingerprint() for data in images}
-    return Work(plan.job.header.name, trials, images, classifiers, store, provenance(), fingerprints)
+    return SweepContext(plan.job.header.name, trials, images, classifiers, store, provenance(), fingerprints)
 
 
 def _inception(plan: Plan) -> bytes | None:
-    """Inception's weights, where an evaluation sees with them. Raises DataError where they are lost or damaged."""
-    if not any(due.evaluation.sees == "inception" for due in plan.due):
+    """Inception's weights, where an evaluation uses its features. Raises DataError where they are lost or damaged."""
+    if not any(due.evaluation.feature_extractor == "inception" for due in plan.due):
         return None
-    from orchestrator.measures.inception import load_inception
-    from orchestrator.measures.inception_weights import read_weights
+    from orchestrator.metrics.inception import load_inception
+    from orchestrator.metrics.inception_weights import read_weights
 
     weights = read_weights()
     load_inception(weights)
@@ -148,11 +151,11 @@ def _inception(plan: Plan) -> bytes | None:
 def _load_held_out(
     plan: Plan, images: Mapping[Dataset, ImageSet], stage: Callable[[str], None]
 ) -> dict[Dataset, ImageSet]:
-    """The images that evaluations look at and no trial does. Raises DataError, also where they will not do for one."""
-    tested = {due.trial.settings.data for due in plan.due if "test" in due.evaluation.splits}
-    tested |= {other for due in plan.due for other in due.evaluation.others}
+    """The held-out images that evaluations use. Raises DataError, also where they do not suit an evaluation."""
+    data_sets = {due.trial.settings.data for due in plan.due if "test" in due.evaluation.splits}
+    data_sets |= {other for due in plan.due for other in due.evaluation.others}
     held_out = {}
-    for data in tested:
+    for data in data_sets:
         stage(f"loading held-out images of {data.name}")
         held_out[data] = data.load("test")
     for due in plan.due:
@@ -168,18 +171,20 @@ def _load_held_out(
 
 
 def _tuner(
-    header: Header, placement: Placement, names: list[str], work: list[Any], reporter: Reporter, folder: str
+    header: Header, placement: Placement, trial_ids: list[str], references: list[Any], reporter: Reporter, folder: str
 ) -> tune.Tuner:
-    """The trials of one size as Tune sees them; Tune keeps its own state in ``folder`` of this machine."""
+    """Tune's view of the trials with one number of workers; Tune writes its state to ``folder`` of this machine."""
     keep_credentials()
-    alone = placement.workers == 1
-    worker = tune.with_parameters(TrialWorker if alone else GangTrial, work=work, placement=placement)
-    # A gang's devices are asked for by its TorchTrainer, whole or not at all. The trial that waits for them takes
-    # nothing that they may need: one byte of memory, since Tune knows no request of nothing.
-    request = {"cpu": placement.cpus, "gpu": placement.gpus} if alone else {"memory": 1}
+    single = placement.workers == 1
+    worker = tune.with_parameters(
+        TrialWorker if single else WorkerGroupTrainable, references=references, placement=placement
+    )
+    # A worker group's TorchTrainer requests its devices, all or none. The trial that waits for them requests one byte
+    # of memory, since Tune allows no empty request.
+    request = {"cpu": placement.cpus, "gpu": placement.gpus} if single else {"memory": 1}
     return tune.Tuner(
         tune.with_resources(worker, request),
-        param_space={"trial_id": tune.grid_search(names)},
+        param_space={"trial_id": tune.grid_search(trial_ids)},
         tune_config=tune.TuneConfig(
             scheduler=_scheduler(header.search),
             max_concurrent_trials=placement.concurrent,
@@ -191,7 +196,7 @@ def _tuner(
             name=f"sweep-{placement.workers}",
             storage_path=folder,
             failure_config=tune.FailureConfig(max_failures=header.resources.max_retries),
-            # Trials keep their own checkpoints: in the job's storage, where the next submission finds them.
+            # Trials write their own checkpoints to the job's storage, where the next submission finds them.
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[reporter],
             verbose=0,
@@ -200,7 +205,7 @@ def _tuner(
 
 
 def load_images(
-    trials: Iterable[Trial], stage: Callable[[str], None] = _quiet, say: Callable[[str], None] = _quiet
+    trials: Iterable[Trial], stage: Callable[[str], None] = _quiet, notify: Callable[[str], None] = _quiet
 ) -> dict[Dataset, ImageSet]:
     """Every data set that the trials have, decoded once. Raises DataError."""
     images = {}
@@ -208,7 +213,7 @@ def load_images(
         stage(f"loading images of {data.name}")
         images[data] = data.load()
         if images[data].all_alike:
-            say(f"note: the {len(images[data])} training images of {data.name} are all the same")
+            notify(f"note: the {len(images[data])} training images of {data.name} are all the same")
     return images
 
 

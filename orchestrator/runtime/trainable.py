@@ -8,7 +8,7 @@ import ray
 from ray import tune
 
 from orchestrator.runtime.preemption import PreemptedError, being_drained
-from orchestrator.runtime.work import Trainer
+from orchestrator.runtime.trainer import Trainer
 
 if TYPE_CHECKING:
     from orchestrator.plan.placement import Placement
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 class TrialWorker(tune.Trainable):  # type: ignore[misc]
     """Trains the trial whose id its configuration names, then takes the next one without a new process.
 
-    What it raises makes Tune start the trial again, and it goes on from its checkpoint.
+    After an exception Tune starts the trial again, and it goes on from its checkpoint.
     """
 
-    def setup(self, config: dict[str, Any], *, work: list[ray.ObjectRef], placement: Placement) -> None:
-        """Keep what all trials share; ``work`` holds the reference to a Work, in a list lest Ray fetch it itself."""
+    def setup(self, config: dict[str, Any], *, references: list[ray.ObjectRef], placement: Placement) -> None:
+        """Fetch what all trials share; ``references`` is a list of one SweepContext, as Ray would fetch a bare one."""
         import torch
 
         from orchestrator.distributed.group import ALONE
 
-        self.trainer = Trainer(ray.get(work[0]), torch.device(placement.device), placement.cpus, ALONE)
+        self.trainer = Trainer(ray.get(references[0]), torch.device(placement.device), placement.cpus, ALONE)
         self.node = ray.get_runtime_context().get_node_id()
         self.trainer.take(config["trial_id"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next trial; one that the scheduler stopped keeps its last state."""
+        """Take the next trial; the last state of one that the scheduler stopped is stored."""
         self.trainer.take(new_config["trial_id"])
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train for a moment and report where the trial stands."""
+        """Train for about a second and report the trial's progress."""
         if being_drained([self.node]):
             self.trainer.leave()
             raise PreemptedError
         return self.trainer.advance()
 
     def cleanup(self) -> None:
-        """Keep the state of a trial that was interrupted in the middle."""
+        """Store the state of a trial that was interrupted."""
         self.trainer.leave()

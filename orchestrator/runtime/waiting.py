@@ -1,4 +1,4 @@
-"""That a run waits for storage, told by whichever of its processes does, and said once by its driver."""
+"""The notice that a run waits for storage: any of its processes may send it, the driver prints it once."""
 
 from __future__ import annotations
 
@@ -11,75 +11,75 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.store.patient import PatientStore
+    from orchestrator.store.retrying import RetryingStore
 
 _NAMESPACE = b"orch"
 _ANSWER_S = 5.0
 _QUIET_S = 12.0
-"""Who waits says so every two seconds, and the driver listens every five: after so long nobody waits any more."""
+"""A waiting process repeats its notice every two seconds, and the driver polls every five: after 12 s none waits."""
 
 
 class WaitNotice:
-    """What a PatientStore calls before each pause, in the driver and, sent there with the store, in workers.
+    """A RetryingStore calls it before each pause, in the driver and, sent there with the store, in workers.
 
-    Workers leave word in the key-value store that Ray's head has for such purposes: it takes no process of its own, and
-    works where storage does not.
+    Workers write their notice to the key-value store of Ray's head: it needs no extra process, and works while
+    storage does not.
     """
 
-    def __init__(self, run_id: str, say: Callable[[str], None] | None = None) -> None:
-        """``say`` is the driver's; a worker has none."""
-        self.run_id, self.say = run_id, say
-        self._word, self._heard_at = b"", 0.0
+    def __init__(self, run_id: str, notify: Callable[[str], None] | None = None) -> None:
+        """``notify`` prints a line in the driver; a worker has None."""
+        self.run_id, self.notify = run_id, notify
+        self._last_message, self._noticed_at = b"", 0.0
         self._waiting, self._lock = False, threading.Lock()
 
     def __reduce__(self) -> tuple[type[WaitNotice], tuple[str]]:
         return WaitNotice, (self.run_id,)
 
     def __call__(self, problem: str) -> bool:
-        """Tell what this process waits for; whether it is to wait on."""
-        if self.say is not None:
-            self._hear(problem)
+        """Report what this process waits for; returns whether to go on waiting."""
+        if self.notify is not None:
+            self._note(problem)
             return True
         _put(self._key("waits"), f"{secrets.token_hex(4)} {problem}".encode())
         return _get(self._key("hurry")) is None
 
-    def look(self, store: PatientStore) -> None:
-        """In the driver: hear what workers wait for, tell them where that is to end, say when nobody waits any more."""
-        word = _get(self._key("waits")) or b""
-        if word not in (b"", self._word):
-            self._word = word
-            self._hear(word.decode().partition(" ")[2])
+    def poll(self, store: RetryingStore) -> None:
+        """In the driver: read workers' notices, have them stop once ``store`` has, report when none waits any more."""
+        message = _get(self._key("waits")) or b""
+        if message not in (b"", self._last_message):
+            self._last_message = message
+            self._note(message.decode().partition(" ")[2])
         if store.hurried:
             _put(self._key("hurry"), b"1")
             return
         with self._lock:
-            over = self._waiting and time.monotonic() - self._heard_at > _QUIET_S
+            over = self._waiting and time.monotonic() - self._noticed_at > _QUIET_S
             self._waiting = self._waiting and not over
-        if over and self.say is not None:
-            self.say("storage can be used again; the run goes on")
+        if over and self.notify is not None:
+            self.notify("storage can be used again; the run goes on")
 
-    def _hear(self, problem: str) -> None:
+    def _note(self, problem: str) -> None:
         with self._lock:
-            first, self._waiting, self._heard_at = not self._waiting, True, time.monotonic()
-        if first and self.say is not None:
-            self.say(f"waiting for storage, for up to five minutes: {problem}")
+            first, self._waiting, self._noticed_at = not self._waiting, True, time.monotonic()
+        if first and self.notify is not None:
+            self.notify(f"waiting for storage, for up to five minutes: {problem}")
 
-    def _key(self, what: str) -> bytes:
-        return f"{self.run_id}/{what}".encode()
+    def _key(self, name: str) -> bytes:
+        return f"{self.run_id}/{name}".encode()
 
 
 def _put(key: bytes, value: bytes) -> None:
-    _ask(lambda head: head.internal_kv_put(key, value, True, _NAMESPACE, _ANSWER_S))
+    _request(lambda head: head.internal_kv_put(key, value, True, _NAMESPACE, _ANSWER_S))
 
 
 def _get(key: bytes) -> bytes | None:
-    value: bytes | None = _ask(lambda head: head.internal_kv_get(key, _NAMESPACE, _ANSWER_S))
+    value: bytes | None = _request(lambda head: head.internal_kv_get(key, _NAMESPACE, _ANSWER_S))
     return value
 
 
-def _ask(request: Callable[[Any], Any]) -> Any:
-    """What Ray's head answers; None where Ray is not up in this process, or its head does not answer."""
-    # Not imported: the driver's beats begin before Ray, which is to find its environment set.
+def _request(request: Callable[[Any], Any]) -> Any:
+    """The answer of Ray's head; None where Ray is not up in this process, or its head does not answer."""
+    # Not imported: the driver's beats begin before Ray, whose environment must be set before its import.
     head = getattr(sys.modules.get("ray.experimental.internal_kv"), "global_gcs_client", None)
     if head is None:
         return None

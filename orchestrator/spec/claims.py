@@ -12,27 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pyarrow as pa
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from orchestrator.evaluate import KINDS
+from orchestrator.evaluations import KINDS
 from orchestrator.settings import Settings
 from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.spec.messages import did_you_mean, show
-from orchestrator.store.columns import LOOKS, SIGNALS, TRIALS, Column
+from orchestrator.store.columns import TRAINING_METRICS, TRIALS, Column
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
     from orchestrator.training.settings import TrialSettings
 
 ENDS = ("saturated", "collapsed", "diverged")
 """Measures that are yes or no: whether ``<end>_at`` of trials/ has a step."""
 
 _OWN = "evaluation."
-_PLAIN = (*(column.name for column in (*SIGNALS, *LOOKS)), "best_fid", "images_per_second", "train_s")
+_PLAIN = {column.name: column for column in TRIALS if column.claimable}
 _OF_DISTRIBUTIONS = ("quality",)
 """Kinds of which a row is of a whole distribution; of others many rows are averaged, which rounds nothing."""
-_OF_CODES = ("latent_ks", "latent_ks_each")
-_OF_CLASSES = ("fid", "modes", "class_kl", "best_fid")
 _TYPES: dict[pa.DataType, tuple[tuple[type, ...], str]] = {
     pa.string(): ((str,), "text"),
     pa.bool_(): ((bool,), "true or false"),
@@ -121,8 +119,7 @@ def find_measure(name: str) -> Measure | None:
     if dot:
         known = _numbers(KINDS[kind].columns) if kind in KINDS else {}
         return _measure(known[column], kind) if column in known else None
-    known = {one.name: one for one in TRIALS if one.name in _PLAIN}
-    return _measure(known[name], None) if name in known else None
+    return _measure(_PLAIN[name], None) if name in _PLAIN else None
 
 
 def _measure(column: Column, kind: str | None) -> Measure:
@@ -141,10 +138,10 @@ def selects(where: Mapping[str, Any], settings: TrialSettings) -> bool:
 
 def meant(where: Mapping[str, Any], kind: str, evaluations: Iterable[Evaluation]) -> Evaluation | None:
     """The first evaluation of a kind whose settings ``where`` allows: what is added behind it changes no verdict."""
-    own = {path.removeprefix(_OWN): allowed for path, allowed in where.items() if path.startswith(_OWN)}
-    asked = (one for one in evaluations if one.kind == kind)
+    settings = {path.removeprefix(_OWN): allowed for path, allowed in where.items() if path.startswith(_OWN)}
+    of_kind = (one for one in evaluations if one.kind == kind)
     return next(
-        (one for one in asked if all(allows(allowed, _value(one, path)) for path, allowed in own.items())), None
+        (one for one in of_kind if all(allows(allowed, _value(one, path)) for path, allowed in settings.items())), None
     )
 
 
@@ -172,9 +169,9 @@ def _value(settings: Settings, path: str) -> Any:
 
 def measures_of(claim: Claim) -> tuple[Measure, Measure]:
     """The measures of a well-formed claim's ``group`` and ``than``."""
-    found = find_measure(claim.measure), find_measure(claim.than_measure or claim.measure)
-    assert found[0] is not None and found[1] is not None, claim  # noqa: PT018
-    return found[0], found[1]
+    measures = find_measure(claim.measure), find_measure(claim.than_measure or claim.measure)
+    assert measures[0] is not None and measures[1] is not None, claim  # noqa: PT018
+    return measures[0], measures[1]
 
 
 Problem = tuple[str, str]
@@ -202,24 +199,24 @@ def malformed(claim: Claim) -> Problem | None:
 
 def _incomparable(name: str, other: str, measure: Measure) -> str | None:
     """Why the measure of this name cannot be compared with the ``other``, or None where it can."""
-    found = find_measure(name)
-    if found is None:
+    other_measure = find_measure(name)
+    if other_measure is None:
         return f"got {show(name)}; {_measures(name)}"
-    if found == measure:
+    if other_measure == measure:
         return f"got {show(name)}, which measure is; take it out"
-    if found.kind != measure.kind:
+    if other_measure.kind != measure.kind:
         of = f"a column of {measure.kind}" if measure.kind else "a measure of trials/"
         return f"got {show(name)}, expected {of}, as {other} is"
-    if found.unit != measure.unit:
-        units = [one.unit or "none" for one in (found, measure)]
+    if other_measure.unit != measure.unit:
+        units = [one.unit or "none" for one in (other_measure, measure)]
         return f"got {show(name)}, whose unit is {units[0]}, but that of {other} is {units[1]}"
     return None
 
 
 def _misnamed(path: str, allowed: Any, known: Mapping[str, Column], measure: Measure) -> str | None:
     if path not in known:
-        own = [name for name in known if not _of_trial(name)]
-        return f"unknown setting; {_nearest(path, known)}{_also(own, measure)}"
+        of_rows = [name for name in known if not _of_trial(name)]
+        return f"unknown setting; {_nearest(path, known)}{_also(of_rows, measure)}"
     column = known[path]
     if column.dtype not in _TYPES:
         return "is a list, by which trials cannot be told apart; name another setting"
@@ -236,8 +233,8 @@ def _nearest(path: str, known: Iterable[str]) -> str:
     return f"{hint}expected a dotted path, as in trials/ ('orch results --schema' has all)"
 
 
-def _also(own: Sequence[str], measure: Measure) -> str:
-    return f", or of the rows of {measure.kind}: {', '.join(own)}" if measure.kind else ""
+def _also(columns: Sequence[str], measure: Measure) -> str:
+    return f", or of the rows of {measure.kind}: {', '.join(columns)}" if measure.kind else ""
 
 
 def _measures(name: str) -> str:
@@ -253,12 +250,12 @@ def unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Seq
     measure, other = measures_of(claim)
     sides = {"group": claim.group, "than": claim.than}
     members = {side: [one for one in trials if selects(where, one)] for side, where in sides.items()}
-    for side, found in members.items():
-        if not found:
+    for side, chosen in members.items():
+        if not chosen:
             return side, f"got {show(sides[side])}, which is no trial of this job"
-        if problem := _unmeasured(measure if side == "group" else other, found):
+        if problem := _unmeasured(measure if side == "group" else other, chosen):
             return "measure" if side == "group" or measure == other else "than_measure", problem
-        if measure.kind and (lacking := _unasked(measure.kind, sides[side], evaluations, found)):
+        if measure.kind and (lacking := _unasked(measure.kind, sides[side], evaluations, chosen)):
             key, problem = lacking
             return f"{side}{key}", problem
     others = {id(one) for one in members["than"]}
@@ -272,16 +269,17 @@ def unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Seq
 def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None:
     if measure.kind:
         return None
-    signals = [column.name for column in SIGNALS]
+    signals = [column.name for column in TRAINING_METRICS]
+    name = f"{measure.column}_at" if measure.column in ENDS else measure.column
+    needs = next(column.needs for column in TRIALS if column.name == name)
     for settings in trials:
         if measure.column in signals and measure.column not in settings.measures:
             return f"got {show(measure.column)}, which a trial under {settings.objective.kind} does not have"
-        if measure.column in _OF_CODES and settings.objective.family == "adversarial":
+        if "codes" in needs and settings.objective.family == "adversarial":
             return f"got {show(measure.column)}, but no trial under {settings.objective.kind} has codes"
-        sampled = measure.column in (*_OF_CLASSES, *_OF_CODES, "diversity", "collapsed")
-        if sampled and not settings.training.measure_every:
+        if "samples" in needs and not settings.training.measure_every:
             return f"got {show(measure.column)}, which is measured of samples: set training.measure_every"
-        if measure.column in _OF_CLASSES and not settings.data.has_classes:
+        if "classes" in needs and not settings.data.has_classes:
             return f"got {show(measure.column)}, which needs a data set with classes; {settings.data.name} has none"
     return None
 
@@ -292,14 +290,14 @@ def _unasked(
     """The key below the side, and what is wrong, where no evaluation has rows for it."""
     if meant({}, kind, evaluations) is None:
         return "", f"needs an evaluation of kind {kind}, which evaluate does not have"
-    found = meant(where, kind, evaluations)
-    if found is None:
-        own = {path: allowed for path, allowed in where.items() if path.startswith(_OWN)}
-        return "", f"got {show(own)}, which is no {kind} under evaluate"
-    if over := next((settings for settings in trials if found.passes_over(settings)), None):
+    evaluation = meant(where, kind, evaluations)
+    if evaluation is None:
+        settings_named = {path: allowed for path, allowed in where.items() if path.startswith(_OWN)}
+        return "", f"got {show(settings_named)}, which is no {kind} under evaluate"
+    if over := next((settings for settings in trials if evaluation.not_applicable(settings)), None):
         return "", f"trials under {over.objective.kind} have no {kind}"
     for column, allowed in columns_of(where).items():
-        there = [found.values_of(column, settings) for settings in trials]
+        there = [evaluation.values_of(column, settings) for settings in trials]
         known = list(dict.fromkeys(value for values in there for value in values or ()))
         if None not in there and not any(allows(allowed, value) for value in known):
             return f".{column}", f"got {show(allowed)}, expected one of {', '.join(show(value) for value in known)}"

@@ -1,7 +1,7 @@
-"""The columns of trials/: the fixed ones, then every setting that any kind knows, under its dotted path.
+"""The columns of trials/: the fixed ones, then every setting of all kinds, under its dotted path.
 
-All kinds together, so that each file of trials/ has the same columns and a plain reader of the folder meets one
-schema, whatever mixture of kinds a job holds. In evaluations/ each kind has a folder, and so columns, of its own.
+Each file of trials/ has the columns of all kinds, so that a plain reader of the folder finds one schema, whatever kinds
+a job has. In evaluations/ each kind has its own folder, and so its own columns.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 import pyarrow as pa
 from pydantic import BaseModel
 
-from orchestrator.evaluate import KINDS
-from orchestrator.evaluate.evaluation import FOLDER
+from orchestrator.evaluations import KINDS
+from orchestrator.evaluations.evaluation import FOLDER
 from orchestrator.spec.identity import flatten
 from orchestrator.store.columns import EVALUATIONS, METRICS, TRIALS, Column, schema_of
 from orchestrator.training.settings import TrialSettings
@@ -23,7 +23,7 @@ from orchestrator.training.settings import TrialSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
 
 _SCALARS: dict[Any, pa.DataType] = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
 
@@ -31,25 +31,23 @@ _SCALARS: dict[Any, pa.DataType] = {str: pa.string(), bool: pa.bool_(), int: pa.
 @cache
 def trial_columns() -> tuple[Column, ...]:
     """All columns of trials/, fixed ones first, settings in the order of their sections."""
-    found: dict[str, Column] = {}
+    settings: dict[str, Column] = {}
     for column in _columns(TrialSettings, ""):
-        before = found.setdefault(column.name, column)
-        assert before.dtype == column.dtype, (
-            f"{column.name} is {before.dtype} in one kind and {column.dtype} in another"
-        )
-    return (*TRIALS, *found.values())
+        first = settings.setdefault(column.name, column)
+        assert first.dtype == column.dtype, f"{column.name} is {first.dtype} in one kind and {column.dtype} in another"
+    return (*TRIALS, *settings.values())
 
 
 @cache
 def evaluation_columns(kind: type[Evaluation], table: str = "") -> tuple[Column, ...]:
-    """All columns of a kind's folder of evaluations/, or of that of one of its further tables."""
-    found = kind.tables[table] if table else kind.columns
-    return (*EVALUATIONS, *_columns(kind, "evaluation."), *found)
+    """All columns of a kind's folder of evaluations/, or of the folder of one of its further tables."""
+    results = kind.tables[table] if table else kind.columns
+    return (*EVALUATIONS, *_columns(kind, "evaluation."), *results)
 
 
 @cache
 def declared(folder: str) -> pa.Schema:
-    """The columns that files of a folder of results have; none for a kind of evaluation of another version."""
+    """The columns of the files in a folder of results; none for a kind of evaluation that this version lacks."""
     if folder == "trials":
         return schema_of(trial_columns())
     if folder == "metrics":
@@ -63,7 +61,7 @@ def declared(folder: str) -> pa.Schema:
 
 
 def evaluation_settings(evaluation: Evaluation) -> dict[str, Any]:
-    """The settings of an evaluation by the names of their columns; a section within a list is JSON."""
+    """The settings of an evaluation by column name; a section within a list is JSON."""
     return {
         name: [json.dumps(entry) if isinstance(entry, dict) else entry for entry in value]
         if isinstance(value, list)
@@ -83,7 +81,7 @@ def _columns(model: type[BaseModel], prefix: str) -> Iterator[Column]:
 
 
 def _meaning(model: type[BaseModel], name: str) -> str:
-    """The field's docstring, where a kind narrows the type that of the class it narrows."""
+    """The field's docstring; that of the base class where a kind only narrows the field's type."""
     fields = [base.model_fields.get(name) for base in model.__mro__ if issubclass(base, BaseModel)]
     meanings = [field.description for field in fields if field and field.description]
     assert meanings, f"{model.__name__}.{name} has no docstring"
@@ -91,7 +89,7 @@ def _meaning(model: type[BaseModel], name: str) -> str:
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
-    """What an annotation allows, without None."""
+    """The types that an annotation allows, without None."""
     if get_origin(annotation) in (Union, types.UnionType):
         return tuple(m for part in get_args(annotation) for m in _members(part))
     return () if annotation is type(None) else (annotation,)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 VARIED_SECTIONS = ("data", "model", "objective", "training")
 WORKERS = "resources.workers"
-"""The one path outside these sections that a grid may vary: larger batches may want more devices."""
+"""The one path outside these sections that a grid may vary: larger batches may need more devices."""
 MAX_CELLS = 100_000
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One line of the grid: each entry sets one or, where values go together, several dotted paths."""
+    """One line of the grid: each entry sets one dotted path or, where values are linked, several."""
 
     name: str
     entries: tuple[dict[str, Any], ...]
@@ -40,7 +40,7 @@ def read_axes(raw: Any, source: str) -> tuple[Axis, ...]:
         raise SettingsError(source, "grid", "is empty, expected paths with lists of values; leave it out for one trial")
     axes = tuple(_read_axis(name, values, source) for name, values in raw.items())
     for axis, other in itertools.combinations(axes, 2):
-        if clash := next((path for path in other.paths if any(_overlap(path, mine) for mine in axis.paths)), None):
+        if clash := next((path for path in other.paths if any(_overlap(path, first) for first in axis.paths)), None):
             raise SettingsError(source, f"grid.{other.name}", f"sets {clash}, which grid.{axis.name} sets too")
     cells = math.prod(len(axis.entries) for axis in axes)
     if cells > MAX_CELLS:
@@ -85,7 +85,7 @@ def cells(
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Every cell of the grid: its raw sections, and the paths that the axes set in it with their values.
 
-    Cells share what the axes leave as it is. Raises SettingsError for a path that leads through a plain value.
+    Cells share the objects that no axis changes. Raises SettingsError for a path that leads through a plain value.
     """
     for combination in itertools.product(*(axis.entries for axis in axes)):
         changes = {path: value for entry in combination for path, value in entry.items()}
@@ -98,21 +98,21 @@ def cells(
 def with_path(raw: dict[str, Any], path: str, value: Any, source: str) -> dict[str, Any]:
     """``raw`` with a dotted path set in its nested mappings and lists; mappings are made where they are missing.
 
-    Only what lies along the path is new: YAML's aliases make one object of several places, so that none may be
-    changed. Raises SettingsError where a value on the way has no keys or not that entry.
+    Only the objects along the path are copied: YAML's aliases put one object in several places, so that no object may
+    be changed. Raises SettingsError where a value along the path has no keys or lacks that entry.
     """
 
-    def put(here: Any, done: int) -> Any:
-        if done == len(parts):
+    def put(node: Any, depth: int) -> Any:
+        if depth == len(parts):
             return value
-        part = parts[done]
-        if isinstance(here, dict):
-            return {**here, part: put(here.get(part, {}), done + 1)}
-        if isinstance(here, list) and part.isascii() and part.isdecimal() and int(part) < len(here):
-            return [put(entry, done + 1) if at == int(part) else entry for at, entry in enumerate(here)]
-        expected = f"an entry from 0 to {len(here) - 1}" if isinstance(here, list) and here else "keys and values"
+        part = parts[depth]
+        if isinstance(node, dict):
+            return {**node, part: put(node.get(part, {}), depth + 1)}
+        if isinstance(node, list) and part.isascii() and part.isdecimal() and int(part) < len(node):
+            return [put(entry, depth + 1) if i == int(part) else entry for i, entry in enumerate(node)]
+        expected = f"an entry from 0 to {len(node) - 1}" if isinstance(node, list) and node else "keys and values"
         raise SettingsError(
-            source, path, f"cannot be set: {'.'.join(parts[:done])} is {show(here)}, expected {expected}"
+            source, path, f"cannot be set: {'.'.join(parts[:depth])} is {show(node)}, expected {expected}"
         )
 
     parts = path.split(".")

@@ -1,4 +1,4 @@
-"""A trial's id: the hash of what it computes."""
+"""A trial's id: the hash of the settings that decide its results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.evaluate import KINDS
+from orchestrator.evaluations import KINDS
 from orchestrator.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from orchestrator.training.settings import TrialSettings
 
 IDLE = frozenset(f"training.{name}" for name in TrainingSettings.idle)
-"""Settings of a trial by which no two trials are told apart."""
+"""Settings of a trial that are no part of its id."""
 IDLE_OF_EVALUATIONS = frozenset(f"evaluation.{name}" for kind in KINDS.values() for name in kind.idle)
-"""Settings of an evaluation by which no two evaluations of a kind are told apart."""
+"""Settings of an evaluation that are no part of its id."""
 SPEC_VERSION = 5
-"""Raise it whenever the same settings come to mean other numbers: every trial then counts as new."""
+"""Raise it whenever the same settings give other numbers than before: every trial then counts as new."""
 
 
 def trial_id(settings: TrialSettings, workers: int = 1) -> str:
     """16 hexadecimal digits of the SHA-256 of all settings, defaults written out, and the spec version.
 
-    Settings that say where something is (``Settings.places``) do not count: a moved data folder is the same data. Those
-    that change no result (``Settings.idle``) count as their defaults.
-    Nor does the number of devices, but for batch statistics over each device alone, which depend on it.
+    Settings with the place of something (``Settings.places``) do not count: a moved data folder is the same data. Those
+    that change no result (``Settings.idle``) count as their defaults. The number of devices counts only with batch
+    statistics over each device alone, which depend on it.
     """
     content = {"spec_version": SPEC_VERSION, **_content(settings)}
     if settings.model.batch_statistics == "per_device" and workers > 1:

@@ -1,4 +1,4 @@
-"""A job file as frozen settings: what to run, over which grid, with what, and where the results go."""
+"""A job file as frozen settings: trials and their grid, resources, evaluations, claims and storage."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import SettingsError
-from orchestrator.evaluate import AnyEvaluation
+from orchestrator.evaluations import AnyEvaluation
 from orchestrator.settings import Settings
 from orchestrator.spec.claims import Claim, malformed, unanswered
 from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS, Axis, cells, read_axes, with_path
 from orchestrator.spec.identity import flatten, trial_id
 from orchestrator.spec.messages import did_you_mean, explain, show
 from orchestrator.spec.yaml_file import parse_yaml, read_yaml_file
-from orchestrator.store.columns import SIGNALS
+from orchestrator.store.columns import TRAINING_METRICS
 from orchestrator.training.settings import TrialSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
 
 _S = TypeVar("_S", bound=Settings)
 
@@ -39,10 +39,10 @@ Name = Annotated[str, AfterValidator(_plain)]
 
 
 class Resources(Settings):
-    """What one trial is given, and how many run at once."""
+    """The devices of one trial, and the number of trials at once."""
 
     workers: int = Field(1, ge=1, le=1024)
-    """Devices that train one trial together, a process each; its batch is shared among them."""
+    """Devices that train one trial together, each with a process; its batch is divided among them."""
     cpus_per_worker: int = Field(1, ge=1, le=1024)
     gpus_per_worker: float | None = Field(None, ge=0.0, le=1.0)
     """None takes a GPU where the cluster has any, and a CPU elsewhere, so that one job file suits both."""
@@ -62,13 +62,13 @@ class Resources(Settings):
 
 
 class _Varied(Settings):
-    """What a grid may vary of the header."""
+    """The part of the header that a grid may vary."""
 
     resources: Resources
 
 
 class Search(Settings):
-    """A scheduler of Ray Tune that stops the trials which do worse than others at the same epoch."""
+    """A scheduler of Ray Tune that stops trials with worse results than others at the same epoch."""
 
     scheduler: Literal["asha", "median"]
     measure: str
@@ -79,7 +79,7 @@ class Search(Settings):
     @field_validator("measure")
     @classmethod
     def _is_measured(cls, measure: str) -> str:
-        names = [column.name for column in SIGNALS]
+        names = [column.name for column in TRAINING_METRICS]
         if measure not in names:
             raise ValueError(f"got {show(measure)}, expected one of {', '.join(names)}")
         return measure
@@ -93,9 +93,9 @@ class Header(Settings):
     resources: Resources = Resources()
     search: Search | None = None
     evaluate: tuple[AnyEvaluation, ...] = Field((), max_length=100, strict=False)
-    """What is computed with the generator of each trial that is done."""
+    """Evaluations of the generator of each trial that is done."""
     claims: tuple[Claim, ...] = Field((), max_length=100, strict=False)
-    """What the report is to call supported, refuted or undecided."""
+    """Claims, each of which the report calls supported, refuted or undecided."""
     storage: str = Field("results", min_length=1, max_length=1000)
 
 
@@ -116,7 +116,7 @@ class Trial:
 class Job:
     """A validated job: its header, its base sections and axes as written, and every distinct trial of its grid.
 
-    ``left_out`` tells of the claims that overrides have left without an answer.
+    ``left_out`` has a line for each claim that overrides have left without the trials to decide it.
     """
 
     source: str
@@ -127,7 +127,7 @@ class Job:
     left_out: tuple[str, ...] = ()
 
     def resolved(self) -> dict[str, Any]:
-        """The job as a mapping that, written as YAML, is again a job file and makes the same trials."""
+        """The job as a mapping that, written as YAML, is a job file with the same trials."""
         raw = {**self.header.model_dump(mode="json", exclude_none=True), **self.sections}
         for key in ("evaluate", "claims"):
             if not raw[key]:
@@ -144,7 +144,7 @@ def _entry(axis: Axis, entry: dict[str, Any]) -> Any:
 def load_job(path: Path, overrides: Iterable[str] = ()) -> Job:
     """Read and validate a job file with ``path=value`` overrides. Raises SettingsError, DataError."""
     raw = read_yaml_file(path)
-    raw.pop("provenance", None)  # of a job.yaml among results, which a submission has written
+    raw.pop("provenance", None)  # a submission writes it to the job.yaml beside the results
     return make_job(raw, str(path), overrides)
 
 
@@ -182,10 +182,10 @@ def _make_job(raw: dict[str, Any], source: str, *, narrowed: bool) -> Job:
     problems = _unanswered(header, trials, source)
     if problems and not narrowed:
         raise next(iter(problems.values()))
-    kept = tuple(claim for claim in header.claims if claim.id not in problems)
-    header = header.model_copy(update={"claims": kept})
-    told = tuple(f"claim {name} is left out: {error.problem}" for name, error in problems.items())
-    return Job(source, header, sections, axes, trials, told)
+    claims = tuple(claim for claim in header.claims if claim.id not in problems)
+    header = header.model_copy(update={"claims": claims})
+    left_out = tuple(f"claim {name} is left out: {error.problem}" for name, error in problems.items())
+    return Job(source, header, sections, axes, trials, left_out)
 
 
 def _reject_missing_measure(search: Search, trials: Iterable[Trial], source: str) -> None:
@@ -199,65 +199,70 @@ def _reject_missing_measure(search: Search, trials: Iterable[Trial], source: str
 
 
 def _reject_evaluations(evaluations: tuple[Evaluation, ...], trials: Sequence[Trial], source: str) -> None:
-    """Two evaluations that are the same, or one that a trial of the job cannot have."""
+    """Raise SettingsError for two equal evaluations, or one that no trial or not every applicable trial can have."""
     ids = [evaluation.id for evaluation in evaluations]
     for index, evaluation in enumerate(evaluations):
         first = ids.index(evaluation.id)
         if first < index:
             raise SettingsError(source, f"evaluate.{index}", f"is the same as evaluate.{first}; take one out")
-        meant = [trial.settings for trial in trials if evaluation.passes_over(trial.settings) is None]
-        if not meant:
-            why = evaluation.passes_over(trials[0].settings)
-            raise SettingsError(source, f"evaluate.{index}", f"{evaluation.kind}: no trial of this job has it: {why}")
-        if problem := next(filter(None, (evaluation.reject(settings) for settings in meant)), None):
+        applicable = [trial.settings for trial in trials if evaluation.not_applicable(trial.settings) is None]
+        if not applicable:
+            reason = evaluation.not_applicable(trials[0].settings)
+            raise SettingsError(
+                source, f"evaluate.{index}", f"{evaluation.kind}: no trial of this job has it: {reason}"
+            )
+        if problem := next(filter(None, (evaluation.reject(settings) for settings in applicable)), None):
             raise SettingsError(source, f"evaluate.{index}", problem)
 
 
 def _reject_claims(claims: tuple[Claim, ...], source: str) -> None:
-    """Two claims of one name, or one that no job could decide."""
+    """Raise SettingsError for two claims of one name, or one that no job could decide."""
     names = [claim.id for claim in claims]
     for index, claim in enumerate(claims):
         if (first := names.index(claim.id)) < index:
             raise SettingsError(source, f"claims.{index}.id", f"got {show(claim.id)}, which claims.{first} has")
-        if found := malformed(claim):
-            key, problem = found
+        if mistake := malformed(claim):
+            key, problem = mistake
             raise SettingsError(source, f"claims.{index}.{key}", problem)
 
 
 def _unanswered(header: Header, trials: Iterable[Trial], source: str) -> dict[str, SettingsError]:
-    """By the claims' names what keeps this job from deciding them. An override may have taken their trials away."""
+    """Why this job cannot decide claims, by their names. An override may have removed their trials."""
     settings = [trial.settings for trial in trials]
-    found = {}
+    problems = {}
     for index, claim in enumerate(header.claims):
         if problem := unanswered(claim, settings, header.evaluate):
-            found[claim.id] = SettingsError(source, f"claims.{index}.{problem[0]}", problem[1])
-    return found
+            problems[claim.id] = SettingsError(source, f"claims.{index}.{problem[0]}", problem[1])
+    return problems
 
 
 def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tuple[Trial, ...]:
-    """Every distinct trial: cells of the grid that come to the same settings are one trial."""
-    found: dict[str, Trial] = {}
+    """Every distinct trial: cells of the grid with the same settings are one trial."""
+    distinct: dict[str, Trial] = {}
     axis_of = {path: axis.name for axis in axes for path in axis.paths}
     for cell, changes in cells(sections, axes, source):
         settings = _validated(TrialSettings, {key: cell[key] for key in cell if key != "resources"}, source, axis_of)
         workers = _validated(_Varied, {"resources": cell["resources"]}, source, axis_of).resources.workers
         _reject_sharing(settings, workers, source)
         trial = Trial(trial_id(settings, workers), settings, flatten(changes), workers)
-        if found.setdefault(trial.id, trial).workers != workers:
-            problem = f"{found[trial.id].workers} and {workers} devices train the same trial; vary a setting with it"
+        if distinct.setdefault(trial.id, trial).workers != workers:
+            problem = f"{distinct[trial.id].workers} and {workers} devices train the same trial; vary a setting with it"
             raise SettingsError(source, f"grid.{axis_of[WORKERS]}", problem)
-    return tuple(found.values())
+    return tuple(distinct.values())
 
 
 def _reject_sharing(settings: TrialSettings, workers: int, source: str) -> None:
-    """A batch of which devices get unequal parts, for which some would wait at every step, or too small ones."""
+    """Raise SettingsError for a batch that devices cannot share equally, or whose parts are too small for a norm.
+
+    With unequal parts some devices would wait at every step.
+    """
     training = settings.training
     batch, parts = training.batch_size, workers * training.accumulate
     if training.unrolled_steps and workers > 1:
         problem = f"got {training.unrolled_steps}, expected 0 with {workers} workers: looking ahead takes one device"
         raise SettingsError(source, "training.unrolled_steps", problem)
-    if left := batch % parts:
-        near = " or ".join(str(size) for size in (batch - left, batch - left + parts) if size > 0)
+    if remainder := batch % parts:
+        near = " or ".join(str(size) for size in (batch - remainder, batch - remainder + parts) if size > 0)
         sharing = f"{workers} workers" + (f" in {training.accumulate} parts each" if training.accumulate > 1 else "")
         problem = f"got {batch}, which {sharing} cannot share equally; the nearest that they can: {near}"
         raise SettingsError(source, "training.batch_size", problem)
@@ -284,7 +289,7 @@ def _validated(model: type[_S], raw: dict[str, Any], source: str, axis_of: Mappi
 
 
 def _override(raw: dict[str, Any], text: str) -> tuple[str, dict[str, Any]]:
-    """The path of one ``path=value``, and ``raw`` with it; a path that the grid varied is varied no longer."""
+    """The path of one ``path=value``, and ``raw`` with that value; the path is removed from the grid."""
     path, separator, value_text = text.partition("=")
     path = path.strip()
     if not separator or not path or not all(path.split(".")):
@@ -307,7 +312,7 @@ def _override(raw: dict[str, Any], text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _reject_linked(path: str, grid: dict[str, Any]) -> None:
-    """An override that the grid would silently undo is a mistake."""
+    """Raise SettingsError for an override that the grid would silently undo."""
     for name, entries in grid.items():
         inside = (
             [key for entry in entries if isinstance(entry, dict) for key in entry] if isinstance(entries, list) else []

@@ -1,4 +1,4 @@
-"""Turns a validation error into the one line a user needs: key, value, what is allowed."""
+"""Turns a validation error into one line for the user: key, value, what is allowed."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _EXPECTED = {
 
 def explain(error: ValidationError, raw: Any, model: type[BaseModel]) -> tuple[str, str]:
     """The dotted key and the problem of the first error, for the raw value that was validated as ``model``."""
-    # An unknown key says more than the missing one that it was meant to be.
+    # An unknown key is more helpful than the missing key that it was meant to be.
     details = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")[0]
-    # What is wrong with a section as a whole has its tag at the end; what is missing has its name there.
+    # The location of an error of a whole section ends with its tag, that of a missing key with its name.
     path = _path(details["loc"], raw, whole=details["type"] == "value_error")
     if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path = (*path, details["ctx"]["discriminator"].strip("'"))
@@ -81,23 +81,23 @@ def _problem(details: ErrorDetails, path: tuple[int | str, ...], raw: Any, model
 
 
 def show(value: Any) -> str:
-    """A value as YAML would hold it, at most about 60 characters."""
+    """A value as YAML would write it, at most 60 characters."""
     text = json.dumps(value, default=str) if isinstance(value, dict | list | bool | None) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def did_you_mean(word: str, allowed: list[str]) -> str:
-    """What is allowed, with the nearest word first when one is near."""
+    """The allowed words, after the nearest one where one is near."""
     near = nearest(word, allowed)
     hint = f"did you mean {near!r}? " if near else ""
     return f"{hint}allowed: {', '.join(allowed)}"
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str | None:
-    """The allowed word that ``word`` is probably meant to be, whatever its case and its dashes; None without any."""
-    plain = {_folded(one): one for one in allowed}
-    near = difflib.get_close_matches(_folded(word), plain, n=1)
-    return plain[near[0]] if near else None
+    """The allowed word nearest to ``word``, without regard to case and dashes; None where none is near."""
+    originals = {_folded(original): original for original in allowed}
+    near = difflib.get_close_matches(_folded(word), originals, n=1)
+    return originals[near[0]] if near else None
 
 
 def _folded(word: str) -> str:
@@ -110,7 +110,7 @@ def _unknown_key(key: str, loc: tuple[int | str, ...], model: type[BaseModel]) -
 
 
 def _missing(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
-    """A section's absence with what could stand there; a plain value speaks for itself by its key."""
+    """The message for a missing key; that of a missing section has the allowed kinds."""
     parent = _model_at(loc[:-1], model)
     field = parent.model_fields.get(str(loc[-1])) if parent else None
     if field is None or field.discriminator is None:
@@ -119,7 +119,7 @@ def _missing(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
 
 
 def _tags(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """The kinds of section that may stand at a location, be it a section's or an entry's of a list of them."""
+    """The kinds of section that are allowed at a location, that of a section or of an entry in a list of sections."""
     while isinstance(loc[-1], int):
         loc = loc[:-1]
     parent = _model_at(loc[:-1], model)
@@ -127,12 +127,12 @@ def _tags(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
 
 
 def _model_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseModel] | None:
-    """The settings class that a location leads to; locations name the tag of a union after its key."""
+    """The settings class at a location; locations have the tag of a union after its key."""
     current: type[BaseModel] | None = model
     kinds: Mapping[str, type[BaseModel]] = {}
     for part in loc:
         if isinstance(part, int):
-            continue  # an entry of a list, which are all of the kinds that its key may hold
+            continue  # an entry of a list: all entries have the kinds of the list's key
         if part in kinds:
             current, kinds = kinds[str(part)], {}
         elif current is not None and part in current.model_fields:
@@ -144,7 +144,7 @@ def _model_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseMo
 
 
 def _kinds(field: Any) -> dict[str, type[BaseModel]]:
-    """The settings classes a field, or an entry of its list, may hold, under their tags (a lone one under its name)."""
+    """The settings classes that a field or an entry of its list allows, by tag (a single class by its name)."""
     from typing import get_args, get_origin
 
     from pydantic import BaseModel

@@ -1,4 +1,4 @@
-"""From rows back to the settings that they are of, whatever version of this program wrote them."""
+"""Restores settings from rows, whatever version of this program wrote them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from orchestrator.training.settings import TrialSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.evaluate import Evaluation
+    from orchestrator.evaluations import Evaluation
 
 
 def settings_of(row: Mapping[str, Any]) -> TrialSettings | None:
-    """The settings in the dotted columns of a row; what the row lacks has today's default.
+    """The settings in the dotted columns of a row; a setting that the row lacks has today's default.
 
-    None where they are no settings of today: a kind or a key that is gone.
+    None where they are not valid today: a kind or a key no longer exists.
     """
     try:
         return TrialSettings.model_validate(_nested(row))
-    except (ValidationError, ValueError, OverflowError):  # of rows that no version of this program wrote
+    except (ValidationError, ValueError, OverflowError):  # rows that no version of this program wrote
         return None
 
 
 def current_id(row: Mapping[str, Any]) -> str | None:
-    """The id that a trial of the row's settings has today; None where there can be no such trial."""
+    """The id that a trial with the row's settings has today; None where the settings are not valid today."""
     settings = settings_of(row)
     return None if settings is None else trial_id(settings, row.get("workers") or 1)
 
 
 def evaluation_of(kind: type[Evaluation], row: Mapping[str, Any]) -> Evaluation | None:
-    """The settings of the evaluation that a row is of, likewise; sections within a list are JSON there."""
+    """The settings of a row's evaluation, likewise; sections within a list are JSON in the row."""
     try:
         nested = _nested(row).get("evaluation", {})
         return kind.model_validate({name: _plain(value) for name, value in nested.items()})
@@ -43,9 +43,9 @@ def evaluation_of(kind: type[Evaluation], row: Mapping[str, Any]) -> Evaluation 
 
 
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of dotted columns as sections of sections, without nulls.
+    """The values of dotted columns as nested sections, without nulls.
 
-    Raises ValueError where a section is a value as well.
+    Raises ValueError where a path is both a section and a value.
     """
     nested: dict[str, Any] = {}
     for path, value in row.items():
@@ -62,7 +62,7 @@ def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A setting as the job file has it."""
+    """A setting as in the job file."""
     if not isinstance(value, list):
         return value
     return [json.loads(entry) if isinstance(entry, str) and entry.startswith("{") else entry for entry in value]

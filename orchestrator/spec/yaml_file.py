@@ -1,4 +1,4 @@
-"""Reads YAML that a stranger may have written: bounded in size, depth and expansion, no tags, no repeated keys."""
+"""Reads untrusted YAML: bounded in size, depth and expansion, without tags and repeated keys."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIXES = (".yaml", ".yml")
-"""How the names of job files end."""
+"""The suffixes of job files."""
 MAX_BYTES = 1_000_000
 MAX_NODES = 150_000
-"""Values in a job file, as they stand and after its anchors are written out: 5 s are taken to read so many."""
+"""Values in a job file, both as written and after its anchors are expanded: reading as many takes 5 s."""
 MAX_TEXT = 2_000_000
-"""Characters of all values after anchors are written out."""
+"""Characters of all values after anchors are expanded."""
 
 _MAX_DEPTH = 50
 
@@ -36,7 +36,7 @@ _SCALARS: dict[str, tuple[str, list[str], Callable[[str], Any]]] = {
         lambda text: float(re.sub(r"\.(?=[in])", "", text.lower())),
     ),
 }
-"""What a plain scalar may be besides text: its pattern, the characters it begins with, its value.
+"""Plain scalars other than text: the pattern, the characters they begin with, and their value.
 
 YAML 1.2's core schema (yaml.org/spec/1.2.2, section 10.3.2) without octal and hexadecimal numbers: ``2e-4`` is a
 number, ``010`` is ten, ``on`` and ``2026-01-01`` are text.
@@ -54,7 +54,7 @@ class _Loader(yaml.SafeLoader):
         self._nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Counted, since a node takes 100 bytes and more for two in the file."""
+        """See SafeLoader; nodes are counted, since two bytes in the file may make a node of over 100 bytes."""
         self._nodes += 1
         if self._nodes > MAX_NODES:
             raise _TooManyError
@@ -66,7 +66,7 @@ class _TooManyError(ValueError):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes the text that YAML 1.1 or the reader above would take for something else, or for a line break."""
+    """Quotes text that YAML 1.1 or the reader above would read as another type or as a line break."""
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         style = None if data.isprintable() else '"'
@@ -137,9 +137,9 @@ def read_yaml_file(path: Path) -> dict[str, Any]:
 
 
 def _nearly(path: Path) -> str:
-    """The job file of the same folder that a name may have been meant to be; nothing where none is near."""
+    """The end of an error with the job file of the same folder whose name is nearest; empty where none is near."""
     try:
-        names = sorted(one.name for one in path.parent.iterdir() if one.suffix in SUFFIXES)
+        names = sorted(file.name for file in path.parent.iterdir() if file.suffix in SUFFIXES)
     except OSError:
         return ""
     stems = {name.rpartition(".")[0]: name for name in names}
@@ -150,7 +150,7 @@ def _nearly(path: Path) -> str:
 def parse_yaml(text: str, source: str) -> Any:
     """The one value in ``text``; ``source`` names it in errors. Raises SettingsError.
 
-    What an alias repeats is one object, in every place: copy before changing.
+    An alias is the same object in every place: copy it before changing it.
     """
     try:
         loader = _Loader(text)
@@ -176,25 +176,25 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def dump_yaml(value: Any) -> str:
-    """``value`` as YAML which ``parse_yaml`` reads back as it was, and readers of YAML 1.1 too."""
+    """``value`` as YAML from which ``parse_yaml``, and readers of YAML 1.1, read the same value."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def _expanded(node: yaml.Node, known: dict[yaml.Node, tuple[int, int]], depth: int) -> tuple[int, int]:
-    """Values and characters at and below a node once every alias is written out; counted without writing them out."""
+def _expanded(node: yaml.Node, counts: dict[yaml.Node, tuple[int, int]], depth: int) -> tuple[int, int]:
+    """Number of values and characters at and below a node with all aliases expanded; counted without expanding them."""
     if depth > _MAX_DEPTH:
         raise RecursionError
-    if node not in known:
+    if node not in counts:
         if isinstance(node, yaml.MappingNode):
             children = [child for pair in node.value for child in pair]
         elif isinstance(node, yaml.SequenceNode):
             children = node.value
         else:
             children = []
-        below = [_expanded(child, known, depth + 1) for child in children]
+        below = [_expanded(child, counts, depth + 1) for child in children]
         characters = 0 if children else len(node.value)
-        known[node] = 1 + sum(nodes for nodes, _ in below), characters + sum(more for _, more in below)
-    return known[node]
+        counts[node] = 1 + sum(nodes for nodes, _ in below), characters + sum(more for _, more in below)
+    return counts[node]
 
 
 def _kind(value: Any) -> str:

@@ -1,8 +1,8 @@
-"""Many small tables in few files: copies of rows that no longer change, which readers of thousands of files prefer.
+"""Many small tables in few files: copies of rows that no longer change, for faster reading of thousands of files.
 
-A bundle holds the rows of files of one folder, each with the stamp that its file had in storage. Its rows count only
-while the file is there and bears that stamp, and each file's only once, however many bundles hold it. So a bundle is
-never out of date, may be deleted at any time, and doubles nothing; it is named after its content, and never changed.
+A bundle has the rows of files of one folder, each with the stamp that its file had in storage. Its rows count only
+while the file exists with that stamp, and each file's only once, however many bundles have it. So a bundle is never
+out of date, may be deleted at any time, and repeats no row; it is named after its content, and never changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER = "bundles"
 LEAST = 250
-"""Fewer files than that are read as they are, and not bundled."""
+"""Fewer files are read one by one, and not bundled."""
 _CELLS = 4_000_000
 """Rows by columns of a bundle: a quarter of what ``store.parquet`` reads."""
 _ID, _STAMP = "trial_id", "bundle.stamp"
@@ -33,10 +33,10 @@ _ID, _STAMP = "trial_id", "bundle.stamp"
 def read_bundled(
     store: Store, folder: str, keys: Sequence[str], columns: Sequence[str] | None, declared: pa.Schema
 ) -> Iterator[pa.Table]:
-    """Rows of the files ``keys`` of a folder, as far as bundles have them: each file's whole, in one table.
+    """Rows of the files ``keys`` of a folder that bundles have: all rows of a file are in one table.
 
-    The tables have ``trial_id``, by which files are named, beside ``columns`` (None for all). A damaged bundle has
-    no rows. Raises StorageError.
+    The tables have ``trial_id``, by which files are named, beside ``columns`` (None for all). A damaged bundle counts
+    as empty. Raises StorageError.
     """
     reader = Reader(declared, None if columns is None else [_ID, _STAMP, *columns])
     stamps = store.stamps(folder)
@@ -52,17 +52,17 @@ def read_bundled(
 
 
 def write_bundles(store: Store, folder: str, table: pa.Table, stamps: Mapping[str, str]) -> None:
-    """Bundle the rows of whole files: ``stamps`` has those that the files had before they were read, by trial.
+    """Bundle the rows of whole files; ``stamps`` are those of the files before they were read, by trial.
 
     Raises StorageError.
     """
     ids = table[_ID].to_pylist()
     table = table.append_column(_STAMP, pa.array([stamps[trial_id] for trial_id in ids], pa.string()))
     starts = [place for place in range(len(ids)) if place == 0 or ids[place] != ids[place - 1]]
-    most = max(1, _CELLS // table.num_columns)
+    limit = max(1, _CELLS // table.num_columns)
     begin = 0
     for start, end in zip(starts, [*starts[1:], len(ids)], strict=True):
-        if end - begin > most and start > begin:
+        if end - begin > limit and start > begin:
             _write(store, folder, table.slice(begin, start - begin))
             begin = start
     _write(store, folder, table.slice(begin))
@@ -77,22 +77,22 @@ def _write(store: Store, folder: str, rows: pa.Table) -> None:
 
 
 def _current(store: Store, reader: Reader, bundle: str, wanted: Mapping[str, str]) -> pa.Table:
-    """The rows of a bundle whose files are wanted and bear the same stamp."""
-    nothing = pa.table({_ID: pa.array([], pa.string())})
+    """The rows of a bundle whose files are wanted and have the same stamp."""
+    empty = pa.table({_ID: pa.array([], pa.string())})
     try:
         rows = reader.read(store.read(bundle, FILE_BYTES))
         rows.validate(full=True)
     except StorageUnavailable:
         raise
     except (UnreadableError, StorageError, pa.ArrowInvalid):  # the files that it copies are read instead
-        return nothing
+        return empty
     if not {_ID, _STAMP} <= set(rows.column_names) or rows.schema.field(_STAMP).type != pa.string():
-        return nothing
+        return empty
     stamps = pa.array(wanted.values(), pa.string())
-    now = stamps.take(pc.index_in(rows[_ID], pa.array(wanted, pa.string())))
-    rows = rows.filter(pc.fill_null(pc.equal(rows[_STAMP], now), False)).drop_columns([_STAMP])
+    current = stamps.take(pc.index_in(rows[_ID], pa.array(wanted, pa.string())))
+    rows = rows.filter(pc.fill_null(pc.equal(rows[_STAMP], current), False)).drop_columns([_STAMP])
     runs = pc.run_end_encode(rows[_ID].combine_chunks()).values
-    return rows if len(runs) == len(runs.unique()) else nothing  # a file's rows stand together
+    return rows if len(runs) == len(runs.unique()) else empty  # a file's rows stand together
 
 
 def trial_of(key: str) -> str:

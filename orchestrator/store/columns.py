@@ -1,9 +1,9 @@
-"""Every column of the results: its dtype, unit and meaning; the kinds of evaluation name those of their own tables."""
+"""Every column of the results: dtype, unit, meaning, label, scale; kinds of evaluation declare their own tables'."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
@@ -11,76 +11,188 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+Need = Literal["samples", "classes", "codes"]
+"""What a trial must have for a measure: samples taken while it trains, a data set with classes, codes of images."""
+
+
 @dataclass(frozen=True)
 class Column:
-    """One column of a results table; ``unit`` is empty for names, counts and ratios."""
+    """One column of a results table; ``unit`` is empty for names, counts and ratios.
+
+    A measure has a ``label`` for tables, axes and legends, the scale that it is drawn on and, where it is known, which
+    of its values are ``better``. A claim can be made of what is ``claimable``, by trials that have what it ``needs``.
+    """
 
     name: str
     dtype: pa.DataType
     unit: str
     meaning: str
+    label: str = ""
+    log: bool = False
+    better: Literal["lower", "higher"] | None = None
+    claimable: bool = False
+    needs: tuple[Need, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """The label with its unit: ``class KL, nats``."""
+        return f"{self.label}, {self.unit}" if self.unit in _WRITTEN else self.label
 
 
+_WRITTEN = ("nats", "s", "dB")
+"""Units that a heading has; of others the label says what is counted."""
 _STRING, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
 _TIME = pa.timestamp("us", tz="UTC")
 STRING, INT, FLOAT, BOOL = _STRING, _INT, _FLOAT, pa.bool_()
 """Dtypes of the columns that a kind of evaluation adds to its own tables."""
 
 CDF_POINTS = tuple(quarter / 4 for quarter in range(-16, 17))
-"""-4, -3.75 ... 4: where the distribution of codes is kept"""
+"""-4, -3.75 ... 4: the points at which the distribution function of codes is stored."""
 
-SIGNALS: tuple[Column, ...] = (
-    Column("d_loss", _FLOAT, "", "discriminator's loss, mean over the window"),
-    Column("g_loss", _FLOAT, "", "generator's loss, with that of an encoder where there is one; mean over the window"),
-    Column(
+
+def _measure(name: str, unit: str, meaning: str, label: str, **more: Any) -> Column:
+    return Column(name, _FLOAT, unit, meaning, label, claimable=True, **more)
+
+
+TRAINING_METRICS: tuple[Column, ...] = (
+    _measure("d_loss", "", "discriminator's loss, mean over the window", "D loss"),
+    _measure(
+        "g_loss", "", "generator's loss, with that of an encoder where there is one; mean over the window", "G loss"
+    ),
+    _measure(
         "d_real",
-        _FLOAT,
         "",
         "mean raw score on real images (wae_adversarial: on N(0, I)), or an autoencoder's mean error",
+        "score on real",
     ),
-    Column("d_fake", _FLOAT, "", "the same (score F) on generated images (there: codes), in the generator's step"),
-    Column("d_real_probability", _FLOAT, "", "mean of sigma(score) on real images; null for an autoencoder"),
-    Column("d_fake_probability", _FLOAT, "", "mean of sigma(F), which scales the saturating gradient; null likewise"),
-    Column("g_score_gradient", _FLOAT, "", "mean over images of |dL_G/dF|, L_G being each image's own loss"),
-    Column("g_image_gradient", _FLOAT, "", "mean over images of the Euclidean norm of dL_G/dG(z), L_G likewise"),
-    Column("g_grad_norm", _FLOAT, "", "Euclidean norm of the generator's parameter gradient, mean over the window"),
-    Column("d_penalty", _FLOAT, "", "gradient penalties of an image, mean over images; null without"),
-    Column("k", _FLOAT, "", "BEGAN's k; null for other objectives"),
-    Column("m_global", _FLOAT, "", "BEGAN's convergence measure l(x) + |gamma l(x) - l(G(z))|; null likewise"),
-    Column("loss_ratio", _FLOAT, "", "BEGAN's l(G(z)) / l(x), which tends to gamma; null likewise"),
-    Column("reconstruction", _FLOAT, "", "error of decoded training images in [0, 1], mean over pixels; or null"),
-    Column("latent_penalty", _FLOAT, "", "penalty on the codes of a batch, without its weight; null without"),
-    Column("penalty_weight", _FLOAT, "", "the weight of that penalty; null likewise"),
-    Column("bits_per_dimension", _FLOAT, "bits", "-log2 p(x) of training images over their pixels; null of no flow"),
+    _measure(
+        "d_fake",
+        "",
+        "the same (score F) on generated images (there: codes), in the generator's step",
+        "score on generated",
+    ),
+    _measure("d_real_probability", "", "mean of sigma(score) on real images; null for an autoencoder", "D(real)"),
+    _measure(
+        "d_fake_probability",
+        "",
+        "mean of sigma(F), which scales the saturating gradient; null likewise",
+        "D(fake)",
+    ),
+    _measure(
+        "g_score_gradient",
+        "",
+        "mean over images of |dL_G/dF|, L_G being each image's own loss",
+        "|\u2202L_G/\u2202F|",
+        log=True,
+    ),
+    _measure(
+        "g_image_gradient",
+        "",
+        "mean over images of the Euclidean norm of dL_G/dG(z), L_G likewise",
+        "gradient in an image",
+        log=True,
+    ),
+    _measure(
+        "g_grad_norm",
+        "",
+        "Euclidean norm of the generator's parameter gradient, mean over the window",
+        "G gradient norm",
+        log=True,
+    ),
+    _measure("d_penalty", "", "gradient penalties of an image, mean over images; null without", "penalty", log=True),
+    _measure("k", "", "BEGAN's k; null for other objectives", "k"),
+    _measure(
+        "m_global",
+        "",
+        "BEGAN's convergence measure l(x) + |gamma l(x) - l(G(z))|; null likewise",
+        "M_global",
+        better="lower",
+    ),
+    _measure("loss_ratio", "", "BEGAN's l(G(z)) / l(x), which tends to gamma; null likewise", "loss ratio"),
+    _measure(
+        "reconstruction",
+        "",
+        "error of decoded training images in [0, 1], mean over pixels; or null",
+        "reconstruction error",
+        log=True,
+        better="lower",
+    ),
+    _measure(
+        "latent_penalty", "", "penalty on the codes of a batch, without its weight; null without", "latent penalty"
+    ),
+    _measure("penalty_weight", "", "the weight of that penalty; null likewise", "penalty's weight", log=True),
+    _measure(
+        "bits_per_dimension",
+        "bits",
+        "-log2 p(x) of training images over their pixels; null of no flow",
+        "bits per dimension",
+        better="lower",
+    ),
 )
-"""What a training step measures: the mean over a logging window in metrics/, over the last epoch in trials/."""
+"""Measured in training steps: the mean over a logging window in metrics/, over the last epoch in trials/."""
 
-LOOKS: tuple[Column, ...] = (
-    Column(
+SAMPLE_METRICS: tuple[Column, ...] = (
+    _measure(
         "fid",
-        _FLOAT,
         "",
         "Frechet distance of samples to the data in the classifier's features; null without or of too few",
+        "FID",
+        log=True,
+        better="lower",
+        needs=("samples", "classes"),
     ),
-    Column("modes", _INT, "classes", "classes of the data that samples cover; null without a classifier"),
-    Column("class_kl", _FLOAT, "nats", "KL divergence of the samples' classes from the data's; null likewise"),
     Column(
+        "modes",
+        _INT,
+        "classes",
+        "classes of the data that samples cover; null without a classifier",
+        "modes covered",
+        better="higher",
+        claimable=True,
+        needs=("samples", "classes"),
+    ),
+    _measure(
+        "class_kl",
+        "nats",
+        "KL divergence of the samples' classes from the data's; null likewise",
+        "class KL",
+        better="lower",
+        needs=("samples", "classes"),
+    ),
+    _measure(
         "diversity",
-        _FLOAT,
         "",
         "mean distance between two samples over that between two of the data's; null where those are all alike",
+        "diversity",
+        needs=("samples",),
     ),
-    Column("latent_ks", _FLOAT, "", "Kolmogorov-Smirnov distance of codes' numbers from N(0, 1); null without codes"),
-    Column("latent_ks_each", _FLOAT, "", "mean over coordinates of the distance of each; null likewise"),
+    _measure(
+        "latent_ks",
+        "",
+        "Kolmogorov-Smirnov distance of codes' numbers from N(0, 1); null without codes",
+        "codes' KS distance",
+        log=True,
+        better="lower",
+        needs=("codes", "samples"),
+    ),
+    _measure(
+        "latent_ks_each",
+        "",
+        "mean over coordinates of the distance of each; null likewise",
+        "KS distance of each coordinate",
+        log=True,
+        better="lower",
+        needs=("codes", "samples"),
+    ),
 )
-"""What is measured of samples while a trial trains: at its step in metrics/, the last one in trials/."""
+"""Measured of samples while a trial trains: at its step in metrics/, the last one in trials/."""
 
 METRICS: tuple[Column, ...] = (
     Column("trial_id", _STRING, "", "hash of the trial's resolved settings"),
     Column("step", _INT, "steps", "steps done; one step is d_steps discriminator and g_steps generator updates"),
     Column("epoch", _FLOAT, "epochs", "step divided by the steps of an epoch"),
-    *SIGNALS,
-    *LOOKS,
+    *TRAINING_METRICS,
+    *SAMPLE_METRICS,
     Column("latent_cdf", pa.list_(_FLOAT), "", "share of codes' numbers at or below -4, -3.75 ... 4; null likewise"),
     Column("health", _STRING, "", "healthy, saturated, collapsed or diverged, by all rows up to this one"),
     Column("images_per_second", _FLOAT, "images/s", "real images the discriminator trained on, per second"),
@@ -99,17 +211,46 @@ TRIALS: tuple[Column, ...] = (
     Column("error", _STRING, "", "why the trial failed; null otherwise"),
     Column("error_kind", _STRING, "", "infrastructure, non_finite, out_of_memory or program; null unless failed"),
     Column("step", _INT, "steps", "steps done"),
-    Column("epoch", _FLOAT, "epochs", "epochs done"),
-    *SIGNALS,
-    *LOOKS,
-    Column("best_fid", _FLOAT, "", "lowest fid measured while the trial trained; null without"),
-    Column("best_step", _INT, "steps", "step of the lowest fid, of which the best checkpoint is"),
+    Column("epoch", _FLOAT, "epochs", "epochs done", "epochs"),
+    *TRAINING_METRICS,
+    *SAMPLE_METRICS,
+    _measure(
+        "best_fid",
+        "",
+        "lowest fid measured while the trial trained; null without",
+        "best FID",
+        log=True,
+        better="lower",
+        needs=("samples", "classes"),
+    ),
+    Column("best_step", _INT, "steps", "step of the lowest fid, of which the best checkpoint is", "of step"),
     Column("classifier", _STRING, "", "hash of the classifier's weights: fids of two classifiers do not compare"),
-    Column("saturated_at", _INT, "steps", "first step of the first stretch that counts as saturated; null for never"),
-    Column("collapsed_at", _INT, "steps", "first step at which samples counted as collapsed; null for never"),
-    Column("diverged_at", _INT, "steps", "first step of a loss without measure or without number; null for never"),
-    Column("images_per_second", _FLOAT, "images/s", "real images trained on, per second of training"),
-    Column("train_s", _FLOAT, "s", "training time, over all attempts that were kept"),
+    Column(
+        "saturated_at",
+        _INT,
+        "steps",
+        "first step of the first stretch that counts as saturated; null for never",
+        "saturated at step",
+    ),
+    Column(
+        "collapsed_at",
+        _INT,
+        "steps",
+        "first step at which samples counted as collapsed; null for never",
+        "collapsed at step",
+        needs=("samples",),
+    ),
+    Column(
+        "diverged_at",
+        _INT,
+        "steps",
+        "first step of a loss without measure or without number; null for never",
+        "diverged at step",
+    ),
+    _measure(
+        "images_per_second", "images/s", "real images trained on, per second of training", "images/s", better="higher"
+    ),
+    _measure("train_s", "s", "training time, over all attempts that were kept", "training", better="lower"),
     Column("resumes", _INT, "", "times the trial went on from a checkpoint"),
     Column("device", _STRING, "", "kind of device the trial trained on"),
     Column("workers", _INT, "", "processes the trial trained on, in its last attempt"),
@@ -135,7 +276,7 @@ EVALUATIONS: tuple[Column, ...] = (
     Column("orch_version", _STRING, "", "version of this program"),
     Column("torch_version", _STRING, "", "version of torch"),
 )
-"""The fixed columns of evaluations/; the evaluation's settings follow as dotted columns, then what it found."""
+"""The fixed columns of evaluations/; the evaluation's settings follow as dotted columns, then its results."""
 
 
 def schema_of(columns: Iterable[Column]) -> pa.Schema:

@@ -1,4 +1,4 @@
-"""Files that are being written: under a name that no key has, and locked, so that a killed writer's can be told."""
+"""Files that are being written: under a name that no key has, and locked, so that a killed writer is noticed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 
 @contextmanager
 def draft(folder: int, kind: str) -> Iterator[tuple[int, str]]:
-    """The handle and the name of a new file in a folder; what still has the name at the end is removed."""
+    """The handle and the name of a new file in a folder; a file that still has the name at the end is removed."""
     handle, name = _new(folder, kind)
     try:
         yield handle, name
@@ -42,18 +42,18 @@ def _new(folder: int, kind: str) -> tuple[int, str]:
         _lock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink > 0:
             return handle, name
-        os.close(handle)  # before it was locked it was taken for a dead writer's
+        os.close(handle)  # another process removed it before it was locked
 
 
 def is_draft(name: str) -> bool:
-    """Whether only ``draft`` gives such names."""
+    """Whether the name is one that ``draft`` gives to files."""
     return _NAME.fullmatch(name) is not None
 
 
 def remove_draft(name: str, folder: int) -> None:
-    """Remove a file that ``is_draft`` from its folder, unless its writer lives or cannot be known to be dead.
+    """Remove a draft from its folder, if its writer is known to be dead.
 
-    A lock goes with the process that held it, on whatever machine that was.
+    A lock ends with the process that held it, on whatever machine that was.
     """
     with suppress(FileNotFoundError, PermissionError):  # gone by now, or another user's
         if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
@@ -67,7 +67,7 @@ def remove_draft(name: str, folder: int) -> None:
 
 
 def _lock(handle: int, how: int) -> bool:
-    """Whether the file is locked by this process now; not where another's lock is not waited for, or there are none."""
+    """Lock the file; False where LOCK_NB finds another's lock, or the file system has no locks."""
     try:
         fcntl.flock(handle, how)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A table of results as a file for other programs."""
+"""Writes a table of results as a file for other programs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ Format = Literal["csv", "json", "parquet"]
 def export(table: pa.Table, form: Format, target: str) -> None:
     """Write ``table`` to the file ``target``, whole or not at all; ``-`` is standard output.
 
-    CSV and JSON (a list of objects) write times as ISO 8601. JSON writes NaN and infinities as null, CSV writes
-    lists and structures as JSON, and a quote before text that a spreadsheet would run. A terminal gets escapes for what
-    it would obey. Raises StorageError, and QueryError for a dtype that Parquet lacks.
+    CSV and JSON (a list of objects) write times as ISO 8601. JSON writes NaN and infinities as null, CSV writes lists
+    and structures as JSON, and a quote before text that a spreadsheet would run. On a terminal control characters are
+    escaped. Raises StorageError, and QueryError for a dtype that Parquet lacks.
     """
     data = _WRITERS[form](table)
     if target == "-":
@@ -48,7 +48,7 @@ def export(table: pa.Table, form: Format, target: str) -> None:
 
 
 def _tame(data: bytes, form: Format) -> bytes:
-    """What a terminal is given of a file. Raises StorageError for one that is no text."""
+    """The file's text with escapes, for a terminal. Raises StorageError for a file that is no text."""
     if form == "parquet":
         raise StorageError("--parquet: standard output is a terminal; name a file")
     return "".join(c if c == "\n" else one_line(c) for c in data.decode().replace("\r\n", "\n")).encode()
@@ -66,7 +66,7 @@ def check_target(option: str, target: str) -> None:
 
 
 def _resolved(target: str) -> Path:
-    """The file itself, which a link may lead to."""
+    """The path of the file, with links resolved."""
     with suppress(RuntimeError):  # no such user's home: then it is a folder of that name
         return Path(os.path.realpath(Path(target).expanduser()))
     return Path(target)
@@ -81,7 +81,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows as mappings; values that Python has no name for, such as times before the year 1, as text."""
+    """The rows as mappings; values that Python cannot represent, such as times before the year 1, as text."""
     columns = {name: _values(column) for name, column in zip(table.column_names, table.columns, strict=True)}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -90,10 +90,10 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     try:
         return list(column.to_pylist())
     except (ValueError, OverflowError, pa.ArrowException):
-        return [_named(value) for value in column]
+        return [_as_python(value) for value in column]
 
 
-def _named(value: pa.Scalar) -> Any:
+def _as_python(value: pa.Scalar) -> Any:
     try:
         return value.as_py()
     except (ValueError, OverflowError, pa.ArrowException):
@@ -155,7 +155,7 @@ def _text(value: Any) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as JSON knows it."""
+    """``value`` as a type that JSON has."""
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -164,7 +164,7 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, Decimal):  # what SQL's sum over integers is
+    if isinstance(value, Decimal):  # the type of SQL's sum over integers
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, date | time):
         return value.isoformat()

@@ -1,4 +1,4 @@
-"""Storage that only the holder of a right may change: whoever has lost it writes nothing more."""
+"""Storage that only the holder of a right may change: a process that has lost the right writes nothing more."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 class Guard(Protocol):
-    """A right to write that may be lost. It is sent to other processes with its store."""
+    """A right to write, which may be lost. It is pickled with its store."""
 
     def check(self) -> None:
         """Raise an OrchError where the right is lost; called before every change, so that it must be cheap."""
 
     def quick(self) -> Guard:
-        """The same right, asked for through storage that does not wait."""
+        """The same right, checked through storage that does not wait."""
 
 
 class GuardedStore(WrappedStore):
-    """Another store, in which nothing is written or deleted unless a guard lets it pass. Reading needs no right."""
+    """A store that checks a guard before each write and each deletion. Reading needs no right."""
 
     def __init__(self, store: Store, guard: Guard) -> None:
         super().__init__(store)
@@ -38,7 +38,7 @@ class GuardedStore(WrappedStore):
         self._store.delete(key)
 
     def sibling(self, folder: str) -> Store:
-        """See Store. What all jobs of a storage share is not guarded: no job has a right of its own to it."""
+        """See Store. The sibling, which all jobs of a storage share, is not guarded: its lease would be no job's."""
         return self._store.sibling(folder)
 
     def quick(self) -> Store:

@@ -1,7 +1,7 @@
 """Storage in a folder of this machine, or of a file system that several machines mount.
 
-Who can write into a storage may put a link there, at any moment. Below the root none is followed: each folder of a key
-is opened by itself, from the handle of the one above, and what is done with a file is done from its folder's handle.
+Anyone who can write into a storage may put a link there, at any moment. Below the root no link is followed: each folder
+of a key is opened by itself from the handle of its parent, and files are accessed through their folder's handle.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class LocalStore(Store):
     ``root`` is what the user named, and may hold links; the folder ``inner`` below it, such as a job's, may not. The
     root is made absolute at once: a worker process has another working directory.
 
-    A folder that was there once is not made again: where it is gone, it was moved away, and a new one in its place
-    would hold half a job. StorageMovedError then says so, in this process and in those that the store is sent to.
+    A folder that existed once is not made again: it was moved away, and a new one in its place would have half a job.
+    Then StorageMovedError is raised, in this process and in those that the store is sent to.
     """
 
     parallel_reads: int = 4
@@ -54,7 +54,7 @@ class LocalStore(Store):
         return str(self._root)
 
     def read(self, key: str, limit: int | None = None) -> bytes:
-        """See Store. Of a file that is being added to it is what it holds now."""
+        """See Store. A file that is being appended to is read up to its present size."""
         place = self._place(key)
         with explained(place, "read"):
             try:
@@ -74,7 +74,7 @@ class LocalStore(Store):
                 return False
 
     def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
-        """See Store. What was written is there after a loss of power as well."""
+        """See Store. The data is synchronised to disk, so that it survives a loss of power."""
         place = self._place(key)
         with explained(place, "write"), self._parent(key, make=True) as (folder, name):
             if not replace and _is_file(name, folder, place):
@@ -89,7 +89,7 @@ class LocalStore(Store):
             return True
 
     def keys(self, prefix: str = "") -> list[str]:
-        """See Store. What is no regular file is listed, and refused when it is read: it must not seem to be absent."""
+        """See Store. Other than regular files are listed, and refused when read: they must not seem to be absent."""
         with explained(self._place(prefix) if prefix else self._root, "list"):
             try:
                 with self._folder(prefix) as folder:
@@ -99,7 +99,7 @@ class LocalStore(Store):
                 return []
 
     def stamps(self, folder: str) -> dict[str, str]:
-        """See Store. A stamp is the file's size and when it was written, as its system tells it."""
+        """See Store. A stamp is the file's size and its modification time."""
         stamps = {}
         with explained(self._place(folder), "list"), suppress(*_ABSENT), self._folder(folder) as opened:
             for above, start, name in _files(opened, f"{folder}/"):
@@ -110,16 +110,16 @@ class LocalStore(Store):
         return stamps
 
     def folders(self) -> list[str]:
-        """See Store. Links are none."""
+        """See Store. Links do not count as folders."""
         with explained(self._root, "list"):
             try:
                 with self._folder() as folder, os.scandir(folder) as entries:
-                    return sorted(one.name for one in entries if one.is_dir(follow_symlinks=False) and is_key(one.name))
+                    return sorted(e.name for e in entries if e.is_dir(follow_symlinks=False) and is_key(e.name))
             except _ABSENT:
                 return []
 
     def delete(self, key: str) -> None:
-        """See Store. Of a link it is the link that is removed, not what it leads to."""
+        """See Store. A link itself is removed, not its target."""
         with (
             explained(self._place(key), "delete"),
             suppress(*_ABSENT, IsADirectoryError),
@@ -147,7 +147,7 @@ class LocalStore(Store):
                 pass
 
     def quick(self) -> LocalStore:
-        """See Store. A folder answers at once, or it is up to the file system how long that takes."""
+        """See Store. The same store: calls to a file system have no timeout."""
         return self
 
     def check(self) -> None:
@@ -160,19 +160,19 @@ class LocalStore(Store):
             _fill(handle, b"orch")
             with os.scandir(folder) as entries:
                 listed = any(entry.name == written for entry in entries)
-            found = listed and _content(written, folder, self._root / written) == b"orch"
-        if not found:
+            stored = listed and _content(written, folder, self._root / written) == b"orch"
+        if not stored:
             raise StorageError(f"{self.uri}: a file just written is not there; choose another storage")
 
     def tidy(self) -> None:
-        """See Store. Whose writer lives is known by its lock; where a file system knows no locks, all are left."""
+        """See Store. The lock of a file shows whether its writer lives; without locks no file is removed."""
         with explained(self._root, "list"), suppress(*_ABSENT), self._folder() as folder:
             for inner, _, name in _files(folder, ""):
                 if is_draft(name):
                     remove_draft(name, inner)
 
     def _place(self, key: str) -> Path:
-        """What errors call the blob ``key``."""
+        """The path of the blob ``key``, for errors."""
         return self._root / check_key(key)
 
     @contextmanager
@@ -217,7 +217,7 @@ def _make_base(base: Path) -> None:
 
 
 def _descend(folder: int, place: Path, inner: str, *, make: bool) -> int:
-    """The handle of the folder ``inner`` below another, whose handle is closed and whose place is for errors."""
+    """The handle of the folder ``inner`` below ``folder``, whose handle is closed; ``place`` is the path for errors."""
     for part in inner.split("/") if inner else ():
         place = place / part
         try:
@@ -241,7 +241,7 @@ def _enter(name: str, folder: int, place: Path, *, make: bool) -> int:
 
 
 def _open(name: str, flags: int, folder: int, place: Path) -> int:
-    """A handle of what bears the name in a folder. Raises StorageError where that is a link."""
+    """A handle of the file or folder ``name`` in a folder. Raises StorageError where it is a link."""
     try:
         return os.open(name, flags, dir_fd=folder)
     except OSError as error:
@@ -297,7 +297,7 @@ def _fill(handle: int, data: bytes) -> None:
 
 
 def _claim(written: str, name: str, folder: int, place: Path) -> bool:
-    """Give the finished draft its name unless that is taken: of many writers one succeeds."""
+    """Rename the finished draft unless the name exists: of many writers one succeeds. Returns whether this one did."""
     try:
         os.link(written, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError:
@@ -316,13 +316,13 @@ def _claim(written: str, name: str, folder: int, place: Path) -> bool:
 
 
 def _files(folder: int, start: str) -> Iterator[tuple[int, str, str]]:
-    """Of all but the folders at and below a folder: its folder's handle, its key up to its name, and its name.
+    """Everything but folders at and below a folder: the handle of its folder, its key up to its name, and its name.
 
-    Folders are not gone into where nothing below them can have a key. What is removed meanwhile is passed over.
+    Folders are skipped where nothing below them can have a key, and so is what is removed meanwhile.
     """
     with os.scandir(folder) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for name, is_folder in found:
+        names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in names:
         if not is_folder:
             yield folder, start, name
         elif is_key(start + name):

@@ -1,4 +1,4 @@
-"""What a failed call to the file system means to a user."""
+"""Translates errors of the file system into StorageErrors with cause and remedy."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _NETWORK = frozenset(
     {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH}
     | {errno.ENOTCONN, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE}
 )
-"""What file systems of a network say when their server does not answer."""
+"""Errors of network file systems whose server does not answer."""
 _MAY_PASS = _NETWORK | {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EAGAIN, errno.EBUSY}
 _OF_ONE_BLOB = frozenset({errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EBADMSG})
 
 
 @contextmanager
 def explained(path: Path, action: str) -> Iterator[None]:
-    """Raise what the system says of ``path`` as a StorageError; ``action`` is a verb."""
+    """Raise the system's errors on ``path`` as StorageErrors; ``action`` is a verb."""
     try:
         yield
     except OSError as error:
@@ -54,6 +54,6 @@ def _storage_error(error: OSError, path: Path, action: str) -> StorageError:
         cause, remedy = f"{blocker} is not a folder", f"move it away, {_ELSEWHERE}"
     else:
         cause, remedy = _CAUSES.get(code, (error.strerror or str(error), f"mend that, {_ELSEWHERE}"))
-    # What is not known to be about this one name is a state of the whole: no trial is to blame for it.
+    # An error that is not known to concern this one name concerns the whole storage: no trial is at fault.
     kind = StorageUnavailable if code in _MAY_PASS else StorageError if code in _OF_ONE_BLOB else StorageRefused
     return kind(f"{path}: cannot {action}: {cause}; {remedy}")

@@ -1,4 +1,4 @@
-"""Where results live: one interface for a folder on this machine and for a prefix of an S3 bucket."""
+"""The interface of storage, for a folder on this machine and for a prefix of an S3 bucket."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.errors import StorageError
 RESERVED = ".orch-"
 """Names of half-written and of test blobs begin with this: no key may, and no list shows them.
 
-The leading dot makes pyarrow, and so pandas, pass over what a killed writer left in a folder.
+The leading dot makes pyarrow, and so pandas, skip what a killed writer left in a folder.
 """
 
 _PART_BYTES = 255  # the longest file name of common file systems
@@ -29,11 +29,11 @@ class Store(ABC):
     @property
     @abstractmethod
     def uri(self) -> str:
-        """The root as a user would write it; never holds a secret."""
+        """The root as a user would write it, without secrets."""
 
     @abstractmethod
     def read(self, key: str, limit: int | None = None) -> bytes:
-        """The whole blob. Raises NotFoundError when there is none, StorageError where it has over ``limit`` bytes."""
+        """The whole blob. Raises NotFoundError where there is none, StorageError where it has over ``limit`` bytes."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:
@@ -52,7 +52,7 @@ class Store(ABC):
 
     @abstractmethod
     def stamps(self, folder: str) -> dict[str, str]:
-        """All keys below a folder, each with a word that changes whenever its blob does."""
+        """All keys below a folder, each with a string that changes whenever its blob does."""
 
     @abstractmethod
     def folders(self) -> list[str]:
@@ -60,7 +60,7 @@ class Store(ABC):
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove a blob; removing what is not there is no error."""
+        """Remove a blob; a missing blob is no error."""
 
     @abstractmethod
     def child(self, folder: str) -> Store:
@@ -68,11 +68,11 @@ class Store(ABC):
 
     @abstractmethod
     def sibling(self, folder: str) -> Store:
-        """The same storage with its root a folder beside this one: what all jobs of a storage share is kept there."""
+        """The same storage with its root a folder beside this one, such as the one that all jobs of a storage share."""
 
     @abstractmethod
     def quick(self) -> Store:
-        """The same storage for requests that must not wait: each is made once, and given up after a few seconds."""
+        """The same storage for requests that must not wait: each is made once, with a timeout of a few seconds."""
 
     @abstractmethod
     def check(self) -> None:
@@ -80,11 +80,11 @@ class Store(ABC):
 
     @abstractmethod
     def tidy(self) -> None:
-        """Remove what killed writers left half-written, and nothing that may be another's at work."""
+        """Remove half-written blobs of killed writers, but none that another may still be writing."""
 
 
 def check_key(key: str) -> str:
-    """``key`` as it came, or StorageError that says which rule it breaks."""
+    """``key`` unchanged. Raises StorageError with the rule that it breaks."""
     problem = _problem(key)
     if problem:
         shown = key if len(key) <= 80 else key[:80] + "..."
@@ -100,7 +100,7 @@ def too_large(where: str, limit: int) -> StorageError:
 
 
 def is_key(name: str) -> bool:
-    """Whether a blob called ``name`` is one of ours: a list leaves out what could not be read back."""
+    """Whether a blob can have this name: lists leave out blobs that could not be read back."""
     return not _problem(name)
 
 

@@ -1,4 +1,4 @@
-"""From what a user calls a storage to the storage."""
+"""Opens the storage that a user names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 
 def open_store(uri: str) -> LocalStore | S3Store:
-    """The storage at ``uri``: a path, ``file:///path`` or ``s3://bucket/prefix``; not touched or asked yet.
+    """The storage at ``uri``: a path, ``file:///path`` or ``s3://bucket/prefix``; no request is made yet.
 
     Raises StorageError for anything else; its text never repeats a part of ``uri`` that may be a secret.
     """

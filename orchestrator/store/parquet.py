@@ -1,4 +1,4 @@
-"""One Parquet file of a stranger: its size is judged before it is decoded, and its columns before they are believed."""
+"""Reads one untrusted Parquet file: checks its size before decoding it, and its columns before using them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FILE_BYTES = 64_000_000
-"""Of a file as it lies in storage. A trial of 100,000 logged steps has half as much."""
+"""The most bytes of a file in storage. A trial of 100,000 logged steps has half as many."""
 DECODED_BYTES = 128_000_000
-"""Of all columns of a file in memory: 400,000 rows of 40 numbers."""
+"""The most bytes of all columns of a file in memory: 400,000 rows of 40 numbers."""
 FOOTER_BYTES = 500_000
-"""Of a file's description: that of 2,000 columns has half as much."""
+"""The most bytes of a file's description: that of 2,000 columns has half as many."""
 COLUMNS = 2000
 
 _WIDTH = 8  # bytes of the widest number
@@ -24,11 +24,11 @@ _TIME = pa.timestamp("us", tz="UTC")
 
 
 class UnreadableError(ValueError):
-    """A file that is no table of ours; says in a few words why."""
+    """A file that is no table of this program; its text is the reason."""
 
 
 class Layout:
-    """The columns of files of one Arrow schema, and the dtypes that they are read as. Raises UnreadableError."""
+    """The columns of files of one Arrow schema, and the dtypes they are read as. Raises UnreadableError."""
 
     def __init__(self, schema: pa.Schema, declared: pa.Schema, columns: Sequence[str] | None) -> None:
         self.schema, self.names = schema, schema.names
@@ -46,7 +46,7 @@ class Layout:
 
 
 class Reader:
-    """Reads files whose columns should be those of ``declared``; others are taken as they are, if they are plain.
+    """Reads files whose columns should be those of ``declared``; others keep their kind of dtype, if it is plain.
 
     Safe to use from several threads.
     """
@@ -56,7 +56,7 @@ class Reader:
         self._layouts: list[Layout | tuple[pa.Schema, str]] = []
 
     def read(self, data: bytes) -> pa.Table:
-        """The rows of a whole file, of the columns asked for that it has. Raises UnreadableError."""
+        """The rows of a whole file, with the requested columns that it has. Raises UnreadableError."""
         try:
             return self._read(data)
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -81,12 +81,12 @@ class Reader:
         return _cast(table, layout.target)
 
     def _layout(self, schema: pa.Schema) -> Layout:
-        for known in self._layouts:
-            if isinstance(known, Layout):
-                if known.schema.equals(schema):
-                    return known
-            elif known[0].equals(schema):
-                raise UnreadableError(known[1])
+        for cached in self._layouts:
+            if isinstance(cached, Layout):
+                if cached.schema.equals(schema):
+                    return cached
+            elif cached[0].equals(schema):
+                raise UnreadableError(cached[1])
         try:
             layout = Layout(schema, self._declared, self._columns)
         except UnreadableError as error:
@@ -97,7 +97,7 @@ class Reader:
 
 
 def normal(dtype: pa.DataType) -> pa.DataType | None:
-    """The dtype that stands for all of its kind here; None for a kind of which no results are."""
+    """The dtype that all dtypes of its kind are read as; None for a kind that no results have."""
     if pa.types.is_dictionary(dtype):
         return normal(dtype.value_type)
     if pa.types.is_list(dtype) or pa.types.is_large_list(dtype) or pa.types.is_fixed_size_list(dtype):
@@ -113,11 +113,11 @@ def normal(dtype: pa.DataType) -> pa.DataType | None:
         (pa.types.is_null, pa.null()),
         (pa.types.is_date, pa.date32()),
     )
-    return next((found for is_kind, found in kinds if is_kind(dtype)), None)
+    return next((result for is_kind, result in kinds if is_kind(dtype)), None)
 
 
 def fits(dtype: pa.DataType, expected: pa.DataType) -> bool:
-    """Whether a column of a ``normal`` dtype may hold values of another; numbers are tried, whole or not."""
+    """Whether a column of a ``normal`` dtype may be cast to another; casts between numbers are tried."""
     if pa.types.is_null(dtype) or dtype == expected:
         return True
     if pa.types.is_list(dtype) and pa.types.is_list(expected):
@@ -128,18 +128,18 @@ def fits(dtype: pa.DataType, expected: pa.DataType) -> bool:
 
 def _target(field: pa.Field, declared: pa.Schema) -> pa.DataType:
     """The dtype that the column of a file is read as."""
-    found, index = normal(field.type), declared.get_field_index(field.name)
-    expected = declared.field(index).type if index >= 0 else found
-    if found is None or expected is None:
-        wanted = "expected numbers, text, times or lists of them" if expected is None else f"expected {expected}"
-        raise UnreadableError(f"column {field.name} is {_short(field.type)}, {wanted}")
-    if not fits(found, expected):
+    dtype, index = normal(field.type), declared.get_field_index(field.name)
+    expected = declared.field(index).type if index >= 0 else dtype
+    if dtype is None or expected is None:
+        allowed = "expected numbers, text, times or lists of them" if expected is None else f"expected {expected}"
+        raise UnreadableError(f"column {field.name} is {_short(field.type)}, {allowed}")
+    if not fits(dtype, expected):
         raise UnreadableError(f"column {field.name} is {_short(field.type)}, expected {expected}")
     return expected
 
 
 def _packed(metadata: pq.FileMetaData, layout: Layout) -> list[str]:
-    """The columns of text that are to be decoded as dictionaries, since they may unfold to more than may be.
+    """The text columns to decode as dictionaries, since they may unfold to more than DECODED_BYTES.
 
     Raises UnreadableError where the file's numbers, lists or packed pages do.
     """
@@ -173,7 +173,7 @@ def _packed(metadata: pq.FileMetaData, layout: Layout) -> list[str]:
 
 
 def _check_texts(table: pa.Table) -> None:
-    """Raise UnreadableError where columns read as dictionaries would be too large as text."""
+    """Raise UnreadableError where columns that were read as dictionaries would be too large as text."""
     size = 0
     for column in table.columns:
         for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
@@ -184,7 +184,7 @@ def _check_texts(table: pa.Table) -> None:
 
 
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with the dtypes of ``schema``. Raises UnreadableError for a value that is lost on the way."""
+    """The table with the dtypes of ``schema``. Raises UnreadableError for a value that the cast would change."""
     if table.schema.equals(schema):
         return table.replace_schema_metadata(None)
     columns = []

@@ -1,4 +1,4 @@
-"""SQL over a job's results, for those who want no Python: it takes a bounded time and a bounded part of the memory."""
+"""SQL over a job's results, within a bounded time and bounded memory."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 SECONDS = 60.0
 MEMORY_MB = 300
-"""What DuckDB may hold while it computes; the results it reads come on top."""
+"""Memory that DuckDB may use while it computes, beside the results it reads."""
 ANSWER_MB = 200
 COUNTED = 1_000_000
-"""Rows beyond those that are asked for are counted, but no more than so many."""
+"""Rows beyond the requested ones are counted up to this number."""
 
-# SQL sees the tables and nothing else: no files, no network, no extensions, and no spilling into the current folder.
+# SQL can read the tables and nothing else: no files, no network, no extensions, no spilling into the current folder.
 _LOCKED: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
     "temp_directory": "",
@@ -37,7 +37,7 @@ _LOCKED: dict[str, str | bool | int | float | list[str]] = {
 }
 _BATCH = 10_000
 _HEADROOM_MB = 200
-"""Address space beside DuckDB's own memory, for what its functions take without asking."""
+"""Address space beside DuckDB's own memory, for allocations of its functions that it does not count."""
 _READING = frozenset({"SELECT", "EXPLAIN", "MULTI"})  # SHOW and DESCRIBE are SELECT, PIVOT is MULTI
 _EVERY_COLUMN = re.compile(r"\*|\b(columns|natural|describe|show|summarize)\b", re.IGNORECASE)
 _COUNT = re.compile(r"count\s*\(\s*\*\s*\)", re.IGNORECASE)
@@ -45,7 +45,7 @@ _COUNT = re.compile(r"count\s*\(\s*\*\s*\)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows of an answer, or its first ones, and how many there are: None for more than COUNTED.
+    """The rows of an answer, or its first ones, and their total number: None for more than COUNTED.
 
     ``left_out`` has a line for each file that could not be read.
     """
@@ -58,26 +58,26 @@ class Answer:
 def query(
     store: Store, sql: str, declared: Callable[[str], pa.Schema] | None = None, rows: int | None = None
 ) -> Answer:
-    """What one SQL statement answers over the job whose root is ``store``, or the first ``rows`` of it.
+    """The answer of one SQL statement over the job whose root is ``store``, or its first ``rows`` rows.
 
-    The tables are ``trials``, ``metrics`` and ``evaluations_<kind>``, as far as the job has them; only the
-    columns that ``sql`` uses are read. ``declared`` knows the columns of a folder. Times are UTC. Raises QueryError for
+    The tables are ``trials``, ``metrics`` and ``evaluations_<kind>``, as far as the job has them; only the columns
+    that ``sql`` uses are read. ``declared`` returns the schema of a folder. Times are UTC. Raises QueryError for
     SQL that cannot be answered, or not within SECONDS, MEMORY_MB and ANSWER_MB; StorageError.
     """
     if any(0xD800 <= ord(character) < 0xE000 for character in sql):
         raise QueryError("SQL: holds characters that are not UTF-8 text")
     folders = _folders(store)
-    # No statement can reach a table without spelling its name; one that names none may want to list them.
+    # No statement can read a table without spelling its name; one that names none may list all.
     used = [name for name in folders if name.lower() in sql.lower()] or list(folders)
     schemas = {name: declared(_folder(name)) if declared else pa.schema([]) for name in used}
     read: dict[str, Reading] = {}
     try:
         columns = _columns_used(sql, schemas)
         for name in used:
-            own = (
+            needed = (
                 None if columns is None else [n for n in schemas[name].names if n in columns] or schemas[name].names[:1]
             )
-            read[name] = read_files(store, folders[name], own, schemas[name])
+            read[name] = read_files(store, folders[name], needed, schemas[name])
         tables = {name: reading.table for name, reading in read.items() if reading.table.num_columns}
         table, total = _answer(sql, tables, rows)
     except duckdb.Error as error:
@@ -86,14 +86,14 @@ def query(
 
 
 def _columns_used(sql: str, schemas: Mapping[str, pa.Schema]) -> set[str] | None:
-    """The columns that a statement reads of its tables, as DuckDB plans it; None where it may be all of them.
+    """The columns that a statement reads of its tables, by DuckDB's plan; None where these may be all of them.
 
     Files of other versions may have columns that no schema declares: then the plan fails, and all are read.
     """
     if _EVERY_COLUMN.search(_COUNT.sub("", sql)) or not all(len(schema) for schema in schemas.values()):
         return None
     empty = {name: schema.empty_table() for name, schema in schemas.items()}
-    with _connection(empty) as connection, _limits(connection):  # what is constant is computed by a plan already
+    with _connection(empty) as connection, _limits(connection):  # planning already computes constants
         if _statement(connection, sql) != "SELECT":
             return None
         try:
@@ -107,8 +107,8 @@ def _columns_used(sql: str, schemas: Mapping[str, pa.Schema]) -> set[str] | None
 def _projected(nodes: list[dict[str, Any]]) -> Iterator[str]:
     """The columns that the scans of a plan project."""
     for node in nodes:
-        found = node.get("extra_info", {}).get("Projections", []) if "SCAN" in node["name"] else []
-        yield from [found] if isinstance(found, str) else found
+        columns = node.get("extra_info", {}).get("Projections", []) if "SCAN" in node["name"] else []
+        yield from [columns] if isinstance(columns, str) else columns
         yield from _projected(node.get("children", []))
 
 
@@ -123,7 +123,7 @@ def _connection(tables: Mapping[str, pa.Table]) -> Iterator[duckdb.DuckDBPyConne
 
 
 def _statement(connection: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The kind of the one statement that ``sql`` is. Raises QueryError."""
+    """The kind of the single statement in ``sql``. Raises QueryError."""
     kinds = [statement.type.name for statement in connection.extract_statements(sql)]
     if len(kinds) != 1 or kinds[0] not in _READING:
         raise QueryError("SQL: results are only read: expected one SELECT, such as SELECT * FROM trials")
@@ -154,25 +154,25 @@ def _answer(sql: str, tables: Mapping[str, pa.Table], rows: int | None) -> tuple
 
 
 def _collected(reader: pa.RecordBatchReader, rows: int | None) -> tuple[pa.Table, int | None]:
-    """The first ``rows`` of an answer, or all, and how many it has."""
-    kept: list[pa.RecordBatch] = []
+    """The first ``rows`` of an answer, or all, and their total number."""
+    batches: list[pa.RecordBatch] = []
     total = size = 0
     for batch in reader:
         room = batch.num_rows if rows is None else max(0, rows - total)
         total += batch.num_rows
         if room:
-            kept.append(batch.slice(0, room))
-            size += kept[-1].nbytes
+            batches.append(batch.slice(0, room))
+            size += batches[-1].nbytes
         if size > ANSWER_MB * 1_000_000:
             raise QueryError(f"SQL: the answer has more than {ANSWER_MB} MB; ask for fewer rows or columns")
         if rows is not None and total > COUNTED:
-            return pa.Table.from_batches(kept, reader.schema), None
-    return pa.Table.from_batches(kept, reader.schema), total
+            return pa.Table.from_batches(batches, reader.schema), None
+    return pa.Table.from_batches(batches, reader.schema), total
 
 
 @contextlib.contextmanager
 def _limits(connection: duckdb.DuckDBPyConnection) -> Iterator[threading.Event]:
-    """Bounds of time and memory for what is computed meanwhile; the event tells that the time was up."""
+    """Limit time and memory in this context; the event is set when the time is up."""
     expired = threading.Event()
 
     def stop() -> None:
@@ -180,28 +180,28 @@ def _limits(connection: duckdb.DuckDBPyConnection) -> Iterator[threading.Event]:
         connection.interrupt()
 
     timer = threading.Timer(SECONDS, stop)
-    before = _limit_memory()
+    previous = _limit_memory()
     timer.start()
     try:
         yield expired
     finally:
         timer.cancel()
         timer.join()
-        if before is not None:
-            resource.setrlimit(resource.RLIMIT_AS, before)
+        if previous is not None:
+            resource.setrlimit(resource.RLIMIT_AS, previous)
 
 
 def _limit_memory() -> tuple[int, int] | None:
-    """Let this process take no more than DuckDB's memory and some; the limits before, None where none can be set.
+    """Limit this process to DuckDB's memory and some headroom; returns the old limits, None where it sets none.
 
-    DuckDB counts what its operators hold, but not the text and lists that its functions make.
+    DuckDB counts the memory of its operators, but not text and lists that its functions allocate.
     """
-    statm, before = Path("/proc/self/statm"), resource.getrlimit(resource.RLIMIT_AS)
-    if before[0] != resource.RLIM_INFINITY or not statm.exists():
+    statm, previous = Path("/proc/self/statm"), resource.getrlimit(resource.RLIMIT_AS)
+    if previous[0] != resource.RLIM_INFINITY or not statm.exists():
         return None
     now = int(statm.read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + (MEMORY_MB + _HEADROOM_MB) * 1_000_000, before[1]))
-    return before
+    resource.setrlimit(resource.RLIMIT_AS, (now + (MEMORY_MB + _HEADROOM_MB) * 1_000_000, previous[1]))
+    return previous
 
 
 def _folders(store: Store) -> dict[str, list[str]]:
@@ -222,10 +222,10 @@ def _message(store: Store, error: duckdb.Error, tables: list[str], read: Mapping
     if not tables:
         return f"{store.uri}: no results yet; submit the job first, or check the storage and the job's name"
     cause = " ".join(str(error).split("\n\nLINE ")[0].split())[:300]
-    known = f"tables: {', '.join(tables)}"
+    schema = f"tables: {', '.join(tables)}"
     if isinstance(error, duckdb.BinderException):
-        known += "".join(f"; columns of {name}: {_columns(reading.table)}" for name, reading in read.items())
-    return f"SQL: {cause}; {known}"
+        schema += "".join(f"; columns of {name}: {_columns(reading.table)}" for name, reading in read.items())
+    return f"SQL: {cause}; {schema}"
 
 
 def _columns(table: pa.Table) -> str:

@@ -1,4 +1,4 @@
-"""Storage below a prefix of an S3 bucket, on Amazon's servers or on any that speak S3."""
+"""Storage below a prefix of an S3 bucket, on Amazon's servers or on any with an S3 interface."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ATTEMPTS = 5
 """Tries of one request, with growing pauses, before a server counts as unavailable."""
 
 _CONFIG = Config(
-    # Checksums that nobody asked for come as chunked trailers, which Ceph's gateway answers with 411.
+    # By default checksums are sent as chunked trailers, which Ceph's gateway answers with 411.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
     retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
@@ -47,8 +47,8 @@ _clients_lock = threading.Lock()
 class S3Store(Store):
     """Blobs as objects ``<prefix>/<key>`` of ``bucket``; the bucket must exist.
 
-    Holds names only, so that it can be sent to other processes; each process makes its own client, at its
-    first request, from the usual chain of AWS settings (AWS_ENDPOINT_URL included).
+    It has names only, so that it can be pickled; each process makes its own client, at its first request, from the
+    usual chain of AWS settings (AWS_ENDPOINT_URL included).
     """
 
     parallel_reads: int = 32
@@ -79,9 +79,9 @@ class S3Store(Store):
         if replace:
             self._put(name, data)
             return True
-        # Asked first because some servers ignore the condition below.
-        # 403: who may not list a bucket is not told what it lacks. A reply to HEAD has no text, so a missing
-        # bucket or wrong credentials are left to the put, whose reply says so.
+        # Check first, because some servers ignore the condition of the put.
+        # 403: without the right to list a bucket, a missing object is answered so. A reply to HEAD has no text, so a
+        # missing bucket or wrong credentials are left to the put, whose reply names them.
         return not self._exists(name, absent=(400, 403, 404)) and self._put_new(name, data)
 
     def keys(self, prefix: str = "") -> list[str]:
@@ -118,25 +118,25 @@ class S3Store(Store):
         return S3Store(self._bucket, self._prefix.rstrip("/"), quick=True)
 
     def check(self) -> None:
-        """See Store. The bucket is not created: where and for whom is not ours to guess."""
+        """See Store. The bucket is not created: its region and its rights are the user's choice."""
         probe = f"{self._prefix}{RESERVED}check-{secrets.token_hex(8)}"
         self._put(probe, b"orch")
         try:
-            found = self._read(probe) == b"orch"
+            stored = self._read(probe) == b"orch"
             with self._explained(probe, "list"):
                 page = self._client().list_objects_v2(Bucket=self._bucket, Prefix=probe)
-            found = found and [item["Key"] for item in page.get("Contents", [])] == [probe]
+            stored = stored and [item["Key"] for item in page.get("Contents", [])] == [probe]
         finally:
             self._delete(probe)
-        if not found:
+        if not stored:
             raise StorageError(f"{self.uri}: an object just written is not there; check AWS_ENDPOINT_URL")
 
     def tidy(self) -> None:
-        """See Store. Only what ``check`` writes can be left; that of the last hour may be another's at work."""
+        """See Store. Only ``check`` can leave objects behind; those of the last hour may still be in use."""
         probes = f"{self._prefix}{RESERVED}check-"
         with self._explained(probes, "list"):
             page = self._client().list_objects_v2(Bucket=self._bucket, Prefix=probes)
-        # The server's clock, which its objects' times are of as well.
+        # The server's clock, as the objects' times are of it too.
         now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
         for item in page.get("Contents", []):
             old = now - item["LastModified"] > _AT_WORK
@@ -144,7 +144,7 @@ class S3Store(Store):
                 self._delete(item["Key"])
 
     def _listed(self, base: str) -> dict[str, str]:
-        """Keys and entity tags of the objects whose names begin so."""
+        """Keys and entity tags of the objects whose names begin with ``base``."""
         with self._explained(base, "list"):
             pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=base)
             items = [(item["Key"], item.get("ETag", "")) for page in pages for item in page.get("Contents", [])]
@@ -158,14 +158,14 @@ class S3Store(Store):
         return _client(self._quick)
 
     def _read(self, name: str, limit: int | None = None) -> bytes:
-        for left in reversed(range(1 if self._quick else ATTEMPTS)):
+        for retries_left in reversed(range(1 if self._quick else ATTEMPTS)):
             with self._explained(name, "read"):
                 body = self._client().get_object(Bucket=self._bucket, Key=name)["Body"]
                 try:
                     with body:
                         data = body.read(None if limit is None else limit + 1)
-                except BotoCoreError:  # the client tries a request again, but not a reply that breaks off
-                    if not left:
+                except BotoCoreError:  # the client retries a request, but not a reply that breaks off
+                    if not retries_left:
                         raise
                     continue
                 if limit is not None and len(data) > limit:
@@ -178,17 +178,17 @@ class S3Store(Store):
             self._client().put_object(Bucket=self._bucket, Key=name, Body=data)
 
     def _put_new(self, name: str, data: bytes) -> bool:
-        """Put only where there is nothing, so far as the server can be asked to see to that."""
+        """Put only where there is no object, if the server supports that condition; returns whether it was put."""
         for pause_s in (0.1, 0.4, 1.6, 0.0):
             refusal = self._put_if_none(name, data)
             if refusal is None:
                 return True
             status = status_of(refusal)
             if status == 412:
-                # The reply to our own first try may have been lost: then the blob that is there is ours.
+                # The reply to our own first try may have been lost: then the stored blob is ours.
                 tried_again = refusal.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
                 return tried_again and self._read(name) == data
-            if status != 409:  # either the server does not know the condition, or the next line raises
+            if status != 409:  # either the server does not support the condition, or the next line raises
                 self._put(name, data)
                 return True
             time.sleep(pause_s)
@@ -196,7 +196,7 @@ class S3Store(Store):
         raise StorageUnavailable(f"{where}: cannot write: others keep writing it; try again later")
 
     def _put_if_none(self, name: str, data: bytes) -> ClientError | None:
-        """None when it was written, the server's reply when the condition kept it from being written."""
+        """None when it was written, the server's reply when it refused the condition."""
         with self._explained(name, "write"):
             try:
                 self._client().put_object(Bucket=self._bucket, Key=name, Body=data, IfNoneMatch="*")
@@ -207,7 +207,7 @@ class S3Store(Store):
         return None
 
     def _exists(self, name: str, absent: tuple[int, ...]) -> bool:
-        """Whether there is such an object; a reply with one of the statuses ``absent`` says that there is none."""
+        """Whether there is such an object; a reply with one of the statuses ``absent`` means that there is none."""
         with self._explained(name, "look up"):
             try:
                 self._client().head_object(Bucket=self._bucket, Key=name)
@@ -215,7 +215,7 @@ class S3Store(Store):
             except ClientError as error:
                 if status_of(error) in absent:
                     return False
-                if status_of(error) in (400, 401, 403):  # a reply to HEAD has no text: which refusal it is, another has
+                if status_of(error) in (400, 401, 403):  # a reply to HEAD has no text; that of a list names the refusal
                     self._client().list_objects_v2(Bucket=self._bucket, Prefix=name, MaxKeys=1)
                 raise
 
@@ -229,8 +229,8 @@ class S3Store(Store):
             yield
         except (BotoCoreError, ClientError) as error:
             if is_of_credentials(error):
-                _forget_client(self._quick)  # the next request reads those that are there by then
-            # Without the cause: its text may hold what the settings hold, secrets included.
+                _forget_client(self._quick)  # the next request reads the credentials again
+            # Without the cause: its text may have values of the settings, secrets included.
             raise storage_error(error, f"s3://{self._bucket}/{name}".rstrip("/"), action) from None
 
 

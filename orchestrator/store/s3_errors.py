@@ -1,4 +1,4 @@
-"""What a failed S3 request means to a user; what servers and settings say is never repeated unchecked."""
+"""Translates errors of S3 requests into StorageErrors; text of servers and settings is never repeated unchecked."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def status_of(error: ClientError) -> int:
 
 
 def is_of_credentials(error: BotoCoreError | ClientError) -> bool:
-    """Whether other credentials than those that a client has may serve: they are changed while a run is at work."""
+    """Whether new credentials may help: users change them while a run is at work."""
     if isinstance(error, ClientError):
         return error.response.get("Error", {}).get("Code") in _CREDENTIALS
     return bool(re.search("Credential|Token|SSO|Login", type(error).__name__))
@@ -78,48 +78,48 @@ def storage_error(error: BotoCoreError | ClientError, where: str, action: str) -
 def _refused(error: ClientError, where: str, action: str) -> StorageError:
     status, code = status_of(error), _tame(error.response.get("Error", {}).get("Code") or "")
     answer = f"the server answered {status}" + (f" {code}" if code and code != str(status) else "")
-    what = f"{where}: cannot {action}"
+    prefix = f"{where}: cannot {action}"
     if code in _CODES:
         cause, remedy = _CODES[code]
         kind = StorageUnavailable if code in _MAY_PASS else StorageError if code in _OF_ONE_BLOB else StorageRefused
-        return kind(f"{what}: {cause}; {remedy}")
+        return kind(f"{prefix}: {cause}; {remedy}")
     if status == 507:
-        return StorageUnavailable(f"{what}: {_FULL[0]}; {_FULL[1]}")
+        return StorageUnavailable(f"{prefix}: {_FULL[0]}; {_FULL[1]}")
     if code == "NoSuchKey" or (status == 404 and action == "read"):
         return NotFoundError(f"{where}: no such object; check the storage and the job's name")
     if status in (401, 403):
-        return StorageRefused(f"{what}: access denied; allow {_RIGHTS[action]} there, or use other credentials")
+        return StorageRefused(f"{prefix}: access denied; allow {_RIGHTS[action]} there, or use other credentials")
     if status >= 500 or status == 429 or code in _BUSY:
         tries = error.response["ResponseMetadata"].get("RetryAttempts", 0) + 1
-        return StorageUnavailable(f"{what}: {answer} (tries: {tries}); try again later")
-    return StorageRefused(f"{what}: {answer}; check the storage and AWS_ENDPOINT_URL")
+        return StorageUnavailable(f"{prefix}: {answer} (tries: {tries}); try again later")
+    return StorageRefused(f"{prefix}: {answer}; check the storage and AWS_ENDPOINT_URL")
 
 
-def _unanswered(error: BotoCoreError, what: str) -> StorageError:
+def _unanswered(error: BotoCoreError, prefix: str) -> StorageError:
     kind = type(error).__name__
     if isinstance(error, boto.NoCredentialsError):
-        return StorageUnavailable(f"{what}: no AWS credentials found; set {_KEYS}, or AWS_PROFILE")
+        return StorageUnavailable(f"{prefix}: no AWS credentials found; set {_KEYS}, or AWS_PROFILE")
     if isinstance(error, boto.ProfileNotFound):
-        return StorageRefused(f"{what}: AWS_PROFILE names no profile; correct or unset it")
+        return StorageRefused(f"{prefix}: AWS_PROFILE names no profile; correct or unset it")
     if is_of_credentials(error):
-        return StorageUnavailable(f"{what}: the AWS credentials cannot be used ({kind}); {_LOG_IN}")
+        return StorageUnavailable(f"{prefix}: the AWS credentials cannot be used ({kind}); {_LOG_IN}")
     if isinstance(error, boto.SSLError):
         return StorageRefused(
-            f"{what}: no trusted TLS connection{_to(error)}; check AWS_ENDPOINT_URL, or set AWS_CA_BUNDLE"
+            f"{prefix}: no trusted TLS connection{_to(error)}; check AWS_ENDPOINT_URL, or set AWS_CA_BUNDLE"
         )
     if isinstance(error, _NO_ANSWER):
-        return StorageUnavailable(f"{what}: no answer{_to(error)} ({kind}); check AWS_ENDPOINT_URL and the network")
+        return StorageUnavailable(f"{prefix}: no answer{_to(error)} ({kind}); check AWS_ENDPOINT_URL and the network")
     if isinstance(error, boto.ParamValidationError):
-        return StorageError(f"{what}: S3 allows no such bucket or object name; correct the storage")
-    return StorageRefused(f"{what}: {kind}; check the AWS settings, and that S3 answers at AWS_ENDPOINT_URL")
+        return StorageError(f"{prefix}: S3 allows no such bucket or object name; correct the storage")
+    return StorageRefused(f"{prefix}: {kind}; check the AWS settings, and that S3 answers at AWS_ENDPOINT_URL")
 
 
 def _to(error: BotoCoreError) -> str:
-    """The server that was asked, without a user or password that its URL may hold."""
+    """The server of the request, without a user or password in its URL."""
     url = urlsplit(str(error.kwargs.get("endpoint_url") or ""))
     return f" from {url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else ""
 
 
 def _tame(code: str) -> str:
-    """A server's error code as a short word, whatever the server made of it."""
+    """A server's error code as a short word of safe characters."""
     return re.sub(r"[^A-Za-z0-9._-]", "", code)[:60]

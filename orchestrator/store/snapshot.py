@@ -1,4 +1,4 @@
-"""Storage whose folders are listed once: for a command that reads, and asks for the same names again and again."""
+"""Storage whose folders are listed once, for a command that reads the same names again and again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class Snapshot(WrappedStore):
-    """Another store, of each of whose folders the names stay those of its first list: S3 lists 1,000 names a request.
+    """A store that caches the first list of each folder: S3 lists 1,000 names a request.
 
-    Blobs are read as they are by then. Not for one who writes: what is new is not listed.
+    The content of blobs is not cached. It is for readers only: new blobs are not listed.
     """
 
     def __init__(self, store: Store) -> None:
@@ -23,13 +23,13 @@ class Snapshot(WrappedStore):
     def stamps(self, folder: str) -> dict[str, str]:
         """See Store."""
         if folder not in self._lists:
-            above = next((one for one in self._lists if folder.startswith(f"{one}/")), None)
-            found = self._store.stamps(folder) if above is None else self._lists[above]
-            self._lists[folder] = {key: stamp for key, stamp in found.items() if key.startswith(f"{folder}/")}
+            parent = next((name for name in self._lists if folder.startswith(f"{name}/")), None)
+            stamps = self._store.stamps(folder) if parent is None else self._lists[parent]
+            self._lists[folder] = {key: stamp for key, stamp in stamps.items() if key.startswith(f"{folder}/")}
         return self._lists[folder]
 
     def keys(self, prefix: str = "") -> list[str]:
-        """See Store. The root, which may hold far more than tables, is listed whenever it is asked for."""
+        """See Store. The list of the root, which may have far more than tables, is not cached."""
         return sorted(self.stamps(prefix)) if prefix else self._store.keys()
 
     def _wrap(self, store: Store) -> Snapshot:

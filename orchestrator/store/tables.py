@@ -1,4 +1,4 @@
-"""Rows to Parquet files and back: strict when writing, tolerant when reading what another version wrote."""
+"""Writes and reads rows as Parquet files: strict when writing, tolerant when reading files of another version."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LINE = 300
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The years 1 to 9999, which are those of Python's calendar, in microseconds since 1970."""
 FOLDERS = ("trials", "metrics", "evaluations")
-"""Where tables lie: a file a trial, and in a folder a kind one for each part of a trial's evaluation."""
+"""The folders of tables: one file per trial; in evaluations/ a folder per kind, one file per trial and shard."""
 _NAMED = re.compile(
     r"(trials|metrics)/[0-9a-f]{16}\.parquet|evaluations/[a-z0-9_]+/[0-9a-f]{16}-[0-9a-f]{16}-(\d{4}|[1-9]\d{4,})\.parquet"
 )
@@ -48,15 +48,15 @@ def write_rows(
 ) -> bool:
     """Write ``rows`` as the Parquet file ``key``; see Store.write for ``replace`` and the answer.
 
-    A column that a row lacks is null there. A row with a column that ``schema`` lacks, or with a value that
-    its column's dtype cannot hold, is a defect of ours: AssertionError.
+    A column that a row lacks is null there. A row with a column that ``schema`` lacks, or with a value that its
+    column's dtype cannot hold, is a defect of this program: AssertionError.
     """
     assert key.endswith(_ENDING), key
     unknown = {name for row in rows for name in row} - set(schema.names)
     assert not unknown, f"{key}: no such columns: {sorted(unknown)}"
     table = pa.table([_column(field, rows) for field in schema], schema=schema)
-    # Of one row, statistics and dictionaries only repeat the value: files are about half the size without.
-    # Our dtypes are Parquet's own, so a copy of the Arrow schema would add nothing either.
+    # For one row, statistics and dictionaries only repeat the value: files are about half the size without them.
+    # All dtypes are Parquet's own, so a copy of the Arrow schema would add nothing either.
     several = len(rows) > 1
     buffer = pa.BufferOutputStream()
     pq.write_table(
@@ -86,7 +86,7 @@ class Reading:
 
 
 def left_out_error(store: Store, left_out: Sequence[str]) -> StorageError:
-    """The error of those who need every file: it names the first of these."""
+    """The error for callers that need every file: it names the first that was left out."""
     return StorageError(f"{store.uri}/{left_out[0]}; delete it and submit the job again")
 
 
@@ -106,11 +106,11 @@ def read_files(
 ) -> Reading:
     """Rows of the Parquet files ``keys`` in their order.
 
-    The columns of all files, or ``columns`` in that order; what a file lacks is null. Columns that ``schema`` has are
-    of its dtypes; of the others each is of that of most files, and floats where some files have integers. A
-    file is left out that is damaged or larger than ``store.parquet`` allows, has a column of another kind, or
-    rows of another trial than the one it is named after. Raises StorageError where storage does not answer, and
-    NotFoundError where a file is missing.
+    The columns are those of all files, or ``columns`` in that order; a column that a file lacks is null there. Columns
+    of ``schema`` have its dtypes; any other has the dtype of most files, and is a float where some files have integers.
+    A file is left out that is damaged or larger than ``store.parquet`` allows, has a column of another kind, or rows of
+    another trial than the one it is named after. Raises StorageError where storage does not answer, and NotFoundError
+    where a file is missing.
     """
     declared = pa.schema([]) if schema is None else schema
     named = _ID in declared.names
@@ -135,7 +135,7 @@ def read_files(
 
 @dataclass(frozen=True)
 class _Part:
-    """Some files of one schema: their keys, how many rows each has, and these."""
+    """Some files of one schema: their keys, the number of rows of each, and the rows."""
 
     keys: list[str]
     lengths: list[int]
@@ -149,17 +149,17 @@ class _Part:
 
 
 def parquet_keys(store: Store, folder: str) -> list[str]:
-    """Keys of the tables' files at or below ``folder``: those that this program names so, and no other Parquet file.
+    """Keys of the tables' files at or below ``folder``: only Parquet files with names that this program gives.
 
-    A copy that a synchronised folder or a user left beside one, whatever it is called, would count its rows twice.
+    A copy beside a file, from a synchronised folder or a user, would count its rows twice.
     """
     return [key for key in store.keys(folder) if _NAMED.fullmatch(key)]
 
 
 def foreign_keys(store: Store) -> list[str]:
-    """Keys of the Parquet files in the tables' folders that ``parquet_keys`` passes over, hidden ones left out."""
+    """Keys of the Parquet files in the tables' folders that ``parquet_keys`` skips, without hidden ones."""
     keys = (key for folder in FOLDERS for key in store.keys(folder) if key.endswith(_ENDING))
-    hidden = (".", "_")  # pandas passes over them too
+    hidden = (".", "_")  # pandas skips them too
     return [
         key for key in keys if not _NAMED.fullmatch(key) and not any(part.startswith(hidden) for part in key.split("/"))
     ]
@@ -198,7 +198,7 @@ def _column(field: pa.Field, rows: Sequence[Mapping[str, Any]]) -> pa.Array:
 
 
 def _parallel(store: Store, function: Callable[[str], T], keys: Sequence[str]) -> list[T]:
-    # Small local files are read in less time than a task of the pool takes: threads take them by the dozen.
+    # Reading a small local file takes less time than a task of the pool: each task reads dozens.
     size = max(1, min(64, len(keys) // (4 * store.parallel_reads)))
     runs = [keys[start : start + size] for start in range(0, len(keys), size)]
     with ThreadPoolExecutor(store.parallel_reads) as pool:
@@ -206,7 +206,7 @@ def _parallel(store: Store, function: Callable[[str], T], keys: Sequence[str]) -
 
 
 def _read(store: Store, reader: Reader, key: str) -> pa.Table | str:
-    """The rows of a file, or what is wrong with it."""
+    """The rows of a file, or the reason why it cannot be read."""
     try:
         return reader.read(_bytes(store, key))
     except UnreadableError as error:
@@ -218,7 +218,7 @@ def _read(store: Store, reader: Reader, key: str) -> pa.Table | str:
 
 
 def _bytes(store: Store, key: str) -> bytes:
-    """The file, large ones one at a time: many threads read."""
+    """The file's bytes; large files are read one at a time, since many threads read."""
     try:
         return store.read(key, _SMALL_BYTES)
     except (NotFoundError, StorageUnavailable):
@@ -229,23 +229,23 @@ def _bytes(store: Store, key: str) -> bytes:
 
 
 def _read_parts(store: Store, reader: Reader, keys: Sequence[str], problems: dict[str, str]) -> list[_Part]:
-    """The files, as far as they can be read; what is wrong with the others goes to ``problems``.
+    """The files that can be read, grouped by schema; the problems of the others are added to ``problems``.
 
-    Some hundred are put together at once: a table of one row takes a hundred times the memory of its values.
+    Some hundred files are concatenated at once: a table of one row takes a hundred times the memory of its values.
     """
     parts: list[_Part] = []
     for start in range(0, len(keys), _TOGETHER):
         block = keys[start : start + _TOGETHER]
         groups: list[dict[str, pa.Table]] = []
-        for key, found in zip(block, _parallel(store, partial(_read, store, reader), block), strict=True):
-            if isinstance(found, str):
-                problems[key] = found
+        for key, rows in zip(block, _parallel(store, partial(_read, store, reader), block), strict=True):
+            if isinstance(rows, str):
+                problems[key] = rows
                 continue
-            same = (group for group in reversed(groups) if next(iter(group.values())).schema.equals(found.schema))
+            same = (group for group in reversed(groups) if next(iter(group.values())).schema.equals(rows.schema))
             group = next(same, None)
             if group is None:
                 groups.append(group := {})
-            group[key] = found
+            group[key] = rows
         for group in groups:
             tables = list(group.values())
             parts.append(_Part(list(group), [len(t) for t in tables], pa.concat_tables(tables).combine_chunks()))
@@ -253,7 +253,7 @@ def _read_parts(store: Store, reader: Reader, keys: Sequence[str], problems: dic
 
 
 def _bundled(store: Store, keys: Sequence[str], columns: Sequence[str] | None, declared: pa.Schema) -> list[_Part]:
-    """The files of which bundles have copies."""
+    """The files that bundles have copies of."""
     folder = keys[0].rpartition("/")[0]
     if any(key.rpartition("/")[0] != folder for key in keys):
         return []
@@ -267,12 +267,12 @@ def _bundled(store: Store, keys: Sequence[str], columns: Sequence[str] | None, d
 
 
 def _at_odds(parts: Sequence[_Part], declared: pa.Schema) -> dict[str, str]:
-    """The files that have a column which nobody has declared and which is of another kind in most files."""
-    known = set(declared.names)
+    """The problems of files with an undeclared column that has another kind in most files."""
+    declared_names = set(declared.names)
     kinds: dict[str, Counter[str]] = {}
     for part in parts:
         for field in part.table.schema:
-            if field.name not in known and not pa.types.is_null(field.type):
+            if field.name not in declared_names and not pa.types.is_null(field.type):
                 kinds.setdefault(field.name, Counter())[_kind(field.type)] += len(part.keys)
     problems: dict[str, str] = {}
     for part in parts:
@@ -285,17 +285,17 @@ def _at_odds(parts: Sequence[_Part], declared: pa.Schema) -> dict[str, str]:
 
 
 def _kind(dtype: pa.DataType) -> str:
-    """Integers and floats are one kind."""
+    """The kind of a dtype: integers and floats are one kind."""
     return str(dtype).replace("int64", "double")
 
 
 def _joined(parts: Sequence[_Part], empty: pa.Schema, order: Sequence[str]) -> _Part:
-    """All rows with all columns, by the order of keys; with the columns of ``empty`` where there is no file."""
+    """All rows with all columns, in the order of keys; with the columns of ``empty`` where there is no file."""
     if not parts:
         return _Part([], [], empty.empty_table())
     schema = pa.unify_schemas([part.table.schema for part in parts], promote_options="permissive")
     tables = [part.table if part.table.schema.equals(schema) else _fitted(part.table, schema) for part in parts]
-    # A chunk a file would make every later step slow.
+    # One chunk per file would make every later step slow.
     table = pa.concat_tables(tables).combine_chunks() if len(tables) > 1 else tables[0]
     place = {key: number for number, key in enumerate(order)}
     lengths = {key: length for part in parts for key, length in zip(part.keys, part.lengths, strict=True)}
@@ -316,11 +316,11 @@ def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _wrong_values(part: _Part, *, named: bool) -> dict[str, str]:
-    """The files with values that are none: rows of another trial, times out of any calendar."""
+    """The problems of files with wrong values: rows of another trial, times out of any calendar, invalid text."""
     ends = np.cumsum(part.lengths)
     problems: dict[str, str] = {}
 
-    def tell(wrong: pa.ChunkedArray, problem: str) -> None:
+    def add_problem(wrong: pa.ChunkedArray, problem: str) -> None:
         rows = np.flatnonzero(wrong.to_numpy(zero_copy_only=False))
         for place in np.unique(np.searchsorted(ends, rows, side="right")):
             problems.setdefault(part.keys[place], problem)
@@ -332,7 +332,9 @@ def _wrong_values(part: _Part, *, named: bool) -> dict[str, str]:
         if pa.types.is_timestamp(field.type):
             ticks = part.table[field.name].cast(pa.int64())
             outside = pc.or_(pc.less(ticks, _FIRST_US), pc.greater(ticks, _LAST_US))
-            tell(pc.fill_null(outside, False), one_line(f"column {field.name} has a time in no calendar")[:_LINE])
+            add_problem(
+                pc.fill_null(outside, False), one_line(f"column {field.name} has a time in no calendar")[:_LINE]
+            )
     if not _is_valid(part.table):
         starts = zip(part.keys, ends, part.lengths, strict=True)
         wrong = [key for key, end, n in starts if not _is_valid(part.table.slice(end - n, n))]
@@ -340,7 +342,7 @@ def _wrong_values(part: _Part, *, named: bool) -> dict[str, str]:
     if named:
         owners = np.repeat(np.array([trial_of(key) for key in part.keys], dtype=object), part.lengths)
         other = pc.not_equal(part.table[_ID], pa.array(owners, pa.string()))
-        tell(pc.fill_null(other, True), "has rows of another trial than its name says")
+        add_problem(pc.fill_null(other, True), "has rows of another trial than its name says")
     return problems
 
 

@@ -1,4 +1,4 @@
-"""A store that passes everything on to another: what is made of it changes only what it is for."""
+"""A store that forwards all calls to another: the base of stores that change a few of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.store.location import Store
 
 
 class WrappedStore(Store):
-    """Another store. Those below it, beside it and its quick one are wrapped in the same way."""
+    """Forwards to another store; its children, siblings and quick store are wrapped in the same way."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -17,7 +17,7 @@ class WrappedStore(Store):
 
     @abstractmethod
     def _wrap(self, store: Store) -> Self:
-        """The same for another root."""
+        """The same wrapper around another store."""
 
     @property
     def uri(self) -> str:

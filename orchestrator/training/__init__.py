@@ -1,1 +1,1 @@
-"""The step loop, checkpoints and signals of one trial; knows no Ray."""
+"""The step loop, checkpoints and training metrics of one trial, without Ray."""

@@ -1,4 +1,4 @@
-"""What a checkpoint holds and how it is read back: tensors, numbers and strings only, never code."""
+"""Checkpoints are written and read here: they hold tensors, numbers and strings only, never code."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ FOLDER = "checkpoints"
 
 
 def checkpoint_key(trial_id: str) -> str:
-    """Where a trial's one checkpoint is kept; each new one takes the place of the last."""
+    """The key of a trial's one checkpoint; each new one replaces the last."""
     return f"{FOLDER}/{trial_id}.pt"
 
 
 def best_key(trial_id: str) -> str:
-    """Where the generator of a trial's lowest FID is kept."""
+    """The key of the generator with the trial's lowest FID."""
     return f"{FOLDER}/{trial_id}.best.pt"
 
 
 def save_checkpoint(store: Store, trial_id: str, state: dict[str, Any]) -> None:
-    """Write the state whole, in place of the one before."""
+    """Write the whole state and replace the one before."""
     _save(store, checkpoint_key(trial_id), trial_id, state)
 
 
 def save_best(store: Store, trial_id: str, state: dict[str, Any]) -> None:
-    """Write the generator whole, with its FID and step, in place of the one before."""
+    """Write the generator with its FID and step, and replace the one before."""
     _save(store, best_key(trial_id), trial_id, state)
 
 
 def drop_checkpoints(store: Store, trial_id: str) -> None:
-    """Remove the trial's state and its best generator; GLO's latent vectors go with the next that it stores."""
+    """Remove the trial's state and its best generator; GLO's latent vectors are removed at its next ``save``."""
     for key in (best_key(trial_id), checkpoint_key(trial_id)):
         store.delete(key)
 
@@ -47,15 +47,15 @@ def _save(store: Store, key: str, trial_id: str, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(store: Store, trial_id: str) -> dict[str, Any] | None:
-    """The trial's last state with its tensors on the CPU, or None where it has none.
+    """The trial's last state with its tensors on the CPU, or None if it has none.
 
-    Raises CheckpointError where the file is damaged, not ours, or of another trial.
+    Raises CheckpointError if the file is damaged, not a checkpoint, or of another trial.
     """
     return _load(store, checkpoint_key(trial_id), trial_id)
 
 
 def load_best(store: Store, trial_id: str) -> dict[str, Any] | None:
-    """What ``save_best`` wrote, on the CPU, or None where it never did. Raises CheckpointError as above."""
+    """The state that ``save_best`` wrote, on the CPU, or None if it never did. Raises CheckpointError as above."""
     return _load(store, best_key(trial_id), trial_id)
 
 
@@ -81,10 +81,10 @@ def checkpoint_error(store: Store, key: str, problem: str) -> CheckpointError:
 def load_networks(
     store: Store, trial_id: str, settings: TrialSettings, which: Literal["last", "best"] = "last"
 ) -> nn.ModuleDict:
-    """What the trial trained: its ``generator``, and its ``encoder`` if it has one; on the CPU, in eval mode, frozen.
+    """The trained ``generator``, and the ``encoder`` if there is one; on the CPU, in eval mode, frozen.
 
-    With its averaged weights where there are any. Raises CheckpointError where there is no such checkpoint, or it is
-    not of these settings.
+    Their weights are the averaged ones if the trial has them. Raises CheckpointError if there is no such checkpoint or
+    it does not fit these settings.
     """
     from orchestrator.training.networks import build
 
@@ -96,9 +96,9 @@ def load_networks(
         raise CheckpointError(f"{store.uri}/{key}: no such checkpoint, so that its trial cannot be evaluated; {why}")
     networks = build(settings.model, settings.objective, settings.data.shape)
     try:
-        learned = state if best else state["learner"]
+        saved = state if best else state["learner"]
         averages = settings.training.g_ema > 0 and not best
-        networks.load_state_dict(learned["averaged"]["module"] if averages else learned["networks"])
+        networks.load_state_dict(saved["averaged"]["module"] if averages else saved["networks"])
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise checkpoint_error(store, key, f"does not fit these settings ({type(error).__name__})") from error
     return networks.eval().requires_grad_(False)

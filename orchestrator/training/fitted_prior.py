@@ -1,4 +1,4 @@
-"""A generator whose latent vectors came to lie somewhere: samples are drawn from the Gaussian that fits them."""
+"""A generator with learned latent vectors: samples are drawn from the Gaussian that is fitted to them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ROWS_AT_ONCE = 65_536
-_LEAST = 1e-6
-"""Share of the mean variance that is added to each coordinate's: where latent vectors lie in a plane there is no
-Gaussian of full rank."""
+_RIDGE = 1e-6
+"""Share of the mean variance that is added to each coordinate's variance: the covariance of latent vectors that lie in
+a plane does not have full rank."""
 
 
 class FittedPrior(nn.Module):
-    """N(0, I) is mapped to the Gaussian of mean ``mean`` and covariance ``factor factor'``, and then to images.
+    """Maps N(0, I) to the Gaussian with mean ``mean`` and covariance ``factor factor'``, and this one to images.
 
-    Bojanowski et al., arXiv 1707.05776, section 3.3, draw samples so. ``made_of`` takes latent vectors as they were
-    learned.
+    Bojanowski et al., arXiv 1707.05776, section 3.3. ``made_of`` is the generator of the learned latent vectors.
     """
 
     mean: Tensor
@@ -37,15 +36,15 @@ class FittedPrior(nn.Module):
         return self.made_of(self.mean + latents @ self.factor.T)  # type: ignore[no-any-return]
 
     def standardized(self, learned: Tensor) -> Tensor:
-        """The vectors (n, latent_dim) that ``forward`` maps to these learned ones before it makes images of them."""
+        """The vectors (n, latent_dim) ~ N(0, I) that ``forward`` maps to these learned vectors: the inverse map."""
         solved: Tensor = torch.linalg.solve_triangular(self.factor, (learned - self.mean).T, upper=False)
         return solved.T
 
     @torch.no_grad()
     def fit(self, learned: Tensor) -> None:
-        """Take the mean and the covariance of learned vectors (n, latent_dim), in double precision, part by part.
+        """Fit the mean and the covariance of learned vectors (n, latent_dim), in double precision, part by part.
 
-        Of vectors that are not finite none are taken: the loss that made them so is told of soon enough.
+        If the vectors are not finite, nothing changes: the loss is not finite either, and the step loop reports it.
         """
         mean = learned.mean(0, dtype=torch.float64)
         squares = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=learned.device)
@@ -55,7 +54,7 @@ class FittedPrior(nn.Module):
         covariance = squares / len(learned)
         if not covariance.isfinite().all():
             return
-        ridge = _LEAST * covariance.diagonal().mean() + torch.finfo(torch.float32).tiny
+        ridge = _RIDGE * covariance.diagonal().mean() + torch.finfo(torch.float32).tiny
         covariance.diagonal().add_(ridge)
         self.mean.copy_(mean)
         self.factor.copy_(torch.linalg.cholesky(covariance))

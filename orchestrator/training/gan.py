@@ -1,4 +1,4 @@
-"""A generator and a discriminator in training."""
+"""Training of a generator against a discriminator."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from orchestrator.data.batches import from_bytes
-from orchestrator.judgement import Judgement
-from orchestrator.objectives.adversarial import Adversarial, Round
-from orchestrator.training.disturbances import Disturbances
+from orchestrator.discriminator_output import DiscriminatorOutput
+from orchestrator.objectives.adversarial import Adversarial, UpdateContext
+from orchestrator.training.discriminator_noise import DiscriminatorNoise
 from orchestrator.training.learner import Learner
 from orchestrator.training.networks import frozen
 from orchestrator.training.penalties import Penalties
 from orchestrator.training.statistics import statistics_held
-from orchestrator.training.unrolled import look_ahead
+from orchestrator.training.unrolled import unroll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Gan(Learner):
-    """Two networks against each other. Only the dropout and noise within the discriminator are each process's own."""
+    """Adversarial training. Each process draws its own dropout and noise within the discriminator, and nothing else."""
 
     parts = ("networks", "discriminator", "g_optimizer", "d_optimizer", "batches")
     model: Pair
@@ -40,144 +40,154 @@ class Gan(Learner):
         super().__init__(*args, **kwargs)
         settings = self.settings
         discriminator = self.model.build_discriminator(self.shape)
-        self.model.draw_weights(discriminator, self.weights)
+        self.model.init_weights(discriminator, self.weights)
         self.discriminator: nn.Module = self._place(discriminator)
-        self._oppose(self.discriminator)
+        self._add_discriminator(self.discriminator)
         self.penalties = Penalties(self.objective.penalties, settings, self.group, self.noise)
         noise_steps = self.steps_per_epoch * settings.noise_epochs
         rank, device = self.group.rank, self.device
-        self.disturbances = Disturbances(self.discriminator, self.noise_seed, rank, noise_steps, device)
+        self.discriminator_noise = DiscriminatorNoise(self.discriminator, self.noise_seed, rank, noise_steps, device)
 
     def _step(self) -> Mapping[str, Tensor]:
         """``d_steps`` updates of the discriminator, then ``g_steps`` of the generator.
 
-        The generator's first update judges the images of the last discriminator update again, as DCGAN's
-        training does, which saves a forward pass; with ``accumulate`` it makes them again, since their graph would be
-        that of the whole batch.
+        The generator's first update uses the images of the last discriminator update again, as DCGAN's training does,
+        which saves a forward pass. With ``accumulate`` it computes them again, since keeping their graph would take
+        the memory of the whole batch.
         """
-        self.disturbances.set_for(self.steps)
+        self.discriminator_noise.set_for(self.steps)
         fake: Tensor | None = None
         for update in range(self.settings.d_steps):
             latents = self._draw()
             last = update == self.settings.d_steps - 1
-            kept = last and len(latents) == 1 and not self.objective.draws_apart
-            # A network's running statistics and spectral norms are moved in its own updates alone.
-            with torch.set_grad_enabled(kept), nullcontext() if kept else statistics_held(self.generator):
+            reuse = last and len(latents) == 1 and not self.objective.fresh_latents
+            # A network's running statistics and spectral norms change in its own updates only.
+            with torch.set_grad_enabled(reuse), nullcontext() if reuse else statistics_held(self.generator):
                 fakes = [self._forward(self.generator, part) for part in latents]
-            fake = fakes[0] if kept else None
+            fake = fakes[0] if reuse else None
             reals = self._parts(self.batches.next())
-            d_signals, d_scores = self._update_discriminator(reals, [images.detach() for images in fakes])
+            d_metrics, d_scores = self._update_discriminator(reals, [images.detach() for images in fakes])
         for update in range(self.settings.g_steps):
-            if update > 0 or self.objective.draws_apart:
+            if update > 0 or self.objective.fresh_latents:
                 latents, fake = self._draw(), None
-            g_signals, g_scores = self._update_generator(latents, fake, reals)
-        self.state = self.objective.next_state(self._round(), d_scores, g_scores)
-        return d_signals | g_signals | self.state
+            g_metrics, g_scores = self._update_generator(latents, fake, reals)
+        self.state = self.objective.next_state(self._context(), d_scores, g_scores)
+        return d_metrics | g_metrics | self.state
 
-    def _round(self) -> Round:
-        return Round(self.state, self.noise)
+    def _context(self) -> UpdateContext:
+        return UpdateContext(self.state, self.noise)
 
-    def _judge(self, images: Tensor, ahead: dict[str, Tensor] | None = None) -> Tensor:
-        """Of each image its score, and its features where a loss looks at them: (n, 1 or 1 + f).
+    def _run_discriminator(self, images: Tensor, unrolled_state: dict[str, Tensor] | None = None) -> Tensor:
+        """The score of each image, followed by its features if the loss uses them: (n, 1 or 1 + f).
 
-        In single precision at least: sums over the batch need it. ``ahead`` takes the place of the discriminator's
+        At least single precision, which sums over the batch need. ``unrolled_state`` replaces the discriminator's
         parameters and buffers.
         """
-        network = self.discriminator if ahead is None else partial(functional_call, self.discriminator, ahead)
+        network = (
+            self.discriminator
+            if unrolled_state is None
+            else partial(functional_call, self.discriminator, unrolled_state)
+        )
         scores, features = self._forward(network, images)
-        rows = torch.cat([scores[:, None], features], 1) if self.objective.sees_features else scores[:, None]
-        return rows.to(torch.promote_types(rows.dtype, torch.float32))
+        outputs = torch.cat([scores[:, None], features], 1) if self.objective.needs_features else scores[:, None]
+        return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
 
     def _update_discriminator(
         self, reals: Sequence[Tensor], fakes: Sequence[Tensor]
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """One update; its signals, and the scores of all real images."""
+        """One update; returns its metrics and the scores of all real images."""
 
-        def judge(part: int) -> Tensors:
-            # Real and generated images pass apart from each other: in one batch their statistics would mix.
-            return self._judge(reals[part]), self._judge(fakes[part])
+        def forward(part: int) -> Tensors:
+            # Real and generated images are separate batches: batch norm would mix their statistics.
+            return self._run_discriminator(reals[part]), self._run_discriminator(fakes[part])
 
-        def loss_of(real: Tensor, fake: Tensor) -> Tensor:
-            return self.objective.discriminator(_read(real), _read(fake), self._round())
+        def global_loss(real: Tensor, fake: Tensor) -> Tensor:
+            return self.objective.discriminator(_split(real), _split(fake), self._context())
 
         self.d_optimizer.zero_grad(set_to_none=True)
         penalty = self.penalties.add(lambda points: self.discriminator(points).scores, reals, fakes)
-        loss, (said, _), _ = self._backward(judge, loss_of, self.d_parameters)
+        loss, (outputs, _), _ = self._backward(forward, global_loss, self.d_parameters)
         self.d_optimizer.step()
-        d_real = said[:, 0]
-        signals = {"d_loss": loss, "d_real": d_real.mean(), "d_real_probability": d_real.sigmoid().mean()}
-        return signals | penalty, d_real
+        d_real = outputs[:, 0]
+        metrics = {"d_loss": loss, "d_real": d_real.mean(), "d_real_probability": d_real.sigmoid().mean()}
+        return metrics | penalty, d_real
 
     def _update_generator(
         self, latents: Sequence[Tensor], fake: Tensor | None, reals: Sequence[Tensor]
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """One update, on the images of these latent vectors; ``fake`` are they where they are at hand.
+        """One update on the images of these latent vectors; ``fake`` are these images if they are already computed.
 
-        Returns its signals, and the scores of all generated images.
+        Returns its metrics and the scores of all generated images.
         """
         unrolled = self.settings.unrolled_steps > 0
         if unrolled and fake is None:
             fake = self._forward(self.generator, latents[0])
-        ahead = self._look_ahead(reals[0], fake) if unrolled and fake is not None else None
-        slope = torch.zeros((), dtype=self.g_parameters[0].dtype, device=self.device)
+        unrolled_state = self._unroll(reals[0], fake) if unrolled and fake is not None else None
+        gradient_norms = torch.zeros((), dtype=self.g_parameters[0].dtype, device=self.device)
 
-        def note(gradient: Tensor) -> None:
-            slope.add_(gradient.to(slope.dtype).flatten(1).norm(dim=1).sum())
+        def add_norms(gradient: Tensor) -> None:
+            gradient_norms.add_(gradient.to(gradient_norms.dtype).flatten(1).norm(dim=1).sum())
 
-        def judge(part: int) -> Tensors:
+        def forward(part: int) -> Tensors:
             images = self._forward(self.generator, latents[part]) if fake is None else fake
             if images.requires_grad:
-                images.register_hook(note)
-            said = self._judge(images, ahead)
-            return (said, self._judge(reals[part], ahead)) if self.objective.sees_real else (said,)
+                images.register_hook(add_norms)
+            outputs = self._run_discriminator(images, unrolled_state)
+            return (
+                (outputs, self._run_discriminator(reals[part], unrolled_state))
+                if self.objective.needs_real
+                else (outputs,)
+            )
 
-        def loss_of(generated: Tensor, real: Tensor | None = None) -> Tensor:
-            compared = None if real is None else _read(real)
-            return self.objective.generator_loss(_read(generated), compared, self._round())
+        def global_loss(generated: Tensor, real: Tensor | None = None) -> Tensor:
+            real_output = None if real is None else _split(real)
+            return self.objective.generator_loss(_split(generated), real_output, self._context())
 
         self.g_optimizer.zero_grad(set_to_none=True)
-        # The discriminator only passes the gradient on: that of its own weights would be thrown away.
+        # The discriminator only passes the gradient on: the gradient of its own weights would be thrown away.
         with frozen(self.d_parameters), statistics_held(self.discriminator):
-            loss, (said, *_), (gradient, *_) = self._backward(judge, loss_of, self.g_parameters, (slope,))
+            loss, (outputs, *_), (gradient, *_) = self._backward(
+                forward, global_loss, self.g_parameters, (gradient_norms,)
+            )
         norm = self._end_update()
-        d_fake = said[:, 0]
+        d_fake = outputs[:, 0]
         return {
             "g_loss": loss,
             "d_fake": d_fake.mean(),
             "d_fake_probability": d_fake.sigmoid().mean(),
-            # The loss is a mean over the batch: its gradient in one score is 1/n of that of the image's own
-            # loss, so that the sum over the batch is the mean of the latter.
+            # The loss is a mean over the batch, and its gradient in one score is 1/n of the gradient of the image's
+            # own loss: the sum over the batch is the mean of the latter.
             "g_score_gradient": gradient[:, 0].abs().sum(),
-            "g_image_gradient": slope,
+            "g_image_gradient": gradient_norms,
             "g_grad_norm": norm,
         }, d_fake
 
-    def _look_ahead(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """The discriminator's parameters and buffers some updates on, as a graph back to the generated images."""
+    def _unroll(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """The discriminator's parameters and buffers after ``unrolled_steps`` updates, with a graph to ``fake``."""
 
-        def loss_of(state: dict[str, Tensor]) -> Tensor:
-            of_real, of_fake = (_read(self._judge(images, state)) for images in (real, fake))
-            return self.objective.discriminator(of_real, of_fake, self._round())
+        def global_loss(state: dict[str, Tensor]) -> Tensor:
+            real_output, fake_output = (_split(self._run_discriminator(images, state)) for images in (real, fake))
+            return self.objective.discriminator(real_output, fake_output, self._context())
 
-        return look_ahead(self.discriminator, self.d_optimizer, loss_of, self.settings.unrolled_steps)
+        return unroll(self.discriminator, self.d_optimizer, global_loss, self.settings.unrolled_steps)
 
     def _trained(self) -> tuple[nn.Module, ...]:
         return self.networks, self.discriminator
 
     @contextmanager
-    def _untouched(self) -> Iterator[None]:
-        before = self.disturbances.generator.get_state()
-        with super()._untouched():
+    def _state_kept(self) -> Iterator[None]:
+        before = self.discriminator_noise.generator.get_state()
+        with super()._state_kept():
             yield
-        self.disturbances.generator.set_state(before)
+        self.discriminator_noise.generator.set_state(before)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """What a discriminator that is an autoencoder makes of images (n, c, h, w) in [-1, 1], each by itself."""
+        """The reconstructions of images (n, c, h, w) in [-1, 1] by a discriminator that is an autoencoder."""
         network: Any = self.discriminator
-        return self._evaluated(network, lambda: network.reconstruct(images))
+        return self._in_eval_mode(network, lambda: network.reconstruct(images))
 
     def panel(self, across: int) -> Sequence[Tensor]:
-        """Training images, what an autoencoder that judges makes of them, generated ones, and of these."""
+        """Training images and their reconstructions by the discriminator, then generated images and theirs."""
         if self.model.judges != "reconstruction":
             return ()
         real = from_bytes(self.images[:across])
@@ -185,6 +195,6 @@ class Gan(Learner):
         return real, self.reconstruct(real), fake, self.reconstruct(fake)
 
 
-def _read(rows: Tensor) -> Judgement:
-    """What ``Gan._judge`` put side by side."""
-    return Judgement(rows[:, 0], rows[:, 1:])
+def _split(outputs: Tensor) -> DiscriminatorOutput:
+    """Scores (n,) and features (n, f) from the outputs of ``Gan._run_discriminator``."""
+    return DiscriminatorOutput(outputs[:, 0], outputs[:, 1:])

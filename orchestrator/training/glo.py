@@ -1,4 +1,4 @@
-"""A generator in training together with a latent vector of each training image."""
+"""Training of a generator together with one latent vector for each training image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from orchestrator.measures.pictures import mse
+from orchestrator.metrics.image_quality import mse
 from orchestrator.training.fitted_prior import FittedPrior
 from orchestrator.training.learner import Learner
 
@@ -22,8 +22,8 @@ _ROWS_AT_ONCE = 65_536
 class Glo(Learner):
     """Bojanowski et al., arXiv 1707.05776, section 2.
 
-    Every process holds all latent vectors, moves those of its share of the batch, and hears of the others: the same
-    table stands on each. A step touches the rows of its batch only.
+    Every process holds the same table of all latent vectors. It updates those of its share of the batch and gathers
+    the other updates. A step changes only the rows of its batch.
     """
 
     objective: GloObjective
@@ -40,51 +40,51 @@ class Glo(Learner):
 
     def _step(self) -> Mapping[str, Tensor]:
         assert self.table is not None
-        images, numbers = self.batches.next_numbered()
-        latents = self.table[numbers].requires_grad_()
-        reals, own = self._parts(images), self._parts(latents)
-        squares = []
+        images, indices = self.batches.next_with_indices()
+        latents = self.table[indices].requires_grad_()
+        reals, latent_parts = self._parts(images), self._parts(latents)
+        squared_errors = []
 
-        def judge(part: int) -> tuple[Tensor, ...]:
-            made = self._forward(self.network, own[part])
-            made = made.to(torch.promote_types(made.dtype, torch.float32))
-            squares.append(mse(made.detach() / 2, reals[part] / 2))
-            return (self.objective.errors(reals[part], made)[:, None],)
+        def forward(part: int) -> tuple[Tensor, ...]:
+            fake = self._forward(self.network, latent_parts[part])
+            fake = fake.to(torch.promote_types(fake.dtype, torch.float32))
+            squared_errors.append(mse(fake.detach() / 2, reals[part] / 2))
+            return (self.objective.errors(reals[part], fake)[:, None],)
 
         self.g_optimizer.zero_grad(set_to_none=True)
-        loss, _, _ = self._backward(judge, lambda errors: errors.mean(), self.g_parameters)
+        loss, _, _ = self._backward(forward, lambda errors: errors.mean(), self.g_parameters)
         assert latents.grad is not None
-        self._move(numbers, latents.detach(), latents.grad)
-        errors = self.group.gather(torch.cat(squares[: len(own)]), self.settings.batch_size)
+        self._update_latents(indices, latents.detach(), latents.grad)
+        errors = self.group.gather(torch.cat(squared_errors[: len(latent_parts)]), self.settings.batch_size)
         return {"g_loss": loss, "g_grad_norm": self._end_update(), "reconstruction": errors.mean()}
 
     @torch.no_grad()
-    def _move(self, numbers: Tensor, latents: Tensor, gradient: Tensor) -> None:
-        """One step of these latent vectors against the gradient of each image's own error, and back into the ball.
+    def _update_latents(self, indices: Tensor, latents: Tensor, gradient: Tensor) -> None:
+        """One step of these latent vectors against the gradient of each image's own error, projected into the ball.
 
-        The loss is a mean over the batch: the gradient of an image's own error is as many times as large.
+        The loss is a mean over the batch: the gradient of an image's own error is ``batch_size`` times as large.
         """
         assert self.table is not None
         batch = self.settings.batch_size
         rate = self.objective.latent_lr * self.rates.factor_at(self.steps)
         moved = _into_ball(latents - rate * batch * gradient)
-        self.table[self.group.gather(numbers, batch)] = self.group.gather(moved, batch)
+        self.table[self.group.gather(indices, batch)] = self.group.gather(moved, batch)
 
-    def codes(self, numbers: Tensor) -> Tensor:
-        """As N(0, I) would have to be for the generator to be given the vectors that were learned."""
+    def codes(self, indices: Tensor) -> Tensor:
+        """The vectors that the fitted prior maps to the learned vectors of these images."""
         assert self.table is not None
-        return self.prior.standardized(self.table[numbers])
+        return self.prior.standardized(self.table[indices])
 
-    def _settle(self) -> None:
-        """Also fit the Gaussian from which samples are drawn."""
-        super()._settle()
+    def _sync_buffers(self) -> None:
+        """As ``Learner``; also fit the Gaussian that samples are drawn from."""
+        super()._sync_buffers()
         assert self.table is not None
         self.prior.fit(self.table)
         if self.averaged is not None:
-            self.averaged.follow(self.networks)
+            self.averaged.copy_buffers(self.networks)
 
 
 def _into_ball(latents: Tensor) -> Tensor:
-    """Vectors (n, d), those outside the unit ball drawn back to its surface."""
+    """Vectors (n, d), with those outside the unit ball projected onto its surface."""
     lengths: Tensor = torch.linalg.vector_norm(latents, dim=1, keepdim=True)
     return latents / lengths.clamp(min=1.0)

@@ -1,7 +1,7 @@
-"""Latent vectors of training images in storage, in shards: a table of millions is written and read part by part.
+"""Storage of the latent vectors of training images in shards: a table of millions is written and read part by part.
 
-The shards of a step are written before the checkpoint of that step, and those of the step before are dropped after it:
-whenever a trial dies, the checkpoint that it goes on from has its shards.
+The shards of a step are written before the checkpoint of that step, and the shards of earlier steps are dropped after
+it. Whenever a trial dies, the checkpoint that it resumes from therefore has its shards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHARD = re.compile(r"(\d{9,})-\d{5,}\.pt")
 
 
 def latents_key(trial_id: str, step: int, shard: int) -> str:
-    """Where a shard of the vectors of a trial at a step is kept."""
+    """The key of a shard of a trial's latent vectors at a step."""
     return f"{_folder(trial_id)}/{step:09d}-{shard:05d}.pt"
 
 
@@ -37,7 +37,7 @@ def _folder(trial_id: str) -> str:
 def save_latents(store: Store, trial_id: str, step: int, table: Tensor) -> None:
     """Write all shards of a table (n, latent_dim)."""
     for shard, rows in enumerate(torch.split(table, SHARD_ROWS)):
-        # cloned: what is packed would be the whole table's storage
+        # Cloned, because a view would be packed with the whole table's storage.
         content = {"trial_id": trial_id, "step": step, "latents": rows.detach().cpu().clone()}
         store.write(latents_key(trial_id, step, shard), pack(content))
 
@@ -45,7 +45,7 @@ def save_latents(store: Store, trial_id: str, step: int, table: Tensor) -> None:
 def load_latents(store: Store, trial_id: str, step: int, count: int, latent_dim: int) -> Tensor:
     """The table (count, latent_dim) of a trial at a step, on the CPU.
 
-    Raises CheckpointError naming the shard that is missing, damaged, or not of so many vectors of so many numbers.
+    Raises CheckpointError naming the shard that is missing, damaged, or of another shape.
     """
     table = torch.empty(count, latent_dim)
     for shard, rows in enumerate(torch.split(table, SHARD_ROWS)):
@@ -54,7 +54,7 @@ def load_latents(store: Store, trial_id: str, step: int, count: int, latent_dim:
 
 
 def drop_latents(store: Store, trial_id: str, step: int) -> None:
-    """Remove the shards of all other steps, and no file that is none."""
+    """Remove the shards of all other steps; other files stay."""
     for key in store.keys(_folder(trial_id)):
         name = _SHARD.fullmatch(key.rpartition("/")[2])
         if name and int(name[1]) != step:
@@ -72,6 +72,6 @@ def _read(store: Store, key: str, trial_id: str, expected: tuple[int, ...]) -> T
     if not isinstance(latents, torch.Tensor) or latents.ndim != 2 or content.get("trial_id") != trial_id:
         raise CheckpointError(f"{key}: not the latent vectors of this trial")
     if tuple(latents.shape) != expected:
-        found, wanted = (f"{count} vectors of {numbers} numbers" for count, numbers in (latents.shape, expected))
-        raise CheckpointError(f"{key}: holds {found}, expected {wanted}")
+        stored, wanted = (f"{count} vectors of {numbers} numbers" for count, numbers in (latents.shape, expected))
+        raise CheckpointError(f"{key}: holds {stored}, expected {wanted}")
     return latents

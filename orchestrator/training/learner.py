@@ -1,4 +1,4 @@
-"""What every way of training shares: networks, random numbers, batches, and the gradient of a whole batch's loss."""
+"""Every family's training shares these: networks, random numbers, batches, and the gradient of a whole batch's loss."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from orchestrator.data.batches import BatchStream, from_bytes
 from orchestrator.distributed.group import ALONE
-from orchestrator.training.networks import Averaged, build, encoder_of, place
-from orchestrator.training.rates import Rates, Stall
+from orchestrator.training.lr_schedule import LRSchedule, PlateauState
+from orchestrator.training.networks import EMA, build, encoder_of, place
 from orchestrator.training.statistics import running_statistics, statistics_held
 
 if TYPE_CHECKING:
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 
 class Learner(ABC):
-    """What a trial trains, with its optimizers and its own random numbers, on one device of a group's.
+    """A trial's networks with their optimizers and random numbers, on one device of a group.
 
-    The device's kind is the only thing that tells a GPU from a CPU here. Random numbers come from streams derived from
-    the seed (weights, batches, latents, noise), so that a change to one leaves the others as they were. Every process
-    of the group draws them for the whole batch and computes on its share: weights, batches and latents are the same
-    whatever their number, and so is the state.
+    Only the device's kind distinguishes a GPU from a CPU here. Random numbers come from separate streams derived from
+    the seed (weights, batches, latents, noise): a change to one leaves the others as they were. Every process of the
+    group draws them for the whole batch and computes on its share. Weights, batches, latents and the state are
+    therefore the same for any number of processes.
     """
 
     parts: tuple[str, ...] = ("networks", "g_optimizer", "batches")
-    """What has a state of its own, by its name here and in checkpoints."""
+    """Attributes with a state of their own; checkpoints use the same names."""
     table: Tensor | None = None
-    """Latent vectors of the training images, one each, which are stored apart; None where there are none."""
+    """One latent vector for each training image, stored apart from the checkpoint; None where there are none."""
 
     def __init__(
         self,
@@ -60,47 +60,47 @@ class Learner(ABC):
         self.weights = torch.Generator().manual_seed(weights_seed)
         self.networks = build(model, objective, shape)
         for network in self.networks.values():
-            model.draw_weights(network, self.weights)
+            model.init_weights(network, self.weights)
         self.networks = self._place(self.networks)
         self.generator: nn.Module = self.networks["generator"]
         self.g_parameters = list(self.networks.parameters())
         self.d_parameters: list[nn.Parameter] = []
         self.g_optimizer = settings.g_optimizer.build(self.g_parameters)
-        self.averaged = Averaged(self.networks, settings.g_ema) if settings.g_ema else None
+        self.averaged = EMA(self.networks, settings.g_ema) if settings.g_ema else None
         self.steps, self.steps_per_epoch = 0, len(images) // settings.batch_size
-        self.rates = Rates(settings.schedule, self.steps_per_epoch * settings.epochs)
+        self.rates = LRSchedule(settings.schedule, self.steps_per_epoch * settings.epochs)
         self.rates.add(self.g_optimizer, settings.g_optimizer.lr)
-        self._settled_at: int | None = None
+        self._synced_at: int | None = None
         self.latents = torch.Generator(self.device).manual_seed(latents_seed)
         self.noise = torch.Generator(self.device).manual_seed(self.noise_seed)
-        self.signal_names = objective.signals
+        self.metric_names = objective.metrics
         self.state = {name: value.to(self.device) for name, value in objective.initial_state().items()}
         stream = torch.Generator(self.device).manual_seed(batches_seed)
-        self.batches = BatchStream(images, settings.batch_size, stream, group.share(settings.batch_size))
+        self.batches = BatchStream(images, settings.batch_size, stream, group.local_slice(settings.batch_size))
         self.latent_dim = model.latents(shape)
         fixed = torch.Generator().manual_seed(fixed_seed)
         self.fixed_latents = torch.randn(64, self.latent_dim, generator=fixed).to(self.device)
 
     def step(self) -> Tensor:
-        """Train one step; returns ``signal_names`` as a tensor on the device, without waiting for the device.
+        """Train one step; returns ``metric_names`` as a tensor on the device, without waiting for the device.
 
-        Signals are those of the last update of each network, over the whole batch of all processes, and the same on
-        each.
+        Metrics come from the last update of each network and cover the whole batch of all processes: every process
+        returns the same.
         """
         self.rates.set_for(self.steps)
-        signals = self._step()
+        metrics = self._step()
         self.steps += 1
-        return torch.stack([signals[name].to(signals["g_loss"].dtype) for name in self.signal_names])
+        return torch.stack([metrics[name].to(metrics["g_loss"].dtype) for name in self.metric_names])
 
     @abstractmethod
     def _step(self) -> Mapping[str, Tensor]:
-        """The updates of a step, and at least its signals."""
+        """Make the updates of a step; returns at least its metrics."""
 
     def _place(self, network: nn.Module) -> Any:
         return place(network, self.model, self.group, self.device)
 
-    def _oppose(self, network: nn.Module) -> None:
-        """Give a discriminator, of images or of codes, its optimizer."""
+    def _add_discriminator(self, network: nn.Module) -> None:
+        """Make the optimizer of a discriminator of images or of codes."""
         self.d_parameters = list(network.parameters())
         self.d_optimizer = self.settings.d_optimizer.build(self.d_parameters)
         self.rates.add(self.d_optimizer, self.settings.d_optimizer.lr)
@@ -110,61 +110,68 @@ class Learner(ABC):
             return network(inputs)
 
     def _draw(self) -> Tensors:
-        """This process's latent vectors of an update, in as many parts as its gradient is accumulated over."""
+        """This process's latent vectors for one update, in ``accumulate`` parts."""
         size = self.settings.batch_size, self.latent_dim
-        return self._parts(self.group.own(torch.randn(size, generator=self.latents, device=self.device)))
+        return self._parts(self.group.local_shard(torch.randn(size, generator=self.latents, device=self.device)))
 
-    def _parts(self, own: Tensor) -> Tensors:
-        return torch.tensor_split(own, self.settings.accumulate)
+    def _parts(self, local: Tensor) -> Tensors:
+        return torch.tensor_split(local, self.settings.accumulate)
 
     def _backward(
         self,
-        judge: Callable[[int], Tensors],
-        loss_of: Callable[..., Tensor],
+        forward: Callable[[int], Tensors],
+        global_loss: Callable[..., Tensor],
         parameters: list[nn.Parameter],
-        also: Sequence[Tensor] = (),
+        extra_sums: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """Add to the parameters the gradient of the loss of the whole batch, whatever its form.
+        """Add the gradient of the whole batch's loss L(y_1, ..., y_n) to the parameters' gradients; L has any form.
 
-        ``judge`` says something of one part of this process's images: one or more tensors (part, numbers). What is
-        said of all parts and processes is joined, the loss is computed from it on each process alike, and its gradient
-        in what was said of an image goes back through the pass which said it. What the processes find for the
-        parameters, and have put into ``also`` on the way, is then summed.
+        1. ``forward`` computes the outputs y of one part of this process's images: one or more tensors (part, width).
+        2. The outputs of all parts and processes are gathered, and each process computes ``global_loss`` of them and
+           its gradients dL/dy.
+        3. Each process backpropagates its own rows of dL/dy through its own forward passes: a vector-Jacobian product.
+        4. The parameters' gradients, and ``extra_sums``, which the passes may have added to, are summed over processes.
 
-        Returns the loss, all that was said, and the loss's gradients in it.
+        With ``accumulate`` above 1 only the outputs of a part are kept at first, and its pass is made again for step 3.
+
+        Returns the loss, all outputs (batch, width) of each kind, and their gradients dL/dy.
         """
         parts = range(self.settings.accumulate)
         if len(parts) == 1:
-            own = [judge(0)]
-        else:  # of each part only what is said is kept, and its pass is made again for its gradient
-            with torch.no_grad(), self._untouched():
-                own = [judge(part) for part in parts]
-        said = torch.cat([torch.cat(kind) for kind in zip(*own, strict=True)], dim=1)
-        together = self.group.gather(said, self.settings.batch_size)
-        widths = [kind.shape[1] for kind in own[0]]
-        joined = tuple(kind.detach().requires_grad_() for kind in torch.split(together, widths, dim=1))
-        loss = loss_of(*joined)
-        gradients = torch.autograd.grad(loss, joined, materialize_grads=True)
-        shares = [self._parts(self.group.own(gradient)) for gradient in gradients]
+            local = [forward(0)]
+        else:
+            with torch.no_grad(), self._state_kept():
+                local = [forward(part) for part in parts]
+        joined = torch.cat([torch.cat(kind) for kind in zip(*local, strict=True)], dim=1)
+        gathered = self.group.gather(joined, self.settings.batch_size)
+        widths = [kind.shape[1] for kind in local[0]]
+        outputs = tuple(kind.detach().requires_grad_() for kind in torch.split(gathered, widths, dim=1))
+        loss = global_loss(*outputs)
+        gradients = torch.autograd.grad(loss, outputs, materialize_grads=True)
+        local_gradients = [self._parts(self.group.local_shard(gradient)) for gradient in gradients]
         for part in parts:
-            made = own[part] if len(parts) == 1 else judge(part)
-            graphs = [(rows, share[part]) for rows, share in zip(made, shares, strict=True) if rows.requires_grad]
-            torch.autograd.backward([rows for rows, _ in graphs], [share for _, share in graphs])
-        self.group.sum_gradients(parameters, also)
-        return loss.detach(), tuple(r.detach() for r in joined), gradients
+            part_outputs = local[part] if len(parts) == 1 else forward(part)
+            pairs = [
+                (output, gradient[part])
+                for output, gradient in zip(part_outputs, local_gradients, strict=True)
+                if output.requires_grad
+            ]
+            torch.autograd.backward([output for output, _ in pairs], [gradient for _, gradient in pairs])
+        self.group.sum_gradients(parameters, extra_sums)
+        return loss.detach(), tuple(output.detach() for output in outputs), gradients
 
     @contextmanager
-    def _untouched(self) -> Iterator[None]:
-        """Forward passes within leave no trace: statistics and random numbers are afterwards as before."""
+    def _state_kept(self) -> Iterator[None]:
+        """Restore running statistics and random number generators after the forward passes within."""
         with statistics_held(*self._trained()):
             yield
 
     def _trained(self) -> tuple[nn.Module, ...]:
-        """Everything with weights."""
+        """All networks that are trained."""
         return (self.networks,)
 
     def _end_update(self) -> Tensor:
-        """Move the weights of ``networks`` and their average; the norm of the gradient that moved them."""
+        """Update the weights of ``networks`` and their average; returns the norm of the gradient."""
         norm = nn.utils.get_total_norm([p.grad for p in self.g_parameters if p.grad is not None])
         self.g_optimizer.step()
         if self.averaged is not None:
@@ -172,79 +179,79 @@ class Learner(ABC):
         return norm
 
     @property
-    def drawing(self) -> nn.ModuleDict:
-        """The networks that a trained model consists of: of the averaged weights where there are any."""
+    def sampling_networks(self) -> nn.ModuleDict:
+        """The networks of the trained model, with averaged weights if there are any."""
         return self.averaged.module if self.averaged is not None else self.networks
 
     @torch.no_grad()
     def sample(self, latents: Tensor) -> Tensor:
-        """Images (n, c, h, w) in [-1, 1] with the batch norm's running statistics: each depends on its latent only.
+        """Images (n, c, h, w) in [-1, 1] in eval mode, by the averaged weights if there are any.
 
-        They are those of the averaged weights where there are any.
+        Batch norm uses its running statistics, so that each image depends on its own latent vector only.
         """
-        return self._evaluated(self.drawing, lambda: self.drawing["generator"](latents))
+        return self._in_eval_mode(self.sampling_networks, lambda: self.sampling_networks["generator"](latents))
 
     def encode(self, images: Tensor) -> Tensor | None:
-        """Latent vectors of images (n, c, h, w) in [-1, 1], likewise; None where nothing encodes."""
-        encoder = encoder_of(self.drawing)
-        return None if encoder is None else self._evaluated(self.drawing, lambda: encoder(images))
+        """Latent vectors (n, latent_dim) of images (n, c, h, w) in [-1, 1], likewise; None without an encoder."""
+        encoder = encoder_of(self.sampling_networks)
+        return None if encoder is None else self._in_eval_mode(self.sampling_networks, lambda: encoder(images))
 
-    def codes(self, numbers: Tensor) -> Tensor | None:
-        """Latent vectors of the training images of these numbers (n,); None where they have none."""
-        return self.encode(from_bytes(self.images[numbers]))
+    def codes(self, indices: Tensor) -> Tensor | None:
+        """Latent vectors (n, latent_dim) of the training images at these indices (n,); None where they have none."""
+        return self.encode(from_bytes(self.images[indices]))
 
     def panel(self, across: int) -> Sequence[Tensor]:
-        """Rows of pictures (across, c, h, w) in [-1, 1] to show beside samples; none where there is nothing to show.
+        """Rows of images (across, c, h, w) in [-1, 1] to show beside samples; none without latent vectors.
 
-        They are the first training images, and what becomes of them by way of their latent vectors.
+        They are the first training images and their reconstructions from their latent vectors.
         """
-        numbers = torch.arange(min(across, len(self.images)), device=self.device)
-        codes = self.codes(numbers)
-        return () if codes is None else (from_bytes(self.images[numbers]), self.sample(codes))
+        indices = torch.arange(min(across, len(self.images)), device=self.device)
+        codes = self.codes(indices)
+        return () if codes is None else (from_bytes(self.images[indices]), self.sample(codes))
 
     @staticmethod
     @torch.no_grad()
-    def _evaluated(network: nn.Module, compute: Callable[[], Tensor]) -> Tensor:
+    def _in_eval_mode(network: nn.Module, compute: Callable[[], Tensor]) -> Tensor:
         network.eval()
-        found = compute()
+        outputs = compute()
         network.train()
-        return found
+        return outputs
 
-    def settle(self) -> None:
-        """Bring what samples are drawn with up to date, before samples, measures and checkpoints: once a step."""
-        if self._settled_at != self.steps:
-            self._settle()
-            self._settled_at = self.steps
+    def sync_buffers(self) -> None:
+        """Update the buffers used for sampling, before samples, sample metrics and checkpoints: at most once a step."""
+        if self._synced_at != self.steps:
+            self._sync_buffers()
+            self._synced_at = self.steps
 
-    def _settle(self) -> None:
-        """Put the mean over the processes in the place of running statistics that each has kept for itself.
+    def _sync_buffers(self) -> None:
+        """Replace the running statistics of each process by their mean over all processes.
 
-        They follow the batches linearly, so that to go on from the mean changes no later mean.
+        Running statistics are linear in those of the batches: continuing from the mean changes no later mean.
         """
         if self.model.batch_statistics == "per_device":
-            self.group.average([s for network in self._trained() for s in running_statistics(network)])
+            self.group.average([statistic for network in self._trained() for statistic in running_statistics(network)])
             if self.averaged is not None:
-                self.averaged.follow(self.networks)
+                self.averaged.copy_buffers(self.networks)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything the next step depends on: plain tensors and numbers, which ``weights_only`` loading reads."""
+        """Everything that the next step depends on: tensors and numbers only, as ``weights_only`` loading requires."""
         return {
             **{name: getattr(self, name).state_dict() for name in self.parts},
             "latents": self.latents.get_state(),
             "noise": self.noise.get_state(),
             "objective": dict(self.state),
             "steps": self.steps,
-            "stall": list(self.rates.stall),
+            "stall": list(self.rates.plateau),
             "averaged": self.averaged.state_dict() if self.averaged else {},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict()``: bitwise the same numbers on the same CPU and as many processes."""
+        """Resume from ``state_dict()``: bitwise the same numbers on the same CPU with as many processes."""
         for name in self.parts:
             getattr(self, name).load_state_dict(state[name])
         self.latents.set_state(state["latents"])
         self.noise.set_state(state["noise"])
-        self.steps, self.rates.stall, self._settled_at = state["steps"], Stall(*state["stall"]), None
+        self.steps, self.rates.plateau, self._synced_at = state["steps"], PlateauState(*state["stall"]), None
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         self.state = {name: state["objective"][name].to(self.device) for name in self.state}

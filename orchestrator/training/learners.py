@@ -1,4 +1,4 @@
-"""Which way of training an objective asks for."""
+"""The learner of each family of objectives."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ LEARNERS: dict[Family, type[Learner]] = {
 
 
 def learner_of(settings: TrialSettings, images: Tensor, group: Group) -> Learner:
-    """The learner of a trial's settings on images (n, c, h, w) uint8, as one of the group's processes."""
+    """The learner for a trial's settings and images (n, c, h, w) uint8, as one of the group's processes."""
     learner = LEARNERS[settings.objective.family]
     return learner(settings.model, settings.objective, settings.training, images, settings.data.shape, group)

@@ -1,4 +1,4 @@
-"""An invertible network in training by the exact likelihood."""
+"""Training of an invertible network by the exact likelihood."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class MaximumLikelihood(Learner):
-    """Images with uniform noise in their last bit; Kingma and Dhariwal, arXiv 1807.03039, section 2 and 3.1."""
+    """Maximum likelihood of bytes with uniform noise; Kingma and Dhariwal, arXiv 1807.03039, section 2 and 3.1."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As ``Learner``; actnorms are fitted to a batch of images, the same on every process."""
+        """As ``Learner``; also fit the actnorms to a batch of images, which is the same on every process."""
         super().__init__(*args, **kwargs)
         flow = self.generator
         assert isinstance(flow, Flow)
@@ -32,16 +32,16 @@ class MaximumLikelihood(Learner):
     def _step(self) -> Mapping[str, Tensor]:
         images = self.batches.next()
         size = self.settings.batch_size, *images.shape[1:]
-        noise = self.group.own(torch.rand(size, generator=self.noise, device=self.device))
+        noise = self.group.local_shard(torch.rand(size, generator=self.noise, device=self.device))
         inputs = self._parts(dequantize(images, noise))
 
-        def judge(part: int) -> tuple[Tensor, ...]:
+        def forward(part: int) -> tuple[Tensor, ...]:
             return (bits_per_dimension(*self.flow.encode(inputs[part]))[:, None],)
 
         self.g_optimizer.zero_grad(set_to_none=True)
-        loss, _, _ = self._backward(judge, lambda bits: bits.mean(), self.g_parameters)
+        loss, _, _ = self._backward(forward, lambda bits: bits.mean(), self.g_parameters)
         return {"g_loss": loss, "g_grad_norm": self._end_update(), "bits_per_dimension": loss}
 
     def panel(self, across: int) -> tuple[Tensor, ...]:
-        """None: what an invertible network reconstructs is the image itself."""
+        """No rows: an invertible network's reconstruction is the image itself."""
         return ()

@@ -1,4 +1,4 @@
-"""The networks of a trial: what a trained model consists of, ready to train on a device of a group's."""
+"""The networks of a trial, and their place on one device of a group."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def build(model: Model, objective: Objective, shape: ImageShape) -> nn.ModuleDict:
-    """What is left of a model when it is trained: its ``generator``, and the ``encoder`` that it was trained with."""
+    """The networks of a trained model: its ``generator``, and the ``encoder`` if the objective trains one."""
     generator = model.build_generator(shape)
     if objective.family == "free_latents":
         generator = FittedPrior(generator, model.latents(shape))
@@ -35,14 +35,14 @@ def build(model: Model, objective: Objective, shape: ImageShape) -> nn.ModuleDic
 
 
 def encoder_of(networks: nn.ModuleDict) -> Callable[[Tensor], Tensor] | None:
-    """What maps images (n, c, h, w) in [-1, 1] to latent vectors (n, latent_dim); None where nothing does."""
+    """The map from images (n, c, h, w) in [-1, 1] to latent vectors (n, latent_dim); None where there is none."""
     if "encoder" in networks:
         return networks["encoder"]
     return getattr(networks["generator"], "code", None)
 
 
 def place(network: nn.Module, model: Model, group: Group, device: torch.device) -> nn.Module:
-    """The network on the device, its batch norms joined with those of the group's other processes."""
+    """The network on the device, with batch norms synchronized over the group's processes if the model says so."""
     if model.batch_statistics == "synchronized":
         network = synchronize(network, group, device)
     # Channels last is the layout in which both oneDNN and cuDNN run these convolutions fastest.
@@ -51,7 +51,7 @@ def place(network: nn.Module, model: Model, group: Group, device: torch.device) 
 
 @contextmanager
 def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Backward passes within find no gradient for these."""
+    """Backward passes within compute no gradient of these parameters."""
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:
@@ -61,12 +61,13 @@ def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-class Averaged:
-    """An exponential moving average of the weights of networks: ``module`` are those that have them.
+class EMA:
+    """An exponential moving average of the weights of networks, in ``module``.
 
-    The n-th update leaves min(decay, (1 + n) / (10 + n)) of the average, as TensorFlow's ExponentialMovingAverage with
-    ``num_updates`` does: under a fixed decay of 0.9999 the first weights would be a third of it after 10,000 updates.
-    Buffers are the networks' own. (torch's AveragedModel counts its updates on the device, and waits for it.)
+    The n-th update is average = d average + (1 - d) weights with d = min(decay, (1 + n) / (10 + n)), as in TensorFlow's
+    ExponentialMovingAverage with ``num_updates``: with a fixed decay of 0.9999 the first weights would still be a third
+    of the average after 10,000 updates. Buffers are copied from the networks. (torch's AveragedModel counts its updates
+    on the device and waits for it.)
     """
 
     def __init__(self, networks: nn.ModuleDict, decay: float) -> None:
@@ -75,23 +76,23 @@ class Averaged:
 
     @torch.no_grad()
     def update(self, networks: nn.Module) -> None:
-        """Take in the weights after one more step."""
+        """Add the weights after one more step to the average."""
         self.updates += 1
-        kept = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(list(self.module.parameters()), list(networks.parameters()), 1 - kept)
-        self.follow(networks)
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(list(self.module.parameters()), list(networks.parameters()), 1 - decay)
+        self.copy_buffers(networks)
 
     @torch.no_grad()
-    def follow(self, networks: nn.Module) -> None:
-        """Take over the buffers, which batch norm's running statistics are."""
-        for own, its in zip(self.module.buffers(), networks.buffers(), strict=True):
-            own.copy_(its)
+    def copy_buffers(self, networks: nn.Module) -> None:
+        """Copy the buffers of the networks, such as batch norm's running statistics."""
+        for averaged, current in zip(self.module.buffers(), networks.buffers(), strict=True):
+            averaged.copy_(current)
 
     def state_dict(self) -> dict[str, Any]:
         """The averaged weights and the number of updates."""
         return {"module": self.module.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
+        """Resume from ``state_dict()``."""
         self.module.load_state_dict(state["module"])
         self.updates = state["updates"]

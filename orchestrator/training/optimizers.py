@@ -36,14 +36,14 @@ class Optimizer(Settings):
     @model_validator(mode="after")
     def _of_this_kind(self) -> Optimizer:
         foreign = {"adam": {"momentum"}, "sgd": {"betas", "eps"}}[self.kind] & self.model_fields_set
-        # A job file that was resolved and stored names every setting, those of the other kind at their defaults.
+        # A resolved job file in storage names every setting: settings of the other kind are allowed at their defaults.
         for name in sorted(foreign):
             if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: {self.kind} has none; take it out, or choose another kind")
         return self
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer, in torch's fused form: one kernel for all parameters on a GPU, one loop on a CPU."""
+        """The fused optimizer of torch: one kernel for all parameters on a GPU, one loop on a CPU."""
         import torch
 
         if self.kind == "sgd":

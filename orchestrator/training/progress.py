@@ -1,4 +1,4 @@
-"""A trial's way through its steps: the loop, the means it logs, and where it stands."""
+"""The step loop of a trial: it runs the steps, logs the means of their metrics and tracks the trial's health."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from orchestrator.errors import NonFiniteLossError
-from orchestrator.measures.health import Condition, Course, Health
-from orchestrator.store.columns import LOOKS
+from orchestrator.metrics.health import Condition, Course, Health
+from orchestrator.store.columns import SAMPLE_METRICS
 
 if TYPE_CHECKING:
     from orchestrator.training.learner import Learner
@@ -25,37 +25,37 @@ Row = dict[str, Any]
 
 
 class Progress:
-    """Runs a learner's steps, keeps the rows of metrics/, and watches over the trial's health.
+    """Runs a learner's steps, keeps the rows of metrics/, and tracks the trial's health.
 
-    Signals are summed on the device and fetched once a window, so that no step waits for the device. A loss that
-    stops being finite is noticed at the end of its window, with the step at which it happened. A trial that its
-    ``stop_when`` ends does so at the end of a window as well: every process of a group at the same step.
-    ``classes`` is the number of classes that measures of samples tell apart, None where they tell none.
+    Metrics are summed on the device and fetched once a window, so that no step waits for the device. A loss that is
+    not finite is detected at the end of its window and reported with the step at which it occurred. ``stop_when`` ends
+    a trial at the end of a window too, on every process of a group at the same step. ``classes`` is the number of
+    classes that sample metrics distinguish, None where there are none.
     """
 
     def __init__(self, learner: Learner, steps_per_epoch: int, classes: int | None = None) -> None:
         self.learner, self.steps_per_epoch = learner, steps_per_epoch
         self.total = steps_per_epoch * learner.settings.epochs
-        self.course = Course(self.total, learner.objective.by_scores, classes)
+        self.course = Course(self.total, learner.objective.learns_from_logits, classes)
         self.health = Health()
-        self.looked: Row = {}  # what was measured of samples last
+        self.sample_metrics: Row = {}  # the last ones
         self.step = 0
         self.elapsed_s = 0.0
         self.rows: list[Row] = []
-        self._window = torch.zeros(len(learner.signal_names), dtype=torch.float64, device=learner.device)
+        self._window = torch.zeros(len(learner.metric_names), dtype=torch.float64, device=learner.device)
         self._window_steps = 0
         self._window_s = 0.0
-        self._made, self._pace_s = 0, 0.0  # by this process; seconds a step in its last slice
+        self._steps_here, self._pace_s = 0, 0.0  # steps of this process; seconds per step in its last slice
         self._bad_step = torch.full((), _NEVER, dtype=torch.float64, device=learner.device)
 
     @property
     def epoch(self) -> float:
-        """Epochs done, with their fraction."""
+        """Epochs done, as a fraction."""
         return self.step / self.steps_per_epoch
 
     @property
     def done(self) -> bool:
-        """Whether the last step is done, or the trial's health has ended it."""
+        """Whether the last step is done, or a condition has ended the trial early."""
         return self.step >= self.total or self.stopped is not None
 
     @property
@@ -65,7 +65,7 @@ class Progress:
 
     @property
     def measures_now(self) -> bool:
-        """Whether samples are to be measured at this step: at the end of every so many epochs, and of the trial."""
+        """Whether sample metrics are due at this step: every ``measure_every`` epochs and at the end of the trial."""
         every = self.learner.settings.measure_every
         if not every or self.step % self.steps_per_epoch:
             return False
@@ -73,35 +73,31 @@ class Progress:
 
     @property
     def _logs_now(self) -> bool:
-        """Whether a row ends at this step; a plateau hears of every epoch, which therefore ends one."""
+        """Whether a row ends at this step; an epoch ends one under a plateau schedule, which needs its means."""
         due = self.step % self.learner.settings.log_every == 0 or self.step == self.total or self.measures_now
         return due or (self.learner.settings.schedule.kind == "plateau" and self.step % self.steps_per_epoch == 0)
 
     def steps_within(self, budget_s: float) -> int:
-        """Steps that should take about ``budget_s`` seconds, at least one, and none beyond the end of the epoch.
+        """The number of steps that take about ``budget_s`` seconds, at least one and at most to the end of the epoch.
 
-        They are judged by those just made. The first slice is one step and none is longer than all before it here:
-        the first steps are slow, or have only been handed to the device.
+        The estimate is the pace of the last slice. The first slice is one step, and no slice is longer than all of
+        this process's before it: the first steps are slow, or have only been queued on the device.
         """
-        fitting = int(min(self._made, budget_s / self._pace_s)) if self._made else 1
+        fitting = int(min(self._steps_here, budget_s / self._pace_s)) if self._steps_here else 1
         return max(1, min(fitting, self.steps_per_epoch - self.step % self.steps_per_epoch))
 
     def advance(self, steps: int) -> None:
-        """Train for so many steps, of one epoch, or until the trial is done.
-
-        Raises NonFiniteLossError.
-        """
+        """Train for ``steps`` steps within one epoch, or until the trial is done. Raises NonFiniteLossError."""
         assert 1 <= steps <= self.steps_per_epoch - self.step % self.steps_per_epoch
         began = mark = time.perf_counter()
-        made = 0
+        first_step = self.step
         for _ in range(steps):
-            signals = self.learner.step()
+            metrics = self.learner.step()
             self.step += 1
-            self._window += signals
+            self._window += metrics
             self._window_steps += 1
-            bad = torch.where(signals.isfinite().all(), _NEVER, self.step).to(torch.float64)
-            self._bad_step = torch.minimum(self._bad_step, bad)
-            made += 1
+            bad_step = torch.where(metrics.isfinite().all(), _NEVER, self.step).to(torch.float64)
+            self._bad_step = torch.minimum(self._bad_step, bad_step)
             if self._logs_now:
                 means = self._fetch()
                 mark = self._clock(mark)
@@ -112,18 +108,18 @@ class Progress:
             mark = self._clock(mark)
         if self.step % self.steps_per_epoch == 0 and self.rows:
             self.learner.rates.end_epoch(self._means())
-        self._made += made
-        self._pace_s = max(mark - began, 1e-9) / made
+        self._steps_here += self.step - first_step
+        self._pace_s = max(mark - began, 1e-9) / (self.step - first_step)
 
     def _clock(self, mark: float) -> float:
-        """Count the time since ``mark`` as training; returns the time now."""
+        """Add the time since ``mark`` to the training time; returns the time now."""
         now = time.perf_counter()
         self._window_s += now - mark
         self.elapsed_s += now - mark
         return now
 
     def _fetch(self) -> list[float]:
-        """The window's means; waits for the device."""
+        """The means over the window; waits for the device. Raises NonFiniteLossError."""
         *means, bad_step = torch.cat((self._window / self._window_steps, self._bad_step[None])).tolist()
         if bad_step < _NEVER:
             raise NonFiniteLossError(int(bad_step))
@@ -134,7 +130,7 @@ class Progress:
         row: Row = {
             "step": self.step,
             "epoch": self.epoch,
-            **dict(zip(self.learner.signal_names, means, strict=True)),
+            **dict(zip(self.learner.metric_names, means, strict=True)),
             "images_per_second": images / self._window_s,
             "elapsed_s": self.elapsed_s,
         }
@@ -143,26 +139,26 @@ class Progress:
         self._window.zero_()
         self._window_steps, self._window_s = 0, 0.0
 
-    def note(self, look: Row) -> None:
-        """Add what was measured of samples at this step to its row."""
+    def add_sample_metrics(self, metrics: Row) -> None:
+        """Add the sample metrics of this step to its row."""
         row = self.rows[-1]
         assert row["step"] == self.step, "samples are measured where a row ends"
-        row |= look
-        self.looked = _of_looks(row)
-        self.health = self.health.after_look(row, self.course)
+        row |= metrics
+        self.sample_metrics = _sample_metrics_of(row)
+        self.health = self.health.after_sample_metrics(row, self.course)
         row["health"] = str(self.health.condition)
 
     def summary(self) -> Row:
-        """Where the trial stands and the means over its last epoch's windows, as columns of trials/.
+        """The trial's position and the means over the last epoch's windows, as columns of trials/.
 
-        Each row counts by the steps of its window, so that the means are those over the steps.
+        Rows are weighted by the steps of their windows: the means are those over the steps.
         """
         images = self.step * self.learner.settings.d_steps * self.learner.settings.batch_size
         return {
             "step": self.step,
             "epoch": self.epoch,
             **self._means(),
-            **self.looked,
+            **self.sample_metrics,
             "best_fid": self.health.best_fid,
             "best_step": self.health.best_step,
             "saturated_at": self.health.saturated_at,
@@ -173,21 +169,21 @@ class Progress:
         }
 
     def _means(self) -> dict[str, float]:
-        """The signals' means over the last epoch's windows."""
-        # Asked for at every report: only the last epoch's rows are looked at, however many there are.
+        """The metrics' means over the last epoch's windows."""
+        # Every report calls this: only the last epoch's rows are read, however many there are.
         first = bisect_right(self.rows, self.step - self.steps_per_epoch, key=itemgetter("step"))
         first = min(first, max(0, len(self.rows) - 1))
-        last = self.rows[first:]
-        ends = [self.rows[first - 1]["step"] if first else 0, *(row["step"] for row in last)]
+        rows = self.rows[first:]
+        ends = [self.rows[first - 1]["step"] if first else 0, *(row["step"] for row in rows)]
         weights = [end - start for start, end in pairwise(ends)]
         return {
-            name: sum(n * row[name] for n, row in zip(weights, last, strict=True)) / sum(weights)
-            for name in self.learner.signal_names
-            if last
+            name: sum(n * row[name] for n, row in zip(weights, rows, strict=True)) / sum(weights)
+            for name in self.learner.metric_names
+            if rows
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Position, rows and the open window; without the learner's own state."""
+        """The step, the rows and the open window, without the learner's own state."""
         return {
             "step": self.step,
             "elapsed_s": self.elapsed_s,
@@ -199,16 +195,16 @@ class Progress:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
+        """Resume from ``state_dict()``."""
         self.step, self.elapsed_s, self.rows = state["step"], state["elapsed_s"], list(state["rows"])
         self.health = reduce(lambda health, row: health.after(row, self.course), self.rows, Health())
         measured = next((row for row in reversed(self.rows) if "diversity" in row), {})
-        self.looked = _of_looks(measured)
+        self.sample_metrics = _sample_metrics_of(measured)
         self._window.copy_(state["window"])
         self._bad_step.copy_(state["bad_step"])
         self._window_steps, self._window_s = state["window_steps"], state["window_s"]
 
 
-def _of_looks(row: Row) -> Row:
-    """What a row tells of samples and codes, as far as it does."""
-    return {column.name: row[column.name] for column in LOOKS if column.name in row}
+def _sample_metrics_of(row: Row) -> Row:
+    """The metrics of samples and codes that the row has."""
+    return {column.name: row[column.name] for column in SAMPLE_METRICS if column.name in row}

@@ -1,4 +1,4 @@
-"""One trial from its first step, or its last checkpoint, to its end, with everything it leaves in storage."""
+"""One trial from its first step or its last checkpoint to its end, with everything that it stores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.data.batches import to_bytes, to_unit
 from orchestrator.data.images import order_of
 from orchestrator.distributed.group import ALONE
 from orchestrator.errors import CheckpointError, StorageUnavailable
-from orchestrator.measures.latents import look_at
+from orchestrator.metrics.latent_normality import measure_codes
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.tables import write_rows
 from orchestrator.training.checkpoint import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from orchestrator.distributed.group import Group
-    from orchestrator.measures.quality import Referee
+    from orchestrator.metrics.sample_metrics import SampleMetrics
     from orchestrator.store.location import Store
     from orchestrator.training.settings import TrialSettings
 
@@ -44,11 +44,10 @@ _ACROSS = 8
 
 
 class Session:
-    """A trial in training, on one device or as one of the processes of a group, of which the leader alone writes.
+    """A trial in training, on one device or as one of the processes of a group, of which only the leader writes.
 
-    Every process of a group makes the same calls. Rows of metrics/ are part of the checkpoint and the trial's file is
-    written anew with each, just before it. So a trial that died between the two, or anywhere else, leaves no row out
-    and none twice once it has gone on.
+    Every process of a group makes the same calls. Rows of metrics/ are part of the checkpoint, and the trial's file is
+    rewritten just before each checkpoint. So whenever a trial dies, no row is missing or stored twice once it resumes.
     """
 
     def __init__(
@@ -58,31 +57,34 @@ class Session:
         images: Tensor,
         store: Store,
         group: Group = ALONE,
-        referee: Referee | None = None,
+        sample_metrics: SampleMetrics | None = None,
         fingerprint: str | None = None,
     ) -> None:
-        """``referee`` measures samples, where ``training.measure_every`` asks for it: every process has one.
+        """Start the trial, or resume it from its checkpoint.
 
-        ``fingerprint`` is that of the images: a checkpoint of a trial on others is not gone on from.
+        ``sample_metrics`` computes the metrics that ``training.measure_every`` asks for: every process has one.
+        ``fingerprint`` is that of the images: a checkpoint of other images is not resumed.
         """
-        assert referee is not None or not settings.training.measure_every, "measuring samples takes a referee"
+        assert sample_metrics is not None or not settings.training.measure_every, (
+            "training.measure_every needs sample_metrics"
+        )
         self.trial_id, self.settings, self.store, self.group = trial_id, settings, store, group
-        self.referee, self.fingerprint = referee, fingerprint
+        self.sample_metrics, self.fingerprint = sample_metrics, fingerprint
         self.learner = learner_of(settings, images, group)
-        classes = None if referee is None else referee.classes
+        classes = None if sample_metrics is None else sample_metrics.classes
         self.progress = Progress(self.learner, self.learner.steps_per_epoch, classes)
         self.started_at = datetime.now(UTC)
         self.resumes = 0
         state = load_checkpoint(store, trial_id)
-        of_others = state is not None and self._is_of_other_images(state)
-        if state is not None and not of_others:
+        other_images = state is not None and self._is_of_other_images(state)
+        if state is not None and not other_images:
             self._restore(state)
-        self._check_together()
-        if of_others and group.leads:  # every process has read it by now
+        self._check_same_step()
+        if other_images and group.is_leader:  # every process has read it by now
             drop_checkpoints(store, trial_id)
 
-    def _check_together(self) -> None:
-        """Each process has read the checkpoint by itself, perhaps not the same one: storage may lag behind."""
+    def _check_same_step(self) -> None:
+        """Raise StorageUnavailable if processes resumed from different checkpoints: storage may lag behind."""
         steps = self.group.gather(torch.tensor([self.progress.step]), self.group.size).tolist()
         if len(set(steps)) > 1:
             raise StorageUnavailable(
@@ -91,12 +93,12 @@ class Session:
             )
 
     def _is_of_other_images(self, state: dict[str, Any]) -> bool:
-        """Whether a checkpoint is known to be of other images: what an earlier version stored does not say."""
+        """Whether a checkpoint is known to be of other images; earlier versions stored no fingerprint."""
         return len({state.get("data_fingerprint"), self.fingerprint} - {None}) > 1
 
     def _restore(self, state: dict[str, Any]) -> None:
         try:
-            if state["device"] != self.learner.device.type:  # whose random numbers differ
+            if state["device"] != self.learner.device.type:  # its random numbers differ
                 raise CheckpointError(f"is of a trial on {state['device']}, this one is on {self.learner.device.type}")
             self.learner.load_state_dict(state["learner"])
             self.progress.load_state_dict(state["progress"])
@@ -113,13 +115,13 @@ class Session:
             raise checkpoint_error(self.store, checkpoint_key(self.trial_id), problem) from error
 
     def advance(self, budget_s: float) -> None:
-        """Train to the end of the epoch or for about ``budget_s`` seconds, and store what is then due.
+        """Train to the end of the epoch or for about ``budget_s`` seconds, and store what is due then.
 
-        How many steps that is the leader decides for all. Raises NonFiniteLossError, StorageError, ConnectionError.
+        The leader decides the number of steps for all. Raises NonFiniteLossError, StorageError, ConnectionError.
         """
         if self.progress.done:
             return
-        self.progress.advance(self.group.agree(self.progress.steps_within(budget_s)))
+        self.progress.advance(self.group.broadcast(self.progress.steps_within(budget_s)))
         if self.progress.measures_now:
             self._measure()
         done = self.progress.done
@@ -132,37 +134,37 @@ class Session:
             self.save()
 
     def _measure(self) -> None:
-        """Measure samples; of the lowest FID so far the generator is kept apart."""
-        self.learner.settle()
-        look: Row = {}
-        if self.group.leads:
-            assert self.referee is not None
-            look = {**self.referee.look(self._samples())._asdict(), **self._look_at_codes()}
-        self.progress.note(self.group.agree(look))
-        if self.group.leads and self.progress.health.best_step == self.progress.step:
-            fid, networks = self.progress.health.best_fid, self.learner.drawing.state_dict()
+        """Compute the sample metrics, and store the generator if its FID is the lowest so far."""
+        self.learner.sync_buffers()
+        metrics: Row = {}
+        if self.group.is_leader:
+            assert self.sample_metrics is not None
+            metrics = {**self.sample_metrics.quick(self._samples())._asdict(), **self._code_metrics()}
+        self.progress.add_sample_metrics(self.group.broadcast(metrics))
+        if self.group.is_leader and self.progress.health.best_step == self.progress.step:
+            fid, networks = self.progress.health.best_fid, self.learner.sampling_networks.state_dict()
             save_best(self.store, self.trial_id, {"step": self.progress.step, "fid": fid, "networks": networks})
 
     def _samples(self) -> Tensor:
-        """Images (n, c, h, w) uint8 from latent vectors that are the same at every measure, part by part."""
+        """Images (n, c, h, w) uint8 from latent vectors that are the same at every measurement."""
         count, device = self.settings.training.measure_samples, self.learner.device
         random = torch.Generator().manual_seed(self.settings.training.seed)
         latents = torch.randn(count, self.settings.latent_dim, generator=random).to(device)
         return torch.cat([to_bytes(self.learner.sample(part)) for part in torch.split(latents, _SAMPLED_AT_ONCE)])
 
-    def _look_at_codes(self) -> Row:
-        """How the codes of training images are distributed, if there are any: as many as samples, always the same."""
+    def _code_metrics(self) -> Row:
+        """Metrics of the training images' codes, if there are any: of ``measure_samples`` images, always the same."""
         images = self.learner.images
-        chosen = order_of(len(images))[: self.settings.training.measure_samples]
-        numbers = torch.from_numpy(chosen).to(images.device)
-        parts = [self.learner.codes(part) for part in torch.split(numbers, _SAMPLED_AT_ONCE)]
-        found = [part for part in parts if part is not None]
-        return look_at(torch.cat(found))._asdict() if found else {}
+        selected = order_of(len(images))[: self.settings.training.measure_samples]
+        indices = torch.from_numpy(selected).to(images.device)
+        parts = [self.learner.codes(part) for part in torch.split(indices, _SAMPLED_AT_ONCE)]
+        codes = [part for part in parts if part is not None]
+        return measure_codes(torch.cat(codes))._asdict() if codes else {}
 
     def save(self) -> None:
-        """Store the metrics so far and a checkpoint from which the trial goes on, on any number of processes."""
-        self.learner.settle()
-        if not self.group.leads:
+        """Store the metrics so far and a checkpoint, from which the trial resumes on any number of processes."""
+        self.learner.sync_buffers()
+        if not self.group.is_leader:
             return
         self.save_metrics()
         if self.learner.table is not None:
@@ -180,22 +182,22 @@ class Session:
             drop_latents(self.store, self.trial_id, self.progress.step)
 
     def save_metrics(self) -> None:
-        """Store all rows of metrics/ logged so far, in place of those before."""
-        if not self.group.leads:
+        """Store all rows of metrics/ logged so far, and replace those before."""
+        if not self.group.is_leader:
             return
         rows = [{"trial_id": self.trial_id, **row} for row in self.progress.rows]
         write_rows(self.store, f"metrics/{self.trial_id}.parquet", schema_of(METRICS), rows)
 
     def _save_samples(self, epoch: int) -> None:
-        self.learner.settle()
-        if self.group.leads:
+        self.learner.sync_buffers()
+        if self.group.is_leader:
             self.store.write(f"samples/{self.trial_id}/epoch-{epoch:04d}.png", self._sample_grid())
             if rows := self.learner.panel(_ACROSS):
                 panel = tiled(torch.stack([to_unit(row) for row in rows]))
                 self.store.write(f"samples/{self.trial_id}/autoencoder-{epoch:04d}.png", panel)
 
     def _sample_grid(self) -> bytes:
-        """PNG of 8x8 images from latents that are the same at every epoch."""
+        """PNG of 8x8 images from latent vectors that are the same at every epoch."""
         grid = make_grid(to_unit(self.learner.sample(self.learner.fixed_latents)), nrow=8)
         pixels = grid.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
         if self.settings.data.shape.channels == 1:
@@ -205,10 +207,10 @@ class Session:
         return buffer.getvalue()
 
     def summary(self) -> dict[str, object]:
-        """The trial's own columns of trials/: where it stands, its last epoch's means, its times and device."""
+        """The trial's own columns of trials/: its position, the last epoch's means, its times and device."""
         return {
             **self.progress.summary(),
-            "classifier": self.referee.digest if self.referee is not None else None,
+            "classifier": self.sample_metrics.digest if self.sample_metrics is not None else None,
             "resumes": self.resumes,
             "device": self.learner.device.type,
             "workers": self.group.size,

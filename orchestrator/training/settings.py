@@ -1,4 +1,4 @@
-"""The ``training`` section of a job file, and the four sections that make a trial."""
+"""The ``training`` section of a job file, and the four sections of a trial."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from orchestrator.models.pair import OF_DISCRIMINATORS, Pair
 from orchestrator.objectives import AnyObjective
 from orchestrator.objectives.adversarial import Adversarial
 from orchestrator.settings import Settings
+from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
-from orchestrator.training.rates import Schedule
 
 if TYPE_CHECKING:
     import torch
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class TrainingSettings(Settings):
-    """How long and in which rhythm a trial trains.
+    """Settings of a trial's training.
 
     A step is ``d_steps`` discriminator updates, each on its own real batch, then ``g_steps`` generator updates.
-    An epoch is (images // batch_size) steps whatever ``d_steps`` is, so that trials which differ only in it
-    make the same number of generator updates.
+    An epoch is (images // batch_size) steps for any ``d_steps``, so that trials that differ only in ``d_steps`` make
+    the same number of generator updates.
     """
 
     idle: ClassVar[frozenset[str]] = frozenset({"samples_every", "checkpoint_every"})
@@ -71,11 +71,12 @@ class TrainingSettings(Settings):
 
     @model_validator(mode="after")
     def _cut_equally(self) -> TrainingSettings:
-        if left := self.batch_size % self.accumulate:
-            near = [size for size in (self.batch_size - left, self.batch_size - left + self.accumulate) if size > 1]
+        if remainder := self.batch_size % self.accumulate:
+            lower = self.batch_size - remainder
+            nearest = [size for size in (lower, lower + self.accumulate) if size > 1]
             raise ValueError(
                 f"batch_size: got {self.batch_size}, which {self.accumulate} parts (accumulate) do not divide; "
-                f"the nearest that they do: {' or '.join(map(str, near))}"
+                f"the nearest that they do: {' or '.join(map(str, nearest))}"
             )
         return self
 
@@ -93,7 +94,7 @@ class TrainingSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _look_ahead_whole(self) -> TrainingSettings:
+    def _unrolls_whole_batches(self) -> TrainingSettings:
         if self.unrolled_steps and self.accumulate > 1:
             raise ValueError(
                 f"accumulate: got {self.accumulate}, expected 1 with unrolled_steps, which see whole batches"
@@ -101,7 +102,7 @@ class TrainingSettings(Settings):
         return self
 
     def precision_on(self, device: torch.device) -> Literal["fp32", "bf16"]:
-        """What ``precision`` comes to on a device."""
+        """The precision on a device: ``precision``, with ``auto`` resolved."""
         if self.precision != "auto":
             return self.precision
         import torch
@@ -134,10 +135,10 @@ class TrialSettings(Settings):
     def _misfit(self) -> str | None:
         if problem := self.model.reject(self.data.shape):
             return f"model: {problem}"
-        if lacking := self.objective.trains - self.model.networks:
-            fitting = sorted(kind for kind, has in NETWORKS.items() if self.objective.trains <= has)
+        if missing := self.objective.trains - self.model.networks:
+            fitting = sorted(kind for kind, networks in NETWORKS.items() if self.objective.trains <= networks)
             return (
-                f"objective: {self.objective.kind} needs a model with {_listed(lacking)}, which {self.model.kind} does "
+                f"objective: {self.objective.kind} needs a model with {_listed(missing)}, which {self.model.kind} does "
                 f"not have; set model.kind to {' or '.join(fitting)}"
             )
         if problem := self.objective.reject_training(self.training.epochs):
@@ -149,7 +150,7 @@ class TrialSettings(Settings):
         return None
 
     def _adversarial_misfit(self) -> str | None:
-        """What keeps a discriminator from being trained so."""
+        """Why the discriminator cannot be trained with these settings, or None where it can."""
         if not isinstance(self.objective, Adversarial) or not isinstance(self.model, Pair):
             return None
         if problem := self.objective.reject(self.model.judges, batch_norm=self.model.d_normalizes):
@@ -184,8 +185,8 @@ class TrialSettings(Settings):
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """The signals that a step of this trial has."""
-        return self.objective.signals
+        """Names of the training metrics that a step of this trial computes."""
+        return self.objective.metrics
 
     @property
     def latent_dim(self) -> int:
@@ -194,7 +195,7 @@ class TrialSettings(Settings):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in an epoch. Reads the size of the data set; raises DataError where it is smaller than a batch."""
+        """Steps in an epoch. Reads the size of the data set; raises DataError if it is smaller than a batch."""
         images, batch = _size(self.data), self.training.batch_size
         if images < batch:
             raise DataError(f"training.batch_size: got {batch}, but the data set holds only {images} images")

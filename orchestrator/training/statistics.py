@@ -1,7 +1,7 @@
-"""What networks note of the batches that pass while they train, and which passes they note.
+"""State that networks update in their forward passes while they train, and how to suspend it.
 
-Batch norms keep running statistics, and spectral norms the vectors of a power iteration, of which every pass makes a
-step: Miyato et al., arXiv 1802.05957, section 2.1.
+Batch norms update running statistics. Spectral norms make one step of their power iteration in every pass: Miyato et
+al., arXiv 1802.05957, section 2.1.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 @contextmanager
 def statistics_held(*networks: nn.Module) -> Iterator[None]:
-    """Forward passes within leave running statistics and spectral norms' vectors as they are; may be nested."""
+    """Forward passes within do not change running statistics and spectral norms' vectors; may be nested."""
     modules = [module for network in networks for module in network.modules()]
     norms = [module for module in modules if isinstance(module, BATCH_NORMS) and module.track_running_stats]
-    # In evaluation a spectral norm divides by the same estimate, and does not refine it.
+    # In eval mode a spectral norm divides by the same estimate but does not refine it.
     spectral = [module for module in modules if isinstance(module, _SpectralNorm) and module.training]
     for norm in norms:
         norm.track_running_stats = False

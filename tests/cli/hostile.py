@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 from PIL import Image
 
-from orchestrator.evaluate.quality import Quality
-from orchestrator.plan.files import RunState, write_job, write_state
-from orchestrator.plan.ledger import Status, provenance, record
+from orchestrator.evaluations.quality.settings import Quality
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.spec.job import make_job
+from orchestrator.state.files import RunState, write_job, write_state
+from orchestrator.state.ledger import Status, provenance, record
 from orchestrator.store.columns import METRICS, TRIALS, schema_of
 from orchestrator.store.tables import write_rows
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.cli import control
-from orchestrator.plan import liveness
-from orchestrator.plan.files import NO_SUCH_JOB, RunState, asked_to_cancel, forget_cancel, write_state
-from orchestrator.plan.log import RunLog
-from orchestrator.plan.process import Process, this_process
+from orchestrator.state import liveness
+from orchestrator.state.files import NO_SUCH_JOB, RunState, asked_to_cancel, forget_cancel, write_state
+from orchestrator.state.log import RunLog
+from orchestrator.state.process import Process, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "_LOOK_S", 0.01)
-    monkeypatch.setattr(liveness, "LOOK_S", 0.01)
+    monkeypatch.setattr(control, "_POLL_S", 0.01)
+    monkeypatch.setattr(liveness, "POLL_S", 0.01)
     monkeypatch.setattr(liveness, "LISTEN_S", 0.2)
 
 
@@ -79,7 +79,7 @@ def said(text: str) -> list[str]:
 def test_logs_of_a_run_that_has_ended(orch: Callable[..., Any], store: LocalStore) -> None:
     log = RunLog(store)
     for word in ("one", "two [red]", "three"):
-        log.say(word)
+        log.add(word)
     log.end()
     assert said(orch("logs", "study").out) == ["one", "two [red]", "three"]
     assert said(orch("logs", "study", "-f").out) == ["one", "two [red]", "three"]
@@ -92,18 +92,18 @@ def test_a_log_is_followed_to_its_end(
     orch: Callable[..., Any], store: LocalStore, beside: Callable[[Callable[[], None]], None]
 ) -> None:
     log = RunLog(store)
-    log.say("one")
+    log.add("one")
     log.write()
     write_state(store, running())
 
     def run() -> None:
         for word in ("two", "three"):
             time.sleep(0.1)
-            log.say(word)
+            log.add(word)
             log.write()
         write_state(store, running(state="done"))
         time.sleep(0.1)
-        log.say("report")
+        log.add("report")
         log.end()
 
     beside(run)
@@ -117,7 +117,7 @@ def test_a_run_that_has_not_begun_is_waited_for(
     def run() -> None:
         time.sleep(0.2)
         log = RunLog(store)
-        log.say("one")
+        log.add("one")
         log.end()
 
     beside(run)
@@ -137,7 +137,7 @@ def test_following_a_run_that_died(
 ) -> None:
     """On this machine its process tells, elsewhere that nothing changes any more, by the clock of who follows."""
     log = RunLog(store)
-    log.say("one")
+    log.add("one")
     log.write()
     write_state(store, running(process=dead_process()))
     ran = orch("logs", "study", "-f")
@@ -190,7 +190,9 @@ def test_a_run_that_does_not_listen(
     monkeypatch.setattr(control, "_OBEY_S", 0.1)
     ran = orch("cancel", "study")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.endswith(f"error: {store.uri}: the run has not stopped in 0 s; it will as soon as it hears of it\n")
+    assert ran.err.endswith(
+        f"error: {store.uri}: the run has not stopped in 0 s; it will as soon as it reads the request\n"
+    )
 
 
 def test_nothing_to_cancel(orch: Callable[..., Any], store: LocalStore) -> None:

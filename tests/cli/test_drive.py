@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from orchestrator.errors import DataError, StorageUnavailable
-from orchestrator.plan import lease as lease_module
-from orchestrator.plan.files import ask_to_cancel, read_state
-from orchestrator.plan.lease import last_entry, new_holder, take
-from orchestrator.plan.log import read_log
 from orchestrator.runtime import heartbeat, local
 from orchestrator.runtime.interrupt import interrupts_deferred
-from orchestrator.store import patient
+from orchestrator.state import lease as lease_module
+from orchestrator.state.files import ask_to_cancel, read_state
+from orchestrator.state.lease import last_entry, new_holder, take
+from orchestrator.state.log import read_log
+from orchestrator.store import retrying
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.store.patient import PatientStore
+    from orchestrator.store.retrying import RetryingStore
 
 
 @pytest.fixture
@@ -37,13 +37,13 @@ def submit(
 ) -> Callable[[Callable[[], None]], Any]:
     """Submits the job; what is given is done in the place of its sweep, which then goes on until it is interrupted."""
     monkeypatch.setattr(heartbeat, "_EVERY_S", 0.02)
-    monkeypatch.setattr(heartbeat, "_AGAIN_S", 0.02)
+    monkeypatch.setattr(heartbeat, "_RETRY_S", 0.02)
     monkeypatch.setattr(heartbeat, "_LAST_S", 0.1)
     monkeypatch.setattr(lease_module, "_CHECK_S", 0.0)
     monkeypatch.setattr(local, "local_ray", lambda *_, **__: contextlib.nullcontext())
 
     def submit(play: Callable[[], None]) -> Any:
-        def run_sweep(_plan: object, store: PatientStore, *_: object) -> NoReturn:
+        def run_sweep(_plan: object, store: RetryingStore, *_: object) -> NoReturn:
             with interrupts_deferred(store.hurry) as check:
                 play()
                 with contextlib.suppress(StorageUnavailable):
@@ -106,7 +106,7 @@ def test_interrupted_while_storage_is_down(
 ) -> None:
     """Neither a request of the main thread is made for minutes nor the look at the lease that goes before it."""
     asked = itertools.count()
-    monkeypatch.setattr(patient, "_PAUSE_S", 0.02)
+    monkeypatch.setattr(retrying, "_PAUSE_S", 0.02)
 
     def play() -> None:
         def down(*_: object, **__: object) -> NoReturn:
@@ -165,8 +165,8 @@ def test_storage_that_is_moved_away_and_stays_away(
     submit: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run ends with the place that is gone, and nothing is made there again."""
-    monkeypatch.setattr(heartbeat, "_BACK_S", 0.1)
-    monkeypatch.setattr(patient, "_PAUSE_S", 0.02)
+    monkeypatch.setattr(heartbeat, "_MOVED_S", 0.1)
+    monkeypatch.setattr(retrying, "_PAUSE_S", 0.02)
     root = Path(store.uri)
     ran = submit(lambda: (root.rename(root.with_name("moved")), time.sleep(1)))
     assert (ran.code, ran.out) == (2, "")

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from orchestrator.cli.evaluate import _with_evaluation
-from orchestrator.plan.files import write_job
-from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.spec.job import Job, load_job, make_job
+from orchestrator.state.files import write_job
+from orchestrator.state.ledger import Status, provenance, record
 from orchestrator.store.columns import schema_of
 from orchestrator.store.tables import write_rows
 

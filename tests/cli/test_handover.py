@@ -12,9 +12,9 @@ import pytest
 from orchestrator.cli import control, handover
 from orchestrator.cli.handover import begin
 from orchestrator.errors import ClusterError
-from orchestrator.plan.handovers import Handover, note_failure, read_handover, settle_handover, write_handover
-from orchestrator.plan.log import RunLog
-from orchestrator.plan.marks import Kind, Line, MarkedStdout, read_marks
+from orchestrator.state.handovers import Handover, note_failure, read_handover, settle_handover, write_handover
+from orchestrator.state.log import RunLog
+from orchestrator.state.marks import Kind, Line, MarkedStdout, read_marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +71,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     for module in (handover, control):
         monkeypatch.setattr(module, "connect", lambda address, **_: cluster)
         monkeypatch.setattr(module, "_BEGIN_S", 0.02)
-        monkeypatch.setattr(module, "_LOOK_S", 0.01)
+        monkeypatch.setattr(module, "_POLL_S", 0.01)
     return cluster
 
 
@@ -195,7 +195,7 @@ def test_logs_go_on_with_the_run_that_was_handed_over_since(
     submit: Callable[..., Any], orch: Callable[..., Any], store: LocalStore, cluster: Cluster
 ) -> None:
     before = RunLog(store)
-    before.say("one")
+    before.add("one")
     before.end()
     cluster.lines, cluster.code = [Line("error: no room")], 2
     submit()

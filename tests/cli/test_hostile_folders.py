@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.cli.main import main
-from orchestrator.plan import liveness
+from orchestrator.state import liveness
 from orchestrator.store.local import LocalStore
 from tests.cli import hostile
 

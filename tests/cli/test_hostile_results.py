@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.plan.files import RunState, write_job, write_state
-from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.spec.columns import declared
 from orchestrator.spec.job import Job, load_job
+from orchestrator.state.files import RunState, write_job, write_state
+from orchestrator.state.ledger import Status, provenance, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

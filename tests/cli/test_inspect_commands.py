@@ -14,12 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from orchestrator.evaluate.quality import Quality
-from orchestrator.plan.files import RunState, write_job, write_state
-from orchestrator.plan.ledger import Status, provenance, record
-from orchestrator.plan.process import this_process
+from orchestrator.evaluations.quality.settings import Quality
 from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.spec.job import Job, load_job
+from orchestrator.state.files import RunState, write_job, write_state
+from orchestrator.state.ledger import Status, provenance, record
+from orchestrator.state.process import this_process
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows
@@ -159,6 +159,16 @@ def test_results_without_a_query_are_the_trials(orch: Callable[..., Any], job: J
     assert "0.1235 " in ran.out
     assert total == "2 rows"
     assert note.startswith("settings that are the same in all")
+
+
+def test_results_are_in_the_order_of_the_grid(orch: Callable[..., Any], folder: Path, store: LocalStore) -> None:
+    job = load_job(folder / "job.yaml")
+    write_job(store, job)
+    for trial in job.trials:
+        record(store, "study", trial, Status.FINISHED, {"step": 30}, provenance())
+    ids = [trial.id for trial in job.trials]
+    assert ids != sorted(ids)
+    assert [row["trial_id"] for row in json.loads(orch("results", "study", "--json").out)] == ids
 
 
 def test_sql_over_trials_and_metrics(orch: Callable[..., Any], job: Job) -> None:

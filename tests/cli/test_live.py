@@ -12,10 +12,10 @@ from rich.console import Console
 
 from orchestrator.cli import live
 from orchestrator.durations import duration
-from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.spec.job import Trial, load_job
+from orchestrator.state.ledger import Ended, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.cli import run
 from orchestrator.cli.main import app
 from orchestrator.errors import StorageError, one_line
-from orchestrator.plan.files import NO_SUCH_JOB
+from orchestrator.state.files import NO_SUCH_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable

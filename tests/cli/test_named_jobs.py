@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.cli import run
-from orchestrator.plan.files import NO_SUCH_JOB, write_job
-from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.spec.job import Job, load_job
+from orchestrator.state.files import NO_SUCH_JOB, write_job
+from orchestrator.state.ledger import Status, provenance, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

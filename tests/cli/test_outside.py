@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.plan.files import RunState, write_job, write_state
-from orchestrator.plan.handovers import Handover, write_handover
-from orchestrator.plan.ledger import Status, provenance, record
-from orchestrator.plan.log import RunLog
 from orchestrator.spec.job import load_job
+from orchestrator.state.files import RunState, write_job, write_state
+from orchestrator.state.handovers import Handover, write_handover
+from orchestrator.state.ledger import Status, provenance, record
+from orchestrator.state.log import RunLog
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows
@@ -54,7 +54,7 @@ def fill(store: Store, folder: Path, word: str) -> str:
     write_state(store, RunState("done", 1.0, 2.0, 1, address=word, run_id=word))
     write_handover(store, Handover(word, word, 1.0, error=word))
     log = RunLog(store)
-    log.say(word)
+    log.add(word)
     log.end()
     for key in (
         *("lease/notes", "report/index.html", "report/figures/old.png"),

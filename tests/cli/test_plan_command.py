@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.plan.estimate import START_S
-from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.spec.job import Job, load_job
+from orchestrator.state.ledger import Status, provenance, record
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:

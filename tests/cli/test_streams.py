@@ -58,11 +58,11 @@ def test_an_encoding_that_lacks_characters(folder: Path) -> None:
 
 def test_files_never_take_the_place_of_a_closed_stream(folder: Path) -> None:
     code = (
-        "from orchestrator.cli.console import complain, err, out, tell\n"
+        "from orchestrator.cli.console import print_error, err, out, print_line\n"
         "import os, sys\n"
         "file = open('data', 'w')\n"
         "assert file.fileno() > 2\n"
-        "out.print('lost'); tell('lost'); err.print('lost'); complain('lost'); print('lost')\n"
+        "out.print('lost'); print_line('lost'); err.print('lost'); print_error('lost'); print('lost')\n"
         "print('lost', file=sys.stderr)\n"
         "assert sys.stdin.read() == ''\n"
         "os.write(file.fileno(), b'kept')\n"
@@ -79,13 +79,13 @@ def test_a_terminal_that_is_gone_ends_nothing(folder: Path) -> None:
     """As a closed terminal leaves a run: each write to it is an error from then on."""
     code = (
         "import os, sys\n"
-        "from orchestrator.cli.console import complain, err, out, tell\n"
+        "from orchestrator.cli.console import print_error, err, out, print_line\n"
         "from orchestrator.cli.live import Live\n"
         "err.print('ready' if err.is_terminal else 'no terminal')\n"
         "sys.stdin.readline()\n"
         "with Live('row', console=err, refresh_per_second=20):\n"
         "    for _ in range(20):\n"
-        "        out.print('lost'); tell('lost'); err.print('lost'); complain('lost')\n"
+        "        out.print('lost'); print_line('lost'); err.print('lost'); print_error('lost')\n"
         "open('done', 'w').write('done')\n"
     )
     controller, terminal = pty.openpty()
@@ -99,7 +99,10 @@ def test_a_terminal_that_is_gone_ends_nothing(folder: Path) -> None:
 
 
 def test_a_line_on_work_that_is_done_needs_no_reader(folder: Path) -> None:
-    code = "from orchestrator.cli.console import tell; tell('results'); tell('report'); raise SystemExit(7)"
+    code = (
+        "from orchestrator.cli.console import print_line; "
+        "print_line('results'); print_line('report'); raise SystemExit(7)"
+    )
     for streams in (">/dev/full", "| true"):
         script = f"set -o pipefail; ({shlex.join([sys.executable, '-c', code])}) {streams}"
         ran = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.plan import liveness
-from orchestrator.plan.files import write_job
-from orchestrator.plan.lease import new_holder, take
-from orchestrator.plan.process import Process, this_process
 from orchestrator.spec.job import load_job
+from orchestrator.state import liveness
+from orchestrator.state.files import write_job
+from orchestrator.state.lease import new_holder, take
+from orchestrator.state.process import Process, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ BEGINNERS = [
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "LOOK_S", 0.01)
+    monkeypatch.setattr(liveness, "POLL_S", 0.01)
     monkeypatch.setattr(liveness, "LISTEN_S", 0.05)
 
 

@@ -8,8 +8,8 @@ import pytest
 import typer
 
 from orchestrator.cli.main import app
-from orchestrator.plan.files import write_job
 from orchestrator.spec.job import load_job
+from orchestrator.state.files import write_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable

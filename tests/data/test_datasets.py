@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 from orchestrator.data import AnyDataset, Dataset
 from orchestrator.data.celeba import Celeba
 from orchestrator.data.digits import Digits
+from orchestrator.data.fish.settings import ProceduralFish
 from orchestrator.data.image_folder import ImageFolder
 from orchestrator.data.mnist import FashionMnist, Mnist
-from orchestrator.data.procedural_fish import ProceduralFish
 
 if TYPE_CHECKING:
     from pathlib import Path

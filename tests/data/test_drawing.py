@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.data.drawing import Dice, Sheet, blend, radius, smooth, wave
+from orchestrator.data.fish.drawing import Dice, Sheet, blend, radius, smooth, wave
 
 
 def dice(seed: int = 0) -> Dice:

@@ -17,9 +17,9 @@ from orchestrator.data import digests
 from orchestrator.data.celeba import Celeba
 from orchestrator.data.digests import DigestMemo
 from orchestrator.data.digits import Digits, _rows
+from orchestrator.data.fish.settings import ProceduralFish
 from orchestrator.data.image_folder import ImageFolder
 from orchestrator.data.mnist import FashionMnist, Mnist
-from orchestrator.data.procedural_fish import ProceduralFish
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import RidgeClassifier
 
 from orchestrator.data import ImageShape
-from orchestrator.data.procedural_fish import ProceduralFish
+from orchestrator.data.fish.settings import ProceduralFish
 
 if TYPE_CHECKING:
     from pathlib import Path

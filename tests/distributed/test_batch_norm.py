@@ -183,7 +183,7 @@ def evaluated(group: Group, case: Case) -> tuple[Tensor, list[Tensor]]:
     batch = case.tensors()[0]
     norm = synchronize(case.layer(), group, CPU)
     norm.eval()
-    output = norm(batch) if group.leads else torch.zeros(0)
+    output = norm(batch) if group.is_leader else torch.zeros(0)
     norm.train()
     before = [buffer.clone() for buffer in norm.buffers()]
     with statistics_held(norm):

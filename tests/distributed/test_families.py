@@ -56,7 +56,7 @@ def _trained(group: Group, sections: dict[str, Any], accumulate: int) -> dict[st
         learner = in_default_precision(learner_of(settings, images(), group))
         for _ in range(STEPS):
             signals = learner.step()
-        learner.settle()
+        learner.sync_buffers()
         found = {"signals": signals, **learner.networks.state_dict()}
         if isinstance(learner, Wae) and learner.critic is not None:
             found |= {f"critic.{key}": value for key, value in learner.critic.state_dict().items()}

@@ -12,23 +12,27 @@ from torch import Tensor, distributed, nn
 
 from orchestrator.distributed.batch_norm import synchronize
 from orchestrator.distributed.group import ALONE, Group, current_group
-from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.plan.retry import classify
+from orchestrator.state.ledger import FailureKind
 from tests.distributed.processes import Processes
 
 
 def of_rank(group: Group) -> tuple[int, int, bool]:
-    return group.rank, group.size, group.leads
+    return group.rank, group.size, group.is_leader
 
 
 def agreed(group: Group) -> list[Any]:
-    return [group.agree(value) for value in (group.rank, f"from {group.rank}", None if group.leads else 3, (1.5, [2]))]
+    return [
+        group.broadcast(value)
+        for value in (group.rank, f"from {group.rank}", None if group.is_leader else 3, (1.5, [2]))
+    ]
 
 
 def joined(group: Group, total: int) -> tuple[Tensor, Tensor, Tensor]:
     """Rows 0, 1, ... of three columns, of which each process holds its own."""
     whole = torch.arange(3.0 * total).view(total, 3).requires_grad_()
-    gathered = group.gather(whole[group.share(total)] * 2, total)
-    return gathered, group.own(gathered), group.gather(torch.full((1,), group.rank), group.size)
+    gathered = group.gather(whole[group.local_slice(total)] * 2, total)
+    return gathered, group.local_shard(gathered), group.gather(torch.full((1,), group.rank), group.size)
 
 
 def summed(group: Group) -> list[Tensor]:
@@ -62,7 +66,7 @@ def left_alone(group: Group) -> list[BaseException]:
         lambda: output.sum().backward(),
         lambda: group.sum(torch.ones(3)),
         lambda: group.sum(torch.ones(100_000)),
-        lambda: group.agree(1),
+        lambda: group.broadcast(1),
     ):
         try:
             wait()
@@ -74,7 +78,7 @@ def left_alone(group: Group) -> list[BaseException]:
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [1, 2, 7, 64, 1000])
 def test_shares_are_balanced_parts_in_the_order_of_ranks(size: int, count: int) -> None:
-    parts = [list(range(count))[Group(rank, size).share(count)] for rank in range(size)]
+    parts = [list(range(count))[Group(rank, size).local_slice(count)] for rank in range(size)]
     assert [item for part in parts for item in part] == list(range(count))
     lengths = {len(part) for part in parts}
     assert max(lengths) - min(lengths) <= 1
@@ -85,7 +89,7 @@ def test_alone_nothing_is_exchanged() -> None:
     assert of_rank(ALONE) == of_rank(current_group()) == (0, 1, True)
     assert agreed(ALONE)[:3] == [0, "from 0", None]
     value = object()
-    assert ALONE.agree(value) is value
+    assert ALONE.broadcast(value) is value
     gathered, own, ranks = joined(ALONE, 5)
     assert torch.equal(gathered, own)
     assert torch.equal(gathered, torch.arange(15.0).view(5, 3) * 2)
@@ -111,7 +115,7 @@ def test_parts_of_any_length_are_joined_by_rank(processes: Processes, total: int
     for rank, (gathered, own, ranks) in enumerate(answers):
         assert torch.equal(gathered, expected)
         assert not gathered.requires_grad
-        assert torch.equal(own, expected[Group(rank, processes.size).share(total)])
+        assert torch.equal(own, expected[Group(rank, processes.size).local_slice(total)])
         assert ranks.tolist() == list(range(processes.size))
 
 

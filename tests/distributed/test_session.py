@@ -122,7 +122,7 @@ def slices(group: Group, root: Path) -> list[int]:
 
     def timed() -> Tensor:
         nonlocal now
-        now += 0.02 if group.leads else 10.0
+        now += 0.02 if group.is_leader else 10.0
         return step()
 
     stops = []
@@ -164,7 +164,7 @@ def poisoned(group: Group, root: Path) -> int:
 
     def bad() -> Tensor:
         images = draw()
-        return images * float("nan") if session.progress.step == 5 and not group.leads else images
+        return images * float("nan") if session.progress.step == 5 and not group.is_leader else images
 
     session.learner.batches.next = bad  # type: ignore[method-assign]
     try:

@@ -110,7 +110,7 @@ def steps(group: Group, settings: TrialSettings, count: int, *, double: bool) ->
     with doubles(wanted=double):
         gan = make_gan(group, settings)
         signals = torch.stack([gan.step() for _ in range(count)])
-        gan.settle()
+        gan.sync_buffers()
         return signals, gan.state_dict()
 
 

@@ -11,7 +11,7 @@ import torch
 from orchestrator.training.gan import Gan
 from orchestrator.training.learner import Learner
 from orchestrator.training.settings import TrialSettings
-from tests.objectives.judged import KINDS, OBJECTIVES, REQUIRED
+from tests.objectives.outputs import KINDS, OBJECTIVES, REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,13 +72,13 @@ def images() -> Tensor:
 
 def in_default_precision(learner: AnyLearner) -> AnyLearner:
     """Real images come in single precision, whatever that of the networks."""
-    draw = learner.batches.next_numbered
+    draw = learner.batches.next_with_indices
 
     def drawn() -> tuple[Tensor, Tensor]:
         batch, numbers = draw()
         return batch.to(torch.get_default_dtype()), numbers
 
-    learner.batches.next_numbered = drawn  # type: ignore[method-assign]
+    learner.batches.next_with_indices = drawn  # type: ignore[method-assign]
     return learner
 
 

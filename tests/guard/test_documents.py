@@ -16,22 +16,22 @@ from packaging.utils import canonicalize_name
 from orchestrator.cli.main import app
 from orchestrator.data.corruptions import Corruption
 from orchestrator.data.dataset import Dataset
-from orchestrator.evaluate import Evaluation
-from orchestrator.evaluate.encoder_training import EncoderTraining
+from orchestrator.evaluations import Evaluation
+from orchestrator.evaluations.encoder_inversion.settings import EncoderTraining
 from orchestrator.models.model import Model
 from orchestrator.objectives.labels import Labels
 from orchestrator.objectives.objective import Objective
 from orchestrator.spec.claims import Claim
 from orchestrator.spec.job import Header, Resources, Search, load_job, make_job
+from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
-from orchestrator.training.rates import Schedule
 from orchestrator.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from orchestrator.evaluate import KINDS
+from orchestrator.evaluations import KINDS
 from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.store.columns import METRICS, Column, schema_of
 from orchestrator.store.local import LocalStore

@@ -20,8 +20,8 @@ def perturbed(module: nn.Module, deviation: float = 0.2, seed: int = 0) -> Any:
     """The module in double precision, its weights drawn as far as it draws any and then moved at random."""
     source = torch.Generator().manual_seed(seed)
     for part in (module, *module.modules()):
-        if hasattr(part, "draw_weights"):
-            part.draw_weights(source)
+        if hasattr(part, "init_weights"):
+            part.init_weights(source)
             break
     module = module.double()
     with torch.no_grad():

@@ -31,7 +31,7 @@ def networks(shape: ImageShape, seed: int = 0, **settings: Any) -> tuple[nn.Modu
     chosen, source = model(**settings), torch.Generator().manual_seed(seed)
     pair = chosen.build_encoder(shape), chosen.build_generator(shape)
     for network in pair:
-        chosen.draw_weights(network, source)
+        chosen.init_weights(network, source)
     return pair
 
 

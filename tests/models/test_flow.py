@@ -31,7 +31,7 @@ def flow(shape: ImageShape, levels: int = 2, steps: int = 2, width: int = 5, dev
 def drawn(shape: ImageShape, seed: int = 0) -> Flow:
     """As training begins with it."""
     network = Flow(shape, 2, 2, 5)
-    network.draw_weights(torch.Generator().manual_seed(seed))
+    network.init_weights(torch.Generator().manual_seed(seed))
     return network
 
 
@@ -104,7 +104,7 @@ def test_bits_per_dimension_are_those_of_a_normal_density_in_units_of_a_byte() -
     """With couplings that change nothing and one actnorm, images are N(mean, deviation) in each number."""
     shape, mean, deviation = ImageShape(1, 4, 4), -0.1, 0.07
     network = Flow(shape, 2, 1, 3).double()
-    network.draw_weights(torch.Generator().manual_seed(0))
+    network.init_weights(torch.Generator().manual_seed(0))
     first = network.levels[0][0].norm
     with torch.no_grad():
         for module in network.modules():
@@ -158,7 +158,7 @@ def test_every_fitted_actnorm_gives_mean_0_and_variance_1() -> None:
 @every_shape
 def test_the_same_generator_gives_the_same_weights_whatever_was_there(shape: ImageShape) -> None:
     one, other = drawn(shape), flow(shape).float()
-    other.draw_weights(torch.Generator().manual_seed(0))
+    other.init_weights(torch.Generator().manual_seed(0))
     theirs = other.state_dict()
     assert all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items())
 

@@ -117,7 +117,7 @@ def test_a_1x1_convolution_is_torchs_by_its_matrix() -> None:
 
 def test_a_drawn_1x1_convolution_is_orthogonal() -> None:
     layer = InvertibleConvolution(12)
-    layer.draw_weights(torch.Generator().manual_seed(0))
+    layer.init_weights(torch.Generator().manual_seed(0))
     weight = layer.weight()
     assert (weight - torch.eye(12)).abs().max() > 0.1
     torch.testing.assert_close(weight @ weight.T, torch.eye(12), rtol=0, atol=1e-6)
@@ -130,7 +130,7 @@ def test_rotations_are_uniform_among_all() -> None:
     layer, source, count = InvertibleConvolution(4).double(), torch.Generator().manual_seed(0), 2000
     drawn = []
     for _ in range(count):
-        layer.draw_weights(source)
+        layer.init_weights(source)
         drawn.append(layer.weight().detach())
     weights = torch.stack(drawn)
     assert weights.mean(0).abs().max() < 5 * (1 / 4 / count) ** 0.5
@@ -142,7 +142,7 @@ def test_rotations_are_uniform_among_all() -> None:
 
 def test_a_new_coupling_scales_all_alike() -> None:
     layer, inputs = AffineCoupling(4, 5), torch.randn(2, 4, 2, 3, generator=torch.Generator().manual_seed(0))
-    layer.draw_weights(torch.Generator().manual_seed(0))
+    layer.init_weights(torch.Generator().manual_seed(0))
     outputs, log_det = layer(inputs)
     scale = LEAST_SCALE + (1 - LEAST_SCALE) * torch.tensor(2.0).sigmoid()
     torch.testing.assert_close(outputs, torch.cat([inputs[:, :2], inputs[:, 2:] * scale], 1))

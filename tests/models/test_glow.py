@@ -28,7 +28,7 @@ def model(**settings: Any) -> Glow:
 def flow(shape: ImageShape, seed: int = 0, **settings: Any) -> Flow:
     network = model(**settings).build_generator(shape)
     assert isinstance(network, Flow)
-    model().draw_weights(network, torch.Generator().manual_seed(seed))
+    model().init_weights(network, torch.Generator().manual_seed(seed))
     return network
 
 
@@ -94,5 +94,5 @@ def test_equal_sources_give_equal_weights_whatever_was_there() -> None:
     with torch.no_grad():
         for parameter in others.parameters():
             parameter.add_(1)
-    model().draw_weights(others, torch.Generator().manual_seed(7))
+    model().init_weights(others, torch.Generator().manual_seed(7))
     assert all(torch.equal(value, others.state_dict()[name]) for name, value in ones.state_dict().items())

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from orchestrator.models._layers import Discriminator, Dropout, FromLatent, ToScore, set_generator
-from orchestrator.models.pair import Disturbance
+from orchestrator.models.pair import NoiseSettings
 
 
 def draw(*shape: int) -> torch.Tensor:
@@ -79,7 +79,7 @@ def test_dropout_without_a_generator_is_our_mistake() -> None:
 
 
 def test_dropout_changes_scores_but_not_the_features() -> None:
-    network = Discriminator(nn.Flatten(), nn.Sequential(nn.Linear(64, 1), nn.Flatten(0)), Disturbance(dropout=0.5))
+    network = Discriminator(nn.Flatten(), nn.Sequential(nn.Linear(64, 1), nn.Flatten(0)), NoiseSettings(dropout=0.5))
     set_generator(network, torch.Generator().manual_seed(0))
     images = torch.randn(3, 1, 8, 8)
     trained, judged = network(images), network.eval()(images)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from orchestrator.models._layers import Discriminator, Noise, set_generator, set_noise
-from orchestrator.models.pair import Disturbance
+from orchestrator.models.pair import NoiseSettings
 from tests.models.pairs import MODELS, SHAPES, every_kind, loss, networks, small
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def test_noise_is_in_the_discriminator_alone_adds_no_state_and_lets_both_network
 
 
 def test_what_is_left_out_is_left_out_with_its_noise() -> None:
-    network = Discriminator(nn.Flatten(), nn.Flatten(), Disturbance(dropout=0.5, feature_noise=1.0))
+    network = Discriminator(nn.Flatten(), nn.Flatten(), NoiseSettings(dropout=0.5, feature_noise=1.0))
     scores = seeded(network)(torch.ones(100, 1, 8, 8)).scores
     assert abs((scores == 0).double().mean().item() - 0.5) < 5 * 0.5 / scores.numel() ** 0.5
 

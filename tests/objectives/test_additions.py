@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as bce
 
 from orchestrator.objectives.adversarial import Penalty, mean_feature_distance
 from orchestrator.objectives.labels import Labels
-from tests.objectives.judged import d_loss, g_loss, judged, objective, update_of
+from tests.objectives.outputs import d_loss, g_loss, judged, objective, update_of
 
 REAL, FAKE = torch.randn(2, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -87,8 +87,8 @@ def test_feature_matching_sends_no_gradient_through_the_real_side() -> None:
 
 def test_feature_matching_is_added_to_any_generators_loss() -> None:
     plain, matched = objective("non_saturating"), objective("non_saturating", feature_matching=0.5)
-    assert (plain.sees_real, plain.sees_features) == (False, False)
-    assert (matched.sees_real, matched.sees_features) == (True, True)
+    assert (plain.needs_real, plain.needs_features) == (False, False)
+    assert (matched.needs_real, matched.needs_features) == (True, True)
     random = torch.Generator().manual_seed(0)
     real, fake = (judged(torch.randn(6, generator=random), torch.randn(6, 3, generator=random)) for _ in range(2))
     added = matched.generator_loss(fake, real, update_of(matched)) - plain.generator_loss(fake, None, update_of(plain))

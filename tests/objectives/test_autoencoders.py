@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, mse_loss
 
-from tests.objectives.judged import OBJECTIVES
+from tests.objectives.outputs import OBJECTIVES
 
 KINDS = ("autoencoder", "wae_adversarial", "wae_mmd", "wae_moments")
 WASSERSTEIN = KINDS[1:]
@@ -122,7 +122,7 @@ def test_only_what_is_compared_with_draws_depends_on_them() -> None:
 def test_each_kind_measures_what_it_has() -> None:
     plain = ("g_loss", "g_grad_norm", "reconstruction")
     drawn = (*plain, "latent_penalty", "penalty_weight")
-    assert objective("autoencoder").signals == plain
-    assert objective("wae_mmd").signals == objective("wae_moments").signals == drawn
+    assert objective("autoencoder").metrics == plain
+    assert objective("wae_mmd").metrics == objective("wae_moments").metrics == drawn
     critic = ("d_loss", "d_real", "d_fake", "d_real_probability", "d_fake_probability")
-    assert objective("wae_adversarial").signals == (*drawn, *critic)
+    assert objective("wae_adversarial").metrics == (*drawn, *critic)

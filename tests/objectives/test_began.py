@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from orchestrator.objectives.adversarial import Round
-from tests.objectives.judged import d_loss, g_loss, judged, objective, update_of
+from orchestrator.objectives.adversarial import UpdateContext
+from tests.objectives.outputs import d_loss, g_loss, judged, objective, update_of
 
 NOISE = torch.Generator()
 errors = st.lists(st.floats(0.0, 2.0), min_size=1, max_size=8)
@@ -19,7 +19,9 @@ def run(gamma: float, lambda_k: float, real: list[float], fake: list[float]) -> 
     began = objective("began", gamma=gamma, lambda_k=lambda_k)
     state, seen = began.initial_state(), []
     for of_real, of_fake in zip(real, fake, strict=True):
-        state = began.next_state(Round(state, NOISE), *torch.tensor([[of_real], [of_fake]], dtype=torch.float64))
+        state = began.next_state(
+            UpdateContext(state, NOISE), *torch.tensor([[of_real], [of_fake]], dtype=torch.float64)
+        )
         seen.append({name: value.item() for name, value in state.items()})
     return seen
 
@@ -55,14 +57,14 @@ def test_the_controller_brings_the_ratio_of_errors_to_gamma() -> None:
     state = began.initial_state()
     for _ in range(2000):
         ratio = 0.2 + 0.6 * state["k"].item()
-        state = began.next_state(Round(state, NOISE), torch.tensor([1.0]), torch.tensor([ratio]))
+        state = began.next_state(UpdateContext(state, NOISE), torch.tensor([1.0]), torch.tensor([ratio]))
     assert ratio == pytest.approx(0.5, abs=1e-3)
 
 
 def test_k_is_one_number_of_the_whole_batch() -> None:
     began = objective("began", lambda_k=0.1)
     real, fake = torch.rand(2, 12, generator=torch.Generator().manual_seed(0))
-    together = began.next_state(Round(began.initial_state(), NOISE), real, fake)["k"].item()
+    together = began.next_state(UpdateContext(began.initial_state(), NOISE), real, fake)["k"].item()
     expected = max(0.0, 0.1 * (0.5 * float(np.mean(real.numpy())) - float(np.mean(fake.numpy()))))
     assert together == pytest.approx(expected, abs=1e-7)
 
@@ -74,5 +76,5 @@ def test_a_gamma_or_a_gain_that_cannot_be_is_refused(settings: dict[str, float])
 
 
 def test_it_draws_latent_vectors_of_its_own_for_the_generator() -> None:
-    assert objective("began").draws_apart
-    assert not objective("non_saturating").draws_apart
+    assert objective("began").fresh_latents
+    assert not objective("non_saturating").fresh_latents

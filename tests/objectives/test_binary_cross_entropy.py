@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from orchestrator.objectives.binary_cross_entropy import NonSaturating, Saturating
-from tests.objectives.judged import d_loss, g_loss
+from tests.objectives.outputs import d_loss, g_loss
 
 SATURATING, NON_SATURATING = Saturating(kind="saturating"), NonSaturating(kind="non_saturating")
 

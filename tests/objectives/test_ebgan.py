@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sklearn.metrics.pairwise import cosine_similarity
 
 from orchestrator.objectives.ebgan import pulling_away_term
-from tests.objectives.judged import d_loss, g_loss, judged, objective, update_of
+from tests.objectives.outputs import d_loss, g_loss, judged, objective, update_of
 
 
 def test_the_margin_is_each_images_own() -> None:
@@ -36,7 +36,7 @@ def test_its_known_limits() -> None:
 
 def test_it_is_added_to_the_generators_loss_and_only_then_features_are_looked_at() -> None:
     plain, pulled = objective("ebgan", margin=1.0), objective("ebgan", margin=1.0, pulling_away=0.1)
-    assert (plain.sees_features, pulled.sees_features) == (False, True)
+    assert (plain.needs_features, pulled.needs_features) == (False, True)
     codes = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
     fake = judged(torch.rand(6, generator=torch.Generator().manual_seed(1)), codes)
     difference = pulled.generator(fake, None, update_of(pulled)) - plain.generator(fake, None, update_of(plain))

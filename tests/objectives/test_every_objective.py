@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.objectives.judged import KINDS, OBJECTIVES, d_loss, g_loss, objective
+from tests.objectives.outputs import KINDS, OBJECTIVES, d_loss, g_loss, objective
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from orchestrator.objectives._laplacian import laplacian_l1
-from tests.objectives.judged import OBJECTIVES
+from tests.objectives.outputs import OBJECTIVES
 
 
 def glo(**settings: Any) -> Any:
@@ -37,7 +37,7 @@ def test_an_image_counts_by_itself() -> None:
 
 def test_it_trains_a_generator_alone() -> None:
     assert glo().trains == {"generator"}
-    assert glo().signals == ("g_loss", "g_grad_norm", "reconstruction")
+    assert glo().metrics == ("g_loss", "g_grad_norm", "reconstruction")
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, 1e7])

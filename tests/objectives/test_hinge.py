@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn.functional import hinge_embedding_loss
 
-from tests.objectives.judged import d_loss, g_loss, objective
+from tests.objectives.outputs import d_loss, g_loss, objective
 
 HINGE = objective("hinge")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import mse_loss
 
 from orchestrator.objectives.least_squares import LeastSquares
-from tests.objectives.judged import d_loss, g_loss
+from tests.objectives.outputs import d_loss, g_loss
 
 OBJECTIVE = LeastSquares(kind="least_squares")
 

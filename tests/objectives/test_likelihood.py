@@ -9,13 +9,13 @@ from pydantic import ValidationError
 
 from orchestrator.models import NETWORKS
 from orchestrator.objectives import AnyObjective
-from tests.objectives.judged import OBJECTIVES
+from tests.objectives.outputs import OBJECTIVES
 
 
 def test_it_trains_a_flow_which_one_kind_of_model_has() -> None:
     likelihood = OBJECTIVES.validate_python({"kind": "likelihood"})
     assert [kind for kind, networks in NETWORKS.items() if likelihood.trains <= networks] == ["glow"]
-    assert likelihood.signals == ("g_loss", "g_grad_norm", "bits_per_dimension")
+    assert likelihood.metrics == ("g_loss", "g_grad_norm", "bits_per_dimension")
 
 
 def test_it_alone_takes_single_precision() -> None:

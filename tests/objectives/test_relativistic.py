@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import mse_loss
 
-from tests.objectives.judged import d_loss, g_loss, objective
+from tests.objectives.outputs import d_loss, g_loss, objective
 
 if TYPE_CHECKING:
     from torch import Tensor

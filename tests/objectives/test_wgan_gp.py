@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from orchestrator.objectives.adversarial import Penalty
-from tests.objectives.judged import d_loss, g_loss, objective
+from tests.objectives.outputs import d_loss, g_loss, objective
 
 
 def test_the_critic_measures_a_distance_of_means_that_one_number_added_to_all_scores_does_not_change() -> None:

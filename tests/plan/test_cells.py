@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.errors import PlacementError
-from orchestrator.plan.estimate import GANG_START_S, START_S
-from orchestrator.plan.ledger import Ended, Status
+from orchestrator.plan.estimate import START_S, WORKER_GROUP_START_S
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState, decide_cell, make_plan
-from orchestrator.plan.retry import FailureKind
+from orchestrator.state.ledger import Ended, FailureKind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,10 +124,10 @@ def test_trials_of_more_devices_take_less_time_and_come_first(make: Callable[...
     mixed = make_plan(make(grid), {}, (), HERE, "")
     assert list(mixed.placements) == [2, 1]
     assert [placement.concurrent for placement in mixed.placements.values()] == [2, 4]
-    gang, single = (cell.device_s for cell in sorted(mixed.cells, key=lambda cell: -cell.trial.workers))
+    worker_group, single = (cell.device_s for cell in sorted(mixed.cells, key=lambda cell: -cell.trial.workers))
     assert alone.device_s == pytest.approx(single)
-    assert single < gang < 2 * single
-    assert mixed.wall_s == pytest.approx(START_S + GANG_START_S + gang / 2 + single)
+    assert single < worker_group < 2 * single
+    assert mixed.wall_s == pytest.approx(START_S + WORKER_GROUP_START_S + worker_group / 2 + single)
     assert str(mixed) == "2 at once, 2 workers of 1 CPU each; then 4 at once, 1 CPU each"
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestrator.distributed.group import ALONE
-from orchestrator.measures import classifier
+from orchestrator.metrics import classifier
 from orchestrator.plan.estimate import (
     CLASSIFIER_EPOCHS,
     CLASSIFIER_IMAGES,
@@ -20,9 +20,9 @@ from orchestrator.plan.estimate import (
     operations,
     wall_s,
 )
-from orchestrator.plan.ledger import Ended, Status
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import make_plan
+from orchestrator.state.ledger import Ended, Status
 from orchestrator.training.learners import learner_of
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def test_by_size_alone_steps_have_a_floor_and_trials_an_overhead(make: Callable[
     sizes = [{"training.seed": workers, "resources.workers": workers} for workers in (1, 2, 4)]
     more = make({"size": sizes}, **wide)
     alone, two, four = estimate_device_s(more.trials, {}, "cpu", 1).values()
-    assert alone < two < four < 2 * alone, "device-seconds of a gang are those of all its devices"
+    assert alone < two < four < 2 * alone, "device-seconds of a worker group are those of all its devices"
 
 
 def measured(trial: Trial, factor: float, rest: float = 1.0, **changes: Any) -> Ended:

@@ -49,14 +49,14 @@ def test_what_fits(resources: dict[str, Any], machine: tuple[int, int], expected
     ("resources", "workers", "nodes", "expected"),
     [
         ({}, 2, [(4, 0)], ("cpu", 1, 0.0, 2)),
-        # a gang may span nodes, a worker may not
+        # a worker group may span nodes, a worker may not
         ({}, 2, [(1, 0), (1, 0), (1, 0)], ("cpu", 1, 0.0, 1)),
         ({"cpus_per_worker": 2}, 2, [(3, 0), (3, 0)], ("cpu", 2, 0.0, 1)),
         ({}, 4, [(8, 0), (32, 8), (32, 8)], ("cuda", 1, 1.0, 4)),
         ({"cpus_per_worker": 8}, 4, [(8, 0), (32, 8), (32, 8)], ("cuda", 8, 1.0, 2)),
         ({"gpus_per_worker": 0}, 3, [(4, 0), (4, 1)], ("cpu", 1, 0.0, 2)),
         ({"max_concurrent": 1}, 2, [(8, 0)], ("cpu", 1, 0.0, 1)),
-        # gangs are not counted in parts
+        # worker groups are not counted in parts
         ({}, 3, [(8, 0)], ("cpu", 1, 0.0, 2)),
     ],
 )
@@ -83,7 +83,7 @@ def test_what_fits_on_many_nodes(
         ),
     ],
 )
-def test_gangs_that_never_fit(
+def test_worker_groups_that_never_fit(
     resources: dict[str, Any], workers: int, nodes: list[tuple[int, int]], message: str
 ) -> None:
     with pytest.raises(PlacementError) as caught:

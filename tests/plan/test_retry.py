@@ -22,7 +22,8 @@ from orchestrator.errors import (
     StorageUnavailable,
     SurroundingsError,
 )
-from orchestrator.plan.retry import FailureKind, classify
+from orchestrator.plan.retry import classify
+from orchestrator.state.ledger import FailureKind
 
 SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EIO, errno.ESTALE)
 

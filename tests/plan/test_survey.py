@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator.plan.held_out import note_looked_at
-from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState, Plan
-from orchestrator.plan.replaced import set_aside, set_evaluations_aside
 from orchestrator.plan.survey import survey
 from orchestrator.spec.job import make_job
+from orchestrator.state.held_out import record_held_out
+from orchestrator.state.ledger import Status, provenance, record
+from orchestrator.state.replaced import set_aside, set_evaluations_aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ def test_evaluations_of_other_held_out_images_are_new(
     asked = make_job({**raw, "evaluate": [search, {"kind": "sharpness"}]}, "job.yaml")
     end(asked, store)
     dues = survey(asked, store, HERE).due
-    note_looked_at(store, dues)
+    record_held_out(store, dues)
     for due in dues:
         store.write(due.evaluation.rows_key(due.trial.id, 0), b"rows")
     assert survey(asked, store, HERE).due == []
@@ -135,7 +135,7 @@ def test_evaluations_of_other_held_out_images_are_new(
         "2 evaluations are new: those in storage are of other held-out images; they are kept in replaced/",
     )
     set_evaluations_aside(store, plan.due)
-    note_looked_at(store, plan.due)
+    record_held_out(store, plan.due)
     assert len(store.keys("evaluations/inversion")) == 0
     assert len(store.keys("evaluations/sharpness")) == len(store.keys("replaced")) == 2
     assert [due.other_images for due in survey(asked, store, HERE).due] == [None, None]

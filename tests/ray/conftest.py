@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import yaml
 
+from orchestrator.cli.main import main
 from orchestrator.data.digits import Digits
-from orchestrator.measures.classifier import content_key, dump, train_classifier
-from orchestrator.plan.ledger import Status, read_ledger
+from orchestrator.metrics.classifier import content_key, dump, train_classifier
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.runtime import local
 from orchestrator.runtime.local import local_ray
 from orchestrator.runtime.sweep import Outcome, run_sweep
 from orchestrator.spec.job import Job, make_job
+from orchestrator.state.ledger import Status, read_ledger
 from orchestrator.store.local import LocalStore
 from orchestrator.store.open import open_store
+from tests.figures import unlaid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from orchestrator.plan.files import Tally
     from orchestrator.runtime.events import Event
+    from orchestrator.state.files import EvaluationProgress
     from orchestrator.store.location import Store
 
 HERE = Cluster((Machine(2, 0),))
@@ -43,10 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray_here() -> Iterator[None]:
-    """A Ray of two logical processors, and of a GPU that exists for its scheduler only."""
-    with local_ray(Cluster((Machine(cpus=2, gpus=1),)), gangs=True):
+    """A Ray of two logical processors, and of a GPU that exists for its scheduler only.
+
+    It ends with the tests of this folder: those of other folders start Rays of their own, or count on none.
+    """
+    with local_ray(Cluster((Machine(cpus=2, gpus=1),)), worker_groups=True):
         yield
 
 
@@ -55,7 +63,7 @@ class Recorder:
 
     def __init__(self, on_event: Callable[[Event], None] = lambda event: None) -> None:
         self.events: list[Event] = []
-        self.tallies: list[Tally] = []
+        self.tallies: list[EvaluationProgress] = []
         self.on_event = on_event
 
     def update(self, event: Event) -> None:
@@ -63,7 +71,7 @@ class Recorder:
         self.events.append(event)
         self.on_event(event)
 
-    def evaluated(self, tally: Tally) -> None:
+    def evaluated(self, tally: EvaluationProgress) -> None:
         """Keep where the evaluations stand."""
         self.tallies.append(tally)
 
@@ -120,6 +128,34 @@ def plan_for(tmp_path: Path) -> Callable[..., tuple[Plan, Store]]:
     return planner(tmp_path)
 
 
+class Ran(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def orch(
+    ray_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ran]:
+    """Runs a command in this process, beside the job file; what starts a Ray of its own gets the one that is here."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local, "local_ray", lambda *_, **__: contextlib.nullcontext())
+
+    def orch(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["orch", *arguments])
+        capsys.readouterr()
+        with unlaid(), pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        return Ran(int(ended.value.code or 0), captured.out, captured.err)
+
+    return orch
+
+
 class Study(NamedTuple):
     """A sweep whose trials were evaluated as they ended; what was said, and where its results lie."""
 
@@ -135,11 +171,11 @@ class Study(NamedTuple):
 def classifier() -> bytes:
     """One of the study's digits, trained for less long than a run would."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("orchestrator.measures.classifier._EPOCHS", 3)
+        patched.setattr("orchestrator.metrics.classifier._EPOCHS", 3)
         return dump(train_classifier(DIGITS.load()))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def study(ray_here: None, classifier: bytes, tmp_path_factory: pytest.TempPathFactory) -> Study:
     """Run once for all tests of evaluations; an earlier job has left the classifier."""
     folder = tmp_path_factory.mktemp("study")
@@ -149,6 +185,13 @@ def study(ray_here: None, classifier: bytes, tmp_path_factory: pytest.TempPathFa
     said: list[str] = []
     outcome = run_sweep(plan, store, [recorder], said.append)
     return Study(folder, plan, store, recorder, said, outcome)
+
+
+@pytest.fixture
+def kept(classifier: bytes, tmp_path: Path) -> Path:
+    """A storage in which an earlier job has left the classifier."""
+    LocalStore(tmp_path / "results").write(classifier_key(), classifier)
+    return tmp_path / "results" / classifier_key()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,9 +57,10 @@ class Exposure:
 
     def look_into_files(self) -> None:
         """Look at every file and folder."""
-        for path in self.folder.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):
-                self._look_into(path)
+        for folder, folders, files in os.walk(self.folder):  # which passes over folders that go away meanwhile
+            for name in (*folders, *files):
+                with contextlib.suppress(FileNotFoundError):
+                    self._look_into(Path(folder, name))
 
     def count(self, name: str) -> int:
         """How many ports the processes of that name have."""

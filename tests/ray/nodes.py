@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 PATIENCE_S = 240
 """How long to wait for what takes half a minute on two processors that have nothing else to do."""
 WORKERS = ("RayTrainWorker", "TrialWorker", "ResourceTrainable")
-"""What Ray calls the processes that train: those of a gang, and Tune's own."""
+"""What Ray calls the processes that train: those of a worker group, and Tune's own."""
 EVALUATORS = ("ray::_evaluate",)
 """What it calls those that evaluate, for as long as they do."""
 
 
 class Nodes:
-    """A head that trains nothing, and ``count`` nodes of one processor each: a gang always spans several."""
+    """A head that trains nothing, and ``count`` nodes of one processor each: a worker group always spans several."""
 
     def __init__(self, count: int) -> None:
         # The dashboard takes the next port that is free.

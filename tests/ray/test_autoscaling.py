@@ -15,8 +15,8 @@ import psutil
 import pytest
 import yaml
 
-from orchestrator.plan.files import Nodes, read_state
 from orchestrator.spec.job import make_job
+from orchestrator.state.files import Nodes, read_state
 from orchestrator.store.open import open_store
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import raw_job

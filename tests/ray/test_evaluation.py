@@ -15,13 +15,14 @@ import pytest
 import torch
 
 from orchestrator.errors import StorageUnavailable, SurroundingsError
-from orchestrator.measures.classifier import load
+from orchestrator.evaluations import compute_shard
+from orchestrator.metrics.classifier import load
 from orchestrator.plan.plan import CellState
 from orchestrator.runtime.sweep import run_sweep
 from orchestrator.store.local import LocalStore
-from orchestrator.store.patient import PatientStore
 from orchestrator.store.query import query
-from tests.ray.conftest import QUALITY, STUDY, Study, classifier_key, raw_job
+from orchestrator.store.retrying import RetryingStore
+from tests.ray.conftest import QUALITY, STUDY, Study, raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,13 +34,6 @@ pytestmark = pytest.mark.usefixtures("ray_here")
 
 def job(**changes: Any) -> dict[str, Any]:
     return raw_job(data=STUDY["data"], evaluate=[QUALITY]) | changes
-
-
-@pytest.fixture
-def kept(classifier: bytes, tmp_path: Path) -> Path:
-    """A storage in which an earlier job has left the classifier."""
-    LocalStore(tmp_path / "results").write(classifier_key(), classifier)
-    return tmp_path / "results" / classifier_key()
 
 
 def rows(store: Store, trial_ids: Sequence[str], each: int = 2) -> pd.DataFrame:
@@ -85,20 +79,22 @@ def test_one_more_evaluation_of_what_is_there_is_all_that_is_computed(
 
 
 def test_the_numbers_are_those_of_the_evaluation_alone(study: Study, classifier: bytes) -> None:
-    from orchestrator.evaluate.evaluation import Subject
-    from orchestrator.measures.quality import Referee
+    from orchestrator.evaluations.evaluation import TrainedModel
+    from orchestrator.metrics.sample_metrics import SampleMetrics
     from orchestrator.training.checkpoint import load_networks
 
     due = study.plan.due[1]
     real, judge, device = due.trial.settings.data.load(), load(classifier), torch.device("cpu")
     generator = load_networks(study.store, due.trial.id, due.trial.settings)["generator"]
-    referee = Referee(real, judge, device)
-    subject = Subject(due.trial.id, due.trial.settings, generator, device, {"train": real}, judge, lambda: referee)
+    sample_metrics = SampleMetrics(real, judge, device)
+    subject = TrainedModel(
+        due.trial.id, due.trial.settings, generator, device, {"train": real}, judge, lambda: sample_metrics
+    )
     frame = rows(study.store, [trial.id for trial in study.plan.job.trials])
     frame = frame[frame["trial_id"] == due.trial.id].sort_values("shard")
     assert len(due.missing) == 2
     for shard in due.missing:
-        (expected,) = due.evaluation.run(subject, shard).rows
+        (expected,) = compute_shard(due.evaluation, subject, shard).rows
         found = frame.iloc[shard]
         for name in ("fid", "kid", "inception_score", "precision", "coverage", "class_kl", "diversity"):
             assert found[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6)
@@ -134,7 +130,7 @@ def test_a_lost_process_and_storage_that_is_down_leave_each_row_once(
     plan_for: Callable, trained: Path, kind: type[LocalStore], mark: str
 ) -> None:
     plan, store = plan_for(job(grid={"training.seed": [0, 1]}))
-    outcome = run_sweep(plan, PatientStore(kind(Path(store.uri))), [])
+    outcome = run_sweep(plan, RetryingStore(kind(Path(store.uri))), [])
     assert (Path(store.uri) / mark).exists()
     assert (outcome.evaluations.done, outcome.evaluations.failed) == (2, 0)
     rows(store, [trial.id for trial in plan.job.trials])
@@ -188,7 +184,7 @@ def test_a_classifier_is_trained_once_and_a_damaged_one_anew(
     plan, store = plan_for(job())
     said: list[str] = []
     run_sweep(plan, store, [], said.append)
-    assert said[0] == f"note: {trained} is damaged and made anew"
+    assert said[0] == f"note: {trained} is damaged; the classifier is trained again"
     assert re.fullmatch(rf"classifier of digits: [\d.]+% of held-out images right; kept in {trained}", said[1])
     assert len(said) == 2
     assert load(trained.read_bytes()).digest != load(classifier).digest

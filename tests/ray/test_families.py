@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from orchestrator.plan.ledger import Status, read_ledger
 from orchestrator.report.page import INDEX, write_report
 from orchestrator.runtime.sweep import run_sweep
+from orchestrator.state.ledger import Status, read_ledger
 from orchestrator.training.checkpoint import FOLDER, load_checkpoint
 from orchestrator.training.latent_table import load_latents
 from tests.ray.conftest import Recorder, kill, raw_job

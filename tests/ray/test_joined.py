@@ -9,9 +9,9 @@ import pytest
 import ray
 
 from orchestrator.errors import NotFoundError, StorageError
-from orchestrator.plan.files import Nodes
 from orchestrator.plan.placement import Machine
 from orchestrator.runtime.cluster import check_storage, cluster_address, cluster_now, count_nodes
+from orchestrator.state.files import Nodes
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:

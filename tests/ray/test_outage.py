@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.plan.log import read_log
+from orchestrator.state.log import read_log
 from tests.ray.conftest import raw_job
 from tests.ray.drivers import Run
 from tests.ray.nodes import PATIENCE_S, Nodes

@@ -79,7 +79,7 @@ def watch(folder: Path) -> Watched:
 
 
 def look_until_it_ends(process: subprocess.Popen[str], exposure: Exposure) -> list[tuple[str, str]]:
-    """What the ports say to who has no token, once a gang is at work."""
+    """What the ports say to who has no token, once a worker group is at work."""
     driver, asked = psutil.Process(process.pid), list[tuple[str, str]]()
     give_up = time.monotonic() + 2 * PATIENCE_S
     while process.poll() is None:
@@ -90,12 +90,12 @@ def look_until_it_ends(process: subprocess.Popen[str], exposure: Exposure) -> li
                 exposure.secrets[OWN] = token
         if not asked and exposure.count(GANG) >= 4:
             asked = ask(exposure, process.pid)
-        time.sleep(0.5)
+        time.sleep(1)
     return asked
 
 
 def ask(exposure: Exposure, driver: int) -> list[tuple[str, str]]:
-    """What each port says, while the driver stands still: a gang whose trial ends waits for the next."""
+    """What each port says, while the driver stands still: a worker group whose trial ends waits for the next."""
     own = {port: who for port, who in exposure.ports.items() if "orchestrator.cli" in who[0]}
     asked = list(ask_without_token(own))
     os.kill(driver, signal.SIGSTOP)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import pytest
 import yaml
 
-from orchestrator.plan.files import read_state
-from orchestrator.plan.handovers import read_handover, write_handover
-from orchestrator.plan.log import read_log
 from orchestrator.spec.job import make_job
+from orchestrator.state.files import read_state
+from orchestrator.state.handovers import read_handover, write_handover
+from orchestrator.state.log import read_log
 from orchestrator.store.open import open_store
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import raw_job

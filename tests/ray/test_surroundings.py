@@ -14,18 +14,18 @@ import psutil
 import pytest
 
 from orchestrator.errors import StorageUnavailable, SurroundingsError
-from orchestrator.plan.files import read_state
-from orchestrator.plan.lease import last_entry
-from orchestrator.plan.log import read_log
 from orchestrator.runtime.sweep import run_sweep
+from orchestrator.state.files import read_state
+from orchestrator.state.lease import last_entry
+from orchestrator.state.log import read_log
 from orchestrator.store.local import LocalStore
 from orchestrator.store.open import open_store
-from orchestrator.store.patient import PatientStore
+from orchestrator.store.retrying import RetryingStore
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import Recorder, raw_job
-from tests.ray.gangs import TWO
 from tests.ray.nodes import PATIENCE_S, is_alive, wait_until
 from tests.ray.test_drivers import assert_goes_on, start_and_wait_for_checkpoint
+from tests.ray.worker_groups import TWO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,14 +102,14 @@ class Full(LocalStore):
 
 
 @pytest.mark.usefixtures("ray_here")
-@pytest.mark.parametrize("resources", [{}, TWO], ids=["alone", "gang"])
+@pytest.mark.parametrize("resources", [{}, TWO], ids=["alone", "worker group"])
 def test_storage_that_stays_full_ends_the_sweep_without_a_row(plan_for: Callable, resources: dict[str, Any]) -> None:
     raw = raw_job(grid={"training.seed": list(range(6))}, resources=resources)
     plan, store = plan_for(raw)
     full = Full(Path(store.uri))
     recorder = Recorder()
     with pytest.raises(SurroundingsError, match=r"checkpoints/.*: cannot write: the disk is full"):
-        run_sweep(plan, PatientStore(full, patience_s=3), [recorder])
+        run_sweep(plan, RetryingStore(full, patience_s=3), [recorder])
     assert store.keys("trials") == []
     begun = len(store.keys("checkpoints"))
     assert 1 <= begun <= plan.placements[plan.job.trials[0].workers].concurrent

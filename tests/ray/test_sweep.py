@@ -14,13 +14,13 @@ import torch
 
 from orchestrator.data.batches import to_device
 from orchestrator.errors import StorageUnavailable
-from orchestrator.plan.ledger import Status, read_ledger
 from orchestrator.plan.placement import Cluster, Machine, place
 from orchestrator.plan.plan import CellState, Plan, make_plan
 from orchestrator.runtime.sweep import Outcome, run_sweep
 from orchestrator.spec.job import Resources
+from orchestrator.state.ledger import Status, read_ledger
 from orchestrator.store.local import LocalStore
-from orchestrator.store.patient import PatientStore
+from orchestrator.store.retrying import RetryingStore
 from orchestrator.training.session import Session
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import HERE, Recorder, kill, planner, raw_job
@@ -177,23 +177,22 @@ def most_at_once(events: list[Event]) -> int:
     return most
 
 
-def test_as_many_trials_at_once_as_there_are_processors(swept: Swept) -> None:
+def test_as_many_trials_at_once_as_there_are_processors_for(swept: Swept, ailing: Swept) -> None:
     assert swept.plan.placements[1].concurrent == 2
     assert most_at_once(swept.recorder.events) == 2
+    assert ailing.plan.placements[1].concurrent == 1  # of two processors each
+    assert most_at_once(ailing.recorder.events) == 1
 
 
-@pytest.mark.parametrize(("resources", "gpus", "expected"), [({"cpus_per_worker": 2}, 0.0, 1), ({}, 0.5, 2)])
-def test_as_many_trials_at_once_as_fit(
-    plan_for: Callable, resources: dict[str, int], gpus: float, expected: int
-) -> None:
-    plan, store = plan_for(raw_job(grid={"training.seed": [0, 1]}, resources=resources))
+def test_as_many_trials_at_once_as_fit_on_a_gpu(plan_for: Callable) -> None:
+    plan, store = plan_for(raw_job(grid={"training.seed": [0, 1]}, resources={}))
     # The GPU is pretended: Ray counts it out, the trials train on the CPU.
-    fitting = place(Resources(**resources, gpus_per_worker=gpus), 1, Cluster((Machine(cpus=2, gpus=1),)))
-    assert fitting.concurrent == expected
+    fitting = place(Resources(gpus_per_worker=0.5), 1, Cluster((Machine(cpus=2, gpus=1),)))
+    assert fitting.concurrent == 2
     recorder = Recorder()
     outcome = run_sweep(replace(plan, placements={1: replace(fitting, device="cpu")}), store, [recorder])
     assert outcome.ended == 2
-    assert most_at_once(recorder.events) == expected
+    assert most_at_once(recorder.events) == 2
 
 
 class Flaky(LocalStore):
@@ -212,7 +211,7 @@ class Flaky(LocalStore):
 def test_storage_that_is_down_for_a_while_costs_time_and_nothing_else(plan_for: Callable, tmp_path: Path) -> None:
     plan, store = plan_for(raw_job())
     store.check()
-    outcome = run_sweep(plan, PatientStore(Flaky(Path(store.uri))), [])
+    outcome = run_sweep(plan, RetryingStore(Flaky(Path(store.uri))), [])
     assert (outcome.ended, outcome.failed) == (1, 0)
     assert (tmp_path / "results" / "tiny" / ".failures").read_text() == "2"
     assert_exactly_once(store, plan.job.trials)
@@ -233,7 +232,7 @@ def test_asha_stops_the_worse_trials_and_their_last_state_is_kept(plan_for: Call
         state = torch.load(io.BytesIO(store.read(f"checkpoints/{trial_id}.pt")), weights_only=True)
         assert 0 < state["progress"]["step"] < 64
 
-    without, _ = plan_for({key: value for key, value in raw.items() if key != "search"})
+    without, _ = plan_for(raw_job(grid=raw["grid"], training=raw["training"]))
     assert {cell.trial.id for cell in without.having(CellState.NEW)} == set(stopped)
     run_sweep(without, store, [])
     assert_exactly_once(store, plan.job.trials)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from orchestrator.plan.ledger import Status, read_ledger
 from orchestrator.plan.plan import CellState, make_plan
-from orchestrator.plan.status import job_status
 from orchestrator.runtime.sweep import run_sweep
+from orchestrator.state.ledger import Status, read_ledger
+from orchestrator.state.status import job_status
 from orchestrator.store.tables import read_table
 from tests.ray.conftest import HERE, Recorder, planner, raw_job
 

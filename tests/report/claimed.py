@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.plan.files import write_job
-from orchestrator.plan.ledger import Status, provenance, record
 from orchestrator.report.claims import judge_job
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.spec.job import Job, make_job
+from orchestrator.state.files import write_job
+from orchestrator.state.ledger import Status, provenance, record
 from orchestrator.store.columns import schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from orchestrator.evaluate import Evaluation
-    from orchestrator.evaluate.evaluation import Found
+    from orchestrator.evaluations import Evaluation
+    from orchestrator.evaluations.evaluation import ShardResult
     from orchestrator.spec.job import Job
 
 DTYPES = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
@@ -73,6 +73,8 @@ class Study:
             "name": "saturation_sweep",
             "description": "Does the saturating generator loss lose its gradient?",
             "data": {"name": "mnist", "root": "data"},
+            "model": {"kind": "dcgan"},
+            "objective": {"kind": "non_saturating"},
             **({"grid": grid} if grid else {}),
             "storage": "results",
             "provenance": {"orch": "0.1.0", "python": "3.11.2", "git_commit": "5e7fc1f"},
@@ -168,7 +170,7 @@ class Study:
         key = f"evaluations/quality/{trial_id}-{evaluation_id.encode().hex():0>16}-{part:04d}.parquet"
         write_rows(self.store, key, schema, [row])
 
-    def evaluated(self, trial_id: str, evaluation: Evaluation, found: Found, shard: int = 0) -> None:
+    def evaluated(self, trial_id: str, evaluation: Evaluation, found: ShardResult, shard: int = 0) -> None:
         """Store what a shard came to as a task would."""
         fixed = {
             "trial_id": trial_id,

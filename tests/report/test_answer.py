@@ -4,23 +4,21 @@ import pytest
 
 from orchestrator.report.answer import Answer, State, answer, state_of
 from orchestrator.report.saturation import Agreement, GradientRow
-from orchestrator.report.tables import Spread
-
-NAMES = {"objective.kind": "objective", "training.d_steps": "d_steps", "model.width": "width"}
+from orchestrator.study import Spread
 
 
 def row(
     kind: str, d_steps: int, seeds: list[float], rejected: tuple[int | None, ...] = (), **more: object
 ) -> GradientRow:
-    settings = {"objective.kind": kind, "training.d_steps": d_steps, **more}
+    place = ", ".join(f"{name} = {value}" for name, value in {"d_steps": d_steps, **more}.items())
     spread = Spread.of(seeds)
-    return GradientRow(settings, len(seeds), spread, spread, spread, spread, spread, rejected)
+    return GradientRow((), kind, place, len(seeds), spread, spread, spread, spread, spread, rejected)
 
 
 def judged(factors: dict[int, list[float]], rejected: tuple[int | None, ...] = ()) -> Answer:
     rows = [row("saturating", d_steps, seeds, rejected) for d_steps, seeds in factors.items()]
     rows += [row("non_saturating", d_steps, [0.998] * len(seeds)) for d_steps, seeds in factors.items()]
-    return answer(rows, NAMES, None, [])
+    return answer(rows, None, [])
 
 
 def plain(text: str) -> str:
@@ -91,14 +89,14 @@ def test_states(seeds: list[float], state: State) -> None:
 
 
 def test_a_setting_with_one_loss_only_is_not_judged() -> None:
-    found = answer([row("saturating", 1, [0.001]), row("non_saturating", 2, [0.9])], NAMES, None, [])
+    found = answer([row("saturating", 1, [0.001]), row("non_saturating", 2, [0.9])], None, [])
     assert found == Answer("Not answered yet: no setting has a finished trial of both losses.", (), ())
 
 
 def test_many_settings_are_counted_not_listed() -> None:
-    rows = [row(kind, d, [0.001 if w else 0.5], **{"model.width": w}) for kind in ("saturating", "non_saturating")
+    rows = [row(kind, d, [0.001 if w else 0.5], width=w) for kind in ("saturating", "non_saturating")
             for d in range(6) for w in (0, 1)]  # fmt: skip
-    found = answer(rows, NAMES, None, [])
+    found = answer(rows, None, [])
     assert found.verdict == (
         "In part: the saturating gradient vanishes in 6 settings and does not vanish in 6 settings."
     )
@@ -108,15 +106,15 @@ def test_many_settings_are_counted_not_listed() -> None:
 
 def test_disagreement_with_theory_is_said_aloud() -> None:
     rows = [row("saturating", 1, [0.5]), row("non_saturating", 1, [0.5])]
-    assert "agrees with theory" in answer(rows, NAMES, Agreement(2, 1e-6), []).notes[1]
-    assert "DOES NOT agree" in answer(rows, NAMES, Agreement(2, 0.02), []).notes[1]
-    assert "2.0e\u201102" in answer(rows, NAMES, Agreement(2, 0.02), []).notes[1]
+    assert "agrees with theory" in answer(rows, Agreement(2, 1e-6), []).notes[1]
+    assert "DOES NOT agree" in answer(rows, Agreement(2, 0.02), []).notes[1]
+    assert "2.0e\u201102" in answer(rows, Agreement(2, 0.02), []).notes[1]
 
 
 def test_adams_rescaling_is_a_note_only_where_adam_was_used() -> None:
     rows = [row("saturating", 1, [0.5]), row("non_saturating", 1, [0.5])]
-    assert any("Adam" in note for note in answer(rows, NAMES, None, ["adam"]).notes)
-    assert not any("Adam" in note for note in answer(rows, NAMES, None, ["sgd"]).notes)
+    assert any("Adam" in note for note in answer(rows, None, ["adam"]).notes)
+    assert not any("Adam" in note for note in answer(rows, None, ["sgd"]).notes)
 
 
 def test_nothing_is_said_of_quality_but_that_it_was_not_measured() -> None:

@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing overflows, nothing complains, sorting works."""
+"""The page in a real browser: nothing overflows, nothing complains, sorting and choosing columns work."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ PROBE = """<script>
 addEventListener("load", () => {
   const root = document.documentElement;
   const beyond = [...document.querySelectorAll("body *")].filter(
-    (e) => !e.closest(".scroll, pre") && e.getBoundingClientRect().right > root.clientWidth + 0.5);
+    (e) => !e.closest(".scroll, .wide, nav, pre") && e.getBoundingClientRect().right > root.clientWidth + 0.5);
   const table = document.querySelector("table.sortable");
   const column = [...table.tHead.rows[0].cells].findIndex((c) => c.textContent.includes("D loss"));
-  const values = () => [...table.tBodies[0].rows].map((row) => row.cells[column].dataset.value);
+  const value = (cell) => cell.dataset.value ?? cell.textContent;
+  const values = () => [...table.tBodies[0].rows].map((row) => value(row.cells[column]));
   const button = table.tHead.rows[0].cells[column].querySelector("button");
   button.focus();
   const focused = document.activeElement === button;
@@ -40,8 +41,21 @@ addEventListener("load", () => {
     button.click();
     found[order] = [table.tHead.rows[0].cells[column].getAttribute("aria-sort"), values()];
   }
+  const place = table.closest(".table"), scroll = table.closest(".scroll"), box = place.querySelector("input");
+  const hidden = () => [...table.rows].filter((row) => row.cells[1].hidden).length;
+  box.click();
+  found.chosen = [hidden()];
+  box.click();
+  found.chosen.push(hidden());
+  scroll.scrollLeft = 100;
+  const left = (e) => Math.round(e.getBoundingClientRect().left);
+  found.fixed = left(table.tBodies[0].rows[0].cells[0]) - left(scroll);
+  found.hint = !place.querySelector(".hint").hidden;
+  found.wide = scroll.scrollWidth > scroll.clientWidth + 1;
+  location.hash = "#" + table.tBodies[0].rows[3].id;
   parent.postMessage(JSON.stringify({
-    ...found, focused, width: root.clientWidth, scroll: root.scrollWidth,
+    ...found, rows: table.rows.length, nav: getComputedStyle(document.querySelector("nav")).position,
+    focused, width: root.clientWidth, scroll: root.scrollWidth,
     beyond: beyond.map((e) => e.tagName + "." + e.className),
     broken: [...document.images].filter((i) => !i.naturalWidth).length,
     background: getComputedStyle(document.body).backgroundColor,
@@ -107,6 +121,11 @@ def test_nothing_overflows_and_sorting_works(page: Path, tmp_path: Path, width: 
     assert found["broken"] == 0
     assert (found["background"] == "rgb(255, 255, 255)") is not dark
     assert found["focused"]
+    assert found["chosen"] == [found["rows"], 0]
+    assert found["fixed"] <= 1
+    assert found["hint"] is found["wide"]
+    assert found["wide"] or width > 768
+    assert found["nav"] == "sticky"
     (up, ascending), (down, descending) = found["first"], found["second"]
     assert (up, down) == ("ascending", "descending")
     assert ascending[-1] == descending[-1] == ""  # the failed trial has no loss

@@ -9,16 +9,25 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from orchestrator.evaluate.evaluation import Found
-from orchestrator.evaluate.likelihood import Likelihood
-from orchestrator.evaluate.reconstruction import Reconstruction
-from orchestrator.evaluate.sharpness import Sharpness
-from orchestrator.plan.files import read_job
-from orchestrator.report.codes import draw_codes
-from orchestrator.report.likelihood import draw_likelihoods, likelihoods, told_apart, without_likelihood
-from orchestrator.report.reconstruction import rebuilt, reconstructed, sharpened
+from orchestrator.evaluations.evaluation import ShardResult
+from orchestrator.evaluations.likelihood.settings import Likelihood
+from orchestrator.evaluations.reconstruction.settings import Reconstruction
+from orchestrator.evaluations.sharpness.settings import Sharpness
+from orchestrator.report.blocks import Table
+from orchestrator.report.codes import codes_chart
+from orchestrator.report.sections.likelihood import (
+    auroc,
+    likelihood_chart,
+    likelihood_table,
+    without_likelihood,
+)
+from orchestrator.report.sections.quality import build as build_quality
+from orchestrator.report.sections.reconstruction import reconstruction_table, reconstructions
+from orchestrator.state.files import read_job
 from orchestrator.store.columns import CDF_POINTS
-from tests.report.test_latent_studies import parts, png
+from orchestrator.study import load_study
+from tests.report.tables import EMPTY, column, shows, words
+from tests.report.test_latent_studies import png
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,74 +67,70 @@ def families(study: Any) -> Any:
         settings = {"objective.kind": cell, "training.seed": place % 2, "data.name": "mnist"}
         trial = study.trial(settings, samples=(), looks=looks, trial_id=ids[place])
         method = "search" if cell == "glo" else "encoder"
-        study.evaluated(trial, RECONSTRUCTION, Found(rows_of(place, method), pictures={"gallery": png()}))
+        study.evaluated(trial, RECONSTRUCTION, ShardResult(rows_of(place, method), pictures={"gallery": png()}))
         ratio = {"samples": 10, "sharpness": 0.1 * place, "real": 0.2, "ratio": 0.5 * place}
-        study.evaluated(trial, SHARPNESS, Found([ratio]))
+        study.evaluated(trial, SHARPNESS, ShardResult([ratio]))
         if cell == "wae_mmd":  # as if it had a likelihood: the report takes the rows' word
-            study.evaluated(trial, LIKELIHOOD, Found(bits_of(place)))
+            study.evaluated(trial, LIKELIHOOD, ShardResult(bits_of(place)))
     return study
 
 
 def test_reconstructions_are_means_over_a_trials_images_then_spreads_over_seeds(families: Any) -> None:
-    table = reconstructed(*parts(families))
+    study = load_study(families.store)
+    table = reconstruction_table(study)
     assert table is not None
-    assert [(row.settings, row.words, row.trials, row.items) for row in table.rows] == [
-        (("glo",), ("search",), 2, 4),
-        (("wae_mmd",), ("encoder",), 2, 4),
-    ]
+    assert [words(row, 4) for row in table.rows] == [("glo", "search", "2", "4"), ("wae_mmd", "encoder", "2", "4")]
     rows = pd.read_parquet(f"{families.store.uri}/evaluations/reconstruction")
     means = rows[rows["method"] == "encoder"].groupby("trial_id")["mse"].mean()
-    spread = table.rows[1].measures[0]
-    assert spread is not None
-    assert (spread.mean, spread.low, spread.high) == pytest.approx((means.mean(), means.min(), means.max()))
-    sharp = table.rows[0].measures[3]
-    assert sharp is not None
-    assert sharp.mean == 0.5  # of the images that have one
-    album = rebuilt(*parts(families))
+    assert shows(column(table, "MSE")[1], means)
+    assert column(table, "sharpness over its own")[0].value == 0.5  # of the images that have one
+    album = reconstructions(study)
     assert [picture.alt.partition(":")[0] for picture in album.pictures] == ["objective = glo", "objective = wae_mmd"]
     assert not album.problems
 
 
 def test_sharpness_has_a_row_a_cell(families: Any) -> None:
-    table = sharpened(*parts(families))
-    assert table is not None
-    assert [row.measures[0].mean for row in table.rows if row.measures[0]] == [0.25, 1.25]
+    section = build_quality(load_study(families.store))
+    assert section is not None
+    (table,) = [block for block in section.blocks if isinstance(block, Table) and block.note == "sharpened-note"]
+    assert [cell.value for cell in column(table, "over the data's")] == [0.25, 1.25]
 
 
-def test_likelihoods_are_told_by_data_set_own_first_and_apart_as_scikit_learn_does(families: Any) -> None:
-    table = likelihoods(*parts(families))
+def test_likelihoods_are_by_data_set_own_first_and_apart_as_scikit_learn_does(families: Any) -> None:
+    study = load_study(families.store)
+    table = likelihood_table(study)
     assert table is not None
-    assert [row.words for row in table.rows] == [("mnist",), ("digits",)]
-    own, other = table.rows
-    assert own.measures[2] is None
+    assert [words(row, 2) for row in table.rows] == [("wae_mmd", "mnist"), ("wae_mmd", "digits")]
+    own, other = column(table, "told from own, AUROC")
+    assert own == EMPTY
     rows = pd.read_parquet(f"{families.store.uri}/evaluations/likelihood")
     scores = [
         roc_auc_score(some["data"] == "digits", some["bits_per_dimension"]) for _, some in rows.groupby("trial_id")
     ]
-    assert other.measures[2] is not None
-    assert other.measures[2].mean == pytest.approx(np.mean(scores))
-    drawing = draw_likelihoods(*parts(families))
-    assert drawing is not None
-    assert "mnist and digits" in drawing.alt
+    assert other.value == pytest.approx(np.mean(scores))
+    chart = likelihood_chart(study)
+    assert chart is not None
+    assert "mnist and digits" in chart.alt
 
 
 def test_ties_count_by_half() -> None:
-    assert told_apart(pd.Series([1.0, 2.0]), pd.Series([1.0, 2.0])) == 0.5
-    assert told_apart(pd.Series([1.0, 2.0]), pd.Series([3.0])) == 1.0
+    assert auroc(pd.Series([1.0, 2.0]), pd.Series([1.0, 2.0])) == 0.5
+    assert auroc(pd.Series([1.0, 2.0]), pd.Series([3.0])) == 1.0
 
 
 def test_families_without_a_density_say_why(families: Any) -> None:
-    told = dict(without_likelihood(*parts(families)))
-    assert set(told) == {"objective = glo", "objective = wae_mmd"}
-    assert all("5 numbers into images of 784" in why for why in told.values())
-    assert "no prior either" in told["objective = glo"]
-    assert "no prior either" not in told["objective = wae_mmd"]
+    reasons = dict(without_likelihood(load_study(families.store)))
+    assert set(reasons) == {"objective = glo", "objective = wae_mmd"}
+    assert all("5 numbers into images of 784" in why for why in reasons.values())
+    assert "no prior either" in reasons["objective = glo"]
+    assert "no prior either" not in reasons["objective = wae_mmd"]
 
 
 def test_codes_have_a_panel_a_cell(families: Any) -> None:
-    drawing = draw_codes(*parts(families))
-    assert drawing is not None
-    assert "each of 2 settings" in drawing.alt
+    chart = codes_chart(load_study(families.store))
+    assert chart is not None
+    assert "each of 2 settings" in chart.alt
+    assert [len(panel.series) for panel in chart.rows[0].panels] == [3, 3]
 
 
 def test_the_page_has_the_sections_and_without_their_rows_it_has_not(
@@ -143,7 +148,8 @@ def test_the_page_has_the_sections_and_without_their_rows_it_has_not(
     html = plain.store.read("report/index.html").decode()
     for anchor in ("reconstruction", "likelihood", "figure-codes", "sharpened-note"):
         assert f'id="{anchor}"' not in html
-    assert draw_codes(*parts(plain)) is None
-    assert draw_likelihoods(*parts(plain)) is None
-    assert likelihoods(*parts(plain)) is None
-    assert without_likelihood(*parts(plain)) == []
+    loaded = load_study(plain.store)
+    assert codes_chart(loaded) is None
+    assert likelihood_chart(loaded) is None
+    assert likelihood_table(loaded) is None
+    assert without_likelihood(loaded) == []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
-import pandas as pd
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -16,15 +16,14 @@ from PIL import Image
 
 from orchestrator.errors import OrchError
 from orchestrator.report import write_report
-from orchestrator.report.canvas import figure_of, literal, png_of
+from orchestrator.report.charts import empty_figure, literal, png_of
 from orchestrator.report.pictures import PROBLEMS, Album, read_picture
-from orchestrator.report.results import cells, load
-from orchestrator.report.tables import by_setting
-from orchestrator.report.text import LONGEST, excerpt, setting
 from orchestrator.report.verdicts import LARGEST, compare
 from orchestrator.spec.claims import Scale
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.tables import write_rows
+from orchestrator.study import load_study
+from orchestrator.text import LONGEST, excerpt, setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +80,7 @@ def test_so_many_bad_pictures_are_looked_at(study: Any) -> None:
 
 @pytest.mark.parametrize("words", ["$", "$\\frac{$", "\\$x$", "$$", "\u4e2d", "a\nb", "{\\bf"])
 def test_words_in_a_figure_are_no_mathematics(words: str) -> None:
-    figure = figure_of(2, 1)
+    figure = empty_figure(2, 1)
     figure.subplots().set_title(literal(words))
     assert png_of(figure)
 
@@ -92,17 +91,23 @@ def test_long_words_are_cut_and_control_characters_told() -> None:
     assert excerpt("a\nb") == "a\nb"
 
 
-def test_no_product_of_levels_is_made() -> None:
-    """Of settings drawn at random each may have as many values as there are trials."""
-    trials = pd.DataFrame({f"a.{column}": [float(row * column) for row in range(300)] for column in range(1, 9)})
-    groups = by_setting(trials, list(trials.columns), {})
-    assert [settings["a.1"] for settings, _ in groups] == [float(row) for row in range(300)]
-
-
-def test_cells_of_axes_of_any_shape() -> None:
-    assert cells({"grid": {"a.x": [[1], [1.0], {"b.c": [2]}, {"b.c": [2]}, None]}}) == 3
-    assert cells({"grid": {"a.x": list(range(100_000))}}) == 100_000
-    assert cells({"grid": {f"a.{axis}": [0, 1] for axis in range(20_000)}}) is None
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"training.seed": list(range(100_000))},
+        {f"training.x{axis}": [0, 1] for axis in range(20_000)},
+        {"training": [{3: 4}]},
+        {3: [4]},
+        {"training.epochs": [[1], [1.0], {"b.c": [2]}, {"b.c": [2]}, None]},
+    ],
+    ids=["cells", "axes", "a number for a key", "a number for an axis", "values of any kind"],
+)
+def test_a_grid_of_any_size_and_shape_costs_little(study: Any, grid: dict[Any, Any]) -> None:
+    study.job(grid)
+    study.trial({}, samples=(), metrics=False)
+    started = time.process_time()
+    assert len(load_study(study.store).cells()) == 1
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(("group", "than"), [([1e-50, 1.0], [1e50, 1.0]), ([LARGEST / 2] * 2, [1.0, LARGEST / 2])])
@@ -118,7 +123,7 @@ def test_rows_that_are_none_are_left_out_and_told(study: Any) -> None:
     rows = [{"trial_id": trial, "step": step, "g_loss": float(place)} for place, step in enumerate(steps)]
     write_rows(study.store, f"metrics/{trial}.parquet", schema_of(METRICS), rows)
     study.store.write("trials/ffffffffffffffff.parquet", b"PAR1 no more")
-    results = load(study.store)
+    results = load_study(study.store)
     assert results.metrics[["step", "g_loss"]].to_numpy().tolist() == [[3, 4.0], [7, 0.0]]
     assert any("ffffffffffffffff.parquet" in line for line in results.left_out)
     assert "Rows of metrics/ with a step that is none were left out: 2." in results.left_out
@@ -127,8 +132,8 @@ def test_rows_that_are_none_are_left_out_and_told(study: Any) -> None:
 def test_a_job_file_that_is_too_large_is_told(study: Any) -> None:
     study.trial({}, samples=(), metrics=False)
     study.store.write("job.yaml", b"# " + bytes(20_000_000))
-    results = load(study.store)
-    assert (results.job, results.job_text) == ({}, "")
+    results = load_study(study.store)
+    assert (results.raw, results.job_text) == ({}, "")
     assert any("job.yaml" in line and "larger" in line for line in results.left_out)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from orchestrator.evaluate import KINDS
-from orchestrator.evaluate.evaluation import FOLDER
+from orchestrator.evaluations import KINDS
+from orchestrator.evaluations.evaluation import FOLDER
 from orchestrator.report import write_report
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.store.columns import schema_of

@@ -8,30 +8,31 @@ import pandas as pd
 import pytest
 import torch
 
-from orchestrator.evaluate.encoder_inversion import METHODS, EncoderInversion
-from orchestrator.evaluate.encoder_training import EncoderTraining
-from orchestrator.evaluate.inversion import Inversion
-from orchestrator.report import inversion as section
-from orchestrator.report.axes import grid_axes, names_of
-from orchestrator.report.inversion import (
-    ENCODER_KIND,
+from orchestrator import text
+from orchestrator.evaluations import compute_shard
+from orchestrator.evaluations.encoder_inversion.settings import METHODS, EncoderInversion, EncoderTraining
+from orchestrator.evaluations.inversion.settings import Inversion
+from orchestrator.report.searches import quantiles
+from orchestrator.report.sections import inversion as section
+from orchestrator.report.sections.encoder import build as build_encoder
+from orchestrator.report.sections.encoder import encoded_images, encoder_table, searches_chart, training_chart
+from orchestrator.report.sections.inversion import (
     KIND,
-    by_class,
-    encoded,
-    encoder_galleries,
-    galleries,
-    inverted,
+    bands_chart,
+    build,
+    class_table,
+    inversion_table,
+    inverted_images,
+    restarts_chart,
 )
-from orchestrator.report.results import load
-from orchestrator.report.runs import Runs, runs_of
-from orchestrator.report.searches import draw_bands, draw_restarts, draw_searches, draw_training, quantiles
-from orchestrator.report.tables import Spread, varying_settings
-from tests.evaluate.generators import convolutional, images_of, subject_of
+from orchestrator.study import load_study
+from tests.evaluations.generators import convolutional, images_of, subject_of
+from tests.report.tables import EMPTY, column, heads, shows, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.evaluate.evaluation import Found
+    from orchestrator.evaluations.evaluation import ShardResult
 
 GRID = {"model.width": [16, 64], "training.seed": [0, 1]}
 INVERSION = Inversion(images=5, restarts=3, steps=4, log_every=2, bands=4)
@@ -39,14 +40,16 @@ ENCODER = EncoderInversion(images=5, steps=4, encoder=EncoderTraining(steps=4, b
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[int, tuple[Found, Found]]:
+def found() -> dict[int, tuple[ShardResult, ShardResult]]:
     """Both evaluations of four generators."""
     subjects = [subject_of(convolutional(seed), images_of(12), images_of(16, 1)) for seed in range(4)]
-    return {seed: (INVERSION.run(one, 0), ENCODER.run(one, 0)) for seed, one in enumerate(subjects)}
+    return {
+        seed: (compute_shard(INVERSION, one, 0), compute_shard(ENCODER, one, 0)) for seed, one in enumerate(subjects)
+    }
 
 
 @pytest.fixture
-def latent(study: Any, found: dict[int, tuple[Found, Found]]) -> Any:
+def latent(study: Any, found: dict[int, tuple[ShardResult, ShardResult]]) -> Any:
     study.steps = 100
     study.job(GRID)
     for place, trial in enumerate(study.grid(GRID, samples=())):
@@ -55,103 +58,97 @@ def latent(study: Any, found: dict[int, tuple[Found, Found]]) -> Any:
     return study
 
 
-def parts(study: Any, kind: str = KIND) -> tuple[Any, Runs]:
-    results = load(study.store)
-    varying = varying_settings(results.trials, grid_axes(results.job))
-    return results, runs_of(results, kind, varying, names_of([*results.settings, "training.seed"], varying))
-
-
 def stored(study: Any, table: str) -> pd.DataFrame:
     """Rows of a table as pandas reads the folder, with the width of their trials."""
     trials = pd.read_parquet(f"{study.store.uri}/trials")[["trial_id", "model.width"]]
     return pd.read_parquet(f"{study.store.uri}/evaluations/{table}").merge(trials, on="trial_id")
 
 
-def spread(values: pd.Series[Any]) -> Spread:
-    return Spread(
-        pytest.approx(values.mean()), pytest.approx(values.min()), pytest.approx(values.max()), len(values)
-    )  # fmt: skip
-
-
 class TestTable:
     def test_the_best_and_the_first_restart_equal_pandas(self, latent: Any) -> None:
-        _, runs = parts(latent)
-        rows = inverted(runs)
-        assert runs.heads == ("width",)
-        assert [(row.settings, row.trials, row.images, row.restarts) for row in rows] == [
-            (("16",), 2, "5", "3"),
-            (("64",), 2, "5", "3"),
-        ]
+        table = inversion_table(load_study(latent.store))
+        assert [words(row, 4) for row in table.rows] == [("16", "2", "5", "3"), ("64", "2", "5", "3")]
         everything = stored(latent, "inversion")
-        for row, (_, own) in zip(rows, everything.groupby("model.width"), strict=True):
+        for place, (_, own) in enumerate(everything.groupby("model.width")):
             best, first = own[own["chosen"]], own[own["restart"] == 0]
-            for measure in ("mse", "psnr", "ssim"):
-                for told, frame in ((row.best, best), (row.single, first)):
-                    assert told[measure].spread == spread(frame.groupby("trial_id")[measure].mean())
-                    assert told[measure].median == pytest.approx(frame[measure].median())
+            for name, measure, frame in (
+                ("MSE, best", "mse", best),
+                ("MSE, first", "mse", first),
+                ("PSNR, best, dB", "psnr", best),
+                ("PSNR, first, dB", "psnr", first),
+                ("SSIM, best", "ssim", best),
+            ):
+                cell = column(table, name)[place]
+                assert shows(cell, frame.groupby("trial_id")[measure].mean())
+                assert cell.small[-1] == f"median {text.number(float(frame[measure].median()))}"
             pairs = best.merge(first, on=["trial_id", "image_id"])
-            ratios = pairs["mse_y"] / pairs["mse_x"]
-            assert row.ratio is not None
-            assert (row.ratio.low, row.ratio.median, row.ratio.high) == pytest.approx(
-                tuple(ratios.quantile([0.25, 0.5, 0.75]))
-            )
-            assert row.ratio.high > 1
+            low, median, high = (pairs["mse_y"] / pairs["mse_x"]).quantile([0.25, 0.5, 0.75])
+            ratio = column(table, "times lower")[place]
+            assert ratio.value == pytest.approx(median)
+            assert ratio.small == (f"{text.number(low)} – {text.number(high)}",)
+            assert high > 1
 
     def test_a_first_restart_that_was_dropped_is_no_single_start(self, latent: Any) -> None:
         halving = INVERSION.model_copy(update={"halving": True})
-        results = halving.run(subject_of(convolutional(), images_of(12)), 0)
+        results = compute_shard(halving, subject_of(convolutional(), images_of(12)), 0)
         latent.evaluated(latent.rows[0]["trial_id"], halving, results)
-        _, runs = parts(latent)
-        assert runs.heads == ("width", "halving")
-        rows = {row.settings: row for row in inverted(runs)}
-        assert rows["16", "true"].trials == 1
-        assert (rows["16", "true"].single["mse"].spread, rows["16", "true"].ratio) == (None, None)
-        assert rows["16", "true"].best["mse"].spread is not None
-        assert rows["16", "false"].ratio is not None
+        table = inversion_table(load_study(latent.store))
+        assert heads(table)[:2] == ["width", "halving"]
+        rows = {words(row, 2): row for row in table.rows}
+        halved, whole = rows["16", "true"], rows["16", "false"]
+        assert halved.cells[2].words == "1"
+        best, first, ratio = heads(table).index("MSE, best"), heads(table).index("MSE, first"), 7
+        assert [halved.cells[place] for place in (first, ratio)] == [EMPTY, EMPTY]
+        assert halved.cells[best] != EMPTY
+        assert whole.cells[ratio] != EMPTY
 
     def test_errors_by_class_equal_pandas_and_too_many_are_counted(
         self, latent: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        _, runs = parts(latent)
-        table = by_class(runs)
+        study = load_study(latent.store)
+        table, left_out = class_table(study)
         assert table is not None
+        assert left_out == 0
         own = stored(latent, "inversion")
         own = own[own["chosen"]]
-        assert table.classes == tuple(str(label) for label in sorted(set(own["label"])))
+        labels = sorted(set(own["label"]))
+        assert heads(table)[1:] == [f"class {label}" for label in labels]
         for row, (_, cell) in zip(table.rows, own.groupby("model.width"), strict=True):
-            for label, error in zip(table.classes, row.errors, strict=True):
-                assert error == spread(cell[cell["label"] == int(label)].groupby("trial_id")["mse"].mean())
+            for label, error in zip(labels, row.cells[1:], strict=True):
+                means = cell[cell["label"] == label].groupby("trial_id")["mse"].mean()
+                assert shows(error, means) if len(means) else error == EMPTY
         monkeypatch.setattr(section, "CLASSES", 2)
-        shorter = by_class(runs)
+        shorter, left_out = class_table(study)
         assert shorter is not None
-        assert (len(shorter.classes), shorter.left_out) == (2, len(table.classes) - 2)
+        assert (len(heads(shorter)), left_out) == (3, len(labels) - 2)
 
     def test_methods_of_the_encoder_equal_pandas(self, latent: Any) -> None:
-        _, runs = parts(latent, ENCODER_KIND)
-        rows = encoded(runs)
-        assert [(row.settings, row.method) for row in rows] == [((w,), m) for w in ("16", "64") for m in METHODS]
+        table = encoder_table(load_study(latent.store))
+        assert [words(row, 4) for row in table.rows] == [
+            (width, method, "2", "5") for width in ("16", "64") for method in METHODS
+        ]
         everything = stored(latent, "encoder_inversion")
-        for row in rows:
-            own = everything[(everything["model.width"] == int(row.settings[0])) & (everything["method"] == row.method)]
-            assert row.measures["mse"].spread == spread(own.groupby("trial_id")["mse"].mean())
-            assert (row.trials, row.images) == (2, "5")
+        for row, mse in zip(table.rows, column(table, "MSE"), strict=True):
+            width, method = words(row, 2)
+            own = everything[(everything["model.width"] == int(width)) & (everything["method"] == method)]
+            assert shows(mse, own.groupby("trial_id")["mse"].mean())
 
     def test_images_without_classes_have_no_table_of_them(self, study: Any) -> None:
         trial = study.trial({}, samples=())
-        study.evaluated(trial, INVERSION, INVERSION.run(subject_of(convolutional(), images_of(9, labelled=False)), 0))
-        _, runs = parts(study)
-        assert by_class(runs) is None
-        assert len(inverted(runs)) == 1
+        study.evaluated(
+            trial, INVERSION, compute_shard(INVERSION, subject_of(convolutional(), images_of(9, labelled=False)), 0)
+        )
+        loaded = load_study(study.store)
+        assert class_table(loaded) == (None, 0)
+        assert len(inversion_table(loaded).rows) == 1
 
     def test_what_was_not_computed_is_not_there(self, study: Any) -> None:
         study.trial({}, samples=(), metrics=False)
-        for kind in (KIND, ENCODER_KIND):
-            results, runs = parts(study, kind)
-            assert inverted(runs) == encoded(runs) == []
-            assert by_class(runs) is None
-            for draw in (draw_restarts, draw_bands, draw_searches, draw_training):
-                assert draw(results, runs) is None
-            assert galleries(results, runs).pictures == []
+        loaded = load_study(study.store)
+        assert build(loaded) is build_encoder(loaded) is None
+        for chart in (restarts_chart, bands_chart, searches_chart, training_chart):
+            assert chart(loaded) is None
+        assert inverted_images(loaded).pictures == []
 
 
 class TestFigures:
@@ -165,10 +162,9 @@ class TestFigures:
 
     @pytest.mark.slow
     def test_each_says_what_it_shows(self, latent: Any) -> None:
-        results, runs = parts(latent)
-        _, encoders = parts(latent, ENCODER_KIND)
-        restarts, bands = draw_restarts(results, runs), draw_bands(results, runs)
-        searches, training = draw_searches(results, encoders), draw_training(results, encoders)
+        study = load_study(latent.store)
+        restarts, bands = restarts_chart(study), bands_chart(study)
+        searches, training = searches_chart(study), training_chart(study)
         assert restarts is not None
         assert bands is not None
         assert searches is not None
@@ -187,32 +183,31 @@ class TestFigures:
         """Further evaluations of the same trial have their rows in the same folder."""
         more = INVERSION.model_copy(update={"seed": 3})
         trial = latent.rows[0]["trial_id"]
-        latent.evaluated(trial, more, more.run(subject_of(convolutional(), images_of(12)), 0))
-        results, runs = parts(latent)
-        assert runs.heads == ("width", "seed")
+        latent.evaluated(trial, more, compute_shard(more, subject_of(convolutional(), images_of(12)), 0))
+        results = load_study(latent.store)
+        assert results.evaluation(KIND).heads == ("width", "seed")
         assert len(results.further(KIND, "curves", trial)) == 2 * 5 * 3 * 3
         assert len(results.further(KIND, "bands", latent.rows[1]["trial_id"])) == 5 * 4
 
 
 class TestPictures:
     def test_a_picture_a_trial_with_its_settings(self, latent: Any) -> None:
-        results, runs = parts(latent)
-        album = galleries(results, runs)
+        study = load_study(latent.store)
+        album = inverted_images(study)
         assert (album.left_out, album.problems) == (0, [])
         assert [picture.trial_id for picture in album.pictures] == [row["trial_id"] for row in latent.rows]
         assert album.pictures[0].alt == (
             "Inversion, width = 16: 5 held-out images, a row each; columns from the left: the image, the best restart, "
             "then 3 restarts."
         )
-        results, runs = parts(latent, ENCODER_KIND)
-        assert encoder_galleries(results, runs).pictures[2].alt == (
+        assert encoded_images(study).pictures[2].alt == (
             "Encoder, width = 64: 5 held-out images, a row each; columns from the left: the image, encoder, refined, "
             "random."
         )
 
     def test_those_of_the_first_trials_only(self, latent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(section, "MOST_PICTURES", 3)
-        album = galleries(*parts(latent))
+        album = inverted_images(load_study(latent.store))
         assert (len(album.pictures), album.left_out) == (3, 1)
 
 
@@ -234,7 +229,7 @@ def test_page_of_an_inversion_study(latent: Any, report: Callable[[], Any]) -> N
 
 
 @pytest.mark.slow
-def test_page_of_200_trials_is_small(study: Any, found: dict[int, tuple[Found, Found]]) -> None:
+def test_page_of_200_trials_is_small(study: Any, found: dict[int, tuple[ShardResult, ShardResult]]) -> None:
     from orchestrator.report import write_report
 
     study.steps = 100

@@ -11,16 +11,16 @@ import pytest
 from PIL import Image
 
 from orchestrator.data.corruptions import GaussianNoise, Holes
-from orchestrator.evaluate.evaluation import Found
-from orchestrator.evaluate.interpolation import Interpolation
-from orchestrator.evaluate.restoration import Restoration
+from orchestrator.evaluations.evaluation import ShardResult
+from orchestrator.evaluations.interpolation.settings import Interpolation
+from orchestrator.evaluations.restoration.settings import Restoration
 from orchestrator.report import pictures
-from orchestrator.report.axes import grid_axes, names_of
-from orchestrator.report.interpolation import strips, walked
 from orchestrator.report.pictures import Album
-from orchestrator.report.restoration import panels, restored
-from orchestrator.report.results import load
-from orchestrator.report.tables import Spread, varying_settings
+from orchestrator.report.sections.interpolation import build as build_interpolation
+from orchestrator.report.sections.interpolation import path_table, strips
+from orchestrator.report.sections.restoration import restoration_tables, restored_images
+from orchestrator.study import load_study
+from tests.report.tables import EMPTY, column, heads, shows, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def png(height: int = 20, width: int = 30, shade: int = 99) -> bytes:
     return buffer.getvalue()
 
 
-def of_restoration(trial: int, evaluation: Restoration = RESTORATION) -> list[Found]:
+def of_restoration(trial: int, evaluation: Restoration = RESTORATION) -> list[ShardResult]:
     """A shard a corruption; L2 is best for noise and L1 for holes, more so in later trials."""
     shards = []
     for corruption in evaluation.corruptions:
@@ -55,11 +55,11 @@ def of_restoration(trial: int, evaluation: Restoration = RESTORATION) -> list[Fo
                      "mse": mse, "psnr": -10 * np.log10(mse), "ssim": 0.5, "mse_touched": 2 * mse,
                      "mse_edge": None if noise else 3 * mse}
                 )  # fmt: skip
-        shards.append(Found(rows, pictures={corruption.name: png()}))
+        shards.append(ShardResult(rows, pictures={corruption.name: png()}))
     return shards
 
 
-def of_interpolation(trial: int) -> Found:
+def of_interpolation(trial: int) -> ShardResult:
     rows = [
         {
             "pair": pair,
@@ -80,7 +80,7 @@ def of_interpolation(trial: int) -> Found:
         for way in ("linear", "spherical")
         for pair in range(4)
     ]
-    return Found(rows, {"points": []}, {"linear": png(), "spherical": png()})
+    return ShardResult(rows, {"points": []}, {"linear": png(), "spherical": png()})
 
 
 @pytest.fixture
@@ -95,48 +95,34 @@ def latent(study: Any) -> Any:
     return study
 
 
-def parts(study: Any) -> tuple[Any, list[str], dict[str, str]]:
-    results = load(study.store)
-    varying = varying_settings(results.trials, grid_axes(results.job))
-    return results, varying, names_of([*results.settings, "training.seed"], varying)
-
-
 class TestRestoration:
     def test_cells_equal_pandas_and_the_best_of_a_row_is_marked(self, latent: Any) -> None:
-        tables = restored(*parts(latent))
-        assert tables is not None
-        assert tables.settings == ("width",)
-        assert tables.methods == ("as corrupted", "classical", "l1", "l2")
-        assert [(row.settings, row.corruption) for row in tables.overall] == [
-            (("16",), "gaussian_noise"), (("16",), "holes_grey"), (("64",), "gaussian_noise"), (("64",), "holes_grey"),
+        overall, _ = restoration_tables(load_study(latent.store))
+        assert heads(overall) == ["width", "corruption", "seeds", "images", "as corrupted", "classical", "l1", "l2"]
+        assert [words(row, 2) for row in overall.rows] == [
+            ("16", "gaussian_noise"), ("16", "holes_grey"), ("64", "gaussian_noise"), ("64", "holes_grey"),
         ]  # fmt: skip
-        assert [[cell.best for cell in row.cells].index(True) for row in tables.overall] == [3, 2, 3, 2]
+        assert [[cell.strong for cell in row.cells[4:]].index(True) for row in overall.rows] == [3, 2, 3, 2]
         rows = pd.read_parquet(f"{latent.store.uri}/evaluations/restoration")
         rows = rows.merge(pd.read_parquet(f"{latent.store.uri}/trials")[["trial_id", "model.width"]], on="trial_id")
         own = rows[(rows["model.width"] == 64) & (rows["corruption"] == "holes_grey") & (rows["norm"] == "l1")]
-        want = own.groupby("trial_id")["psnr"].mean()
-        cell = tables.overall[3].cells[2]
-        assert cell.spread == Spread(
-            pytest.approx(want.mean()), pytest.approx(want.min()), pytest.approx(want.max()), 2
-        )
-        assert cell.more == f"MSE {own.groupby('trial_id')['mse'].mean().mean():#.4g}, SSIM 0.5000"
-        assert (tables.overall[3].trials, tables.overall[3].images) == (2, "3")
+        cell = column(overall, "l1")[3]
+        assert shows(cell, own.groupby("trial_id")["psnr"].mean())
+        assert cell.small[-1] == f"MSE {own.groupby('trial_id')['mse'].mean().mean():#.4g}, SSIM 0.5000"
+        assert words(overall.rows[3], 4)[2:] == ("2", "3")
 
     def test_parts_of_images_that_are_not_there_have_no_row(self, latent: Any) -> None:
-        tables = restored(*parts(latent))
-        assert tables is not None
-        assert [(row.corruption, row.where) for row in tables.parts if row.settings == ("16",)] == [
+        _, parts = restoration_tables(load_study(latent.store))
+        assert [words(row, 3)[1:] for row in parts.rows if row.cells[0].words == "16"] == [
             ("gaussian_noise", "all pixels"),
             ("gaussian_noise", "corrupted pixels"),
             ("holes_grey", "all pixels"),
             ("holes_grey", "corrupted pixels"),
             ("holes_grey", "edges"),
         ]
-        whole, _, edges = tables.parts[2:5]
-        for all_pixels, at_edges in zip(whole.cells, edges.cells, strict=True):
-            assert all_pixels.spread is not None
-            assert at_edges.spread is not None
-            assert at_edges.spread.mean == pytest.approx(3 * all_pixels.spread.mean)
+        whole, _, edges = parts.rows[2:5]
+        for all_pixels, at_edges in zip(whole.cells[3:], edges.cells[3:], strict=True):
+            assert at_edges.value == pytest.approx(3 * all_pixels.value)
 
     def test_masks_are_columns_and_other_settings_rows(self, latent: Any) -> None:
         both = RESTORATION.model_copy(update={"masks": ("known", "unknown")})
@@ -144,23 +130,24 @@ class TestRestoration:
         for evaluation in (both, longer):
             for shard, found in enumerate(of_restoration(0, evaluation)):
                 latent.evaluated(latent.rows[0]["trial_id"], evaluation, found, shard)
-        tables = restored(*parts(latent))
-        assert tables is not None
-        assert tables.settings == ("width", "steps")
-        assert tables.methods[2:] == (
-            "l1 (mask known)", "l2 (mask known)", "l1 (mask unknown)", "l2 (mask unknown)",
-        )  # fmt: skip
-        assert [row.settings for row in tables.overall[::2]] == [("16", "500"), ("16", "900"), ("64", "500")]
-        noise, holes = tables.overall[:2]
-        assert [cell.spread is None for cell in noise.cells[4:]] == [True, True]
-        assert [cell.spread is None for cell in holes.cells[4:]] == [False, False]
+        overall, _ = restoration_tables(load_study(latent.store))
+        assert heads(overall)[:2] == ["width", "steps"]
+        assert heads(overall)[-4:] == ["l1 (mask known)", "l2 (mask known)", "l1 (mask unknown)", "l2 (mask unknown)"]
+        assert [words(row, 2) for row in overall.rows[::2]] == [("16", "500"), ("16", "900"), ("64", "500")]
+        noise, holes = overall.rows[:2]
+        assert [cell == EMPTY for cell in noise.cells[-2:]] == [True, True]
+        assert [cell == EMPTY for cell in holes.cells[-2:]] == [False, False]
         # the same was computed twice for the first trial: it counts once
-        assert noise.trials == 2
-        assert noise.cells[2].spread is not None
-        assert noise.cells[2].spread.count == 2
+        assert noise.cells[3].words == "2"
+        rows = pd.read_parquet(f"{latent.store.uri}/evaluations/restoration").drop_duplicates(
+            ["trial_id", "image_id", "corruption", "method", "norm", "mask"]
+        )
+        own = rows[rows["trial_id"].isin([row["trial_id"] for row in latent.rows[:2]])]
+        own = own[(own["corruption"] == "gaussian_noise") & (own["norm"] == "l1")]
+        assert shows(noise.cells[7], own.groupby("trial_id")["psnr"].mean())
 
     def test_a_panel_is_of_the_first_seed_and_says_what_its_rows_are(self, latent: Any) -> None:
-        album = panels(*parts(latent))
+        album = restored_images(load_study(latent.store))
         assert (album.left_out, album.problems) == (0, [])
         assert [picture.trial_id for picture in album.pictures] == [
             latent.rows[place]["trial_id"] for place in (0, 0, 2, 2)
@@ -172,28 +159,35 @@ class TestRestoration:
 
     def test_nothing_restored_is_no_table(self, study: Any) -> None:
         study.trial({}, samples=(), metrics=False)
-        assert restored(*parts(study)) is None
-        assert panels(*parts(study)).pictures == []
+        loaded = load_study(study.store)
+        assert [table.rows for table in restoration_tables(loaded)] == [(), ()]
+        assert restored_images(loaded).pictures == []
 
 
 class TestInterpolation:
     def test_likes_and_unlikes_are_rows_of_each_way(self, latent: Any) -> None:
-        table = walked(*parts(latent))
+        study = load_study(latent.store)
+        table = path_table(study)
         assert table is not None
-        assert table.measures == ("path length", "detour", "largest step", "MSE of the ends")
-        assert table.classifiers == ("0123456789abcdef",)
-        assert [(row.settings, row.way, row.ends, row.trials, row.pairs) for row in table.rows[:4]] == [
-            (("16",), "linear", "of one class", 2, 2),
-            (("16",), "linear", "of two classes", 2, 2),
-            (("16",), "spherical", "of one class", 2, 2),
-            (("16",), "spherical", "of two classes", 2, 2),
+        assert heads(table) == [
+            "width", "way", "ends", "seeds", "pairs", "path length", "detour", "largest step", "MSE of the ends",
+            "with a third class",
+        ]  # fmt: skip
+        assert [words(row, 5) for row in table.rows[:4]] == [
+            ("16", "linear", "of one class", "2", "2"),
+            ("16", "linear", "of two classes", "2", "2"),
+            ("16", "spherical", "of one class", "2", "2"),
+            ("16", "spherical", "of two classes", "2", "2"),
         ]
         # pairs 1 and 3 of trials 0 and 1: means 12 and 13
-        assert table.rows[1].measures[0] == Spread(12.5, 12.0, 13.0, 2)
-        assert [row.third for row in table.rows[:2]] == [Spread(0.0, 0.0, 0.0, 2), Spread(1.0, 1.0, 1.0, 2)]
+        assert shows(column(table, "path length")[1], pd.Series([12.0, 13.0]))
+        assert [cell.value for cell in column(table, "with a third class")[:2]] == [0.0, 1.0]
+        section = build_interpolation(study)
+        assert section is not None
+        assert "classifier 0123456789abcdef" in section.blocks[0].words  # type: ignore[union-attr]
 
     def test_strips_tell_the_classes_met(self, latent: Any) -> None:
-        album = strips(*parts(latent))
+        album = strips(load_study(latent.store))
         assert [picture.title for picture in album.pictures] == [
             f"{way}, width = {width}" for way in ("linear", "spherical") for width in (16, 64)
         ]
@@ -201,15 +195,19 @@ class TestInterpolation:
 
     def test_nothing_walked_is_no_table(self, study: Any) -> None:
         study.trial({}, samples=(), metrics=False)
-        assert walked(*parts(study)) is None
-        assert strips(*parts(study)).pictures == []
+        loaded = load_study(study.store)
+        assert path_table(loaded) is None
+        assert strips(loaded).pictures == []
 
     def test_rows_of_a_version_without_likeness_are_left_out(self, study: Any) -> None:
         found = of_interpolation(0)
         rows = [{name: value for name, value in row.items() if name != "alike"} for row in found.rows]
-        study.evaluated(study.trial({}, samples=(), metrics=False), INTERPOLATION, Found(rows, pictures=found.pictures))
-        assert walked(*parts(study)) is None
-        assert strips(*parts(study)).pictures == []
+        study.evaluated(
+            study.trial({}, samples=(), metrics=False), INTERPOLATION, ShardResult(rows, pictures=found.pictures)
+        )
+        loaded = load_study(study.store)
+        assert path_table(loaded) is None
+        assert strips(loaded).pictures == []
 
 
 class TestAlbum:

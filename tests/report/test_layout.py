@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.report.layout import COLOURS, GROUPS, PANELS, STYLES, curve_layout
-from orchestrator.report.text import short_names
+from orchestrator.spec.grid import read_axes
+from orchestrator.study import Study
 
 
 def layout_of(axes: dict[str, list[Any]]) -> Any:
@@ -14,7 +15,8 @@ def layout_of(axes: dict[str, list[Any]]) -> Any:
     trials = pd.DataFrame(
         {name: pd.Series(values, dtype=object) for name, values in zip(axes, zip(*rows, strict=True), strict=True)}
     )
-    return curve_layout(trials, list(axes), {}, short_names(axes))
+    study = Study(None, trials, axes=read_axes(axes, "job.yaml"))  # type: ignore[arg-type]
+    return curve_layout(study, trials)
 
 
 def test_objective_is_the_panel_wherever_it_stands() -> None:
@@ -27,7 +29,7 @@ def test_objective_is_the_panel_wherever_it_stands() -> None:
 
 
 def test_without_an_objective_the_first_setting_is_the_panel() -> None:
-    assert layout_of({"m.width": [8, 16], "t.lr": [1, 2]}).panel.setting == "m.width"
+    assert layout_of({"model.width": [8, 16], "training.lr": [1, 2]}).panel.setting == "model.width"
 
 
 def test_nothing_varies_but_the_seed() -> None:
@@ -36,13 +38,16 @@ def test_nothing_varies_but_the_seed() -> None:
 
 
 def test_third_setting_is_the_line_style_and_the_fourth_makes_figures() -> None:
-    found = layout_of({"objective.kind": ["a"], "t.d": [1], "t.lr": [1, 2], "m.width": [8, 16]})
-    assert found.style.setting == "t.lr"
-    assert found.groups == ({"m.width": 8}, {"m.width": 16})
+    found = layout_of(
+        {"objective.kind": ["a", "b"], "training.d": [1, 2], "training.lr": [1, 2], "model.width": [8, 16]}
+    )
+    assert found.style.setting == "training.lr"
+    assert found.groups == ({"model.width": 8}, {"model.width": 16})
 
 
 def test_what_is_too_much_is_left_out_and_said() -> None:
-    found = layout_of({"t.a": list(range(12)), "t.b": list(range(9)), "t.c": list(range(9)), "t.d": list(range(9))})
+    counts = {"a": 12, "b": 9, "c": 9, "d": 9}
+    found = layout_of({f"training.{name}": list(range(count)) for name, count in counts.items()})
     assert [len(axis.values) for axis in (found.panel, found.colour, found.style)] == [PANELS, COLOURS, STYLES]
     assert len(found.groups) == GROUPS
     assert found.left_out == (
@@ -54,6 +59,7 @@ def test_what_is_too_much_is_left_out_and_said() -> None:
 
 
 def test_only_combinations_that_were_run_make_figures() -> None:
-    trials = pd.DataFrame({"t.a": [1, 2], "t.b": [1, 2], "t.c": [1, 2], "t.d": [1, 2], "t.e": [1, 2]}, dtype=object)
-    found = curve_layout(trials, list(trials.columns), {}, short_names(trials.columns))
-    assert found.groups == ({"t.d": 1, "t.e": 1}, {"t.d": 2, "t.e": 2})
+    columns = {f"training.{name}": [1, 2] for name in "abcde"}
+    trials = pd.DataFrame(columns, dtype=object)
+    found = curve_layout(Study(None, trials, axes=read_axes(columns, "job.yaml")), trials)  # type: ignore[arg-type]
+    assert found.groups == ({"training.d": 1, "training.e": 1}, {"training.d": 2, "training.e": 2})

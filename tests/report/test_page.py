@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,8 +14,9 @@ from PIL import Image
 
 from orchestrator.errors import NotFoundError
 from orchestrator.report import write_report
-from orchestrator.report.facts import MEASURES, shown_measures
-from orchestrator.report.results import load
+from orchestrator.report.blocks import Table
+from orchestrator.report.sections.trials import MEASURES, shown_measures
+from orchestrator.study import load_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,14 +107,13 @@ class TestWholeStudy:
         rows = {name.removeprefix("trial-"): cells for name, cells in page.rows if name.startswith("trial-")}
         assert set(rows) == set(trials.index)
         for trial_id, cells in rows.items():
-            values = [value for value, _ in cells]
             want = trials.loc[trial_id]
-            assert values[:5] == [
-                trial_id, want["status"], want["objective.kind"],
+            assert [text for _, text in cells[:5]] == [
+                trial_id[:8], want["status"], want["objective.kind"],
                 str(want["training.d_steps"]), str(want["training.seed"]),
             ]  # fmt: skip
-            for value, name in zip(values[5:], shown_measures(load(a1.store).trials), strict=False):
-                assert (value == "") if pd.isna(want[name]) else float(value) == want[name]
+            for (value, text), name in zip(cells[5:], shown_measures(load_study(a1.store).trials), strict=False):
+                assert (text == "–") if pd.isna(want[name]) else float(value or text) == want[name]
 
     def test_gradient_table_equals_pandas(self, a1: Any, page: Any) -> None:
         trials = pd.read_parquet(f"{a1.store.uri}/trials")
@@ -204,7 +205,7 @@ def test_metrics_without_a_trial(study: Any, report: Callable[[], Any]) -> None:
 def test_every_trial_failed_before_its_first_step(
     study: Any, a1_grid: dict[str, list[Any]], report: Callable[[], Any]
 ) -> None:
-    own = [name for name in MEASURES if name not in ("froze", "d_real_error", "d_fake_error")]
+    own = [name for name in MEASURES if name not in ("d_real_error", "d_fake_error")]
     measures = dict.fromkeys([*own, "step", "device", "started_at", "d_real", "d_fake"])
     study.job(a1_grid)
     study.grid(a1_grid, status="failed", error="out of memory", metrics=False, samples=(), **measures)
@@ -288,9 +289,9 @@ def test_the_same_results_give_the_same_page(study: Any, report: Callable[[], An
 def test_many_trials_have_a_row_each_and_no_details(
     study: Any, report: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.report.page.DETAILED", 5)
-    monkeypatch.setattr("orchestrator.report.page.MOST_TRIAL_ROWS", 6)
-    monkeypatch.setattr("orchestrator.report.page.MOST_ROWS", 2)
+    monkeypatch.setattr("orchestrator.report.sections.trials.DETAILED", 5)
+    monkeypatch.setattr("orchestrator.report.sections.trials.MOST_TRIAL_ROWS", 6)
+    monkeypatch.setattr("orchestrator.report.sections.gradient.Table", partial(Table, most=2))
     grid = {"objective.kind": ["saturating", "non_saturating"], "training.d_steps": [1, 2, 3, 4]}
     study.job(grid)
     study.grid(grid, samples=(), metrics=False)
@@ -298,7 +299,7 @@ def test_many_trials_have_a_row_each_and_no_details(
     rows = [cells for name, cells in page.rows if name.startswith("trial-")]
     assert [text for _, text in rows[0]][:4] == [study.rows[0]["trial_id"][:8], "finished", "saturating", "1"]
     assert len(rows) == 6
-    assert "The first 6 of 8 trials are here" in page.text("trials")
+    assert "The first 6 of 8 rows" in page.text("trials")
     assert "orch results saturation_sweep --csv FILE" in page.text("trials")
     assert "The first 2 of 8 rows" in page.text("gradient")
     assert page.all("dl") == [one for one in page.all("dl") if "facts" in one.get("class", "")]
@@ -331,6 +332,6 @@ def test_two_hundred_colour_trials_stay_small(study: Any, report: Callable[[], A
     page = report()
     assert len([name for name, _ in page.rows if name.startswith("trial-")]) == 200
     assert len(study.store.read("report/index.html")) < 15_000_000
-    assert "When runs froze" in page.text("health")
+    assert "Saturation, collapse and divergence" in page.text("health")
     assert "The first 7 of 20 settings are drawn" in page.text("quality")
     assert "further settings; their grids lie under samples/" in page.text("samples")

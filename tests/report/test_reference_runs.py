@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.plan.files import read_job
 from orchestrator.report.claims import counted, judge_job
+from orchestrator.state.files import read_job
 from orchestrator.store.local import LocalStore
+from orchestrator.study import load_study
 
 RESULTS = Path(__file__).parents[2] / "results"
 RUNS = sorted(path.parent.name for path in RESULTS.glob("*/job.yaml"))
@@ -31,3 +32,10 @@ def test_there_are_reference_runs_of_an_earlier_version_and_of_the_present_one()
     notices = [judge_job(store, read_job(store)).notices for store in (LocalStore(RESULTS / name) for name in RUNS)]
     earlier = [any("of spec version" in notice for notice in each) for each in notices]
     assert {True, False} == set(earlier)
+
+
+def test_the_entry_of_the_grid_is_known_of_trials_of_an_earlier_version() -> None:
+    study = load_study(LocalStore(RESULTS / "fish_relativistic"))
+    assert study.job is not None
+    assert set(study.trials["trial_id"]) <= set(study.planned)
+    assert study.levels("grid.case") == ["ralsgan", "rasgan", "rsgan", "ralsgan lr=0.002"]

@@ -8,14 +8,22 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.report.axes import grid_axes, names_of
-from orchestrator.report.comparisons import draw_against, draw_truncation
-from orchestrator.report.drawings import draw_curves
-from orchestrator.report.health import fate, frozen_rows
-from orchestrator.report.quality import final, judged, looked, numeric_axes, truncated
-from orchestrator.report.results import load
-from orchestrator.report.tables import Spread, varying_settings
+from orchestrator.report.blocks import Table
+from orchestrator.report.sections.curves import curve_charts
+from orchestrator.report.sections.health import build as build_health
+from orchestrator.report.sections.quality import (
+    build,
+    charts_against,
+    evaluated_table,
+    last_measures,
+    numeric_axes,
+    trained_table,
+    truncated_table,
+    truncation_chart,
+)
 from orchestrator.store.tables import write_rows
+from orchestrator.study import load_study
+from tests.report.tables import column, heads, shows, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,104 +62,110 @@ def unrolled(study: Any) -> Any:
     return study
 
 
-def parts(study: Any) -> tuple[Any, list[str], dict[str, str]]:
-    results = load(study.store)
-    varying = varying_settings(results.trials, grid_axes(results.job))
-    return results, varying, names_of([*results.settings, "training.seed"], varying)
-
-
 class TestHealth:
     def test_rows_name_steps_and_seeds(self, unrolled: Any) -> None:
-        results, varying, _ = parts(unrolled)
-        rows = frozen_rows(results.trials, varying, results.job)
-        assert [row.settings["training.unrolled_steps"] for row in rows] == [0, 2, 4]
-        assert rows[0].steps == {"saturated": (50,), "collapsed": (100, 150), "diverged": ()}
-        assert not any(rows[1].steps.values())
-        assert [row.seeds for row in rows] == [2, 2, 2]
+        section = build_health(load_study(unrolled.store))
+        assert section is not None
+        note, table = section.blocks
+        assert isinstance(table, Table)
+        assert heads(table)[1:5] == ["seeds", "saturated, at step", "collapsed, at step", "diverged, at step"]
+        assert [[(cell.words, cell.small) for cell in row.cells[:5]] for row in table.rows] == [
+            [("0", ()), ("2", ()), ("50", ("1 of 2",)), ("100 – 150", ("2 of 2",)), ("never", ())],
+            *([(value, ()), ("2", ()), *[("never", ())] * 3] for value in ("2", "4")),
+        ]
+        assert "Collapsed: " in note.words  # type: ignore[union-attr]
+        assert "Diverged: " not in note.words  # type: ignore[union-attr]
 
-    def test_nothing_to_tell_is_no_table(self, study: Any) -> None:
+    def test_nothing_to_tell_is_no_section(self, study: Any) -> None:
         study.trial({}, samples=(), metrics=False)
-        results, varying, _ = parts(study)
-        assert frozen_rows(results.trials, varying, results.job) == []
-
-    def test_fate_is_told_in_order_of_steps(self) -> None:
-        none = float("nan")
-        assert fate({"saturated_at": none, "collapsed_at": none, "diverged_at": none}) == ""
-        told = fate({"saturated_at": 400.0, "collapsed_at": 90.0, "diverged_at": none})
-        assert told == "collapsed at 90, saturated at 400"
+        assert build_health(load_study(study.store)) is None
 
 
 class TestQuality:
     def test_last_measures_equal_pandas(self, unrolled: Any) -> None:
-        found = looked(*parts(unrolled))
-        assert found is not None
+        table = trained_table(load_study(unrolled.store))
+        assert table is not None
         trials = pd.read_parquet(f"{unrolled.store.uri}/trials")
-        want = trials.groupby("training.unrolled_steps")["fid"].agg(["mean", "min", "max", "count"])
-        assert [row.settings for row in found.rows] == [("0",), ("2",), ("4",)]
-        assert [row.measures[0] for row in found.rows] == [Spread(*row) for row in want.itertuples(index=False)]
-        assert found.measures == ("FID", "modes covered", "class KL, nats", "diversity", "best FID", "of step")
-        assert found.features == ("classifier:0123456789abcdef",)
-        assert [row.froze for row in found.rows] == [2, 0, 0]
+        cells = trials.groupby("training.unrolled_steps")["fid"]
+        assert [words(row, 1) for row in table.rows] == [("0",), ("2",), ("4",)]
+        assert all(shows(cell, own) for cell, (_, own) in zip(column(table, "FID"), cells, strict=True))
+        assert heads(table)[2:] == ["FID", "modes covered", "class KL, nats", "diversity", "best FID", "of step"]
+        assert [cell.small for cell in column(table, "seeds")] == [("1 saturated, 2 collapsed",), (), ()]
 
     def test_evaluations_are_of_the_plain_normal_and_count_their_samples(self, unrolled: Any) -> None:
         for place, row in enumerate(unrolled.rows):
             for threshold in (None, 0.5, 1.0):
                 unrolled.judge(row["trial_id"], threshold, fid=10.0 + place + (threshold or 0), modes=10)
-        found = judged(*parts(unrolled))
-        assert found is not None
-        assert (found.measures, found.features) == (("FID", "modes covered"), ("classifier:0123456789abcdef",))
-        assert [row.samples for row in found.rows] == ["10\u202f000"] * 3
-        assert found.rows[1].measures[0] == Spread(12.5, 12.0, 13.0, 2)
-        assert set(final(load(unrolled.store))["fid"]) == {10.0, 11.0, 12.0, 13.0, 14.0, 15.0}
+        study = load_study(unrolled.store)
+        table = evaluated_table(study)
+        assert table is not None
+        assert heads(table) == ["unrolled_steps", "seeds", "samples", "FID", "modes covered"]
+        assert [cell.words for cell in column(table, "samples")] == ["10\u202f000"] * 3
+        assert shows(column(table, "FID")[1], pd.Series([12.0, 13.0]))
+        assert set(last_measures(study)["fid"]) == {10.0, 11.0, 12.0, 13.0, 14.0, 15.0}
+
+    def test_notes_speak_of_what_was_measured(self, unrolled: Any) -> None:
+        for row in unrolled.rows:
+            unrolled.judge(row["trial_id"], None, fid=10.0, recall=0.5)
+        section = build(load_study(unrolled.store))
+        assert section is not None
+        note = next(block.words for block in section.blocks if getattr(block, "id", "") == "judged-note")  # type: ignore[union-attr]
+        assert "FID: lower is better, and FID falls with the number of samples." in note
+        assert "Recall tells how much of the data they reach." in note
+        assert "KID" not in note
+        assert "recision" not in note
+        assert note.endswith("Features are those of classifier:0123456789abcdef; nothing compares with measures of "
+                             "another network.")  # fmt: skip
 
     def test_evaluations_that_differ_are_rows_of_their_own(self, unrolled: Any) -> None:
         for row in unrolled.rows[:2]:
             unrolled.judge(row["trial_id"], None, fid=10.0)
             unrolled.judge(row["trial_id"], None, "e2", fid=5.0, **{"evaluation.checkpoint": "best"})
-        found = judged(*parts(unrolled))
-        assert found is not None
-        assert found.settings == ("unrolled_steps", "checkpoint")
-        assert [(row.settings, row.seeds, row.measures[0].mean) for row in found.rows] == [
-            (("0", "best"), 2, 5.0),
-            (("0", "last"), 2, 10.0),
+        table = evaluated_table(load_study(unrolled.store))
+        assert table is not None
+        assert heads(table)[:2] == ["unrolled_steps", "checkpoint"]
+        assert [(*words(row, 3), fid.value) for row, fid in zip(table.rows, column(table, "FID"), strict=True)] == [
+            ("0", "best", "2", 5.0),
+            ("0", "last", "2", 10.0),
         ]
 
     def test_truncated_samples_have_a_table_by_threshold(self, unrolled: Any) -> None:
         for place, row in enumerate(unrolled.rows):
             for threshold in (None, 0.5, 1.0):
                 unrolled.judge(row["trial_id"], threshold, modes=7, coverage=place + (threshold or 2.0))
-        found = truncated(*parts(unrolled))
-        assert found is not None
-        assert found.settings == ("unrolled_steps", "truncation")
-        assert found.measures == ("coverage", "modes covered")
-        assert {row.settings[1] for row in found.rows} == {"0.5", "1", "not set"}
-        means = {row.settings: row.measures[0].mean for row in found.rows}
+        table = truncated_table(load_study(unrolled.store))
+        assert table is not None
+        assert heads(table) == ["unrolled_steps", "truncation", "seeds", "samples", "coverage", "modes covered"]
+        means = {words(row, 2): row.cells[4].value for row in table.rows}
+        assert {threshold for _, threshold in means} == {"0.5", "1", "not set"}
         assert (means["2", "0.5"], means["2", "not set"]) == (3.0, 4.5)
-        assert {row.seeds for row in found.rows} == {2}
+        assert {cell.words for cell in column(table, "seeds")} == {"2"}
 
-    def test_without_measures_there_is_no_table(self, study: Any) -> None:
+    def test_without_measures_there_is_no_section(self, study: Any) -> None:
         study.trial({}, samples=(), metrics=False)
-        assert looked(*parts(study)) is None
-        assert judged(*parts(study)) is None
-        assert draw_against(*parts(study)) == []
-        assert draw_truncation(*parts(study)) is None
-        assert truncated(*parts(study)) is None
+        loaded = load_study(study.store)
+        assert build(loaded) is None
+        assert charts_against(loaded) == []
+        assert truncation_chart(loaded) is None
 
     def test_figures_against_numeric_axes_only(self, unrolled: Any) -> None:
-        results, varying, names = parts(unrolled)
-        assert numeric_axes(results, varying) == ["training.unrolled_steps"]
-        (drawing,) = draw_against(results, varying, names)
-        assert drawing.name == "quality-against-unrolled_steps"
-        assert drawing.alt.startswith("FID, modes covered and diversity against unrolled_steps (0, 2 and 4).")
-        assert "Measured while training" in drawing.caption
+        study = load_study(unrolled.store)
+        assert numeric_axes(study) == ["training.unrolled_steps"]
+        (chart,) = charts_against(study)
+        assert chart.name == "quality-against-unrolled_steps"
+        assert chart.alt.startswith("FID, modes covered and diversity against unrolled_steps (0, 2 and 4).")
+        assert "Measured while training" in chart.caption
+        assert [key.words for key in chart.legend] == ["run saturated", "run collapsed"]
+        points = [series for series in chart.rows[0].panels[0].series if series.look == "points"]
+        assert [(series.marker, list(series.x)) for series in points] == [("o", [2, 2, 4, 4]), ("v", [0]), ("X", [0])]
 
     def test_truncation_is_drawn_of_what_was_measured(self, unrolled: Any) -> None:
         for row in unrolled.rows:
             for threshold in (None, 0.5, 1.0):
                 unrolled.judge(row["trial_id"], threshold, diversity=threshold or 1.0)
-        drawing = draw_truncation(*parts(unrolled))
-        assert drawing is not None
-        assert drawing.alt.startswith(
+        chart = truncation_chart(load_study(unrolled.store))
+        assert chart is not None
+        assert chart.alt.startswith(
             "diversity against the truncation threshold (0.5, 1 and none); a colour for each of"
         )
 
@@ -163,23 +177,23 @@ class TestCurves:
         study.job({"objective.gamma": [0.3, 0.7]})
         for gamma in (0.3, 0.7):
             study.trial({"objective.kind": "began", "objective.gamma": gamma}, samples=(), signals=BEGAN)
-        drawings = draw_curves(*parts(study)).drawings
+        drawings, _ = curve_charts(load_study(study.store))
         assert [drawing.name for drawing in drawings] == ["losses", "gradients", "errors", "began"]
-        assert "k, ratio of the losses and M_global against the training step" in drawings[-1].alt
+        assert "k, loss ratio and M_global against the training step" in drawings[-1].alt
 
     def test_a_panel_without_values_is_left_out(self, study: Any) -> None:
         study.steps = 100
         study.job({"objective.kind": ["ebgan", "wgan_gp"]})
         study.trial({"objective.kind": "ebgan"}, samples=(), signals=AUTOENCODER)
         study.trial({"objective.kind": "wgan_gp"}, samples=(), signals={"d_penalty": 0.5})
-        drawings = {drawing.name: drawing for drawing in draw_curves(*parts(study)).drawings}
+        drawings = {drawing.name: drawing for drawing in curve_charts(load_study(study.store))[0]}
         assert list(drawings) == ["losses", "gradients", "discriminator", "errors", "penalty"]
         assert "(ebgan and wgan_gp)" in drawings["losses"].alt
         assert "(ebgan)" in drawings["errors"].alt
         assert "(wgan_gp)" in drawings["penalty"].alt
 
     def test_quality_while_training_and_marks(self, unrolled: Any) -> None:
-        drawings = draw_curves(*parts(unrolled)).drawings
+        drawings, _ = curve_charts(load_study(unrolled.store))
         assert [drawing.name for drawing in drawings] == [
             "losses",
             "gradients",
@@ -187,6 +201,9 @@ class TestCurves:
             "quality-while-training",
         ]
         assert "marks where runs were saturated and collapsed" in drawings[0].alt
+        assert "the step at which a run was saturated or collapsed." in drawings[0].caption
+        marks = {(mark.x, mark.marker) for row in drawings[0].rows for panel in row.panels for mark in panel.marks}
+        assert marks == {(50, "v"), (100, "X"), (150, "X")}
         assert "FID, modes covered, class KL, nats and diversity" in drawings[-1].alt
 
 
@@ -204,7 +221,8 @@ def test_page_of_an_unrolled_study(unrolled: Any, report: Callable[[], Any]) -> 
     assert page.text("quality").count("classifier:0123456789abcdef") == 2
     assert "Quality against unrolled_steps" in page.text("quality")
     assert "Quality against diversity: truncation" in page.text("quality")
-    assert "saturated at 50, collapsed at 150" in page.text("trials")
+    assert "saturated at step" in page.text("trials")
+    assert "collapsed, saturated" in page.text("trials")
     kept = unrolled.store.keys("report/figures")
     assert "report/figures/truncation.png" in kept
     assert "report/figures/quality-against-unrolled_steps.png" in kept

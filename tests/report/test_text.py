@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from orchestrator.report import text
+from orchestrator import text
 
 
 @pytest.mark.parametrize(

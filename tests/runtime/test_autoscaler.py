@@ -13,7 +13,7 @@ import yaml
 
 from orchestrator.plan.placement import Machine
 from orchestrator.runtime import autoscaler
-from orchestrator.runtime.autoscaler import configured, largest, may_come
+from orchestrator.runtime.autoscaler import configured, largest, potential_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def test_a_file_is_found_by_the_autoscaler_that_reads_it(tmp_path: Path) -> None
 def test_no_autoscaler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autoscaler, "_reported", lambda: None)
     monkeypatch.delenv("RAY_CLUSTER_NAME", raising=False)
-    assert may_come("127.0.0.1:1") is None
+    assert potential_workers("127.0.0.1:1") is None
 
 
 def group(name: str, cpus: str, gpus: str | None, most: int, **more: Any) -> dict[str, Any]:
@@ -122,13 +122,13 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_worker_groups_of_a_kuberay_cluster(pod: list[str]) -> None:
-    assert may_come("127.0.0.1:1") == [Machine(32, 8)] * 4 + [Machine(8, 1)] * 6
+    assert potential_workers("127.0.0.1:1") == [Machine(32, 8)] * 4 + [Machine(8, 1)] * 6
     assert pod == ["orch", "rayclusters/study"]
 
 
 def test_a_kuberay_cluster_of_fixed_size(pod: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RAY_CLUSTER["spec"], "enableInTreeAutoscaling", False)
-    assert may_come("127.0.0.1:1") is None
+    assert potential_workers("127.0.0.1:1") is None
 
 
 def test_what_a_vendor_s_autoscaler_reports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,5 +139,5 @@ def test_what_a_vendor_s_autoscaler_reports(monkeypatch: pytest.MonkeyPatch) -> 
     for cpus, most in ((4, 2), (8, -1), (2, 0)):
         reported.node_group_configs.add(resources={"CPU": cpus}, max_count=most)
     monkeypatch.setattr(state, "get_cluster_config", lambda: reported)
-    found = may_come("127.0.0.1:1")
+    found = potential_workers("127.0.0.1:1")
     assert found == [Machine(8, 0)] * 1000

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.errors import LeaseLostError, NotFoundError, StorageError, StorageUnavailable
-from orchestrator.plan import lease as lease_module
-from orchestrator.plan.files import Nodes, ask_to_cancel, asked_to_cancel, read_state, write_state
-from orchestrator.plan.lease import last_entry, new_holder, take
-from orchestrator.plan.log import RunLog, read_log
 from orchestrator.runtime import heartbeat
 from orchestrator.runtime.heartbeat import Heartbeat
 from orchestrator.runtime.interrupt import terminated_as_interrupted
+from orchestrator.state import lease as lease_module
+from orchestrator.state.files import Nodes, ask_to_cancel, asked_to_cancel, read_state, write_state
+from orchestrator.state.lease import last_entry, new_holder, take
+from orchestrator.state.log import RunLog, read_log
 from orchestrator.store.guarded import GuardedStore
 from orchestrator.store.local import LocalStore
-from orchestrator.store.patient import PatientStore
+from orchestrator.store.retrying import RetryingStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "_EVERY_S", 0.02)
-    monkeypatch.setattr(heartbeat, "_AGAIN_S", 0.02)
+    monkeypatch.setattr(heartbeat, "_RETRY_S", 0.02)
     monkeypatch.setattr(heartbeat, "_LAST_S", 0.2)
     monkeypatch.setattr(lease_module, "_CHECK_S", 0.0)
 
@@ -69,9 +69,9 @@ def beat(store: Moody) -> Callable[..., Heartbeat]:
 
     def make(to_run: int = 1) -> Heartbeat:
         lease = take(store, last_entry(store), new_holder("orch submit job.yaml"))
-        guarded = PatientStore(GuardedStore(store, lease))
+        guarded = RetryingStore(GuardedStore(store, lease))
         log = RunLog(guarded.quick())
-        return Heartbeat(lease, guarded, log, log.say, to_run)
+        return Heartbeat(lease, guarded, log, log.add, to_run)
 
     return make
 
@@ -101,7 +101,7 @@ def test_state_and_log_are_kept_fresh_without_a_tick(store: Moody, beat: Callabl
         first = read_state(store)
         assert first is not None
         assert (first.state, first.to_run, first.run_id) == ("running", 2, run.lease.holder.run_id)
-        run.log.say("one")
+        run.log.add("one")
         wait_until(lambda: any("one" in line for line in read_log(store).lines))
         wait_until(lambda: (state := read_state(store)) and state.beat > first.beat + 2)
         later = read_state(store)
@@ -126,7 +126,7 @@ def test_a_run_with_nothing_left_is_done_while_its_report_is_written(
 
 
 def interrupted_soon(run: Heartbeat) -> None:
-    with terminated_as_interrupted(), pytest.raises(KeyboardInterrupt), run.obeyed():
+    with terminated_as_interrupted(), pytest.raises(KeyboardInterrupt), run.interrupting():
         time.sleep(20)
 
 
@@ -205,7 +205,7 @@ def test_no_error_ends_the_beats(store: Moody, beat: Callable[..., Heartbeat], k
             seen = run.state.beat
             wait_until(lambda: (state := read_state(store)) and state.beat > seen + 3)
         if key != "run.log":
-            run.log.say("more")
+            run.log.add("more")
             wait_until(lambda: any("more" in text for text in read_log(store).lines))
         assert str(run.log).count(line) == expected
         if key != "cancel.json":
@@ -307,7 +307,7 @@ def test_a_folder_that_comes_back_in_time_ends_no_run(store: Moody, beat: Callab
 def test_a_folder_that_stays_away_ends_the_run_in_one_line(
     store: Moody, beat: Callable[..., Heartbeat], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "_BACK_S", 0.1)
+    monkeypatch.setattr(heartbeat, "_MOVED_S", 0.1)
     root = Path(store.uri)
     with beat() as run:
         wait_until(lambda: run.state.beat > 1)
@@ -339,7 +339,7 @@ def test_a_run_whose_process_is_to_end_at_once_has_failed_and_gives_the_lease_ba
 ) -> None:
     run = beat()
     run.__enter__()
-    thread = threading.Thread(target=run.fall)
+    thread = threading.Thread(target=run.abort)
     thread.start()
     thread.join(20)
     assert state_of(store) == "failed"

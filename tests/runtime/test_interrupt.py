@@ -12,7 +12,7 @@ import pytest
 import ray
 
 from orchestrator.runtime.cluster import joined_ray
-from orchestrator.runtime.interrupt import deaf_processes, interrupts_deferred, terminated_as_interrupted
+from orchestrator.runtime.interrupt import children_block_signals, interrupts_deferred, terminated_as_interrupted
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -87,14 +87,14 @@ def test_processes_started_deaf_do_not_hear_and_this_one_does_with_its_own_handl
 
     usual = blocked()
     with terminated_as_interrupted() as interrupts, interrupts.held():
-        with deaf_processes():
+        with children_block_signals():
             deaf = blocked()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Ray puts its own handler there
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             assert interrupts.first is None
         assert interrupts.first == signal.SIGTERM
     with terminated_as_interrupted() as interrupts, interrupts.held():
-        with deaf_processes():
+        with children_block_signals():
             sys.exit(signal.SIGTERM)  # as that handler of Ray's does
         assert interrupts.first == signal.SIGTERM
     assert "SIGTERM" in deaf

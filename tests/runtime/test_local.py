@@ -46,7 +46,7 @@ def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def refusal() -> str:
     """Why Ray does not start."""
-    with pytest.raises(ClusterError) as caught, local_ray(HERE, gangs=False):
+    with pytest.raises(ClusterError) as caught, local_ray(HERE, worker_groups=False):
         pass
     return str(caught.value)
 
@@ -71,7 +71,7 @@ def test_processes_of_ray_find_the_modules_of_this_one_and_write_into_a_private_
     seen = started_with(monkeypatch)
     monkeypatch.setattr(sys, "path", ["tests", *sys.path, "tests", "__editable__.hook"])
     path, before, cwd = os.environ.get("PYTHONPATH"), signal.pthread_sigmask(signal.SIG_BLOCK, ()), Path.cwd()
-    with local_ray(HERE, gangs=False):
+    with local_ray(HERE, worker_groups=False):
         folder = Path(seen["_temp_dir"])
         private = folder.parent
         assert private.parent == base
@@ -103,7 +103,7 @@ def test_only_who_has_the_run_s_own_token_gets_in_and_only_over_loopback(
     before, address = dict(os.environ), services.get_node_ip_address()
     tokens = set()
     for _ in range(2):
-        with local_ray(HERE, gangs=False):
+        with local_ray(HERE, worker_groups=False):
             (file,) = base.glob("orch-*/token")
             assert file.stat().st_mode & 0o777 == 0o600
             tokens.add(seen["token"])
@@ -156,7 +156,7 @@ def _refused(base: Path, monkeypatch: pytest.MonkeyPatch, variable: str, size: i
     monkeypatch.setenv(variable, str(_folder(base, size)))
     monkeypatch.setattr(tempfile, "tempdir", None)
     try:
-        with local_ray(HERE, gangs=False):
+        with local_ray(HERE, worker_groups=False):
             return False
     except ClusterError:
         return True
@@ -187,7 +187,7 @@ def test_with_a_limited_address_space_another_process_tries_first(base: Path, mo
     started_with(monkeypatch)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (3 << 30, 3 << 30))
     monkeypatch.setattr(sys, "executable", "/bin/true")
-    with local_ray(HERE, gangs=False):
+    with local_ray(HERE, worker_groups=False):
         pass
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert "3.0 GiB of address space (ulimit -v); lift that limit" in refusal()

@@ -18,9 +18,9 @@ from orchestrator.data.celeba import Celeba
 from orchestrator.data.dataset import Dataset, Split
 from orchestrator.data.image_folder import ImageFolder
 from orchestrator.errors import ClusterError, DataError
-from orchestrator.runtime import staging
+from orchestrator.runtime import runtime_env
 from orchestrator.runtime.remote import EVERYTHING_TRAVELS
-from orchestrator.runtime.staging import Upload, pack, stage, staged
+from orchestrator.runtime.runtime_env import Upload, pack, stage, staged
 from orchestrator.spec.job import make_job
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write(tmp_path / "home" / name, CANARY)
     for name in ("__init__.py", "spec/job.py"):
         write(tmp_path / "package" / name, "")
-    monkeypatch.setattr(staging, "_package", lambda: tmp_path / "package")
+    monkeypatch.setattr(runtime_env, "_package", lambda: tmp_path / "package")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -261,9 +261,9 @@ def test_all_that_travels_counts_and_nothing_is_copied_of_too_much(monkeypatch: 
     draw(*PNG)
     Path("x/a/1.png").write_bytes(bytes(10_000))
     size = pack(job(folder("x")), SHARED).size
-    monkeypatch.setattr(staging, "MAX_BYTES", size)
+    monkeypatch.setattr(runtime_env, "MAX_BYTES", size)
     pack(job(folder("x")), SHARED)
-    monkeypatch.setattr(staging, "MAX_BYTES", size - 1)
+    monkeypatch.setattr(runtime_env, "MAX_BYTES", size - 1)
     with pytest.raises(DataError, match=r"^data.root: x has [\d,]+ bytes, and all that is sent along may have "):
         pack(job(folder("x")), SHARED)
 
@@ -320,10 +320,10 @@ def test_the_folder_is_private_and_goes_away(monkeypatch: pytest.MonkeyPatch) ->
         assert package.is_relative_to(private)
         assert private.stat().st_mode & 0o777 == 0o700
     assert not private.exists()
-    with pytest.raises(ClusterError, match=r"^what travels \([\d,]+ bytes\) finds no place .*; set TMPDIR to "):
+    with pytest.raises(ClusterError, match=r"^no room for the upload \([\d,]+ bytes\) in .*; set TMPDIR to "):
         stage(upload, private)
     monkeypatch.setattr("tempfile.tempdir", str(private))
-    with pytest.raises(ClusterError, match="finds no place"), staged(upload):
+    with pytest.raises(ClusterError, match="no room for the upload"), staged(upload):
         pass
 
 

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.runtime import waiting
 from orchestrator.runtime.waiting import WaitNotice
 from orchestrator.store.local import LocalStore
-from orchestrator.store.patient import PatientStore
+from orchestrator.store.retrying import RetryingStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,32 +30,32 @@ def test_a_worker_s_waiting_is_said_once_and_its_end_once(tmp_path: Path, words:
     said: list[str] = []
     driver = WaitNotice("run", said.append)
     workers = [copy.copy(driver) for _ in range(2)]
-    store = PatientStore(LocalStore(tmp_path), on_wait=driver)
-    driver.look(store)
+    store = RetryingStore(LocalStore(tmp_path), on_wait=driver)
+    driver.poll(store)
     assert said == []
     for worker in workers:
         assert worker("a.pt: the disk is full")
-    driver._hear("b.pt: the disk is full")  # of the driver's own
+    driver._note("b.pt: the disk is full")  # of the driver's own
     assert said == ["waiting for storage, for up to five minutes: b.pt: the disk is full"]
     for _ in range(2):
         for worker in workers:
             assert worker("a.pt: the disk is full")
-    driver.look(store)
-    driver.look(store)
+    driver.poll(store)
+    driver.poll(store)
     assert said[1:] == ["storage can be used again; the run goes on"]
 
 
 def test_a_hurry_ends_the_waiting_of_workers(tmp_path: Path, words: dict[bytes, bytes]) -> None:
     driver = WaitNotice("run", lambda line: None)
-    store = PatientStore(LocalStore(tmp_path), on_wait=driver)
+    store = RetryingStore(LocalStore(tmp_path), on_wait=driver)
     worker = copy.copy(driver)
-    driver.look(store)
+    driver.poll(store)
     assert worker("down")
     store.hurry()
-    driver.look(store)
+    driver.poll(store)
     assert not worker("down")
     assert copy.copy(WaitNotice("another"))("down")
 
 
 def test_without_ray_nobody_hears_and_nothing_breaks() -> None:
-    assert waiting._ask(lambda head: 1 / 0) is None
+    assert waiting._request(lambda head: 1 / 0) is None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_a_death_is_told_to_who_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "_EVERY_S", 0.01)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    monkeypatch.setattr(watch, "_started", lambda: {"raylet": [SimpleNamespace(process=process)]})
+    monkeypatch.setattr(watch, "started_processes", lambda: {"raylet": [SimpleNamespace(process=process)]})
     heard: list[str] = []
     with watch.watched(watch.local_death, heard.append):
         time.sleep(0.05)
@@ -44,7 +44,7 @@ def test_nothing_is_told_after_the_context() -> None:
     ("code", "words"), [(1, "ended with exit code 1"), (-11, "was ended by SIGSEGV"), (-63, "was ended by signal 63")]
 )
 def test_how_a_process_ended(code: int, words: str) -> None:
-    assert watch._how(code) == words
+    assert watch._describe_exit(code) == words
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[watch.JoinedRa
     def make() -> tuple[watch.JoinedRay, dict[str, float], list[str]]:
         said: list[str] = []
         ray = watch.JoinedRay.__new__(watch.JoinedRay)
-        ray.head, ray.raylet, ray.say = ("head", 6379), ("here", 7000), said.append
-        ray._head_gone, ray._raylet_gone, ray._said = 0.0, 0.0, False
+        ray.head, ray.raylet, ray.notify = ("head", 6379), ("here", 7000), said.append
+        ray._head_gone, ray._raylet_gone, ray._reported_silent = 0.0, 0.0, False
         world = {"now": 100.0, "head": 1.0, "here": 1.0}
         monkeypatch.setattr(watch, "_answers", lambda address: bool(world[address[0]]))
         monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: world["now"]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.evaluate.quality import Quality
+from orchestrator.evaluations.quality.settings import Quality
 from orchestrator.spec.claims import ENDS, Scale, allows, find_measure, selects
 from orchestrator.spec.job import Job, make_job
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orchestrator.plan.evaluations import find_due
+from orchestrator.state.due import find_due
 
 if TYPE_CHECKING:
     from collections.abc import Callable

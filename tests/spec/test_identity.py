@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orchestrator.evaluate import KINDS
+from orchestrator.evaluations import KINDS
 from orchestrator.spec import identity
 from orchestrator.spec.identity import flatten, trial_id
 from orchestrator.training.settings import TrialSettings

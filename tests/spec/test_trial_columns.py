@@ -16,8 +16,8 @@ from orchestrator.spec import columns as module
 from orchestrator.spec.columns import trial_columns
 from orchestrator.spec.identity import flatten
 from orchestrator.store.columns import TRIALS, schema_of
+from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
-from orchestrator.training.rates import Schedule
 from orchestrator.training.settings import TrainingSettings, TrialSettings
 
 

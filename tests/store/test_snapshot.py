@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.storage import fill
 from orchestrator.cli import inspect
 from orchestrator.cli.options import NamedJob
-from orchestrator.plan.bundling import bundle_results
-from orchestrator.report.results import load
+from orchestrator.state.bundling import bundle_results
 from orchestrator.store.local import LocalStore
 from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.wrapped import WrappedStore
-from tests.bench.storage import fill
+from orchestrator.study import load_study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,14 +70,14 @@ def test_names_stay_those_of_the_first_list(tmp_path: Path) -> None:
         lambda name: inspect.status(name, "counted", as_json=True),
         lambda name: inspect.results(name, storage="counted"),
         lambda name: inspect.results(name, sql="select count(*) from metrics", storage="counted"),
-        lambda name: load(NamedJob(name, inspect.name_job(name, "counted").root).store),
+        lambda name: load_study(NamedJob(name, inspect.name_job(name, "counted").root).store),
     ],
     ids=["status", "status --json", "results", "results --sql", "report"],
 )
 def test_each_folder_is_listed_once(
     look: Callable[[str], object], bundled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("orchestrator.store.tables", "orchestrator.plan.bundling"):
+    for module in ("orchestrator.store.tables", "orchestrator.state.bundling"):
         monkeypatch.setattr(f"{module}.LEAST", 4)
     job, store = fill(str(tmp_path / "results"), 8)
     if bundled:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.errors import NotFoundError, StorageError
-from orchestrator.evaluate import KINDS
+from orchestrator.evaluations import KINDS
 from orchestrator.store.columns import METRICS, TRIALS, schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.query import query

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from orchestrator.discriminator_output import DiscriminatorOutput
 from orchestrator.distributed.group import ALONE
-from orchestrator.judgement import Judgement
-from orchestrator.objectives.adversarial import Round
+from orchestrator.objectives.adversarial import UpdateContext
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
 from tests.distributed.trials import EVERY, bend, make_gan, trial
 
@@ -62,11 +62,11 @@ def test_batch_norm_is_that_of_each_part(kind: str) -> None:
     gan.step()
     reals = list(drawn[0].split(4))
 
-    def judged(images: list[Tensor]) -> Judgement:
+    def judged(images: list[Tensor]) -> DiscriminatorOutput:
         parts = [discriminator(part) for part in images]
-        return Judgement(torch.cat([p.scores for p in parts]), torch.cat([p.features for p in parts]))
+        return DiscriminatorOutput(torch.cat([p.scores for p in parts]), torch.cat([p.features for p in parts]))
 
-    update = Round({}, torch.Generator())
+    update = UpdateContext({}, torch.Generator())
     with torch.no_grad():
         fakes = [generator(part) for part in latents]
     loss = gan.objective.discriminator(judged(reals), judged(fakes), update)

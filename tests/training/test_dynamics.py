@@ -19,7 +19,7 @@ TRAINING: dict[str, Any] = {"g_ema": 0.9, "schedule": {"kind": "cosine"}, "d_ste
 
 
 def named(gan: Gan) -> dict[str, float]:
-    return dict(zip(gan.signal_names, gan.step().tolist(), strict=True))
+    return dict(zip(gan.metric_names, gan.step().tolist(), strict=True))
 
 
 @pytest.mark.slow

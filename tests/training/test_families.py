@@ -85,7 +85,7 @@ def test_the_average_is_of_every_network_that_a_trained_model_consists_of(images
         kept = min(0.15, (1 + number) / (10 + number))
         for name, parameter in learner.networks.named_parameters():
             expected[name] = kept * expected[name] + (1 - kept) * parameter.detach()
-    averaged = dict(learner.drawing.named_parameters())
+    averaged = dict(learner.sampling_networks.named_parameters())
     assert averaged.keys() == expected.keys()
     last = dict(learner.networks.named_parameters())
     for name, value in expected.items():
@@ -126,7 +126,7 @@ class Mute(Group):
 
     def gather(self, part: Tensor, total: int) -> Tensor:
         joined = part.new_zeros(total, *part.shape[1:])
-        joined[self.share(total)] = part.detach()
+        joined[self.local_slice(total)] = part.detach()
         return joined
 
     def sum_gradients(self, *_: Any) -> None:

@@ -45,10 +45,10 @@ def test_a_step_moves_the_vectors_of_its_batch_alone_by_the_gradient_of_each_ima
     with torch.no_grad():
         learner.table.mul_(0.5)  # from within the ball, which the higher rate leads out of
     before, network = learner.table.clone(), deepcopy(learner.network)
-    numbers = twin.batches.next_numbered()[1].tolist()
+    indices = twin.batches.next_with_indices()[1].tolist()
     learner.step()
     for number in range(len(images)):
-        if number not in numbers:
+        if number not in indices:
             assert torch.equal(learner.table[number], before[number])
             continue
         latent = before[number].clone().requires_grad_()
@@ -82,14 +82,14 @@ def test_the_rate_of_the_vectors_falls_with_the_schedule(images: Tensor) -> None
 def test_the_generator_learns_from_the_mean_error_of_the_batch(images: Tensor) -> None:
     settings = trial("glo", model=STEEP, g_optimizer={"kind": "sgd", "lr": 0.1})
     learner, twin = make(settings, images), make(settings, images)
-    batch, numbers = twin.batches.next_numbered()
+    batch, indices = twin.batches.next_with_indices()
     network = deepcopy(learner.network)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    made = network(learner.table[numbers].clone())
+    made = network(learner.table[indices].clone())
     loss = settings.objective.errors(batch, made).mean()
     loss.backward()
     optimizer.step()
-    told = dict(zip(learner.signal_names, learner.step().tolist(), strict=True))
+    told = dict(zip(learner.metric_names, learner.step().tolist(), strict=True))
     assert told["g_loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert told["reconstruction"] == pytest.approx(nn.functional.mse_loss(made / 2, batch / 2).item(), rel=1e-5)
     for ours, theirs in zip(learner.network.parameters(), network.parameters(), strict=True):
@@ -146,11 +146,11 @@ def test_codes_give_back_what_the_generator_makes_of_the_learned_vectors(images:
     learner = make(trial("glo", model={"initialization": "orthogonal"}), images)
     for _ in range(5):
         learner.step()
-    learner.settle()
-    numbers = torch.tensor([3, 0, 17])
-    codes = learner.codes(numbers)
+    learner.sync_buffers()
+    indices = torch.tensor([3, 0, 17])
+    codes = learner.codes(indices)
     made = learner.sample(codes)
-    torch.testing.assert_close(made, learner.network.eval()(learner.table[numbers]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(made, learner.network.eval()(learner.table[indices]), rtol=1e-4, atol=1e-4)
     everyone = learner.codes(torch.arange(len(images)))
     np.testing.assert_allclose(np.cov(everyone.numpy().T, bias=True), np.eye(LATENTS), atol=1e-3)
 

@@ -50,7 +50,7 @@ def test_a_gan_stays_on_the_gpu(make_gan, kind: str) -> None:
     gan = make_gan(kind, d_steps=2, g_steps=2)
     before = [parameter.clone() for parameter in gan.g_parameters]
     signals = gan.step()
-    assert signals.shape == (len(gan.signal_names),)
+    assert signals.shape == (len(gan.metric_names),)
     assert signals.isfinite().all()
     tensors = [signals, gan.fixed_latents, *gan.g_parameters, *gan.d_parameters, gan.sample(gan.fixed_latents)]
     assert {tensor.device.type for tensor in tensors} == {"cuda"}
@@ -153,7 +153,7 @@ def test_other_families_stay_on_the_gpu_and_wait_as_little(on_gpu: Tensor, kind:
         progress.advance(3)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    learner.settle()
+    learner.sync_buffers()
     signals, codes = learner.step(), learner.codes(torch.arange(3, device="cuda"))
     assert signals.isfinite().all()
     tensors = [signals, codes, *learner.g_parameters, learner.sample(learner.fixed_latents)]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from orchestrator.errors import NonFiniteLossError
-from orchestrator.measures.health import Condition
+from orchestrator.metrics.health import Condition
 from orchestrator.objectives.binary_cross_entropy import BinaryCrossEntropy
 from orchestrator.store.local import LocalStore
 from orchestrator.training.checkpoint import load_best, load_checkpoint
@@ -34,14 +34,14 @@ class Look(NamedTuple):
 
 
 class Told:
-    """A referee that says what it is told to, and keeps what it was shown."""
+    """A sample_metrics that says what it is told to, and keeps what it was shown."""
 
     classes, digest = 10, "feedc0de"
 
     def __init__(self, looks: Sequence[tuple[float, int]]) -> None:
         self.looks, self.shown = list(looks), []
 
-    def look(self, images: Tensor) -> Look:
+    def quick(self, images: Tensor) -> Look:
         self.shown.append(images)
         fid, modes = self.looks.pop(0)
         return Look(fid, modes, 0.1, 0.9)
@@ -54,9 +54,9 @@ def store(tmp_path: Path) -> LocalStore:
 
 @pytest.fixture
 def start(make_trial, images, store: LocalStore) -> Callable[..., Session]:
-    def make(referee: Any = None, **training: Any) -> Session:
+    def make(sample_metrics: Any = None, **training: Any) -> Session:
         trial = make_trial(**{"epochs": 8, "log_every": 4, "measure_samples": 200} | training)
-        return Session(ID, trial, images, store, referee=referee)
+        return Session(ID, trial, images, store, sample_metrics=sample_metrics)
 
     return make
 
@@ -68,13 +68,13 @@ def finish(session: Session) -> Session:
 
 
 def test_samples_are_measured_at_their_epochs_and_at_the_end(start, store: LocalStore) -> None:
-    referee = Told([GOOD] * 3)
-    session = finish(start(referee, measure_every=3))
+    sample_metrics = Told([GOOD] * 3)
+    session = finish(start(sample_metrics, measure_every=3))
     rows = pd.DataFrame(session.progress.rows).set_index("step")
     assert rows["fid"].dropna().index.tolist() == [15, 30, 40]
-    assert {tuple(shown.shape) for shown in referee.shown} == {(200, 1, 28, 28)}
-    assert referee.shown[0].dtype == torch.uint8
-    assert not torch.equal(referee.shown[0], referee.shown[1])
+    assert {tuple(shown.shape) for shown in sample_metrics.shown} == {(200, 1, 28, 28)}
+    assert sample_metrics.shown[0].dtype == torch.uint8
+    assert not torch.equal(sample_metrics.shown[0], sample_metrics.shown[1])
     written = pd.read_parquet(f"{store.uri}/metrics").set_index("step")
     assert written["modes"].dropna().to_dict() == {15: 10, 30: 10, 40: 10}
     assert (session.summary()["fid"], session.summary()["classifier"]) == (40.0, "feedc0de")
@@ -107,7 +107,7 @@ def test_the_averaged_generator_is_the_one_kept(start, store: LocalStore) -> Non
     session = finish(start(Told([GOOD]), measure_every=1, epochs=1, g_ema=0.5))
     kept = load_best(store, ID)
     assert kept is not None
-    weights = session.learner.drawing.state_dict()
+    weights = session.learner.sampling_networks.state_dict()
     assert all(torch.equal(kept["networks"][name], value) for name, value in weights.items())
     name = next(iter(dict(session.learner.networks.named_parameters())))
     assert not torch.equal(kept["networks"][name], session.learner.networks.state_dict()[name])
@@ -168,7 +168,7 @@ def test_an_interrupted_trial_ends_where_it_would_have(start) -> None:
 
 
 def test_a_measuring_trial_takes_a_referee(start) -> None:
-    with pytest.raises(AssertionError, match="referee"):
+    with pytest.raises(AssertionError, match="sample_metrics"):
         start(None, measure_every=1)
 
 
@@ -178,7 +178,7 @@ def test_a_healthy_trial_is_let_alone(make_trial, store: LocalStore) -> None:
         width=8, epochs=2, batch_size=64, stop_when=["saturated", "collapsed", "diverged"], measure_every=1
     )
     images = torch.tensor(trial.data.load().pixels)
-    session = finish(Session(ID, trial, images, store, referee=Told([GOOD] * 2)))
+    session = finish(Session(ID, trial, images, store, sample_metrics=Told([GOOD] * 2)))
     assert (session.progress.step, session.progress.stopped) == (46, None)
     assert session.progress.health.condition is Condition.HEALTHY
 

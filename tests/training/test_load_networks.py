@@ -63,7 +63,7 @@ def test_what_is_missing_or_does_not_fit_is_told_in_one_line(make_trial, images,
 def test_the_best_is_read_back_too(make_trial, images, tmp_path, training) -> None:
     store, settings = LocalStore(tmp_path), make_trial(epochs=1, **training)
     session = Session(ID, settings, images, store)
-    save_best(store, ID, {"step": 0, "fid": 9.0, "networks": session.learner.drawing.state_dict()})
+    save_best(store, ID, {"step": 0, "fid": 9.0, "networks": session.learner.sampling_networks.state_dict()})
     latents = session.learner.fixed_latents
     before = session.learner.sample(latents)
     while not session.progress.done:

@@ -39,7 +39,7 @@ def test_the_loss_of_a_step_is_the_mean_bits_of_its_images_with_fresh_noise(imag
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        told = dict(zip(learner.signal_names, learner.step().tolist(), strict=True))
+        told = dict(zip(learner.metric_names, learner.step().tolist(), strict=True))
         norm = torch.cat([p.grad.flatten() for p in twin.flow.parameters() if p.grad is not None]).norm().item()
         assert told["g_loss"] == told["bits_per_dimension"] == pytest.approx(loss.item(), rel=1e-5)
         assert told["g_grad_norm"] == pytest.approx(norm, rel=1e-3)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from orchestrator.distributed.group import ALONE
 from orchestrator.models._layers import Noise, set_generator
 from orchestrator.objectives.adversarial import Penalty
-from orchestrator.training.disturbances import Disturbances
+from orchestrator.training.discriminator_noise import DiscriminatorNoise
 from orchestrator.training.penalties import gradient_penalty
 from tests.distributed.trials import make_gan, trial
 from tests.models.pairs import KINDS, small
@@ -72,7 +72,7 @@ def test_a_trial_with_noise_goes_on_bitwise(more: dict[str, Any], differences: A
 def test_it_depends_on_seed_process_and_step() -> None:
     def drawn(seed: int, rank: int, step: int) -> Tensor:
         network = Noise(1.0)
-        Disturbances(network, seed, rank, 0, torch.device("cpu")).set_for(step)
+        DiscriminatorNoise(network, seed, rank, 0, torch.device("cpu")).set_for(step)
         noise: Tensor = network(torch.zeros(8))
         return noise
 
@@ -83,29 +83,29 @@ def test_it_depends_on_seed_process_and_step() -> None:
 
 def test_every_pass_has_noise_of_its_own() -> None:
     gan = make()
-    gan.disturbances.set_for(0)
+    gan.discriminator_noise.set_for(0)
     images = torch.zeros(4, 1, 28, 28)
-    scores = torch.stack([gan._judge(images)[:, 0].detach() for _ in range(3)])
+    scores = torch.stack([gan._run_discriminator(images)[:, 0].detach() for _ in range(3)])
     assert not torch.equal(scores[0], scores[1])
     assert not torch.equal(scores[1], scores[2])
 
 
 def test_a_pass_that_is_made_again_has_the_same_noise() -> None:
     gan = make(model={**NOISE, "batch_norm": "none"}, accumulate=2)
-    judge, said = gan._judge, []
+    run, outputs = gan._run_discriminator, []
 
     def watched(*args: Any) -> Tensor:
-        said.append(judge(*args))
-        return said[-1]
+        outputs.append(run(*args))
+        return outputs[-1]
 
-    gan._judge = watched  # type: ignore[method-assign]
+    gan._run_discriminator = watched  # type: ignore[method-assign]
     gan.step()
     # Of D's update a real and a generated part each, twice; of G's a generated part each.
-    for first, second in ((said[:4], said[4:8]), (said[8:10], said[10:12])):
+    for first, second in ((outputs[:4], outputs[4:8]), (outputs[8:10], outputs[10:12])):
         for scores, again in zip(first, second, strict=True):
             torch.testing.assert_close(scores, again, rtol=1e-5, atol=1e-6)
-    assert len(said) == 12
-    assert not torch.allclose(said[0], said[2])
+    assert len(outputs) == 12
+    assert not torch.allclose(outputs[0], outputs[2])
 
 
 @pytest.mark.parametrize("penalty", [Penalty("real", 2.0, 0.0), Penalty("between", 10.0, 1.0)], ids=str)

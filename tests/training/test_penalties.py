@@ -61,7 +61,7 @@ def test_a_step_adds_their_gradient_to_that_of_the_loss(kind: str) -> None:
     """By hand, with the batch, the latent vectors and the shares that the step draws."""
     with doubles():
         gan, twin = (make_gan(ALONE, trial(kind)) for _ in range(2))
-        signals = dict(zip(gan.signal_names, gan.step().tolist(), strict=True))
+        signals = dict(zip(gan.metric_names, gan.step().tolist(), strict=True))
         (penalty,) = twin.objective.penalties
         real, (latents,) = twin.batches.next(), twin._draw()
         fake = twin.generator(latents).detach()
@@ -71,7 +71,7 @@ def test_a_step_adds_their_gradient_to_that_of_the_loss(kind: str) -> None:
         (slopes,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
         norms = slopes.square().sum((1, 2, 3)).sqrt()
         added = (penalty.weight * (norms - penalty.target).square()).mean()
-        loss = twin.objective.discriminator(twin.discriminator(real), twin.discriminator(fake), twin._round())
+        loss = twin.objective.discriminator(twin.discriminator(real), twin.discriminator(fake), twin._context())
         expected = torch.autograd.grad(loss + added, twin.d_parameters)
     assert signals["d_penalty"] == pytest.approx(added.item(), rel=1e-6)
     assert signals["d_loss"] == pytest.approx(loss.item(), rel=1e-6)

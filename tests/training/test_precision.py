@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from orchestrator.judgement import Judgement
+from orchestrator.discriminator_output import DiscriminatorOutput
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
 from orchestrator.store.local import LocalStore
 from orchestrator.training.session import Session
@@ -54,7 +54,7 @@ def test_networks_compute_in_bf16_and_all_else_in_single(make_gan, monkeypatch, 
 
         def noted(self: NonSaturating, *said: Any) -> Tensor:
             value: Tensor = original(self, *said)
-            scores = [judgement.scores for judgement in said if isinstance(judgement, Judgement)]
+            scores = [judgement.scores for judgement in said if isinstance(judgement, DiscriminatorOutput)]
             made["losses"] |= {tensor.dtype for tensor in (*scores, value)}
             return value
 

@@ -13,7 +13,7 @@ import torch
 
 from orchestrator.errors import NonFiniteLossError
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
-from orchestrator.store.columns import LOOKS, METRICS, SIGNALS, TRIALS
+from orchestrator.store.columns import METRICS, SAMPLE_METRICS, TRAINING_METRICS, TRIALS
 from orchestrator.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_rows_are_the_means_of_their_windows_and_the_last_is_never_lost(
     assert [row["step"] for row in progress.rows] == [end for _, end in windows]
     for row, (begin, end) in zip(progress.rows, windows, strict=True):
         means = np.mean(seen[begin:end], axis=0)
-        np.testing.assert_allclose([row[name] for name in progress.learner.signal_names], means, rtol=1e-12)
+        np.testing.assert_allclose([row[name] for name in progress.learner.metric_names], means, rtol=1e-12)
         assert row["epoch"] == end / 5
 
 
@@ -87,16 +87,16 @@ def test_rows_and_summary_have_the_columns_of_the_results(make_progress) -> None
     progress = make_progress()
     finish(progress)
     for row in progress.rows:
-        absent = {column.name for column in SIGNALS} - set(progress.learner.signal_names)
+        absent = {column.name for column in TRAINING_METRICS} - set(progress.learner.metric_names)
         assert absent == {"d_penalty", "k", "m_global", "loss_ratio", *OF_OTHERS}
-        absent |= {"latent_cdf", *(column.name for column in LOOKS)}
+        absent |= {"latent_cdf", *(column.name for column in SAMPLE_METRICS)}
         assert {"trial_id", *row} == {column.name for column in METRICS} - absent
         assert row["health"] == "healthy"
         assert all(type(value) in (int, float) for name, value in row.items() if name != "health")
     summary = progress.summary()
     assert set(summary) <= {column.name for column in TRIALS}
     found = {name for name, value in summary.items() if value is not None}
-    assert found == {"step", "epoch", "train_s", "images_per_second", *progress.learner.signal_names}
+    assert found == {"step", "epoch", "train_s", "images_per_second", *progress.learner.metric_names}
 
 
 def test_the_summary_is_the_mean_over_the_last_epochs_steps(make_progress) -> None:
@@ -106,7 +106,7 @@ def test_the_summary_is_the_mean_over_the_last_epochs_steps(make_progress) -> No
     summary = progress.summary()
     assert (summary["step"], summary["epoch"]) == (15, 3.0)
     expected = np.mean(seen[10:], axis=0)
-    np.testing.assert_allclose([summary[name] for name in progress.learner.signal_names], expected, rtol=1e-12)
+    np.testing.assert_allclose([summary[name] for name in progress.learner.metric_names], expected, rtol=1e-12)
 
 
 def test_the_summary_falls_back_on_the_last_row_and_then_on_none(make_progress) -> None:
@@ -121,7 +121,7 @@ def test_the_summary_falls_back_on_the_last_row_and_then_on_none(make_progress) 
         progress.advance(1)
     (row,) = progress.rows
     summary = progress.summary()
-    assert all(summary[name] == row[name] for name in progress.learner.signal_names)
+    assert all(summary[name] == row[name] for name in progress.learner.metric_names)
 
 
 class Clock:
@@ -228,7 +228,7 @@ def test_a_loss_that_is_no_number_ends_the_trial_with_its_very_step(
         finish(progress)
     assert caught.value.step == at
     assert [row["step"] for row in progress.rows] == list(range(log_every, at, log_every))
-    assert all(math.isfinite(row[name]) for row in progress.rows for name in progress.learner.signal_names)
+    assert all(math.isfinite(row[name]) for row in progress.rows for name in progress.learner.metric_names)
     assert progress.step == min(math.ceil(at / log_every) * log_every, STEPS)
 
 

@@ -10,8 +10,8 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, ReduceLROnPlateau
 
 from orchestrator.distributed.group import ALONE
+from orchestrator.training.lr_schedule import PlateauState, Schedule
 from orchestrator.training.progress import Progress
-from orchestrator.training.rates import Schedule, Stall
 from tests.distributed.trials import make_gan, trial
 
 TOTAL = 21
@@ -48,7 +48,7 @@ def test_a_constant_rate_is_constant() -> None:
 def test_a_plateau_halves_as_torchs_does() -> None:
     optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = ReduceLROnPlateau(optimizer, factor=0.5, patience=2, threshold=0.01)
-    schedule, stall = Schedule(kind="plateau", patience_epochs=3), Stall()
+    schedule, stall = Schedule(kind="plateau", patience_epochs=3), PlateauState()
     # Falls, stalls, falls by less than 1 %, falls again.
     for mean in [1.0, 0.8, 0.8, 0.81, 0.799, 0.85, 0.9, 0.8, 0.7, 0.7, 0.7, 0.7, 0.7]:
         stall = schedule.observe(stall, mean)
@@ -59,11 +59,11 @@ def test_a_plateau_halves_as_torchs_does() -> None:
 
 @pytest.mark.parametrize(("means", "factor"), [([-5.0] * 9, 0.0625), ([-5.0 + 0.05 * n for n in range(9)], 0.0625)])
 def test_a_negative_measure_stalls_when_it_stays_or_rises(means: list[float], factor: float) -> None:
-    schedule, stall = Schedule(kind="plateau", patience_epochs=2), Stall()
+    schedule, stall = Schedule(kind="plateau", patience_epochs=2), PlateauState()
     for mean in means:
         stall = schedule.observe(stall, mean)
     assert stall.factor == factor
-    falling = Stall()
+    falling = PlateauState()
     for number in range(9):
         falling = schedule.observe(falling, -5.0 - 0.06 * number)
     assert falling.factor == 1.0
@@ -109,10 +109,10 @@ def test_a_plateau_of_a_signal_halves_both_rates_and_is_a_part_of_the_state() ->
     gan = make_gan(ALONE, trial(g_optimizer={"lr": 0.01}, schedule=schedule))
     for mean in (1.0, 1.0, 1.0):
         gan.rates.end_epoch({"d_loss": mean})
-    assert gan.rates.stall == Stall(1.0, 0, 0.25)
+    assert gan.rates.plateau == PlateauState(1.0, 0, 0.25)
     gan.step()
     assert gan.g_optimizer.param_groups[0]["lr"] == 0.0025
     other = make_gan(ALONE, trial(g_optimizer={"lr": 0.01}, schedule=schedule))
     other.load_state_dict(gan.state_dict())
-    assert (other.rates.stall, other.steps) == (gan.rates.stall, 1)
+    assert (other.rates.plateau, other.steps) == (gan.rates.plateau, 1)
     assert math.isfinite(other.step().sum())

@@ -32,7 +32,7 @@ def test_averaged_weights_have_the_joined_statistics(make_gan) -> None:
     gan.step()
     gan.group = SimpleNamespace(average=lambda tensors: [tensor.add_(1) for tensor in tensors])
     before = [buffer.clone() for buffer in gan.averaged.module.buffers()]
-    gan.settle()
+    gan.sync_buffers()
     after = list(gan.averaged.module.buffers())
     assert any(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
     for ours, theirs in zip(after, gan.generator.buffers(), strict=True):
@@ -74,7 +74,7 @@ def test_alone_statistics_over_all_devices_and_over_each_are_the_same(make_gan, 
     one, other = make_gan(batch_norm="synchronized"), make_gan(batch_norm="per_device")
     for _ in range(3):
         assert torch.equal(one.step(), other.step())
-        other.settle()
+        other.sync_buffers()
     assert differences(one.state_dict(), other.state_dict()) == []
 
 

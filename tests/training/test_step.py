@@ -128,14 +128,14 @@ class Tutorial:
 def compare(gan: Gan, kind: str, **tolerance: float) -> Tutorial:
     """Three steps of both; every signal of every step agrees."""
     tutorial, recorder = Tutorial(gan, kind), Recorder(gan)
-    ours = [dict(zip(gan.signal_names, gan.step().tolist(), strict=True)) for _ in range(3)]
+    ours = [dict(zip(gan.metric_names, gan.step().tolist(), strict=True)) for _ in range(3)]
     assert len(recorder.batches) == 3 * gan.settings.d_steps
     assert len(recorder.latents) == 3 * (gan.settings.d_steps + gan.settings.g_steps - 1)
     batches, latents = iter(recorder.batches), iter(recorder.latents)
     for step in ours:
         expected = tutorial.step(batches, latents)
         assert step.keys() == expected.keys()
-        for name in gan.signal_names:
+        for name in gan.metric_names:
             np.testing.assert_allclose(step[name], expected[name], **tolerance, err_msg=name)
     return tutorial
 

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from orchestrator.distributed.group import ALONE
 from orchestrator.training.optimizers import Optimizer
-from orchestrator.training.unrolled import look_ahead
+from orchestrator.training.unrolled import unroll
 from tests.distributed.trials import doubles, make_gan, trial
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_weights_ahead_are_those_that_torchs_optimizer_comes_to(
 
     for _ in range(before):
         update()
-    ahead = look_ahead(network, optimizer, lambda state: loss(functional_call(network, state, inputs)), steps)
+    ahead = unroll(network, optimizer, lambda state: loss(functional_call(network, state, inputs)), steps)
     for _ in range(steps):
         update()
     for name, value in network.state_dict().items():
@@ -68,7 +68,7 @@ def test_the_gradient_through_all_updates_is_that_of_finite_differences(settings
     optimizer = Optimizer.model_validate(settings).build(network.parameters())
 
     def far(inputs: Tensor) -> Tensor:
-        ahead = look_ahead(network, optimizer, lambda state: loss(functional_call(network, state, inputs)), 3)
+        ahead = unroll(network, optimizer, lambda state: loss(functional_call(network, state, inputs)), 3)
         return functional_call(network, ahead, inputs).square().mean()
 
     inputs = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), requires_grad=True)
@@ -80,7 +80,7 @@ def test_a_weight_that_never_had_a_gradient_makes_no_nan() -> None:
     nn.init.constant_(network[0].bias, -100.0)  # all units are dead
     optimizer = Optimizer().build(network.parameters())
     inputs = torch.randn(4, 2, requires_grad=True)
-    ahead = look_ahead(network, optimizer, lambda state: loss(functional_call(network, state, inputs)), 2)
+    ahead = unroll(network, optimizer, lambda state: loss(functional_call(network, state, inputs)), 2)
     (slope,) = torch.autograd.grad(functional_call(network, ahead, inputs).sum(), inputs)
     assert slope.isfinite().all()
 

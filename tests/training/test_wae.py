@@ -55,10 +55,10 @@ def pair_of(settings: TrialSettings, images: Tensor) -> tuple[Wae, Callable[[], 
 
 def moments(codes: Tensor, prior: Tensor) -> Tensor:
     total = torch.zeros(())
-    for numbers in codes.T:
-        variance = numbers.var(correction=0)
-        kurtosis = ((numbers - numbers.mean()) ** 4).mean() / variance**2
-        total = total + numbers.mean() ** 2 + (variance - 1) ** 2 + (kurtosis - 3) ** 2
+    for indices in codes.T:
+        variance = indices.var(correction=0)
+        kurtosis = ((indices - indices.mean()) ** 4).mean() / variance**2
+        total = total + indices.mean() ** 2 + (variance - 1) ** 2 + (kurtosis - 3) ** 2
     return total / codes.shape[1]
 
 
@@ -116,7 +116,7 @@ def test_steps_are_those_of_a_loop_written_by_hand(
         by_hand.zero_grad()
         loss.backward()
         by_hand.step()
-        told = dict(zip(learner.signal_names, learner.step().tolist(), strict=True))
+        told = dict(zip(learner.metric_names, learner.step().tolist(), strict=True))
         expected = {"g_loss": loss, "reconstruction": error, "latent_penalty": lies_off}
         for name in expected.keys() & told.keys():
             assert told[name] == pytest.approx(expected[name].item(), rel=1e-6), (step, name)
@@ -138,7 +138,7 @@ def test_the_encoders_share_of_the_error_is_weighted_and_the_decoders_is_not(ima
     encoder, decoder = (list(networks[name].parameters()) for name in ("encoder", "generator"))
     of_error = torch.autograd.grad(error, encoder + decoder, retain_graph=True)
     of_penalty = torch.autograd.grad(lies_off, encoder)
-    told = dict(zip(learner.signal_names, learner.step().tolist(), strict=True))
+    told = dict(zip(learner.metric_names, learner.step().tolist(), strict=True))
     assert told["g_loss"] == pytest.approx((error + 0.5 * lies_off).item(), rel=1e-6)
     for ours, errors, penalties in zip(learner.encoder.parameters(), of_error[: len(encoder)], of_penalty, strict=True):
         torch.testing.assert_close(ours.grad, share * errors + 0.5 * penalties, rtol=1e-6, atol=1e-9)
@@ -175,7 +175,7 @@ def test_steps_against_a_critic_are_those_of_a_loop_written_by_hand(images: Tens
         by_hand.zero_grad()
         (error + 2 * deceived).backward()
         by_hand.step()
-        told = dict(zip(learner.signal_names, learner.step().tolist(), strict=True))
+        told = dict(zip(learner.metric_names, learner.step().tolist(), strict=True))
         expected = {
             "d_loss": critic_loss,
             "d_real": scores[0].mean(),

@@ -1,0 +1,1 @@
+"""Drawn fish: a data set that costs no download."""

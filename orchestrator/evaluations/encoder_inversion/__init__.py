@@ -1,0 +1,1 @@
+"""Inversion of held-out images by an encoder."""

@@ -1,0 +1,1 @@
+"""Paths through the latent space between held-out images."""

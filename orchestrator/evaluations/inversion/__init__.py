@@ -1,0 +1,1 @@
+"""Inversion of held-out images: a search in the latent space."""

@@ -1,0 +1,1 @@
+"""The latent search, which several kinds of evaluation share."""

@@ -1,0 +1,1 @@
+"""Exact likelihoods of held-out images."""

@@ -1,0 +1,1 @@
+"""Quality and diversity of samples."""

@@ -1,0 +1,108 @@
+"""Quality and diversity of samples, from the whole latent distribution and from truncated ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from orchestrator.evaluations.evaluation import Evaluation
+from orchestrator.metrics.inception_weights import missing_requirements
+from orchestrator.metrics.requirements import INCEPTION_FEATURES, NEIGHBOURS
+from orchestrator.store.columns import FLOAT, INT, STRING, Column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orchestrator.data import Dataset, ImageSet, Split
+    from orchestrator.training.settings import TrialSettings
+
+Threshold = Annotated[float, Field(gt=0.0, le=10.0)]
+LEAST_SAMPLES = 200
+"""The covariance of a distribution cannot be estimated from fewer samples."""
+
+
+class Quality(Evaluation):
+    """Inception Score, FID, KID, precision, recall, density, coverage and modes of samples (metrics/).
+
+    One row for the standard normal distribution of latent vectors, and one for each threshold t of ``truncation``:
+    latent vectors from the standard normal truncated to [-t, t], each from the same uniform draws. A shard is a row.
+    """
+
+    version = 2
+    keys_or_null: ClassVar = ("truncation",)
+    columns = (
+        Column("truncation", FLOAT, "", "latent vectors lie in [-t, t]; null for the whole normal distribution"),
+        Column("samples", INT, "images", "generated images that were judged"),
+        Column("real", INT, "images", "training images that they were compared with"),
+        Column("features", STRING, "", "what the features come from; compare figures of the same only"),
+        Column("inception_score", FLOAT, "", "exp of the mean KL divergence of an image's classes to all images'"),
+        Column("fid", FLOAT, "", "Frechet distance of the features to the training images'; null of too few images"),
+        Column("kid", FLOAT, "", "kernel distance of the features to those of the training images, unbiased"),
+        Column("precision", FLOAT, "", "share of generated images within the training images' neighbourhoods"),
+        Column("recall", FLOAT, "", "share of training images within the generated images' neighbourhoods"),
+        Column("density", FLOAT, "", "training images' neighbourhoods around a generated image, over k"),
+        Column("coverage", FLOAT, "", "share of training images with a generated one in their neighbourhood"),
+        Column("modes", INT, "classes", "classes that have a share in the samples; null of Inception"),
+        Column(
+            "class_kl", FLOAT, "nats", "KL divergence of the samples' class histogram to the training images'; likewise"
+        ),
+        Column(
+            "diversity",
+            FLOAT,
+            "",
+            "mean distance of two generated images, over that of two training images; null where that is 0",
+        ),
+    )
+
+    kind: Literal["quality"] = "quality"
+    samples: int = Field(10_000, ge=LEAST_SAMPLES, le=1_000_000)
+    """generated images in each row"""
+    features: Literal["classifier", "inception"] = "classifier"
+    """source of the features: a classifier trained on the same data, or torch-fidelity's Inception"""
+    truncation: tuple[Threshold, ...] = Field((), max_length=100, strict=False)
+    """thresholds t of truncated normal distributions, a row each; empty for the whole one alone"""
+
+    @property
+    def feature_extractor(self) -> Literal["classifier", "inception"]:
+        """As set."""
+        return self.features
+
+    def reject(self, trial: TrialSettings) -> str | None:
+        """As every kind, with a remedy for data without classes; also if there are too few images."""
+        if self.features == "inception" and self.samples <= INCEPTION_FEATURES:
+            return f"samples: got {self.samples}, expected more than Inception's {INCEPTION_FEATURES} features, for FID"
+        problem = super().reject(trial)
+        if problem and self.features == "classifier" and not trial.data.has_classes:
+            return f"{problem}; set features: inception"
+        most = trial.data.max_images
+        few = _too_few(most, "data.max_images keeps") if most is not None else None
+        return problem or (f"{self.kind} {few}" if few else None)
+
+    def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
+        """Also if there are no more training images than PRDC's neighbours."""
+        count = len(images["train"])
+        return super().reject_images(data, images) or _too_few(count, f"the images of {data.name} are")
+
+    def classless(self, data: Dataset) -> str:
+        """As every kind, with the remedy: Inception needs no classes."""
+        return f"{super().classless(data)}; set features: inception"
+
+    def missing_requirements(self) -> str | None:
+        """Inception's weights or the package that reads them, if they are missing."""
+        return missing_requirements() if self.features == "inception" else None
+
+    def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
+        """The thresholds, with None for the whole distribution."""
+        return (None, *self.truncation) if column == "truncation" else None
+
+    def shards(self, trial: TrialSettings) -> int:
+        """The whole distribution, then each truncated one."""
+        return 1 + len(self.truncation)
+
+
+def _too_few(count: int, are: str) -> str | None:
+    if count > NEIGHBOURS:
+        return None
+    needed = f"takes more than {NEIGHBOURS} training images, for precision and recall"
+    return f"{needed}, but {are} {count}; add some, or take it out"

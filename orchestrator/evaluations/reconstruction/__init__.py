@@ -1,0 +1,1 @@
+"""Reconstruction of held-out images from their latent vectors."""

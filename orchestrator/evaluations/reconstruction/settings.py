@@ -1,0 +1,40 @@
+"""Reconstruction of held-out images from their latent vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from orchestrator.evaluations.held_out import HeldOutEvaluation
+from orchestrator.evaluations.latent_search.settings import LatentSearch
+from orchestrator.store.columns import FLOAT, INT, STRING, Column
+
+if TYPE_CHECKING:
+    from orchestrator.training.settings import TrialSettings
+
+SHOWN = 8
+"""Images in the picture of a shard."""
+
+
+class Reconstruction(HeldOutEvaluation, LatentSearch):
+    """G(z) for held-out images x: z = E(x) if the trial trained an encoder, else the best z of a search.
+
+    Families with and without an encoder are thus compared on the same images. The search is that of ``inversion``.
+    """
+
+    keys: ClassVar = ("image_id",)
+    columns = (
+        Column("image_id", INT, "", "the image's place in the held-out set"),
+        Column("label", INT, "", "the image's class; null where the set has none"),
+        Column("method", STRING, "", "encoder or search: where the latent vector comes from"),
+        Column("mse", FLOAT, "", "mean squared error against the image, in [0, 1]"),
+        Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio"),
+        Column("ssim", FLOAT, "", "mean structural similarity"),
+        Column("sharpness", FLOAT, "", "sharpness of what came back over the image's own; null where that is 0"),
+    )
+
+    kind: Literal["reconstruction"] = "reconstruction"
+
+    def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
+        """The source of latent vectors: an encoder or a flow if the trial has one, else the search."""
+        encodes = trial.objective.family in ("autoencoding", "likelihood")
+        return ("encoder" if encodes else "search",) if column == "method" else None

@@ -1,0 +1,1 @@
+"""Sharpness of samples."""

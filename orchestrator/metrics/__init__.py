@@ -1,0 +1,1 @@
+"""Metrics of a generator's samples and of its training."""

@@ -1,0 +1,69 @@
+"""Inception features, for data with and without classes: torch-fidelity's network, its resizing and its weights.
+
+Heusel et al., arXiv 1706.08500, define FID with these features; Salimans et al., arXiv 1606.03498, define their score
+with these classes. Metrics are comparable with those of other programs that use the same weights on 8-bit images.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from orchestrator.errors import DataError
+from orchestrator.metrics.feature_extractor import Features, digest_of
+from orchestrator.metrics.inception_weights import INSTALL
+
+_AT_ONCE = 50
+"""Images of one pass: at 299 pixels a side their activations take about 1 GB."""
+
+
+class Inception:
+    """torch-fidelity's Inception, in float32: 2,048 pooled features, and 1,008 classes from logits without biases.
+
+    ``classes`` is None, since the classes are those of ImageNet.
+    """
+
+    kind, classes = "inception", None
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.digest = digest_of(network)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Features:
+        """Features of images (n, c, h, w) uint8, 0 black to 255 white, with 3 channels, or 1, which is repeated."""
+        parts = [self.network(part.expand(-1, 3, -1, -1)) for part in torch.split(images, _AT_ONCE)]
+        features, logits = (torch.cat(kind) for kind in zip(*parts, strict=True))
+        return Features(features, logits.double().softmax(1))
+
+    def to(self, device: torch.device | str) -> Inception:
+        """Move the network to the device; returns itself."""
+        self.network.to(device)
+        return self
+
+
+def load_inception(data: bytes) -> Inception:
+    """The network with the weights of torch-fidelity's file, on the CPU. Raises DataError for any other bytes.
+
+    They are read as tensors only, never as code.
+    """
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except ImportError as error:
+        raise DataError(f"Inception features need torch-fidelity on every node: {INSTALL}") from error
+    outputs = ["2048", "logits_unbiased"]
+    try:
+        state: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        # torch-fidelity unpickles its file: give it one that holds only the tensors read above.
+        clean = io.BytesIO()
+        torch.save(state, clean)
+        clean.seek(0)
+        network = FeatureExtractorInceptionV3("inception", outputs, feature_extractor_weights_path=clean)
+    except Exception as error:  # torch raises nearly anything on foreign files
+        raise DataError(
+            f"Inception's weights: not torch-fidelity's file ({type(error).__name__}); replace it"
+        ) from error
+    return Inception(network)

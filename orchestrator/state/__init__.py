@@ -1,0 +1,1 @@
+"""The state of a job in storage: ledger, state of its run, log, leases, status."""

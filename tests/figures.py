@@ -1,0 +1,19 @@
+"""Figures in less time, for tests that do not look at them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def unlaid() -> Iterator[None]:
+    """Lets the parts of figures lie where they fall: to lay them out takes most of the time of a report."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("orchestrator.report.charts.ConstrainedLayoutEngine", lambda **_: None)
+        yield

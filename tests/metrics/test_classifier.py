@@ -1,0 +1,146 @@
+"""The classifier that samples are measured by, and the measures made with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from orchestrator.data.images import ImageSet
+from orchestrator.errors import DataError
+from orchestrator.metrics.classifier import Classifier, content_key, dump, load, train_classifier
+from orchestrator.metrics.requirements import CLASSIFIER_FEATURES
+from orchestrator.metrics.sample_metrics import SampleMetrics
+
+
+def bars(count: int, shape: tuple[int, int, int] = (1, 12, 12), seed: int = 0) -> ImageSet:
+    """Noise with a bright bar: lying (class 0), standing (1) or none (2)."""
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 100, (count, *shape), dtype=np.uint8)
+    labels = random.integers(0, 3, count)
+    for image, label in zip(pixels, labels, strict=True):
+        place = random.integers(2, min(shape[1:]) - 3)
+        if label == 0:
+            image[:, place : place + 2] += 150
+        elif label == 1:
+            image[:, :, place : place + 2] += 150
+    return ImageSet(pixels, labels.astype(np.int64))
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return train_classifier(bars(300), bars(200, seed=1))
+
+
+def test_it_learns_and_says_how_well(classifier: Classifier) -> None:
+    assert classifier.accuracy is not None
+    assert classifier.accuracy > 0.97
+    seen = classifier(torch.tensor(bars(5, seed=2).pixels))
+    assert seen.features.shape == (5, CLASSIFIER_FEATURES)
+    assert (seen.features >= 0).all()
+    torch.testing.assert_close(seen.probabilities.sum(1), torch.ones(5))
+
+
+def test_the_same_images_give_the_same_classifier_whatever_else_is_drawn(classifier: Classifier) -> None:
+    before = torch.random.get_rng_state()
+    torch.rand(3)
+    drawn = torch.random.get_rng_state()
+    assert train_classifier(bars(300)).digest == classifier.digest
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+    torch.random.set_rng_state(before)
+
+
+def test_content_tells_images_apart() -> None:
+    one, other = bars(50), bars(50)
+    assert content_key(one) == content_key(other)
+    assert other.labels is not None
+    other.labels[0] = (other.labels[0] + 1) % 3
+    assert content_key(one) != content_key(other)
+    assert content_key(one) != content_key(one.drawn(49))
+
+
+@pytest.mark.parametrize("shape", [(3, 35, 80), (1, 8, 8), (3, 64, 64), (3, 90, 41)])
+def test_images_of_any_shape(shape: tuple[int, int, int]) -> None:
+    trained = train_classifier(bars(24, shape).drawn(24))
+    assert trained(torch.tensor(bars(4, shape).pixels)).probabilities.shape == (4, 3)
+
+
+def test_it_goes_into_bytes_and_back(classifier: Classifier) -> None:
+    again = load(dump(classifier))
+    images = torch.tensor(bars(9, seed=3).pixels)
+    assert torch.equal(again(images).features, classifier(images).features)
+    assert (again.digest, again.accuracy, again.classes) == (classifier.digest, classifier.accuracy, 3)
+
+
+def test_damaged_bytes_are_one_line(classifier: Classifier) -> None:
+    data = bytearray(dump(classifier))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(DataError, match=r"^classifier: damaged classifier; delete it, and it is trained anew$"):
+        load(bytes(data))
+    with pytest.raises(DataError, match="classifier"):
+        load(b"none")
+
+
+def test_images_without_classes_have_none() -> None:
+    plain = bars(20)
+    for images in (ImageSet(plain.pixels), ImageSet(plain.pixels, np.zeros(20, np.int64))):
+        assert not images.has_classes
+        with pytest.raises(DataError, match="two classes"):
+            train_classifier(images)
+
+
+def test_what_a_referee_says_of_data_noise_and_a_lost_mode(classifier: Classifier) -> None:
+    data, again = bars(600, seed=4), bars(600, seed=5)
+    sample_metrics = SampleMetrics(data, classifier, "cpu")
+    pixels, labels = torch.tensor(again.pixels), torch.tensor(again.labels)
+    good = sample_metrics.quick(pixels)
+    noise = torch.randint(0, 256, pixels.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    lost = sample_metrics.quick(pixels[labels != 1].repeat(2, 1, 1, 1)[:600])
+    assert good.fid is not None
+    assert lost.fid is not None
+    fid_of_noise = sample_metrics.quick(noise).fid
+    assert fid_of_noise is not None
+    assert good.fid < lost.fid / 5 < fid_of_noise
+    assert (good.modes, lost.modes) == (3, 2)
+    assert good.class_kl == pytest.approx(0.0, abs=0.02)
+    assert lost.class_kl is not None
+    assert lost.class_kl > 0.2
+    assert good.diversity == pytest.approx(1.0, abs=0.05)
+    whole = sample_metrics.full(pixels)
+    assert (whole.fid, whole.modes, whole.diversity) == (good.fid, good.modes, good.diversity)
+    assert whole.inception_score is not None
+    assert 2.5 < whole.inception_score <= 3
+    assert whole.precision is not None
+    assert whole.precision > 0.9
+    assert whole.kid is not None
+    assert (sample_metrics.classes, sample_metrics.digest) == (3, classifier.digest)
+
+
+def test_without_a_classifier_there_is_diversity_alone() -> None:
+    data = bars(50)
+    sample_metrics = SampleMetrics(data, None, "cpu")
+    assert sample_metrics.quick(torch.tensor(data.pixels)) == (None, None, None, pytest.approx(1.0))
+    real, *others, diversity = sample_metrics.full(torch.tensor(data.pixels))
+    assert (real, set(others), diversity) == (50, {None}, pytest.approx(1.0))
+    assert (sample_metrics.classes, sample_metrics.digest) == (None, None)
+
+
+def test_neighbours_are_those_of_as_many_images_on_either_side(classifier: Classifier) -> None:
+    """More samples than real images would each find a neighbour, however far off they are."""
+    few, many = bars(140, seed=4), torch.tensor(bars(560, seed=5).pixels)
+    sample_metrics = SampleMetrics(few, classifier, "cpu")
+    whole, same = sample_metrics.full(many), sample_metrics.full(many[:140])
+    assert (whole.real, same.real) == (140, 140)
+    assert (whole.precision, whole.recall, whole.density, whole.coverage) == (
+        *(same.precision, same.recall, same.density, same.coverage),
+    )
+    assert whole.kid != same.kid
+
+
+def test_fid_takes_more_images_than_features_on_either_side(classifier: Classifier) -> None:
+    few, many = bars(CLASSIFIER_FEATURES, seed=4), bars(CLASSIFIER_FEATURES + 1, seed=5)
+    as_tensor = {len(images): torch.tensor(images.pixels) for images in (few, many)}
+    for real in (few, many):
+        sample_metrics = SampleMetrics(real, classifier, "cpu")
+        for count, images in as_tensor.items():
+            assert (sample_metrics.full(images).fid is None) == (CLASSIFIER_FEATURES in (count, len(real)))
