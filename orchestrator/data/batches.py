@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
+from orchestrator.data.ranges import from_bytes
 from orchestrator.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
@@ -32,21 +33,6 @@ def to_device(images: ImageSet, device: torch.device | str) -> Tensor:
 
     # A copy, since Ray may share the array between processes: it must not be written to.
     return torch.tensor(images.pixels, device=device).contiguous(memory_format=torch.channels_last)
-
-
-def to_unit(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as [0, 1]; values outside are clamped."""
-    return images.add(1).div_(2).clamp_(0, 1)
-
-
-def from_bytes(images: Tensor) -> Tensor:
-    """Images of uint8, 0 black to 255 white, as float32 in [-1, 1]."""
-    return images.float().div_(127.5).sub_(1)
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8, 0 black to 255 white; values outside are clamped."""
-    return images.float().add(1).mul_(127.5).round_().clamp_(0, 255).byte()
 
 
 class BatchStream:

@@ -106,6 +106,11 @@ class Evaluation(Settings):
     seed: int = Field(0, ge=0, lt=2**32)
     """source of all that the evaluation draws"""
 
+    @classmethod
+    def headings(cls) -> dict[str, str]:
+        """Headings of the measures among ``columns``, by name: those that have a label."""
+        return {column.name: column.heading for column in cls.columns if column.label}
+
     def reject(self, trial: TrialSettings) -> str | None:
         """Why a trial of these settings cannot be evaluated this way, or None where it can; opens no file."""
         if self.feature_extractor == "classifier" and not trial.data.has_classes:

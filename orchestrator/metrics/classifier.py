@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from orchestrator.data.batches import BatchStream, from_bytes, to_device
+from orchestrator.data.batches import BatchStream, to_device
 from orchestrator.data.images import ImageShape
+from orchestrator.data.ranges import from_bytes
 from orchestrator.errors import DataError
 from orchestrator.metrics.feature_extractor import Features, digest_of
 from orchestrator.metrics.requirements import CLASSIFIER_FEATURES

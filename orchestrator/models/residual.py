@@ -66,7 +66,7 @@ class Residual(Pair):
         return [whole, *[whole if self.skip_z == "whole" else slice(0, 0)] * blocks]
 
     def generator(self, image: ImageShape) -> nn.Module:  # noqa: D102
-        from orchestrator.models._residual import ResidualGenerator
+        from orchestrator.models._residual_blocks import ResidualGenerator
 
         widths, sides = self._stages(image)
         # The block at the smallest maps keeps their number.
@@ -77,7 +77,7 @@ class Residual(Pair):
         from torch import nn
 
         from orchestrator.models._layers import Discriminator, ToScoreOfVector
-        from orchestrator.models._residual import Down, Total
+        from orchestrator.models._residual_blocks import Down, Total
 
         widths, _ = self._stages(image)
         body = nn.Sequential(

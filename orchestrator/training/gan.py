@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from orchestrator.data.batches import from_bytes
+from orchestrator.data.ranges import from_bytes
 from orchestrator.discriminator_output import DiscriminatorOutput
 from orchestrator.objectives.adversarial import Adversarial, UpdateContext
 from orchestrator.training.discriminator_noise import DiscriminatorNoise

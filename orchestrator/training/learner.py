@@ -10,7 +10,8 @@ import torch
 from numpy.random import SeedSequence
 from torch import Tensor, nn
 
-from orchestrator.data.batches import BatchStream, from_bytes
+from orchestrator.data.batches import BatchStream
+from orchestrator.data.ranges import from_bytes
 from orchestrator.distributed.group import ALONE
 from orchestrator.training.lr_schedule import LRSchedule, PlateauState
 from orchestrator.training.networks import EMA, build, encoder_of, place
@@ -69,7 +70,7 @@ class Learner(ABC):
         self.averaged = EMA(self.networks, settings.g_ema) if settings.g_ema else None
         self.steps, self.steps_per_epoch = 0, len(images) // settings.batch_size
         self.rates = LRSchedule(settings.schedule, self.steps_per_epoch * settings.epochs)
-        self.rates.add(self.g_optimizer, settings.g_optimizer.lr)
+        self.rates.add(self.g_optimizer)
         self._synced_at: int | None = None
         self.latents = torch.Generator(self.device).manual_seed(latents_seed)
         self.noise = torch.Generator(self.device).manual_seed(self.noise_seed)
@@ -103,7 +104,7 @@ class Learner(ABC):
         """Make the optimizer of a discriminator of images or of codes."""
         self.d_parameters = list(network.parameters())
         self.d_optimizer = self.settings.d_optimizer.build(self.d_parameters)
-        self.rates.add(self.d_optimizer, self.settings.d_optimizer.lr)
+        self.rates.add(self.d_optimizer)
 
     def _forward(self, network: Callable[[Tensor], Any], inputs: Tensor) -> Any:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):

@@ -73,9 +73,9 @@ class LRSchedule:
         self.optimizers: list[tuple[torch.optim.Optimizer, float]] = []
         self.plateau = PlateauState()
 
-    def add(self, optimizer: torch.optim.Optimizer, rate: float) -> None:
-        """Let one more optimizer follow the schedule, with this base rate."""
-        self.optimizers.append((optimizer, rate))
+    def add(self, optimizer: torch.optim.Optimizer) -> None:
+        """Let one more optimizer follow the schedule; the rate that it was made with is its base rate."""
+        self.optimizers.append((optimizer, optimizer.defaults["lr"]))
 
     def factor_at(self, step: int) -> float:
         """The factor of every rate at a step, counted from 0."""

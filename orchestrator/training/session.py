@@ -12,8 +12,8 @@ from PIL import Image
 from torchvision.utils import make_grid
 
 from orchestrator.data._tiles import tiled
-from orchestrator.data.batches import to_bytes, to_unit
 from orchestrator.data.images import order_of
+from orchestrator.data.ranges import to_bytes, to_unit
 from orchestrator.distributed.group import ALONE
 from orchestrator.errors import CheckpointError, StorageUnavailable
 from orchestrator.metrics.latent_normality import measure_codes

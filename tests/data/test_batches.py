@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from orchestrator.data import ImageSet
-from orchestrator.data.batches import BatchStream, StreamState, to_device, to_unit
+from orchestrator.data.batches import BatchStream, StreamState, to_device
+from orchestrator.data.ranges import to_unit
 from orchestrator.errors import CheckpointError, DataError
 
 SHAPE = (1, 2, 2)

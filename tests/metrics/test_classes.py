@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import entropy
 
-from orchestrator.data.batches import to_bytes
+from orchestrator.data.ranges import to_bytes
 from orchestrator.metrics.classes import class_divergence, inception_score, modes_covered
 from orchestrator.metrics.diversity import mean_distance
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions import Normal
 from torch.utils.flop_counter import FlopCounterMode
 
-from orchestrator.data.batches import from_bytes
 from orchestrator.data.images import ImageShape
+from orchestrator.data.ranges import from_bytes
 from orchestrator.models._flow import Flow, bits_per_dimension, dequantize
 from orchestrator.models._flow_cost import flow_multiply_adds, flow_stages
 from orchestrator.models._flow_layers import ActNorm, AffineCoupling, squeeze

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from orchestrator.data.images import ImageShape
 from orchestrator.models._layers import FromLatent
-from orchestrator.models._residual import Down, Modulated, Up
+from orchestrator.models._residual_blocks import Down, Modulated, Up
 from orchestrator.models.model import initialize
 from orchestrator.models.residual import Residual
 

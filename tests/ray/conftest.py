@@ -27,6 +27,7 @@ from orchestrator.store.open import open_store
 from tests.figures import unlaid
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -46,6 +47,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/ray/" in str(item.path):
             item.add_marker(pytest.mark.slow)
+
+
+STARTED: list[subprocess.Popen[str]] = []
+"""Drivers that a test has started, each the leader of a group; what a failed test leaves would disturb the next."""
+
+
+@pytest.fixture(autouse=True)
+def ended_drivers() -> Iterator[None]:
+    """Kill drivers that are still there after the test."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+    STARTED.clear()
 
 
 @pytest.fixture(scope="package")

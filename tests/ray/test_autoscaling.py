@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -123,6 +124,7 @@ def test_nodes_come_for_a_sweep_and_leave_after_it(
 def nodes_alive(environment: dict[str, str]) -> int:
     """Nodes that Ray counts, the head among them."""
     code = "import ray; ray.init(log_to_driver=False, logging_level='ERROR'); "
-    code += "print(sum(node['Alive'] for node in ray.nodes()))"
+    code += "print('alive:', sum(node['Alive'] for node in ray.nodes()))"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[-1])
+    (alive,) = re.findall(r"^alive: (\d+)$", done.stdout, re.M)  # Ray may print lines of its own
+    return int(alive)

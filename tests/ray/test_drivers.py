@@ -21,6 +21,7 @@ from orchestrator.state.files import read_state
 from orchestrator.store.open import open_store
 from orchestrator.store.tables import read_table
 from tests.ray.checks import assert_exactly_once
+from tests.ray.conftest import STARTED
 from tests.ray.drivers import ORCH, orch
 from tests.ray.nodes import PATIENCE_S, is_alive, wait_until
 from tests.ray.worker_groups import TWO
@@ -55,6 +56,7 @@ def start_and_wait_for_checkpoint(folder: Path, path: Path, **environment: str) 
         text=True,
         start_new_session=True,
     )
+    STARTED.append(process)
     checkpoints = folder / "results" / "tiny" / "checkpoints"
     deadline = time.monotonic() + PATIENCE_S
     while not (checkpoints.is_dir() and any(checkpoints.iterdir())):

@@ -119,6 +119,16 @@ def test_storage_that_stays_full_ends_the_sweep_without_a_row(plan_for: Callable
     assert sum(row["resumes"] for row in rows) == begun
 
 
+def workers_at_trials(driver: int) -> list[psutil.Process]:
+    """The processes below a driver that train a trial just now."""
+    found = []
+    for process in psutil.Process(driver).children(recursive=True):
+        with suppress(psutil.Error):
+            if "ResourceTrainable" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 @pytest.mark.parametrize("name", list(CAUSES))
 def test_the_death_of_ray_itself_is_told_within_seconds_and_leaves_nothing(
     tmp_path: Path, job_file: Callable[..., Path], name: str
@@ -128,8 +138,8 @@ def test_the_death_of_ray_itself_is_told_within_seconds_and_leaves_nothing(
     store = open_store(str(tmp_path / "results")).child("tiny")
     everything = psutil.Process(process.pid).children(recursive=True)
     if name == "gcs_server":
-        (worker, *_) = (one for one in everything if "ResourceTrainable" in " ".join(one.cmdline()))
-        worker.kill()
+        # Ray names a worker by what it does at the moment, which may be nothing of a trial for a while.
+        wait_until(lambda: workers_at_trials(process.pid), "a worker at a trial")[0].kill()
         told = "goes on from its last checkpoint: its worker process died (killed, out of memory, or crashed)"
         wait_until(lambda: any(told in line for line in read_log(store).lines), "word of the worker", 60)
     victim = next(one for one in everything if name in " ".join(one.cmdline()[:1]))

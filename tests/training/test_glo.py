@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from orchestrator.data.batches import from_bytes
+from orchestrator.data.ranges import from_bytes
 from orchestrator.errors import CheckpointError
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tensors import pack

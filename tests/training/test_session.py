@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from orchestrator.data.batches import from_bytes, to_bytes
 from orchestrator.data.images import ImageShape
+from orchestrator.data.ranges import from_bytes, to_bytes
 from orchestrator.errors import NonFiniteLossError, StorageError
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
 from orchestrator.store.columns import METRICS, TRIALS

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from orchestrator.data.images import ImageShape
+from orchestrator.data.ranges import signed_from_unit, unit_from_bytes, unit_from_signed
 from orchestrator.errors import NonFiniteLossError
 from orchestrator.models._sides import depth_to, doubled, halved
 from orchestrator.models._strided import encoder
@@ -43,7 +44,7 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Latent vectors of images in [0, 1]."""
-        latents: Tensor = self.layers(2 * images - 1)
+        latents: Tensor = self.layers(signed_from_unit(images))
         return latents
 
 
@@ -109,7 +110,7 @@ class _Training:
         """Mean of (E(G(z)) - z)^2 over z ~ N(0, I)."""
         latents = torch.randn(self.settings.batch_size, latent_dim, generator=self.source, device=self.images.device)
         with torch.no_grad():
-            samples = (self.generator(latents) + 1) / 2
+            samples = unit_from_signed(self.generator(latents))
         error: Tensor = self.encoder(samples) - latents
         return error.square().mean()
 
@@ -117,8 +118,8 @@ class _Training:
         """Mean of (G(E(x)) - x)^2 over images x drawn with replacement."""
         size = (self.settings.batch_size,)
         batch = torch.randint(len(self.images), size, generator=self.source, device=self.images.device)
-        images = self.images[batch].float() / 255
-        error: Tensor = (self.generator(self.encoder(images)) + 1) / 2 - images
+        images = unit_from_bytes(self.images[batch])
+        error: Tensor = unit_from_signed(self.generator(self.encoder(images))) - images
         return error.square().mean()
 
 

@@ -64,9 +64,9 @@ class EncoderInversion(HeldOutEvaluation, LatentSearch):
         Column("image_id", INT, "", "the image's place in the held-out set"),
         Column("label", INT, "", "the image's class; null where the set has none"),
         Column("method", STRING, "", "encoder, refined (a search from there) or random (searches from random starts)"),
-        Column("mse", FLOAT, "", "mean squared error of the image found, in [0, 1]"),
-        Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio of it"),
-        Column("ssim", FLOAT, "", "mean structural similarity of it"),
+        Column("mse", FLOAT, "", "mean squared error of the image found, in [0, 1]", "MSE"),
+        Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio of it", "PSNR"),
+        Column("ssim", FLOAT, "", "mean structural similarity of it", "SSIM"),
         Column("loss", FLOAT, "", "what the search makes small: the mse, plus the prior's term"),
     )
     tables: ClassVar = {

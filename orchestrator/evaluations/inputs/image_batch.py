@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from orchestrator.data.images import order_of
+from orchestrator.data.ranges import unit_from_bytes
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
@@ -47,4 +48,4 @@ def choose_from(held_out: ImageSet, indices: NDArray[np.int64], device: torch.de
     """The images of any set at these indices, on the device."""
     pixels = torch.from_numpy(held_out.pixels[indices]).to(device)
     labels = [None] * len(indices) if held_out.labels is None else held_out.labels[indices].tolist()
-    return ImageBatch(tuple(indices.tolist()), tuple(labels), pixels.float() / 255)
+    return ImageBatch(tuple(indices.tolist()), tuple(labels), unit_from_bytes(pixels))

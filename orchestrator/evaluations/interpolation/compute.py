@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from orchestrator.data._tiles import tiled
-from orchestrator.data.batches import to_bytes
+from orchestrator.data.ranges import to_bytes, unit_from_bytes
 from orchestrator.errors import DataError
 from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.inputs.image_batch import take
@@ -146,5 +146,5 @@ def points_of(interpolated: Interpolated, first: int) -> list[dict[str, Any]]:
 def strips(interpolated: Interpolated, name: str, count: int) -> Tensor:
     """The first ``count`` pairs (count, points + 2, c, h, w) in [0, 1]: second image, path, first image."""
     first, second = torch.split(interpolated.batch.images, len(interpolated.errors))
-    points = interpolated.paths[name].images.float() / 255
+    points = unit_from_bytes(interpolated.paths[name].images)
     return torch.cat([second[:, None], points, first[:, None]], 1)[:count]

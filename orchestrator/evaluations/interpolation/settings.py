@@ -45,12 +45,16 @@ class Interpolation(Evaluation, LatentSearch):
         Column("alike", BOOL, "", "whether both images are of one class; null where the set has none"),
         Column("way", STRING, "", "linear or spherical"),
         Column("features", STRING, "", "what the features come from; compare figures of the same only"),
-        Column("path_length", FLOAT, "", "sum of the distances between the features of successive points"),
-        Column("detour", FLOAT, "", "path_length over the distance of the ends, 1 or more; null where they agree"),
-        Column("largest_step", FLOAT, "", "largest distance between the features of successive points"),
+        Column(
+            "path_length", FLOAT, "", "sum of the distances between the features of successive points", "path length"
+        ),
+        Column(
+            "detour", FLOAT, "", "path_length over the distance of the ends, 1 or more; null where they agree", "detour"
+        ),
+        Column("largest_step", FLOAT, "", "largest distance between the features of successive points", "largest step"),
         Column("classes", STRING, "", "classes met from a = 0 to a = 1, such as 4-9-7"),
         Column("third_classes", INT, "classes", "classes met that neither end of the way has"),
-        Column("ends_mse", FLOAT, "", "mean squared error of the two inverted images, in [0, 1]"),
+        Column("ends_mse", FLOAT, "", "mean squared error of the two inverted images, in [0, 1]", "MSE of the ends"),
     )
     tables: ClassVar = {
         "points": (

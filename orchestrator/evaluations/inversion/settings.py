@@ -31,9 +31,9 @@ class Inversion(HeldOutEvaluation, LatentSearch):
         Column("restart", INT, "", "number of the start, from 0"),
         Column("chosen", BOOL, "", "whether its loss is the lowest of the image's restarts"),
         Column("loss", FLOAT, "", "lowest loss seen: mean squared error in [0, 1], plus the prior's term"),
-        Column("mse", FLOAT, "", "mean squared error of the image at that loss"),
-        Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio of it"),
-        Column("ssim", FLOAT, "", "mean structural similarity of it"),
+        Column("mse", FLOAT, "", "mean squared error of the image at that loss", "MSE"),
+        Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio of it", "PSNR"),
+        Column("ssim", FLOAT, "", "mean structural similarity of it", "SSIM"),
         Column("latent_norm", FLOAT, "", "Euclidean length of its latent vector"),
         Column("dropped_at", INT, "steps", "steps after which halving dropped the restart; null for never"),
     )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from orchestrator.data._tiles import tiled
+from orchestrator.data.ranges import signed_from_unit
 from orchestrator.evaluations.inputs.sampling import finite
 from orchestrator.evaluations.latent_search.search import SearchResult, Targets, draw_starts, images_in_unit, search
 from orchestrator.metrics.image_quality import mse, psnr, ssim
@@ -53,7 +54,7 @@ def latents_of(settings: LatentSearch, model: TrainedModel, batch: ImageBatch, s
     ``seed`` is the seed of the search's starts.
     """
     if model.encoder is not None:
-        return model.encoder(2 * batch.images - 1).to(batch.images)
+        return model.encoder(signed_from_unit(batch.images)).to(batch.images)
     targets = targets_of(batch)
     starts = draw_starts(targets, settings.restarts, model.settings.latent_dim, seed)
     return search(settings, model.generator, targets, starts).chosen

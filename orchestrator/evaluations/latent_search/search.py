@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from orchestrator.data.ranges import unit_from_signed
 from orchestrator.errors import DataError
 from orchestrator.evaluations.latent_search.descent import Adam, Lbfgs, Sgd, pick
 from orchestrator.evaluations.latent_search.norms import per_pixel
@@ -97,7 +98,7 @@ def search(
 @torch.no_grad()
 def images_in_unit(generator: nn.Module, latents: Tensor, batch: int = 512) -> Tensor:
     """The generator's images (n, c, h, w) of latent vectors (n, latent_dim), in [0, 1]."""
-    return torch.cat([(generator(part).float() + 1) / 2 for part in torch.split(latents, batch)])
+    return torch.cat([unit_from_signed(generator(part).float()) for part in torch.split(latents, batch)])
 
 
 def _normal(seed: int, key: Sequence[int], count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -129,7 +130,7 @@ class _Error:
     def __call__(self, latents: Tensor) -> Tensor:
         """The error (n, k) of latents (n, k, latent_dim)."""
         generated = self.generator(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
-        return (self.weights * per_pixel(self.norm, (generated + 1) / 2 - self.images)).flatten(2).sum(2)
+        return (self.weights * per_pixel(self.norm, unit_from_signed(generated) - self.images)).flatten(2).sum(2)
 
 
 class _Search:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from orchestrator.data.images import order_of
+from orchestrator.data.ranges import signed_from_unit
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.held_out import HeldOutEvaluation
@@ -44,7 +45,7 @@ def rows_of(
     batch = choose_from(held_out, indices, model.device)
     noise = torch.stack([_noise(settings.seed, int(number), batch.images[0].shape) for number in indices])
     with torch.no_grad():
-        latents, log_det = flow.encode(dequantize(2 * batch.images - 1, noise.to(model.device)))
+        latents, log_det = flow.encode(dequantize(signed_from_unit(batch.images), noise.to(model.device)))
         bits = bits_per_dimension(latents, log_det)
     if not bits.isfinite().all():
         raise EvaluationError(f"the flow of trial {model.trial_id} gives likelihoods that are not finite")

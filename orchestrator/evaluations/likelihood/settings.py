@@ -29,8 +29,10 @@ class Likelihood(HeldOutEvaluation):
         Column("data", STRING, "", "data set that the image is of"),
         Column("image_id", INT, "", "the image's place in that set's held-out images"),
         Column("label", INT, "", "the image's class; null where the set has none"),
-        Column("bits_per_dimension", FLOAT, "bits", "-log2 p(x) over the image's numbers"),
-        Column("log_likelihood", FLOAT, "nats", "log p(x) of the image's bytes with noise, in units of a byte"),
+        Column("bits_per_dimension", FLOAT, "bits", "-log2 p(x) over the image's numbers", "bits per dimension"),
+        Column(
+            "log_likelihood", FLOAT, "nats", "log p(x) of the image's bytes with noise, in units of a byte", "log p(x)"
+        ),
         Column("log_det", FLOAT, "nats", "the part of it that the change of volume makes up"),
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from orchestrator.data.batches import to_bytes
+from orchestrator.data.ranges import to_bytes
 from orchestrator.errors import DataError
 from orchestrator.evaluations.evaluation import ShardResult, TrainedModel
 from orchestrator.evaluations.inputs.sampling import images_of, sizes_of, truncated_normal

@@ -36,22 +36,39 @@ class Quality(Evaluation):
         Column("samples", INT, "images", "generated images that were judged"),
         Column("real", INT, "images", "training images that they were compared with"),
         Column("features", STRING, "", "what the features come from; compare figures of the same only"),
-        Column("inception_score", FLOAT, "", "exp of the mean KL divergence of an image's classes to all images'"),
-        Column("fid", FLOAT, "", "Frechet distance of the features to the training images'; null of too few images"),
-        Column("kid", FLOAT, "", "kernel distance of the features to those of the training images, unbiased"),
-        Column("precision", FLOAT, "", "share of generated images within the training images' neighbourhoods"),
-        Column("recall", FLOAT, "", "share of training images within the generated images' neighbourhoods"),
-        Column("density", FLOAT, "", "training images' neighbourhoods around a generated image, over k"),
-        Column("coverage", FLOAT, "", "share of training images with a generated one in their neighbourhood"),
-        Column("modes", INT, "classes", "classes that have a share in the samples; null of Inception"),
         Column(
-            "class_kl", FLOAT, "nats", "KL divergence of the samples' class histogram to the training images'; likewise"
+            "inception_score",
+            FLOAT,
+            "",
+            "exp of the mean KL divergence of an image's classes to all images'",
+            "inception score",
+        ),
+        Column(
+            "fid", FLOAT, "", "Frechet distance of the features to the training images'; null of too few images", "FID"
+        ),
+        Column("kid", FLOAT, "", "kernel distance of the features to those of the training images, unbiased", "KID"),
+        Column(
+            "precision", FLOAT, "", "share of generated images within the training images' neighbourhoods", "precision"
+        ),
+        Column("recall", FLOAT, "", "share of training images within the generated images' neighbourhoods", "recall"),
+        Column("density", FLOAT, "", "training images' neighbourhoods around a generated image, over k", "density"),
+        Column(
+            "coverage", FLOAT, "", "share of training images with a generated one in their neighbourhood", "coverage"
+        ),
+        Column("modes", INT, "classes", "classes that have a share in the samples; null of Inception", "modes covered"),
+        Column(
+            "class_kl",
+            FLOAT,
+            "nats",
+            "KL divergence of the samples' class histogram to the training images'; likewise",
+            "class KL",
         ),
         Column(
             "diversity",
             FLOAT,
             "",
             "mean distance of two generated images, over that of two training images; null where that is 0",
+            "diversity",
         ),
     )
 

@@ -26,10 +26,16 @@ class Reconstruction(HeldOutEvaluation, LatentSearch):
         Column("image_id", INT, "", "the image's place in the held-out set"),
         Column("label", INT, "", "the image's class; null where the set has none"),
         Column("method", STRING, "", "encoder or search: where the latent vector comes from"),
-        Column("mse", FLOAT, "", "mean squared error against the image, in [0, 1]"),
-        Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio"),
-        Column("ssim", FLOAT, "", "mean structural similarity"),
-        Column("sharpness", FLOAT, "", "sharpness of what came back over the image's own; null where that is 0"),
+        Column("mse", FLOAT, "", "mean squared error against the image, in [0, 1]", "MSE"),
+        Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio", "PSNR"),
+        Column("ssim", FLOAT, "", "mean structural similarity", "SSIM"),
+        Column(
+            "sharpness",
+            FLOAT,
+            "",
+            "sharpness of what came back over the image's own; null where that is 0",
+            "sharpness over its own",
+        ),
     )
 
     kind: Literal["reconstruction"] = "reconstruction"

@@ -22,9 +22,9 @@ class Sharpness(Evaluation):
 
     columns = (
         Column("samples", INT, "images", "generated images, and at most as many training images"),
-        Column("sharpness", FLOAT, "", "mean variance of the Laplacian of generated images in [0, 1]"),
-        Column("real", FLOAT, "", "the same of training images"),
-        Column("ratio", FLOAT, "", "sharpness over that of training images; null where that is 0"),
+        Column("sharpness", FLOAT, "", "mean variance of the Laplacian of generated images in [0, 1]", "of samples"),
+        Column("real", FLOAT, "", "the same of training images", "of the data"),
+        Column("ratio", FLOAT, "", "sharpness over that of training images; null where that is 0", "over the data's"),
     )
 
     kind: Literal["sharpness"] = "sharpness"

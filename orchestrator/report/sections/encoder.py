@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 ORDER = 85
 KIND = "encoder_inversion"
-MEASURES = {"mse": "MSE", "psnr": "PSNR, dB", "ssim": "SSIM"}
 SEARCHES = {"random": "from a random start", "refined": "from the encoder's answer"}
 LOSSES = {"image_loss": "error in images", "latent_loss": "error in latent vectors"}
 _NOTE = (
@@ -58,16 +57,16 @@ def build(study: Study) -> Section | None:
 def encoder_table(study: Study) -> Table:
     """A row for each cell and method."""
     cells = study.evaluation(KIND)
-    rows = []
+    rows, measured = [], EncoderInversion.headings()
     for cell in cells:
         for method in METHODS:
             parts = [part for _, _, run in cell.runs() if len(part := run[run["method"] == method])]
             if parts:
                 counts = (number(len(parts)), count_of(map(len, parts)))
-                measures = (with_median([part[measure] for part in parts]) for measure in MEASURES)
+                measures = (with_median([part[measure] for part in parts]) for measure in measured)
                 rows.append(Row((*setting_cells(cell.values), Cell(method), *counts, *measures)))
     heads = (
-        *setting_heads(cells.heads), Head("method"), *numeric_heads(["seeds", "images", *MEASURES.values()])
+        *setting_heads(cells.heads), Head("method"), *numeric_heads(["seeds", "images", *measured.values()])
     )  # fmt: skip
     return Table("Images found by an encoder", heads, tuple(rows), "encoded-note")
 

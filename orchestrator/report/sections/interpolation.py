@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 
 ORDER = 100
 KIND = "interpolation"
-MEASURES = {
-    "path_length": "path length",
-    "detour": "detour",
-    "largest_step": "largest step",
-    "ends_mse": "MSE of the ends",
-    "third": "with a third class",
-}
 ENDS = {True: "of one class", False: "of two classes"}
 _NOTE = (
     "Pairs of held-out images were inverted, and eight steps made from the one to the other. Path length is the sum of "
@@ -59,7 +52,8 @@ def path_table(study: Study) -> Table | None:
     words = {"way": "way", "ends": "ends"}
     label = "Ways between inverted images"
     writes = {"third": text.percent}
-    return measured_table(study.cells(rows, cells.by), label, "walked-note", MEASURES, words, "pairs", writes)
+    measures = {**Interpolation.headings(), "third": "with a third class"}
+    return measured_table(study.cells(rows, cells.by), label, "walked-note", measures, words, "pairs", writes)
 
 
 def strips(study: Study) -> Album:

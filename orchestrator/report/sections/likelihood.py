@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 
 ORDER = 70
 KIND = "likelihood"
-MEASURES = {
-    "bits_per_dimension": "bits per dimension",
-    "log_likelihood": "log p(x), nats",
-    "auroc": "told from own, AUROC",
-}
 MOST_PANELS, MOST_SETS = 6, 12
 _BINS, _OPACITY = 40, 0.6
 _NOTE = (
@@ -82,7 +77,14 @@ def likelihood_table(study: Study) -> Table | None:
                 rows.loc[other.index, "auroc"] = auroc(trained_on["bits_per_dimension"], other["bits_per_dimension"])
     rows = rows.assign(foreign=rows["data"] != rows["data.name"]).sort_values("foreign", kind="stable")
     cells = study.cells(rows, cells.by)
-    return measured_table(cells, "Likelihoods", "likelihood-note", MEASURES, {"data": "images of"}, "images")
+    return measured_table(
+        cells,
+        "Likelihoods",
+        "likelihood-note",
+        {**Likelihood.headings(), "auroc": "told from own, AUROC"},
+        {"data": "images of"},
+        "images",
+    )
 
 
 def auroc(trained_on: pd.Series[float], other: pd.Series[float]) -> float:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator import text
+from orchestrator.evaluations.quality.settings import Quality
+from orchestrator.evaluations.sharpness.settings import Sharpness
 from orchestrator.report.blocks import PALETTE, Chart, Heading, PanelRow, Row, Section, Table, Text
 from orchestrator.report.cells import MEANS, count_of, number, numeric_heads, seen_by, setting_cells, setting_heads
 from orchestrator.report.cells import spread_of as spread
@@ -44,7 +46,6 @@ JUDGED = (
 AGAINST = ("fid", "modes", "diversity")
 TRUNCATED = ("fid", "precision", "recall", "modes", "diversity")
 _SHOWS = {"precision": "precision (quality)", "recall": "recall (variety)"}
-SHARPNESS = {"ratio": "over the data's", "sharpness": "of samples", "real": "of the data"}
 WITHIN = ("evaluation.truncation",)
 """Settings of an evaluation that its rows tell one by one."""
 AXES = 6
@@ -104,8 +105,9 @@ def _while_training(study: Study) -> list[Block]:
 
 
 def _sharpness(study: Study) -> list[Block]:
-    cells = study.evaluation("sharpness")
-    table = measured_table(cells, "Sharpness of samples", "sharpened-note", SHARPNESS)
+    headings = Sharpness.headings()
+    measures = {name: headings[name] for name in ("ratio", "sharpness", "real")}
+    table = measured_table(study.evaluation("sharpness"), "Sharpness of samples", "sharpened-note", measures)
     words = "Mean variance of the Laplacian over an image's pixels: low for what is blurred, high for what is noisy."
     return [Heading("Sharpness of samples"), Text(words, "notes", "sharpened-note"), table] if table else []
 
@@ -132,10 +134,8 @@ def truncated_table(study: Study) -> Table | None:
 
 
 def _label(column: str) -> str:
-    """What a measure is called: as among the measures of trials, or by its name."""
-    if column in COLUMNS and COLUMNS[column].label:
-        return COLUMNS[column].heading
-    return "KID" if column == "kid" else column.replace("_", " ")
+    """What a measure of trials or of quality is called."""
+    return Quality.headings().get(column) or COLUMNS[column].heading
 
 
 def _table(cells: Cells, measures: Sequence[str], label: str, note: str) -> Table | None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from orchestrator.study import Study
 
 ORDER = 60
-MEASURES = {"mse": "MSE", "psnr": "PSNR, dB", "ssim": "SSIM", "sharpness": "sharpness over its own"}
 _NOTE = (
     "Held-out images, and what the generator makes of their latent vectors: of the encoder's where the trial trained "
     "one, else of the best that a search found. Sharpness is the variance of the Laplacian over that of the image "
@@ -38,7 +37,7 @@ def reconstruction_table(study: Study) -> Table | None:
     """Means over a trial's images by where their latent vectors come from."""
     cells = study.evaluation("reconstruction")
     words = {"method": "latent vector by"}
-    return measured_table(cells, "Reconstructions", "reconstructed-note", MEASURES, words, "images")
+    return measured_table(cells, "Reconstructions", "reconstructed-note", Reconstruction.headings(), words, "images")
 
 
 def reconstructions(study: Study) -> Album:
