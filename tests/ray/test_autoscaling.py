@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,8 @@ def head(tmp_path: Path) -> Iterator[dict[str, str]]:
         # The head started its own processes and the nodes: all are its children.
         family = [process, *psutil.Process(process.pid).children(recursive=True)]
         for member in family:
-            member.kill()
+            with suppress(psutil.NoSuchProcess):  # it may have ended with another
+                member.kill()
         process.wait()
         log.close()
 
