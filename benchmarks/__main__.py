@@ -20,7 +20,7 @@ BENCHMARKS = (
     "fish",
     "processes",
     "overhead",
-    "worker group",
+    "worker_group",
     "scale",
     "query",
     "results",

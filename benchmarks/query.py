@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.rows import publish, row
-from orchestrator.store.columns import METRICS, schema_of
+from orchestrator.store.columns import FLOAT, METRICS, schema_of
 from orchestrator.store.open import open_store
 from orchestrator.store.tables import write_rows
 
@@ -26,10 +26,10 @@ def main() -> None:
         store = open_store(folder).child("big")
         random = np.random.default_rng(0)
         for trial in range(TRIALS):
-            values = random.normal(size=(ROWS_EACH, len(METRICS)))
+            names = [column.name for column in METRICS if column.dtype == FLOAT]
+            values = random.normal(size=(ROWS_EACH, len(names)))
             rows = [
-                dict(zip((column.name for column in METRICS), line, strict=True))
-                | {"trial_id": f"{trial:016x}", "step": index}
+                dict(zip(names, line, strict=True)) | {"trial_id": f"{trial:016x}", "step": index}
                 for index, line in enumerate(values.tolist())
             ]
             write_rows(store, f"metrics/{trial:016x}.parquet", schema_of(METRICS), rows)
