@@ -18,23 +18,25 @@ _GAP = 2
 
 
 def print_columns(
-    console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[int] = (0,)
+    console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], whole: Collection[int] = ()
 ) -> None:
     """Print the leading columns that the console has room for, and the names of the others.
 
-    The columns at the places ``whole`` are never folded, such as ids that are to be copied; one is always printed.
+    The columns at the places ``whole`` are not folded where they fit, such as ids that are to be copied; one column is
+    always printed.
     """
     widths = [
         max([cell_len(heading), *(max(map(cell_len, row[place].split("\n"))) for row in rows)])
         for place, heading in enumerate(headings)
     ]
-    least = [width if place in whole else min(width, _LEAST) for place, width in enumerate(widths)]
+    unfolded = [place in whole and width <= console.width for place, width in enumerate(widths)]
+    least = [width if fixed else min(width, _LEAST) for width, fixed in zip(widths, unfolded, strict=True)]
     kept = 1
     while kept < len(least) and sum(least[: kept + 1]) + _GAP * kept <= console.width:
         kept += 1
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place, heading in enumerate(headings[:kept]):
-        table.add_column(heading, overflow="fold", min_width=min(least[place], console.width), no_wrap=place in whole)
+        table.add_column(heading, overflow="fold", min_width=min(least[place], console.width), no_wrap=unfolded[place])
     for row in rows:
         table.add_row(*row[:kept])
     console.print(table)

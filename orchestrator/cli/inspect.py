@@ -314,7 +314,8 @@ def _visible_columns(table: pa.Table) -> list[str]:
 
 def _print_table(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int | None) -> None:
     """Print rows as a table of the columns ``names``, and how many rows there are; a ``total`` of None is over 10^6."""
-    print_columns(out, [shown(name) for name in names], [[_cell(row[name]) for name in names] for row in rows])
+    ids = [place for place, name in enumerate(names) if name == "trial_id"]
+    print_columns(out, [shown(name) for name in names], [[_cell(row[name]) for name in names] for row in rows], ids)
     if total is None:
         out.print(f"{_ROWS} of more than a million rows")
     else:

@@ -41,3 +41,10 @@ def test_what_has_no_room_is_named() -> None:
 def test_all_text_of_a_folded_cell_is_there() -> None:
     lines = printed(100)
     assert sum(line.count("x") for line in lines) == 300
+
+
+@pytest.mark.parametrize("whole", [(), (0,)])
+def test_no_text_is_cut_off(whole: tuple[int, ...]) -> None:
+    stream = io.StringIO()
+    print_columns(Console(file=stream, width=40), ("error", "step"), [("y" * 300, "7")], whole)
+    assert stream.getvalue().count("y") == 300
