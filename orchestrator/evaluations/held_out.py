@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from orchestrator.evaluations.evaluation import Evaluation
+from orchestrator.store.columns import INT, Column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.data import Dataset, ImageSet, Split
     from orchestrator.training.settings import TrialSettings
+
+
+IMAGE_ID = Column("image_id", INT, "", "the image's place in the held-out set")
+LABEL = Column("label", INT, "", "the image's class; null where the set has none")
+"""The columns by which the rows of these evaluations name their image."""
 
 
 class HeldOutEvaluation(Evaluation):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from orchestrator.evaluations.held_out import HeldOutEvaluation
-from orchestrator.evaluations.latent_search.settings import LatentSearch
+from orchestrator.evaluations.held_out import IMAGE_ID, LABEL, HeldOutEvaluation
+from orchestrator.evaluations.latent_search.settings import CURVE, LatentSearch
 from orchestrator.settings import Settings
 from orchestrator.store.columns import FLOAT, INT, STRING, Column
 
@@ -61,8 +61,8 @@ class EncoderInversion(HeldOutEvaluation, LatentSearch):
     splits: ClassVar = ("train", "test")
     keys: ClassVar = ("image_id", "method")
     columns = (
-        Column("image_id", INT, "", "the image's place in the held-out set"),
-        Column("label", INT, "", "the image's class; null where the set has none"),
+        IMAGE_ID,
+        LABEL,
         Column("method", STRING, "", "encoder, refined (a search from there) or random (searches from random starts)"),
         Column("mse", FLOAT, "", "mean squared error of the image found, in [0, 1]", "MSE"),
         Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio of it", "PSNR"),
@@ -71,11 +71,9 @@ class EncoderInversion(HeldOutEvaluation, LatentSearch):
     )
     tables: ClassVar = {
         "curves": (
-            Column("image_id", INT, "", "the image's place in the held-out set"),
+            IMAGE_ID,
             Column("method", STRING, "", "refined or random"),
-            Column("restart", INT, "", "number of the start, from 0"),
-            Column("step", INT, "steps", "steps done; the rows of a restart end where it was dropped"),
-            Column("loss", FLOAT, "", "loss there, not the lowest seen so far; null where it is no number"),
+            *CURVE,
         ),
         "training": (
             Column("step", INT, "steps", "updates of the encoder done"),

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from orchestrator.evaluations.held_out import HeldOutEvaluation
-from orchestrator.evaluations.latent_search.settings import LatentSearch
+from orchestrator.evaluations.held_out import IMAGE_ID, LABEL, HeldOutEvaluation
+from orchestrator.evaluations.latent_search.settings import CURVE, RESTART, LatentSearch
 from orchestrator.store.columns import BOOL, FLOAT, INT, Column
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ class Inversion(HeldOutEvaluation, LatentSearch):
 
     keys: ClassVar = ("image_id", "restart")
     columns = (
-        Column("image_id", INT, "", "the image's place in the held-out set"),
-        Column("label", INT, "", "the image's class; null where the set has none"),
-        Column("restart", INT, "", "number of the start, from 0"),
+        IMAGE_ID,
+        LABEL,
+        RESTART,
         Column("chosen", BOOL, "", "whether its loss is the lowest of the image's restarts"),
         Column("loss", FLOAT, "", "lowest loss seen: mean squared error in [0, 1], plus the prior's term"),
         Column("mse", FLOAT, "", "mean squared error of the image at that loss", "MSE"),
@@ -39,14 +39,12 @@ class Inversion(HeldOutEvaluation, LatentSearch):
     )
     tables: ClassVar = {
         "curves": (
-            Column("image_id", INT, "", "the image's place in the held-out set"),
-            Column("restart", INT, "", "number of the start, from 0"),
-            Column("step", INT, "steps", "steps done; the rows of a restart end where it was dropped"),
-            Column("loss", FLOAT, "", "loss there, not the lowest seen so far; null where it is no number"),
+            IMAGE_ID,
+            *CURVE,
         ),
         "bands": (
-            Column("image_id", INT, "", "the image's place in the held-out set"),
-            Column("label", INT, "", "the image's class; null where the set has none"),
+            IMAGE_ID,
+            LABEL,
             Column("band", INT, "", "number of the ring of frequencies, from 0"),
             Column("frequency", FLOAT, "cycles/pixel", "its upper edge; the last one also has the corners above"),
             Column("error", FLOAT, "", "part of the chosen restart's mse in the band: those of an image add up to it"),

@@ -8,9 +8,19 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from orchestrator.settings import Settings
+from orchestrator.store.columns import FLOAT, INT, Column
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.25
 """Shares of the steps in which the cosine schedule's rate rises and falls, as in StyleGAN2's projector."""
+
+
+RESTART = Column("restart", INT, "", "number of the start, from 0")
+CURVE = (
+    RESTART,
+    Column("step", INT, "steps", "steps done; the rows of a restart end where it was dropped"),
+    Column("loss", FLOAT, "", "loss there, not the lowest seen so far; null where it is no number"),
+)
+"""The columns of a restart's loss curve, beside those of its image."""
 
 
 class LatentSearch(Settings):

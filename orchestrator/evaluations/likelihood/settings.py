@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.data import AnyDataset
-from orchestrator.evaluations.held_out import HeldOutEvaluation
+from orchestrator.evaluations.held_out import LABEL, HeldOutEvaluation
 from orchestrator.store.columns import FLOAT, INT, STRING, Column
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Likelihood(HeldOutEvaluation):
     columns = (
         Column("data", STRING, "", "data set that the image is of"),
         Column("image_id", INT, "", "the image's place in that set's held-out images"),
-        Column("label", INT, "", "the image's class; null where the set has none"),
+        LABEL,
         Column("bits_per_dimension", FLOAT, "bits", "-log2 p(x) over the image's numbers", "bits per dimension"),
         Column(
             "log_likelihood", FLOAT, "nats", "log p(x) of the image's bytes with noise, in units of a byte", "log p(x)"

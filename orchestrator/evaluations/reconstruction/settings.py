@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from orchestrator.evaluations.held_out import HeldOutEvaluation
+from orchestrator.evaluations.held_out import IMAGE_ID, LABEL, HeldOutEvaluation
 from orchestrator.evaluations.latent_search.settings import LatentSearch
-from orchestrator.store.columns import FLOAT, INT, STRING, Column
+from orchestrator.store.columns import FLOAT, STRING, Column
 
 if TYPE_CHECKING:
     from orchestrator.training.settings import TrialSettings
@@ -23,8 +23,8 @@ class Reconstruction(HeldOutEvaluation, LatentSearch):
 
     keys: ClassVar = ("image_id",)
     columns = (
-        Column("image_id", INT, "", "the image's place in the held-out set"),
-        Column("label", INT, "", "the image's class; null where the set has none"),
+        IMAGE_ID,
+        LABEL,
         Column("method", STRING, "", "encoder or search: where the latent vector comes from"),
         Column("mse", FLOAT, "", "mean squared error against the image, in [0, 1]", "MSE"),
         Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio", "PSNR"),

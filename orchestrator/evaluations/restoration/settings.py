@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from orchestrator.data.corruptions import AnyCorruption, Crosswalk, GaussianNoise, Holes, Pepper, Square
-from orchestrator.evaluations.held_out import HeldOutEvaluation
+from orchestrator.evaluations.held_out import IMAGE_ID, LABEL, HeldOutEvaluation
 from orchestrator.evaluations.latent_search.norms import Norm
 from orchestrator.evaluations.latent_search.settings import LatentSearch
-from orchestrator.store.columns import FLOAT, INT, STRING, Column
+from orchestrator.store.columns import FLOAT, STRING, Column
 
 if TYPE_CHECKING:
     from orchestrator.data.corruptions import Corruption
@@ -36,8 +36,8 @@ class Restoration(HeldOutEvaluation, LatentSearch):
     keys: ClassVar = ("image_id", "corruption", "method")
     keys_or_null: ClassVar = ("norm", "mask")
     columns = (
-        Column("image_id", INT, "", "the image's place in the held-out set"),
-        Column("label", INT, "", "the image's class; null where the set has none"),
+        IMAGE_ID,
+        LABEL,
         Column("corruption", STRING, "", "what was done to the image; with what is not as by default in its name"),
         Column("method", STRING, "", "search, corrupted (nothing was done), total_variation or biharmonic"),
         Column("norm", STRING, "", "norm of the search; null for other methods"),
