@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,7 +15,7 @@ from rich.text import Text
 from orchestrator.cli.console import err, out
 from orchestrator.cli.options import AsJson, NamedJob, OptionalJob, Overrides, Storage, name_job
 from orchestrator.cli.usage import refuse_without
-from orchestrator.errors import OrchError
+from orchestrator.errors import DataError, OrchError
 from orchestrator.store.open import open_store
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check; ``text`` has the remedy where it is not ``good``."""
+    """The result of one check; ``text`` has the remedy where it is not ``good``. An ``extra`` may be missing."""
 
     good: bool
     text: str
+    extra: bool = False
 
 
 def doctor(
@@ -36,7 +38,7 @@ def doctor(
 ) -> None:
     """Check Python, torch, devices, Ray, storage and data; say what is missing and how to get it.
 
-    With a job its data and its storage are checked too.
+    With a job its data and its storage are checked too; without one, which published data sets lie in `data/`.
 
     Examples: `orch doctor` · `orch doctor jobs/saturation_sweep.yaml` · `orch doctor --storage s3://bucket/studies`
     """
@@ -49,18 +51,24 @@ def doctor(
     ]
     if job is None:
         checks.append(("storage", lambda: _storage(open_store("results" if storage is None else storage))))
+        checks += _published_sets()
     else:
         checks += _job_checks(job, name_job(job, storage, overrides))
     findings = {}
     for name, check in checks:
         finding = findings[name] = _run(name, check)
         if not as_json:
-            mark = Text("ok     ", style="green") if finding.good else Text("missing", style="bold red")
-            out.print(mark, Text(f"{name:8} {finding.text}"), soft_wrap=True)
+            out.print(_mark(finding), Text(f"{name:13} {finding.text}"), soft_wrap=True)
     if as_json:
         typer.echo(json.dumps({name: asdict(finding) for name, finding in findings.items()}, indent=2))
-    if not all(finding.good for finding in findings.values()):
+    if not all(finding.good or finding.extra for finding in findings.values()):
         raise typer.Exit(2)
+
+
+def _mark(finding: Finding) -> Text:
+    if finding.good:
+        return Text("ok     ", style="green")
+    return Text("absent ", style="yellow") if finding.extra else Text("missing", style="bold red")
 
 
 def _run(name: str, check: Callable[[], Finding]) -> Finding:
@@ -98,6 +106,21 @@ def _job_checks(argument: str, named: NamedJob) -> list[tuple[str, Callable[[], 
         ("data", data),
         ("storage", lambda: _storage(named.root)),
     ]
+
+
+def _published_sets() -> list[tuple[str, Callable[[], Finding]]]:
+    """Checks of the data sets that are not part of any package: each is there, or says how it is to be had."""
+    from orchestrator.data.celeba import Celeba
+    from orchestrator.data.mnist import FashionMnist, Mnist
+
+    def check(data_set: Mnist | FashionMnist | Celeba) -> Finding:
+        try:
+            return Finding(True, f"{data_set.count_images():,} training images in {data_set.root_folder}")
+        except DataError as error:
+            reason = str(error).removeprefix(f"{data_set.name}: ")
+            return Finding(False, reason, extra=True)
+
+    return [(one.name, partial(check, one)) for one in (Mnist(), FashionMnist(), Celeba())]
 
 
 def _python() -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +23,39 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_ray", lambda: Finding(True, "left out"))
 
 
+PUBLISHED = ("mnist", "fashion_mnist", "celeba")
+
+
 def findings(text: str) -> dict[str, tuple[str, str]]:
     lines = [line.split(maxsplit=2) for line in text.splitlines()]
     return {name: (mark, rest) for mark, name, rest in lines}
+
+
+def test_published_sets_are_there_or_how_to_get_them_is_told(orch: Callable[..., Any], folder: Path) -> None:
+    raw = folder / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for split, count in (("train", 3), ("t10k", 2)):
+        header = b"".join(number.to_bytes(4, "big") for number in (2051, count, 28, 28))
+        (raw / f"{split}-images-idx3-ubyte").write_bytes(header + bytes(count * 28 * 28))
+        (raw / f"{split}-labels-idx1-ubyte").write_bytes(
+            b"".join(n.to_bytes(4, "big") for n in (2049, count)) + bytes(count)
+        )
+    ran = orch("doctor")
+    assert ran.code == 0
+    found = findings(ran.out)
+    assert found["mnist"] == ("ok", f"3 training images in {folder}/data")
+    for name in ("fashion_mnist", "celeba"):
+        assert found[name][0] == "absent"
+        assert "--set data.download=true, or point data.root at a folder that holds" in found[name][1]
+    assert json.loads(orch("doctor", "--json").out)["celeba"]["extra"] is True
 
 
 def test_a_fit_machine(orch: Callable[..., Any], folder: Path) -> None:
     ran = orch("doctor")
     assert (ran.code, ran.err) == (0, "")
     found = findings(ran.out)
-    assert list(found) == ["python", "torch", "devices", "ray", "storage"]
-    assert {mark for mark, _ in found.values()} == {"ok"}
+    assert list(found) == ["python", "torch", "devices", "ray", "storage", *PUBLISHED]
+    assert {found[name][0] for name in found if name not in PUBLISHED} == {"ok"}
     assert found["storage"][1] == f"{folder}/results can be written, read and listed"
     assert f"{len(os.sched_getaffinity(0))} processors, " in found["devices"][1]
 
