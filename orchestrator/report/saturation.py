@@ -26,15 +26,13 @@ FAIR_SHARE = 0.1
 class GradientRow:
     """How one cell of the grid scales the generator's gradient, over the last epoch of each seed's trial.
 
-    ``values`` are its settings as a table shows them, ``place`` names those beside its ``objective``. ``fake`` is the
-    mean of sigma(F), ``remainder`` 1 - sigma(F), ``measured`` the mean of |dL_G/dF|, ``theory`` what sigma(F) predicts
-    for it (None where it predicts nothing), ``norm`` the norm of the generator's parameter gradient. ``rejected_from``
-    has one entry a seed with curves: the step of ``rejected_from_step``.
+    ``values`` are its settings as a table shows them, first of all its objective. ``fake`` is the mean of sigma(F),
+    ``remainder`` 1 - sigma(F), ``measured`` the mean of |dL_G/dF|, ``theory`` what sigma(F) predicts for it (None where
+    it predicts nothing), ``norm`` the norm of the generator's parameter gradient. ``rejected_from`` has one entry a
+    seed with curves: the step of ``rejected_from_step``.
     """
 
     values: tuple[str, ...]
-    objective: object
-    place: str
     seeds: int
     fake: Spread | None
     remainder: Spread | None
@@ -91,14 +89,12 @@ def gradient_rows(study: Study) -> list[GradientRow]:
     curves = dict(tuple(study.metrics[["trial_id", "step", "d_fake_probability"]].groupby("trial_id")))
     rows = []
     for cell in gradient_cells(study):
-        fake, objective = cell.rows["d_fake_probability"], cell.settings[OBJECTIVE]
-        predicted = theory(objective, fake)
+        fake = cell.rows["d_fake_probability"]
+        predicted = theory(cell.settings[OBJECTIVE], fake)
         logged = [curves[trial] for trial in cell.rows["trial_id"] if trial in curves]
         rows.append(
             GradientRow(
                 values=cell.values,
-                objective=objective,
-                place=study.describe({name: value for name, value in cell.settings.items() if name != OBJECTIVE}),
                 seeds=len(cell.rows),
                 fake=Spread.of(fake),
                 remainder=Spread.of(1 - fake),

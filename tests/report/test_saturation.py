@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from orchestrator.report.blocks import Items
 from orchestrator.report.saturation import agreement, gradient_rows, rejected_from_step
+from orchestrator.report.sections.gradient import build
 from orchestrator.study import load_study
 
 
@@ -62,7 +64,7 @@ def test_gradient_rows_equal_a_plain_groupby(study: Any, a1_grid: dict[str, list
         assert row.remainder.mean == pytest.approx(1 - want["fake"])
         assert row.measured.mean == pytest.approx(want["measured"])
         assert row.norm.mean == pytest.approx(want["norm"])
-        if row.objective == "least_squares":
+        if row.values[0] == "least_squares":
             assert row.theory is None
         else:
             assert row.theory.mean == pytest.approx(want["measured"])  # the study's scores obey the theory
@@ -114,4 +116,38 @@ def test_models_without_a_discriminator_of_images_have_no_row_of_the_gradient_in
     study.grid({"objective.kind": kinds}, samples=())
     study.job({"objective.kind": kinds})
     rows = gradient_rows(load_study(study.store))
-    assert [row.objective for row in rows] == ["saturating", "non_saturating"]
+    assert [row.values[0] for row in rows] == ["saturating", "non_saturating"]
+
+
+@pytest.mark.parametrize(
+    ("factor", "optimizer", "said", "adam"),
+    [
+        (1.0, "adam", "is exactly what theory says in 2 trials", True),
+        (1.0001, "sgd", "agrees with theory: the greatest relative difference in 2 trials is 1.0e-04.", False),
+        (1.02, "adam", "DOES NOT agree with theory: the greatest relative difference in 2 trials is 2.0e-02.", True),
+    ],
+)
+def test_the_notes_say_what_the_table_does_not(
+    study: Any, factor: float, optimizer: str, said: str, adam: bool
+) -> None:
+    grid = {"objective.kind": ["saturating", "non_saturating"]}
+    study.job(grid)
+    for kind, gradient in (("saturating", 0.25), ("non_saturating", 0.75)):
+        study.trial(
+            {"objective.kind": kind, "training.g_optimizer.kind": optimizer},
+            d_fake_probability=0.25,
+            g_score_gradient=gradient * factor,
+        )
+    section = build(load_study(study.store))
+    assert section is not None
+    (notes,) = (block.items for block in section.blocks if isinstance(block, Items))
+    assert said in notes[0]
+    assert any("Adam" in note for note in notes) == adam
+    assert "not how good its images are" in notes[-1]
+
+
+def test_without_a_trial_that_has_ended_there_is_no_section(study: Any) -> None:
+    grid = {"objective.kind": ["saturating", "non_saturating"]}
+    study.job(grid)
+    study.grid(grid, status="failed", samples=())
+    assert build(load_study(study.store)) is None

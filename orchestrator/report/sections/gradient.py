@@ -1,4 +1,4 @@
-"""How the losses of a saturation study scale the generator's gradient: an answer in words, and a table."""
+"""How the losses of a saturation study scale the generator's gradient: theory and measure beside each other."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from markupsafe import Markup
 
 from orchestrator import text
 from orchestrator.metrics.health import REJECTED
-from orchestrator.report.answer import DAMPED, VANISHED, answer
-from orchestrator.report.blocks import Card, Cell, Head, Items, Row, Section, Table, Text
+from orchestrator.report.blocks import Cell, Head, Items, Row, Section, Table, Text
 from orchestrator.report.cells import MEANS, NONE, between, number, numeric_heads, setting_cells, setting_heads, spread
 from orchestrator.report.saturation import (
     FAIR_SHARE,
@@ -22,7 +21,7 @@ from orchestrator.report.saturation import (
 from orchestrator.study import ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from orchestrator.report.blocks import Block
     from orchestrator.study import Study
@@ -35,8 +34,7 @@ _THEORY = Markup(
     '<span class="math">{gradient}</span>, where {F} is the discriminator\u2019s raw score of a generated image. '
     "For the saturating loss, {L} = −softplus({F}), "
     "its size is σ({F}): nothing is left once the discriminator rejects every sample. For the non-saturating loss, "
-    "{L} = softplus(−{F}), it is 1 − σ({F}). Here a gradient is called vanishing when less than {vanished} of it is "
-    "passed on in every seed, strongly damped below {damped}."
+    "{L} = softplus(−{F}), it is 1 − σ({F})."
 )
 _NOTE = Markup(
     "Means over the last epoch of each finished trial, and over its images: σ({F}) is averaged, not taken at the mean "
@@ -45,23 +43,42 @@ _NOTE = Markup(
 )
 
 
+_ADAM = (
+    "Adam divides each gradient by its own recent size, so a generator need not slow down in proportion to its factor."
+)
+_OWN_RUNS = (
+    "The two losses are compared in their own runs, each against its own discriminator. The factor says how much "
+    "gradient reaches the generator, not how good its images are."
+)
+AGREES = 1e-3
+"""Greatest relative difference at which measure and theory are said to agree."""
+
+
 def build(study: Study) -> Section | None:
-    """None where the study does not compare the two losses."""
+    """None where the study does not compare the two losses, or no trial of one has ended."""
     if not is_saturation_study(study):
         return None
     rows = gradient_rows(study)
-    optimizers = study.trials.get("training.g_optimizer.kind")
-    kinds = [] if optimizers is None else sorted(set(map(str, optimizers)))
-    quality = bool(len(study.evaluations["quality"])) or bool(study.trials["fid"].notna().any())
-    answered = answer(rows, agreement(study.trials), kinds, quality=quality)
-    cells = [Items(answered.cells, "")] if answered.cells else []
-    words = _THEORY.format(gradient=_GRADIENT, F=_F, L=_L, vanished=text.percent(VANISHED), damped=text.percent(DAMPED))
-    blocks: list[Block] = [Card((Text(answered.verdict, "verdict"), *cells), "answer"), Text(words)]
-    if answered.notes:
-        blocks.append(Items(answered.notes, "notes"))
-    if rows:
-        blocks += _table(study, rows)
-    return Section("gradient", "How the generator\u2019s gradient is scaled", "Gradient scale", tuple(blocks))
+    if not rows:
+        return None
+    words = Text(_THEORY.format(gradient=_GRADIENT, F=_F, L=_L))
+    blocks = (words, Items(tuple(_notes(study)), "notes"), *_table(study, rows))
+    return Section("gradient", "How the generator\u2019s gradient is scaled", "Gradient scale", blocks)
+
+
+def _notes(study: Study) -> Iterator[str]:
+    """What has to be known beside the table."""
+    if fit := agreement(study.trials):
+        trials = text.plural(fit.trials, "trial")
+        verb = "agrees with" if fit.relative <= AGREES else "DOES NOT agree with"
+        yield (
+            f"The measured |∂L_G/∂F| {verb} theory: the greatest relative difference in {trials} is {fit.relative:.1e}."
+            if fit.relative
+            else f"The measured |∂L_G/∂F| is exactly what theory says in {trials}."
+        )
+    if "adam" in set(study.trials.get("training.g_optimizer.kind", ())):
+        yield _ADAM
+    yield _OWN_RUNS
 
 
 def _table(study: Study, rows: Sequence[GradientRow]) -> list[Block]:
