@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import platform
 import sys
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text
 
-from orchestrator.cli.console import err, out
+from orchestrator.cli.console import out, spinner
 from orchestrator.cli.options import AsJson, NamedJob, OptionalJob, Overrides, Storage, name_job
 from orchestrator.cli.usage import refuse_without
 from orchestrator.errors import DataError, OrchError
@@ -73,10 +74,8 @@ def _mark(finding: Finding) -> Text:
 
 def _run(name: str, check: Callable[[], Finding]) -> Finding:
     try:
-        if err.is_terminal:
-            with err.status(f"checking {name}"):
-                return check()
-        return check()
+        with spinner(f"checking {name}"):
+            return check()
     except OrchError as error:
         return Finding(False, str(error))
     except ImportError as error:
@@ -124,8 +123,7 @@ def _published_sets() -> list[tuple[str, Callable[[], Finding]]]:
 
 
 def _python() -> Finding:
-    version = ".".join(str(part) for part in sys.version_info[:3])
-    return Finding(sys.version_info >= (3, 11), f"{version} (3.11 or newer is needed)")
+    return Finding(sys.version_info >= (3, 11), f"{platform.python_version()} (3.11 or newer is needed)")
 
 
 def _torch() -> Finding:

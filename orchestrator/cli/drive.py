@@ -22,6 +22,7 @@ from orchestrator.errors import (
     StorageUnavailable,
     SurroundingsError,
 )
+from orchestrator.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,10 +178,10 @@ def _drive(
     if failed:
         name = plan.job.header.name
         reason = shlex.join(["orch", "status", name, "--storage", parent(store, name)])
-        _notify(log, f"{count(failed, 'trial')} failed; why: {reason}")
+        _notify(log, f"{plural(failed, 'trial')} failed; why: {reason}")
     if ran.evaluations_failed:
         _notify(
-            log, f"{count(ran.evaluations_failed, 'evaluation')} failed, as reported above; another run tries again"
+            log, f"{plural(ran.evaluations_failed, 'evaluation')} failed, as reported above; another run tries again"
         )
     if failed or ran.evaluations_failed:
         raise typer.Exit(1)
@@ -325,8 +326,3 @@ def _again(job: Job, store: Store) -> str:
 def parent(store: Store, name: str) -> str:
     """The value of --storage for the storage of a job's root."""
     return store.uri.removesuffix(f"/{name}")
-
-
-def count(number: int, noun: str) -> str:
-    """``1 trial``, ``2 trials``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.console import out
-from orchestrator.cli.drive import count, drive, machines, plan_job
+from orchestrator.cli.drive import drive, machines, plan_job
 from orchestrator.cli.handover import hand_over, show_remote
 from orchestrator.cli.options import (
     ON_THIS_MACHINE,
@@ -25,6 +25,7 @@ from orchestrator.cli.options import (
 )
 from orchestrator.cli.usage import refuse_together, refuse_without
 from orchestrator.errors import DataError, one_line
+from orchestrator.text import plural
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Plan
@@ -53,7 +54,7 @@ def validate(job: JobName, overrides: Overrides = None, storage: Storage = None,
         typer.echo(to_json(summary))
         return
     out.print(
-        f"{one_line(job)}: {checked.header.name} is valid and makes {count(len(checked.trials), 'trial')}",
+        f"{one_line(job)}: {checked.header.name} is valid and makes {plural(len(checked.trials), 'trial')}",
         soft_wrap=True,
     )
     for line in left_out_lines(checked):

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +15,7 @@ from orchestrator.durations import duration
 from orchestrator.errors import one_line
 from orchestrator.plan.plan import CellState
 from orchestrator.state.due import describe_due
+from orchestrator.text import plural
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Cell, Plan
@@ -29,9 +31,7 @@ def plan_line(plan: Plan) -> Text:
     counts = ", ".join(f"{len(plan.having(state))} {state}" for state in CellState)
     about = "" if math.isnan(plan.wall_s) else f" about {duration(plan.wall_s)}{_uncounted(plan)},"
     time = f";{about} {plan}" if plan.having(CellState.NEW) else ""
-    return Text(
-        f"{plan.job.header.name}: {len(plan.cells)} {'trial' if len(plan.cells) == 1 else 'trials'}: {counts}{time}"
-    )
+    return Text(f"{plan.job.header.name}: {plural(len(plan.cells), 'trial')}: {counts}{time}")
 
 
 def evaluations_line(plan: Plan) -> list[Text]:
@@ -52,20 +52,13 @@ def left_out_lines(job: Job) -> list[Text]:
 def travel_lines(upload: Upload) -> list[Text]:
     """A line on what is sent to a cluster with a job, and a line for each folder of data that is not."""
     parts = [
-        f"{name} ({files:,} {'file' if files == 1 else 'files'}, {_bytes(size)})" for name, files, size in upload.parts
+        f"{name} ({files:,} {'file' if files == 1 else 'files'}, {decimal(size)})" for name, files, size in upload.parts
     ]
-    lines = [f"travels: {', '.join(parts)}; {_bytes(upload.size)} in all"]
+    lines = [f"travels: {', '.join(parts)}; {decimal(upload.size)} in all"]
     lines += [
         f"stays: {root}, which lacks what its data set needs: {reason}" for root, reason in upload.missing.items()
     ]
     return [Text(one_line(line)) for line in lines]
-
-
-def _bytes(count: int) -> str:
-    for unit, size in (("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count} bytes"
 
 
 def plan_table(plan: Plan) -> Group:

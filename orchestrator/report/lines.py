@@ -49,34 +49,20 @@ def band(curves: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
 
     Each curve has ``step`` and ``column``; values that are not finite are left out.
     """
-    steps = np.concatenate([curve["step"].to_numpy() for curve in curves])
-    values = np.concatenate([_numbers(curve[column]) for curve in curves])
-    runs = np.repeat(np.arange(len(curves)), [len(curve) for curve in curves])
-    runs, steps, values = (part[np.isfinite(values)] for part in (runs, steps, values))
-    if len(np.unique(steps)) > POINTS:
-        last = float(steps.max())
-        steps = np.ceil(steps.astype(float) * POINTS / last) * last / POINTS
-        order, starts, counts = _stretches(runs, steps)
-        steps, values = steps[order][starts], np.add.reduceat(values[order], starts) / counts
-    if not len(values):
-        return pd.DataFrame({"step": steps, "mean": values, "low": values, "high": values})
-    order, starts, counts = _stretches(steps)
-    steps, values = steps[order], values[order]
-    low, high = (least.reduceat(values, starts) for least in (np.minimum, np.maximum))
-    return pd.DataFrame(
-        {"step": steps[starts], "mean": np.add.reduceat(values, starts) / counts, "low": low, "high": high}
+    points = pd.DataFrame(
+        {
+            "run": np.repeat(np.arange(len(curves)), [len(curve) for curve in curves]),
+            "step": np.concatenate([curve["step"].to_numpy() for curve in curves]),
+            "value": np.concatenate([_numbers(curve[column]) for curve in curves]),
+        }
     )
-
-
-def _stretches(*keys: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The order in which equal keys stand together, where each stretch of them begins, and how long it is."""
-    order = np.lexsort(keys[::-1])
-    new = np.zeros(len(order), dtype=bool)
-    new[:1] = True
-    for key in keys:
-        new[1:] |= np.diff(key[order]) != 0
-    starts = np.flatnonzero(new)
-    return order, starts, np.diff(np.append(starts, len(order)))
+    points = points[np.isfinite(points["value"])]
+    if points["step"].nunique() > POINTS:
+        last = float(points["step"].max())
+        points["step"] = np.ceil(points["step"] * POINTS / last) * last / POINTS
+        points = points.groupby(["run", "step"], as_index=False)["value"].mean()
+    over_runs: pd.DataFrame = points.groupby("step")["value"].agg(mean="mean", low="min", high="max").reset_index()
+    return over_runs
 
 
 def _numbers(values: pd.Series[Any]) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from orchestrator.settings import TAGS
 from orchestrator.spec.columns import declared
 from orchestrator.state.ledger import Status
 from orchestrator.state.stored import stored_job
+from orchestrator.store.bundles import trial_of
 from orchestrator.store.tables import parquet_keys, read_files
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _ended(store: Store, trials: Sequence[str]) -> tuple[dict[str, _Course], tup
             continue
         health = next((bad for bad in WORST_FIRST if row[f"{bad}_at"] is not None), Condition.HEALTHY)
         courses[key] = _Course(row["step"], str(health), row.get(f"{health}_at"), row["status"], row["error"])
-    by_trial = {key.removeprefix("trials/").removesuffix(".parquet"): course for key, course in courses.items()}
+    by_trial = {trial_of(key): course for key, course in courses.items()}
     return by_trial, tuple(left_out)
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from orchestrator.spec.columns import declared
 from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.spec.recorded import current_id
+from orchestrator.store.bundles import trial_of
 from orchestrator.store.tables import parquet_keys, read_files
+from orchestrator.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -70,7 +72,7 @@ def stored_rows(trials: Iterable[Trial], store: Store) -> tuple[dict[str, Stored
     StorageError.
     """
     wanted = {trial.id for trial in trials}
-    stored = {key.rpartition("/")[2].removesuffix(".parquet") for key in parquet_keys(store, "trials")}
+    stored = {trial_of(key) for key in parquet_keys(store, "trials")}
     rows = {trial_id: StoredRow(trial_id, SPEC_VERSION) for trial_id in wanted & stored}
     if len(rows) == len(wanted) or not stored - wanted:
         return rows, ()
@@ -100,7 +102,7 @@ def _version(value: int | None) -> int:
 def describe_versions(versions: Iterable[int]) -> str:
     """``27 trials of spec version 4``; with several versions, the count of each."""
     counts = sorted(Counter(versions).items())
-    return ", ".join(f"{n} {'trial' if n == 1 else 'trials'} of spec version {version}" for version, n in counts)
+    return ", ".join(f"{plural(n, 'trial')} of spec version {version}" for version, n in counts)
 
 
 def notice_of(versions: Collection[int]) -> list[str]:

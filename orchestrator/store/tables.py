@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable, one_line
 from orchestrator.store.bundles import LEAST, read_bundled, trial_of
 from orchestrator.store.parquet import FILE_BYTES, Reader, UnreadableError
+from orchestrator.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -170,18 +171,17 @@ def foreign_notice(store: Store) -> str | None:
     keys = foreign_keys(store)
     if not keys:
         return None
-    files, verb, auxiliary = ("1 file", "is", "does") if len(keys) == 1 else (f"{len(keys)} files", "are", "do")
-    which = f"{files} of Parquet in the results' folders {verb} none of this program's and {auxiliary} not count"
-    return f"{which}, such as {one_line(keys[0])}."
+    verb, auxiliary = ("is", "does") if len(keys) == 1 else ("are", "do")
+    which = f"{plural(len(keys), 'file')} of Parquet in the results' folders {verb} none of this program's"
+    return f"{which} and {auxiliary} not count, such as {one_line(keys[0])}."
 
 
 def left_out_notice(left_out: Sequence[str]) -> str | None:
     """One sentence on the files that readers left out, which names three of them; None where there are none."""
     if not left_out:
         return None
-    files = "1 file" if len(left_out) == 1 else f"{len(left_out)} files"
     rest = f"; and {len(left_out) - _NAMED_FILES} more" if len(left_out) > _NAMED_FILES else ""
-    return f"{files} left out: {'; '.join(left_out[:_NAMED_FILES])}{rest}"
+    return f"{plural(len(left_out), 'file')} left out: {'; '.join(left_out[:_NAMED_FILES])}{rest}"
 
 
 def _column(field: pa.Field, rows: Sequence[Mapping[str, Any]]) -> pa.Array:
