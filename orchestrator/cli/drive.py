@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from orchestrator.cli.console import err, print_line, spinner
+from orchestrator.cli.console import err, out, print_line, spinner
 from orchestrator.errors import (
     DataError,
     LeaseLostError,
@@ -59,6 +59,19 @@ def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool, *, tr
     with spinner("reading images and results"):
         plan = survey(job, store, cluster, retry_failed)
     return plan if trains else plan.without_training()
+
+
+def show_plan(plan: Plan, *, as_json: bool, trains: bool = True) -> None:
+    """Print a plan, or without ``trains`` its evaluations alone. Raises DataError where it cannot be carried out."""
+    from orchestrator.cli.tables import evaluations_line, plan_json, plan_table
+    from orchestrator.state.files import to_json
+
+    if as_json:
+        typer.echo(to_json(plan_json(plan)), file=out.file)
+    for part in () if as_json else [plan_table(plan)] if trains else evaluations_line(plan):
+        out.print(part)
+    if plan.problem:
+        raise DataError(plan.problem)
 
 
 def drive(

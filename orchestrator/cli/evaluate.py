@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.console import out
-from orchestrator.cli.drive import drive, machines, plan_job
+from orchestrator.cli.drive import drive, machines, plan_job, show_plan
 from orchestrator.cli.handover import hand_over, show_remote
 from orchestrator.cli.options import (
     ON_THIS_MACHINE,
@@ -16,14 +15,13 @@ from orchestrator.cli.options import (
     Detach,
     DryRunAsJson,
     JobName,
-    NamedJob,
     Storage,
     TakeOver,
     name_job,
     reject_detach,
 )
 from orchestrator.cli.usage import refuse_together, refuse_without
-from orchestrator.errors import DataError, SettingsError
+from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
     from orchestrator.spec.job import Job
@@ -70,7 +68,9 @@ def evaluate(
             requested, named.storage, address, ["evaluate", *(["--take-over"] if take_over else [])], detach=detach
         )
     elif dry_run:
-        _show(requested, named, joined=address is not None, as_json=as_json)
+        with machines(joined=address is not None) as cluster:
+            plan = plan_job(requested, named.store, cluster, retry_failed=False, trains=False)
+        show_plan(plan, as_json=as_json, trains=False)
     else:
         reject_detach(detach)
         drive(requested, named.store, joined=address is not None, trains=False, take_over=take_over)
@@ -91,17 +91,3 @@ def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:
     existing = job.header.evaluate
     evaluations = existing if added.id in [evaluation.id for evaluation in existing] else (*existing, added)
     return replace(job, header=job.header.model_copy(update={"evaluate": evaluations}))
-
-
-def _show(job: Job, named: NamedJob, *, joined: bool, as_json: bool) -> None:
-    from orchestrator.cli.tables import evaluations_line, plan_json
-    from orchestrator.state.files import to_json
-
-    with machines(joined=joined) as cluster:
-        plan = plan_job(job, named.store, cluster, retry_failed=False, trains=False)
-    if as_json:
-        typer.echo(to_json(plan_json(plan)))
-    for line in () if as_json else evaluations_line(plan):
-        out.print(line)
-    if plan.problem:
-        raise DataError(plan.problem)

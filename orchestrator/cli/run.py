@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from orchestrator.cli.console import out
-from orchestrator.cli.drive import drive, machines, plan_job
+from orchestrator.cli.drive import drive, machines, plan_job, show_plan
 from orchestrator.cli.handover import hand_over, show_remote
 from orchestrator.cli.options import (
     ON_THIS_MACHINE,
@@ -26,9 +26,6 @@ from orchestrator.cli.options import (
 from orchestrator.cli.usage import refuse_together, refuse_without
 from orchestrator.errors import DataError, one_line
 from orchestrator.text import plural
-
-if TYPE_CHECKING:
-    from orchestrator.plan.plan import Plan
 
 RetryFailed = Annotated[
     bool,
@@ -151,16 +148,4 @@ def _plan(named: NamedJob, address: str | None, retry_failed: bool, as_json: boo
         show_remote(named.load(), named.storage, address, options)
     job = named.load_to_run()
     with machines(joined=address is not None) as cluster:
-        _show(plan_job(job, named.store, cluster, retry_failed), as_json)
-
-
-def _show(plan: Plan, as_json: bool) -> None:
-    from orchestrator.cli.tables import plan_json, plan_table
-    from orchestrator.state.files import to_json
-
-    if as_json:
-        typer.echo(to_json(plan_json(plan)), file=out.file)
-    else:
-        out.print(plan_table(plan))
-    if plan.problem:
-        raise DataError(plan.problem)
+        show_plan(plan_job(job, named.store, cluster, retry_failed), as_json=as_json)

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from orchestrator.cli.console import out
 from orchestrator.cli.evaluate import _with_evaluation
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.spec.job import Job, load_job, make_job
 from orchestrator.state.files import write_job
 from orchestrator.state.ledger import Status, provenance, record
+from orchestrator.state.marks import Kind, MarkedStdout, read_marks
 from orchestrator.store.columns import schema_of
 from orchestrator.store.tables import write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from orchestrator.store.local import LocalStore
@@ -46,6 +48,19 @@ def test_only_trials_that_are_done_are_evaluated(orch: Callable[..., Any], job: 
     (due,) = json.loads(orch("evaluate", "study", "--kind", "quality", "--dry-run", "--json").out)["evaluations"]
     assert (due["trial_id"], due["state"]) == (job.trials[0].id, "cached")
     assert store.read("job.yaml") == before
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("command", [("plan", "study"), ("evaluate", "study", "--kind", "quality", "--dry-run")])
+def test_a_plan_as_json_is_a_result_in_the_log_of_a_cluster(
+    orch: Callable[..., Any], command: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(out, "_file", MarkedStdout(log))
+    assert orch(*command, "--json").out == ""
+    lines = [each for line in log.getvalue().splitlines() for each in read_marks(line)]
+    assert {line.kind for line in lines} == {Kind.RESULT}
+    assert json.loads("\n".join(line.text for line in lines))["job"] == "study"
 
 
 @pytest.mark.usefixtures("job")
