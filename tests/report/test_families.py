@@ -15,6 +15,7 @@ from orchestrator.evaluations.reconstruction.settings import Reconstruction
 from orchestrator.evaluations.sharpness.settings import Sharpness
 from orchestrator.report.blocks import Table
 from orchestrator.report.codes import codes_chart
+from orchestrator.report.latent_loss import latent_loss_chart
 from orchestrator.report.sections.likelihood import (
     auroc,
     likelihood_chart,
@@ -133,6 +134,29 @@ def test_codes_have_a_panel_a_cell(families: Any) -> None:
     assert [len(panel.series) for panel in chart.rows[0].panels] == [3, 3]
 
 
+def test_the_parts_of_a_loss_are_means_over_seeds_on_one_logarithmic_axis(study: Any) -> None:
+    study.steps, study.every = 40, 10
+    study.job({"training.seed": [0, 1]}, model=MODEL, objective={"kind": "wae_moments"})
+    for seed, factor in ((0, 1.0), (1, 3.0)):
+        looks = {
+            step: {"reconstruction": 0.1 * factor, "latent_penalty": 2.0 * factor, "penalty_weight": 0.001 * step}
+            for step in (10, 20, 30, 40)
+        }
+        looks[20] |= {"latent_penalty": -1.0}  # as the estimate of a discrepancy may be
+        study.trial({"objective.kind": "wae_moments", "training.seed": seed}, samples=(), looks=looks)
+    chart = latent_loss_chart(load_study(study.store))
+    assert chart is not None
+    (panel,) = chart.rows[0].panels
+    assert panel.log_y
+    image, latent, weighted = panel.series
+    assert list(image.x) == [10, 20, 30, 40]
+    assert image.y == pytest.approx([0.2] * 4)
+    assert list(latent.x) == list(weighted.x) == [10, 30, 40]
+    assert (latent.low, latent.high) == (pytest.approx([2.0] * 3), pytest.approx([6.0] * 3))
+    assert weighted.y == pytest.approx([0.04, 0.12, 0.16])
+    assert len(chart.legend) == 3
+
+
 def test_the_page_has_the_sections_and_without_their_rows_it_has_not(
     families: Any, report: Callable[[], Any], study_at: Callable[..., Any], report_of: Callable[..., Any], tmp_path: Any
 ) -> None:
@@ -150,6 +174,7 @@ def test_the_page_has_the_sections_and_without_their_rows_it_has_not(
         assert f'id="{anchor}"' not in html
     loaded = load_study(plain.store)
     assert codes_chart(loaded) is None
+    assert latent_loss_chart(loaded) is None
     assert likelihood_chart(loaded) is None
     assert likelihood_table(loaded) is None
     assert without_likelihood(loaded) == []

@@ -24,6 +24,7 @@ from orchestrator.report.blocks import (
     spans_decades,
 )
 from orchestrator.report.codes import codes_chart
+from orchestrator.report.latent_loss import latent_loss_chart
 from orchestrator.report.layout import Layout, curve_layout
 from orchestrator.report.lines import POINTS, Runs, band
 from orchestrator.report.plots import MARKERS, SEEDS
@@ -56,8 +57,7 @@ def build(study: Study) -> Section:
     blocks: list[Block] = []
     if left_out:
         blocks += [Text("Not drawn, so that the figures stay readable:"), Items(tuple(left_out), "notes")]
-    codes = codes_chart(study)
-    charts = [*([codes] if codes else []), *charts]
+    charts = [*filter(None, (codes_chart(study), latent_loss_chart(study))), *charts]
     blocks += charts[:OPEN]
     if rest := charts[OPEN:]:
         blocks.append(Fold(f"Further figures: {'; '.join(chart.title for chart in rest)}", tuple(rest)))
