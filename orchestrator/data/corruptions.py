@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -39,15 +39,16 @@ class Corruption(Settings):
 
     @property
     def name(self) -> str:
-        """A unique name: the kind, its fill, and the numbers that are not defaults.
+        """A unique name: the kind, its fill, and what is not as by default.
 
-        Examples are ``pepper``, ``holes_grey`` and ``holes_black_size_4``.
+        Examples are ``pepper``, ``holes_grey``, ``holes_black_size_4`` and ``square_random``.
         """
         words, numbers = [self.kind], []
         for field, value in self:
+            other = value != type(self).model_fields[field].default
             if isinstance(value, str):
-                words += [value] if field != "kind" else []
-            elif value != type(self).model_fields[field].default:
+                words += [value] if field == "fill" or other else []
+            elif other:
                 numbers += [field, repr(value)]
         return "_".join([*words, *numbers])
 
@@ -89,6 +90,9 @@ class GaussianNoise(Corruption):
 class Occlusion(Corruption):
     """Some pixels are replaced by a constant; the others do not change."""
 
+    in_patches: ClassVar[bool] = False
+    """Whether it hides whole patches, which have surroundings that are not hidden."""
+
     @property
     def paint(self) -> float:
         """The constant, in [0, 1]."""
@@ -110,6 +114,7 @@ class Occlusion(Corruption):
 class Holes(Occlusion):
     """Square holes within the image, at uniformly random positions; they may overlap."""
 
+    in_patches: ClassVar[bool] = True
     kind: Literal["holes"] = "holes"
     number: int = Field(3, ge=1, le=10_000)
     """holes to an image"""
@@ -136,17 +141,23 @@ class Holes(Occlusion):
     def hidden(self, image: ImageShape, dice: np.random.Generator) -> NDArray[np.bool_]:  # noqa: D102
         hidden = np.zeros(image[1:], np.bool_)
         for _ in range(self.number):
-            top, left = dice.integers(0, (image.height - self.size + 1, image.width - self.size + 1))
+            top, left = _corner(self.size, image, dice)
             hidden[top : top + self.size, left : left + self.size] = True
         return hidden
 
 
 class Square(Occlusion):
-    """One black square in the middle of the image, which hides most of a centred object."""
+    """One black square: in the middle, where it hides most of a centred object, or at a uniformly random position.
 
+    A random one is where the first of ``holes`` of its size is, so that the two differ in number and fill alone.
+    """
+
+    in_patches: ClassVar[bool] = True
     kind: Literal["square"] = "square"
     size: int = Field(8, ge=1, le=4096)
     """side of the square in pixels"""
+    place: Literal["middle", "random"] = "middle"
+    """where it is: in the middle of the image, or at a place drawn for each image"""
 
     def reject(self, image: ImageShape) -> str | None:  # noqa: D102
         if problem := _too_large(self.kind, self.size, image):
@@ -161,6 +172,8 @@ class Square(Occlusion):
     def hidden(self, image: ImageShape, dice: np.random.Generator) -> NDArray[np.bool_]:  # noqa: D102
         hidden = np.zeros(image[1:], np.bool_)
         top, left = (image.height - self.size) // 2, (image.width - self.size) // 2
+        if self.place == "random":
+            top, left = _corner(self.size, image, dice)
         hidden[top : top + self.size, left : left + self.size] = True
         return hidden
 
@@ -207,6 +220,12 @@ _STREAM = 0
 
 def _dice(seed: int, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(_STREAM, index))))
+
+
+def _corner(size: int, image: ImageShape, dice: np.random.Generator) -> tuple[int, int]:
+    """Row and column of the upper left pixel of a square within the image, each place as likely as any other."""
+    top, left = dice.integers(0, (image.height - size + 1, image.width - size + 1))
+    return int(top), int(left)
 
 
 def _too_large(kind: str, size: int, image: ImageShape) -> str | None:

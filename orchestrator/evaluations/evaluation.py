@@ -98,6 +98,8 @@ class Evaluation(Settings):
     """Columns of further tables, by name: those of ``curves`` lie in evaluations/<kind>_curves/."""
     splits: ClassVar[tuple[Split, ...]] = ("train",)
     """The splits of the data set that it uses."""
+    classifies: ClassVar[bool] = False
+    """Whether it tells the classes of images by the data set's classifier, where the data set has classes."""
 
     kind: str
     """what is computed"""
@@ -161,6 +163,11 @@ class Evaluation(Settings):
     def feature_extractor(self) -> Literal["classifier", "inception"] | None:
         """The feature extractor that it uses: a classifier of the trial's data set, Inception, or None."""
         return None
+
+    @property
+    def uses_classifier(self) -> bool:
+        """Whether it uses the classifier of a data set with classes; it needs one if its features come from there."""
+        return self.classifies or self.feature_extractor == "classifier"
 
     @property
     def others(self) -> tuple[Dataset, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from orchestrator.evaluations.evaluation import Evaluation
-from orchestrator.store.columns import INT, Column
+from orchestrator.store.columns import BOOL, FLOAT, INT, STRING, Column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,37 @@ if TYPE_CHECKING:
 IMAGE_ID = Column("image_id", INT, "", "the image's place in the held-out set")
 LABEL = Column("label", INT, "", "the image's class; null where the set has none")
 """The columns by which the rows of these evaluations name their image."""
+CLASS_KEPT = (
+    Column(
+        "class_kept", INT, "", "1 if the classifier sees the image's class in it, else 0; null without", "class kept"
+    ),
+    Column("classifier", STRING, "", "digest of the classifier; compare class_kept of the same only"),
+)
+INK_KEPT = (
+    Column(
+        "ink_ratio", FLOAT, "", "its pixels of 0.5 or more over the image's; null where that has none", "ink over own"
+    ),
+    Column(
+        "box_ratio", FLOAT, "", "area of their bounding box over that of the image's; null likewise", "box over own"
+    ),
+    Column(
+        "small_recall",
+        FLOAT,
+        "",
+        "share of the pixels of the image's small parts, under a quarter of the largest, that it has; null without any",
+        "small parts kept",
+    ),
+    Column("large_recall", FLOAT, "", "the same of its other parts; null likewise", "other parts kept"),
+)
+TYPICALITY = (
+    Column(
+        "class_distance", FLOAT, "", "mean squared difference of the image from the mean training image of its class"
+    ),
+    Column(
+        "typical", BOOL, "", "whether that is at most the median of the class's training images; null without classes"
+    ),
+)
+"""Columns of kinds that tell what of an image was kept, and how typical the image is."""
 
 
 class HeldOutEvaluation(Evaluation):

@@ -99,7 +99,7 @@ def _trained_model(
     if _Cache.networks is None or _Cache.networks[0] != name:
         _Cache.networks = (name, _networks(context, trial, evaluation).to(device))
     networks = _Cache.networks[1]
-    classifier_bytes = context.classifiers.get(data) if evaluation.feature_extractor == "classifier" else None
+    classifier_bytes = context.classifiers.get(data) if evaluation.uses_classifier else None
     classifier = None if classifier_bytes is None else load(classifier_bytes).to(device)
 
     def make_sample_metrics() -> SampleMetrics:

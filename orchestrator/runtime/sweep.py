@@ -127,7 +127,8 @@ def _sweep_context(
     stage: Callable[[str], None],
 ) -> SweepContext:
     """What trials and evaluations share, with the classifiers that some of them need."""
-    data_sets = {due.trial.settings.data for due in plan.due if due.evaluation.feature_extractor == "classifier"}
+    data_sets = {due.trial.settings.data for due in plan.due if due.evaluation.uses_classifier}
+    data_sets = {data for data in data_sets if images[data].has_classes}
     data_sets |= {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
     classifiers = classifiers_for(
         {data: images[data] for data in images if data in data_sets}, plan, store, notify, stage

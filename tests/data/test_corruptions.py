@@ -8,7 +8,16 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.data.corruptions import AnyCorruption, Corruption, Crosswalk, GaussianNoise, Holes, Pepper, Square
+from orchestrator.data.corruptions import (
+    AnyCorruption,
+    Corruption,
+    Crosswalk,
+    GaussianNoise,
+    Holes,
+    Occlusion,
+    Pepper,
+    Square,
+)
 from orchestrator.data.images import ImageShape
 
 KINDS: list[Corruption] = [
@@ -16,6 +25,7 @@ KINDS: list[Corruption] = [
     Holes(),
     Holes(fill="black", number=1),
     Square(),
+    Square(place="random"),
     Pepper(),
     Crosswalk(),
 ]
@@ -51,7 +61,9 @@ def test_an_image_is_corrupted_alike_in_any_batch(corruption: Corruption) -> Non
             assert torch.equal(one[0], other_way[3 - place])
 
 
-@pytest.mark.parametrize("corruption", [GaussianNoise(), Holes(), Pepper()], ids=lambda kind: kind.kind)
+@pytest.mark.parametrize(
+    "corruption", [GaussianNoise(), Holes(), Pepper(), Square(place="random")], ids=lambda kind: kind.kind
+)
 def test_seed_and_number_decide(corruption: Corruption) -> None:
     clean = images(1)
     drawn = [corruption.apply(clean, [number], seed).images for seed in (0, 1) for number in (0, 1)]
@@ -67,10 +79,13 @@ def test_noise_is_normal_and_not_clamped() -> None:
     assert abs(((noise / 0.1) ** 4).mean().item() - 3) < 5 * (96 / noise.numel()) ** 0.5
 
 
-def test_holes_lie_within_and_reach_every_place() -> None:
+def test_holes_and_squares_lie_within_and_reach_every_place() -> None:
     clean = images(1).expand(2000, -1, -1, -1)
-    for fill, value in (("grey", 0.5), ("black", 0.0)):
-        corrupted, _, touched = Holes(number=1, size=8, fill=fill).apply(clean, range(2000), seed=0)  # type: ignore[arg-type]
+    kinds: list[tuple[Occlusion, float]] = [
+        (Holes(number=1), 0.5), (Holes(number=1, fill="black"), 0.0), (Square(place="random"), 0.0)
+    ]  # fmt: skip
+    for kind, value in kinds:
+        corrupted, _, touched = kind.apply(clean, range(2000), seed=0)
         assert (touched.flatten(1).sum(1) == 64).all()
         assert (corrupted[touched.expand_as(corrupted)] == value).all()
     rows, columns = touched[:, 0].any(2), touched[:, 0].any(1)

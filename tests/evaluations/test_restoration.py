@@ -21,7 +21,7 @@ from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations import compute_shard
 from orchestrator.evaluations.evaluation import TrainedModel
 from orchestrator.evaluations.inputs.image_batch import ImageBatch, choose
-from orchestrator.evaluations.restoration.compute import edges, restore, rows_of
+from orchestrator.evaluations.restoration.compute import RING_PX, edges, restore, rows_of, surroundings
 from orchestrator.evaluations.restoration.settings import EVERY_CORRUPTION, Restoration
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from orchestrator.data.corruptions import AnyCorruption, Corruption
 
-TOLD = ("image_id", "label", "corruption", "method", "norm", "mask")
+TOLD = ("image_id", "label", "corruption", "method", "norm", "mask", "top", "left", "class_kept", "classifier")
 SMALL: tuple[AnyCorruption, ...] = (Holes(size=3, number=2), Square(size=3))
 
 
@@ -120,7 +120,7 @@ def test_rows_hold_the_figures_of_scikit_image(settings: TrialSettings) -> None:
     evaluation = search(images=5, steps=3, corruptions=(SMALL[0],), optimizer="adam")
     chosen = choose(evaluation, subject, 0)
     restored = restore(evaluation, subject, chosen, SMALL[0])
-    rows = rows_of(chosen, SMALL[0], restored)
+    rows = rows_of(subject, chosen, SMALL[0], restored)
     assert {(row["image_id"], row["method"]) for row in rows} == set(
         product(chosen.indices, ("corrupted", "search", "biharmonic"))
     )
@@ -140,7 +140,7 @@ def test_rows_hold_the_figures_of_scikit_image(settings: TrialSettings) -> None:
         assert ("loss" in row) == (row["method"] == "search")
 
 
-def test_structural_similarity_is_that_of_scikit_image_where_it_has_one() -> None:
+def test_structural_similarity_is_that_of_scikit_image_where_it_has_one(settings: TrialSettings) -> None:
     # of whole windows only: the touched pixels are those whose windows lie within the image
     from orchestrator.data.corruptions import Corrupted
     from orchestrator.evaluations.restoration.compute import Attempt, Restored
@@ -152,7 +152,8 @@ def test_structural_similarity_is_that_of_scikit_image_where_it_has_one() -> Non
     touched[..., 5:-5, 5:-5] = True
     chosen = ImageBatch((0, 1), (None, None), torch.from_numpy(clean))
     attempt = Attempt("corrupted", None, None, torch.from_numpy(made), None)
-    rows = rows_of(chosen, Square(), Restored(Corrupted(attempt.images, ~touched, touched), [attempt]))
+    restored = Restored(Corrupted(attempt.images, ~touched, touched), [attempt])
+    rows = rows_of(subject_of(settings, Affine()), chosen, Square(), restored)
     for row, one, other in zip(rows, clean, made, strict=True):
         expected = metrics.structural_similarity(
             one[0], other[0], data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
@@ -173,8 +174,61 @@ def test_where_everything_or_nothing_is_edge_there_is_no_figure_of_it(settings: 
     generator = Affine()
     for corruption in (GaussianNoise(), Crosswalk()):
         chosen = made_by(generator)
-        restored = restore(search(steps=1), subject_of(settings, generator), chosen, corruption)
-        assert {row["mse_edge"] for row in rows_of(chosen, corruption, restored)} == {None}
+        subject = subject_of(settings, generator)
+        restored = restore(search(steps=1), subject, chosen, corruption)
+        rows = rows_of(subject, chosen, corruption, restored)
+        assert {row["mse_edge"] for row in rows} == {None}
+        assert not any("ring_excess" in row for row in rows)
+
+
+@pytest.mark.parametrize("corruption", [Holes(), Holes(number=1), Square(), Pepper(), GaussianNoise()], ids=str)
+def test_the_ring_is_as_wide_as_scipys_chessboard_distance_says(corruption: Corruption) -> None:
+    touched = corruption.apply(torch.rand(6, 3, 28, 20), range(6), seed=0).touched
+    masks = [mask[:, 0].numpy() for mask in (touched, *surroundings(touched))]
+    for hidden, ring, far in zip(*masks, strict=True):
+        distance = ndimage.distance_transform_cdt(~hidden, "chessboard")
+        near, beyond = (distance >= 1) & (distance <= RING_PX), distance > RING_PX
+        some = near.any() and beyond.any()
+        assert (ring == (near & some)).all()
+        assert (far == (beyond & some)).all()
+        assert some or corruption.kind in ("gaussian_noise", "pepper")
+
+
+def test_what_a_hole_adds_around_it_is_told_from_what_the_inversion_of_the_clean_image_lacks(
+    settings: TrialSettings,
+) -> None:
+    generator = Affine()
+    evaluation, corruption = search(masks=("known", "unknown")), Holes(number=1, size=2)
+    chosen = ImageBatch(
+        (3, 4), (None, None), torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(2)).double()
+    )
+    subject = subject_of(settings, generator)
+    restored = restore(evaluation, subject, chosen, corruption)
+    everything = torch.ones_like(restored.corrupted.observed)
+    inverted = (generator(generator.least_squares(chosen.images, everything)) + 1) / 2
+    rows = rows_of(subject, chosen, corruption, restored)
+    for row, (place, attempt) in zip(rows, product(range(2), restored.attempts), strict=True):
+        if attempt.method != "search":
+            assert "ring_excess" not in row
+            continue
+        distance = ndimage.distance_transform_cdt(restored.corrupted.observed[place, 0].numpy(), "chessboard")
+        clean, made, plain = (images[place, 0].detach().numpy() for images in (chosen.images, attempt.images, inverted))
+        for name, mask in (("ring_excess", (distance >= 1) & (distance <= 2)), ("far_excess", distance > 2)):
+            expected = np.square(made - clean)[mask].mean() - np.square(plain - clean)[mask].mean()
+            assert row[name] == pytest.approx(expected, abs=1e-6)
+            assert abs(expected) > 1e-4
+
+
+def test_the_place_of_a_square_is_told(settings: TrialSettings) -> None:
+    evaluation = search(images=6, steps=1, corruptions=(Square(size=3, place="random"), SMALL[0]))
+    subject = subject_of(settings, Affine().float())
+    squares, holes = (compute_shard(evaluation, subject, shard).rows for shard in range(2))
+    assert {(row["top"], row["left"]) for row in holes} == {(None, None)}
+    chosen = choose(evaluation, subject, 0)
+    corrupted = evaluation.corruptions[0].apply(chosen.images, chosen.indices, 0)
+    for row, place in zip(squares, np.repeat(np.arange(6), 3), strict=True):
+        assert corrupted.touched[place, 0, row["top"] : row["top"] + 3, row["left"] : row["left"] + 3].all()
+    assert len({(row["top"], row["left"]) for row in squares}) > 1
 
 
 def test_shards_are_corruptions_of_parts_and_an_image_is_the_same_in_any_company(
@@ -194,7 +248,8 @@ def test_shards_are_corruptions_of_parts_and_an_image_is_the_same_in_any_company
     fewer = search(images=3, steps=4, optimizer="adam", corruptions=SMALL[1:])
     for row, among in zip(compute_shard(fewer, subject, 0).rows, found[2].rows, strict=False):
         assert [row[name] for name in TOLD] == [among[name] for name in TOLD]
-        measured = row.keys() - set(TOLD)
+        assert row.keys() == among.keys()
+        measured = {name for name in row.keys() - set(TOLD) if row[name] is not None}
         assert [row[name] for name in measured] == pytest.approx([among[name] for name in measured], rel=1e-4)
 
 
@@ -225,7 +280,8 @@ def test_rows_and_settings_fit_their_columns(settings: TrialSettings, tmp_path: 
 
 def test_names_tell_corruptions_apart() -> None:
     names = [corruption.name for corruption in EVERY_CORRUPTION]
-    assert names == ["gaussian_noise", "holes_grey", "holes_black", "pepper", "crosswalk", "square"]
+    assert names == ["gaussian_noise", "holes_grey", "holes_black", "pepper", "crosswalk", "square_random"]
+    assert Square().name == "square"
     assert Holes(fill="black", size=4).name == "holes_black_size_4"
     assert GaussianNoise(std=0.25).name == "gaussian_noise_std_0.25"
     assert Pepper(share=0.30000001).name != Pepper().name

@@ -13,6 +13,7 @@ from orchestrator.data.images import ImageSet
 from orchestrator.errors import EvaluationError
 from orchestrator.evaluations import compute_shard
 from orchestrator.evaluations.sharpness.settings import Sharpness
+from orchestrator.metrics.grain import pixelation, salt_and_pepper
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
 from orchestrator.store.local import LocalStore
@@ -42,6 +43,9 @@ def test_the_row_is_of_samples_and_of_as_many_training_images_as_there_are(sampl
     assert row["sharpness"] == pytest.approx(by_scipy(made), rel=1e-5)
     assert row["real"] == pytest.approx(by_scipy(real), rel=1e-5)
     assert row["ratio"] == pytest.approx(by_scipy(made) / by_scipy(real), rel=1e-5)
+    for name, images in (("", made), ("_real", real)):
+        assert row[f"salt_and_pepper{name}"] == pytest.approx(salt_and_pepper(torch.from_numpy(images)).mean().item())
+        assert row[f"pixelation{name}"] == pytest.approx(pixelation(torch.from_numpy(images)).mean().item(), rel=1e-5)
 
 
 def test_the_data_itself_is_as_sharp_as_the_data_and_a_blur_of_it_less() -> None:

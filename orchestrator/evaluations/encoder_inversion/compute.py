@@ -22,6 +22,7 @@ from orchestrator.evaluations.latent_search.inverted import (
     quality_columns,
     targets_of,
 )
+from orchestrator.evaluations.latent_search.kept import kept_columns, typicality_columns
 from orchestrator.evaluations.latent_search.search import draw_starts
 
 if TYPE_CHECKING:
@@ -83,17 +84,26 @@ def compare(settings: EncoderInversion, model: TrainedModel, batch: ImageBatch, 
         *curves_of(one_restart, batch, refined.result, method="refined"),
         *curves_of(settings, batch, random.result, method="random"),
     ]
-    rows = _rows(batch, images, dict(zip(METHODS, losses, strict=True)))
+    rows = _rows(model, batch, images, dict(zip(METHODS, losses, strict=True)))
     return Compared(rows, curves, gallery(batch.images, [*images.values()], SHOWN))
 
 
-def _rows(batch: ImageBatch, images: dict[str, Tensor], losses: dict[str, Tensor]) -> list[dict[str, Any]]:
+def _rows(
+    model: TrainedModel, batch: ImageBatch, images: dict[str, Tensor], losses: dict[str, Tensor]
+) -> list[dict[str, Any]]:
     metrics = {
-        method: {**quality_columns(images[method], batch.images), "loss": losses[method].tolist()} for method in METHODS
+        method: {
+            **quality_columns(images[method], batch.images),
+            **kept_columns(model, batch, images[method]),
+            "loss": losses[method].tolist(),
+        }
+        for method in METHODS
     }
     return [
-        {**columns, "method": method, **{name: values[image] for name, values in metrics[method].items()}}
-        for image, columns in enumerate(image_columns(batch))
+        {**columns, **typical, "method": method, **{name: values[image] for name, values in metrics[method].items()}}
+        for image, (columns, typical) in enumerate(
+            zip(image_columns(batch), typicality_columns(model, batch), strict=True)
+        )
         for method in METHODS
     ]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from orchestrator.evaluations.held_out import IMAGE_ID, LABEL, HeldOutEvaluation
+from orchestrator.evaluations.held_out import CLASS_KEPT, IMAGE_ID, INK_KEPT, LABEL, TYPICALITY, HeldOutEvaluation
 from orchestrator.evaluations.latent_search.settings import CURVE, LatentSearch
 from orchestrator.settings import Settings
 from orchestrator.store.columns import FLOAT, INT, STRING, Column
@@ -58,16 +58,21 @@ class EncoderInversion(HeldOutEvaluation, LatentSearch):
     is one encoder.
     """
 
+    version = 2
     splits: ClassVar = ("train", "test")
+    classifies: ClassVar = True
     keys: ClassVar = ("image_id", "method")
     columns = (
         IMAGE_ID,
         LABEL,
+        *TYPICALITY,
         Column("method", STRING, "", "encoder, refined (a search from there) or random (searches from random starts)"),
         Column("mse", FLOAT, "", "mean squared error of the image found, in [0, 1]", "MSE"),
         Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio of it", "PSNR"),
         Column("ssim", FLOAT, "", "mean structural similarity of it", "SSIM"),
         Column("loss", FLOAT, "", "what the search makes small: the mse, plus the prior's term"),
+        *CLASS_KEPT,
+        *INK_KEPT,
     )
     tables: ClassVar = {
         "curves": (
@@ -89,8 +94,9 @@ class EncoderInversion(HeldOutEvaluation, LatentSearch):
     """how the encoder is trained"""
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
-        """The methods."""
-        return METHODS if column == "method" else None
+        """The methods, and both values of ``typical`` where images have classes."""
+        typical = (False, True) if trial.data.has_classes else (None,)
+        return {"method": METHODS, "typical": typical}.get(column)
 
     def shards(self, trial: TrialSettings) -> int:
         """One: the encoder is trained in it."""

@@ -16,6 +16,7 @@ from orchestrator.evaluations.latent_search.inverted import (
     quality_columns,
     targets_of,
 )
+from orchestrator.evaluations.latent_search.kept import kept_columns, typicality_columns
 from orchestrator.evaluations.latent_search.search import draw_starts
 from orchestrator.metrics.image_quality import band_power
 
@@ -32,7 +33,7 @@ def compute(settings: Inversion, model: TrainedModel, shard: int) -> ShardResult
     inverted = invert(settings, model, batch, starts)
     shown = [inverted.chosen, *inverted.images.unbind(1)[:SHOWN_RESTARTS]]
     return ShardResult(
-        rows_of(batch, inverted),
+        rows_of(model, batch, inverted),
         {
             "curves": curves_of(settings, batch, inverted.result),
             "bands": bands_of(batch, inverted.chosen, settings.bands),
@@ -41,24 +42,28 @@ def compute(settings: Inversion, model: TrainedModel, shard: int) -> ShardResult
     )
 
 
-def rows_of(batch: ImageBatch, inverted: Inverted) -> list[dict[str, Any]]:
+def rows_of(model: TrainedModel, batch: ImageBatch, inverted: Inverted) -> list[dict[str, Any]]:
     """A row an image and restart, image by image."""
     result, restarts = inverted.result, inverted.images.shape[1]
-    metrics: dict[str, Sequence[float]] = {
+    metrics: dict[str, Sequence[Any]] = {
         "loss": result.losses.flatten().tolist(),
         **quality_columns(inverted.images.flatten(0, 1), batch.images.repeat_interleave(restarts, 0)),
+        **kept_columns(model, batch, inverted.images.flatten(0, 1)),
         "latent_norm": result.latents.norm(dim=2).flatten().tolist(),
     }
     best, dropped = result.best.tolist(), result.dropped.flatten().tolist()
     return [
         {
             **columns,
+            **typical,
             "restart": restart,
             "chosen": restart == best[image],
             **{name: values[image * restarts + restart] for name, values in metrics.items()},
             "dropped_at": dropped[image * restarts + restart] or None,
         }
-        for image, columns in enumerate(image_columns(batch))
+        for image, (columns, typical) in enumerate(
+            zip(image_columns(batch), typicality_columns(model, batch), strict=True)
+        )
         for restart in range(restarts)
     ]
 

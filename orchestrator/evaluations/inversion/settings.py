@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from orchestrator.evaluations.held_out import IMAGE_ID, LABEL, HeldOutEvaluation
+from orchestrator.evaluations.held_out import CLASS_KEPT, IMAGE_ID, INK_KEPT, LABEL, TYPICALITY, HeldOutEvaluation
 from orchestrator.evaluations.latent_search.settings import CURVE, RESTART, LatentSearch
 from orchestrator.store.columns import BOOL, FLOAT, INT, Column
 
@@ -24,10 +24,14 @@ class Inversion(HeldOutEvaluation, LatentSearch):
     restart: all restarts are stored, so that the best of several can be compared with a single one.
     """
 
+    version = 2
+    splits: ClassVar = ("train", "test")
+    classifies: ClassVar = True
     keys: ClassVar = ("image_id", "restart")
     columns = (
         IMAGE_ID,
         LABEL,
+        *TYPICALITY,
         RESTART,
         Column("chosen", BOOL, "", "whether its loss is the lowest of the image's restarts"),
         Column("loss", FLOAT, "", "lowest loss seen: mean squared error in [0, 1], plus the prior's term"),
@@ -35,6 +39,8 @@ class Inversion(HeldOutEvaluation, LatentSearch):
         Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio of it", "PSNR"),
         Column("ssim", FLOAT, "", "mean structural similarity of it", "SSIM"),
         Column("latent_norm", FLOAT, "", "Euclidean length of its latent vector"),
+        *CLASS_KEPT,
+        *INK_KEPT,
         Column("dropped_at", INT, "steps", "steps after which halving dropped the restart; null for never"),
     )
     tables: ClassVar = {
@@ -57,5 +63,10 @@ class Inversion(HeldOutEvaluation, LatentSearch):
     """rings of equal width from 0 to 1/2 cycles per pixel that the error is divided into"""
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
-        """The numbers of the restarts, and both values of ``chosen``."""
-        return {"restart": tuple(range(self.restarts)), "chosen": (False, True)}.get(column)
+        """The numbers of the restarts, and both values of ``chosen`` and, of images with classes, of ``typical``."""
+        values: dict[str, tuple[Any, ...]] = {
+            "restart": tuple(range(self.restarts)),
+            "chosen": (False, True),
+            "typical": (False, True) if trial.data.has_classes else (None,),
+        }
+        return values.get(column)

@@ -11,6 +11,7 @@ from orchestrator.data._tiles import tiled
 from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.inputs.image_batch import choose
 from orchestrator.evaluations.latent_search.inverted import generate, image_columns, latents_of, quality_columns
+from orchestrator.evaluations.latent_search.kept import kept_columns, typicality_columns
 from orchestrator.evaluations.reconstruction.settings import SHOWN
 from orchestrator.metrics.image_quality import sharpness
 
@@ -28,7 +29,7 @@ def compute(settings: Reconstruction, model: TrainedModel, shard: int) -> ShardR
     reconstructions = reconstruct(settings, model, batch)
     method = "search" if model.encoder is None else "encoder"
     pictures = {} if shard else {"gallery": tiled(torch.stack([batch.images, reconstructions])[:, :SHOWN])}
-    return ShardResult(rows_of(batch, reconstructions, method), pictures=pictures)
+    return ShardResult(rows_of(model, batch, reconstructions, method), pictures=pictures)
 
 
 def reconstruct(settings: Reconstruction, model: TrainedModel, batch: ImageBatch) -> Tensor:
@@ -36,12 +37,17 @@ def reconstruct(settings: Reconstruction, model: TrainedModel, batch: ImageBatch
     return generate(model, latents_of(settings, model, batch, settings.seed))
 
 
-def rows_of(batch: ImageBatch, reconstructions: Tensor, method: str) -> list[dict[str, Any]]:
+def rows_of(model: TrainedModel, batch: ImageBatch, reconstructions: Tensor, method: str) -> list[dict[str, Any]]:
     """A row an image."""
-    metrics: dict[str, list[Any]] = {**quality_columns(reconstructions, batch.images)}
+    metrics: dict[str, list[Any]] = {
+        **quality_columns(reconstructions, batch.images),
+        **kept_columns(model, batch, reconstructions),
+    }
     ratios = (sharpness(reconstructions.clamp(0, 1)) / sharpness(batch.images)).tolist()
     metrics["sharpness"] = [ratio if math.isfinite(ratio) else None for ratio in ratios]
     return [
-        {**columns, "method": method, **{name: values[image] for name, values in metrics.items()}}
-        for image, columns in enumerate(image_columns(batch))
+        {**columns, **typical, "method": method, **{name: values[image] for name, values in metrics.items()}}
+        for image, (columns, typical) in enumerate(
+            zip(image_columns(batch), typicality_columns(model, batch), strict=True)
+        )
     ]

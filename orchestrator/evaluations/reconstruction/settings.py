@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from orchestrator.evaluations.held_out import IMAGE_ID, LABEL, HeldOutEvaluation
+from orchestrator.evaluations.held_out import CLASS_KEPT, IMAGE_ID, INK_KEPT, LABEL, TYPICALITY, HeldOutEvaluation
 from orchestrator.evaluations.latent_search.settings import LatentSearch
 from orchestrator.store.columns import FLOAT, STRING, Column
 
@@ -21,10 +21,14 @@ class Reconstruction(HeldOutEvaluation, LatentSearch):
     Families with and without an encoder are thus compared on the same images. The search is that of ``inversion``.
     """
 
+    version = 2
+    splits: ClassVar = ("train", "test")
+    classifies: ClassVar = True
     keys: ClassVar = ("image_id",)
     columns = (
         IMAGE_ID,
         LABEL,
+        *TYPICALITY,
         Column("method", STRING, "", "encoder or search: where the latent vector comes from"),
         Column("mse", FLOAT, "", "mean squared error against the image, in [0, 1]", "MSE"),
         Column("psnr", FLOAT, "dB", "peak signal-to-noise ratio", "PSNR"),
@@ -36,11 +40,17 @@ class Reconstruction(HeldOutEvaluation, LatentSearch):
             "sharpness of what came back over the image's own; null where that is 0",
             "sharpness over its own",
         ),
+        *CLASS_KEPT,
+        *INK_KEPT,
     )
 
     kind: Literal["reconstruction"] = "reconstruction"
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
-        """The source of latent vectors: an encoder or a flow if the trial has one, else the search."""
+        """The source of latent vectors: an encoder or a flow if the trial has one, else the search; ``typical``."""
         encodes = trial.objective.family in ("autoencoding", "likelihood")
-        return ("encoder" if encodes else "search",) if column == "method" else None
+        values: dict[str, tuple[Any, ...]] = {
+            "method": ("encoder" if encodes else "search",),
+            "typical": (False, True) if trial.data.has_classes else (None,),
+        }
+        return values.get(column)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from orchestrator.data._tiles import tiled
+from orchestrator.data.corruptions import Occlusion, Square
 from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.held_out import HeldOutEvaluation
 from orchestrator.evaluations.inputs.image_batch import choose
-from orchestrator.evaluations.latent_search.inverted import generate
+from orchestrator.evaluations.latent_search.inverted import generate, image_columns, targets_of
+from orchestrator.evaluations.latent_search.kept import class_columns
 from orchestrator.evaluations.latent_search.search import Targets, draw_starts, search
 from orchestrator.evaluations.restoration.baselines import baseline
 from orchestrator.evaluations.restoration.settings import SHOWN
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from orchestrator.evaluations.restoration.settings import Mask, Restoration
 
 
+RING_PX = 2
+"""Width of the ring around a hole."""
+
+
 class Attempt(NamedTuple):
     """The images restored by one method."""
 
@@ -36,6 +43,8 @@ class Attempt(NamedTuple):
     """(n, c, h, w)"""
     losses: Tensor | None
     """(n,) of the best restart of a search."""
+    inversions: Tensor | None = None
+    """(n, c, h, w): what the same search finds for the clean images; None unless patches were hidden."""
 
 
 class Restored(NamedTuple):
@@ -51,7 +60,7 @@ def compute(settings: Restoration, model: TrainedModel, shard: int) -> ShardResu
     batch, corruption = choose(settings, model, part), settings.corruptions[which]
     restored = restore(settings, model, batch, corruption)
     pictures = {} if part else {corruption.name: tiled(shown(batch.images, restored, SHOWN))}
-    return ShardResult(rows_of(batch, corruption, restored), pictures=pictures)
+    return ShardResult(rows_of(model, batch, corruption, restored), pictures=pictures)
 
 
 def restore(settings: Restoration, model: TrainedModel, batch: ImageBatch, corruption: Corruption) -> Restored:
@@ -60,45 +69,62 @@ def restore(settings: Restoration, model: TrainedModel, batch: ImageBatch, corru
     everything = torch.ones_like(corrupted.observed)
     masks = settings.masks if not corrupted.observed.all() else settings.masks[:1]
     attempts = [Attempt("corrupted", None, None, corrupted.images, None)]
+    clean = targets_of(batch)
+    starts = draw_starts(clean, settings.restarts, model.settings.latent_dim, settings.seed).to(batch.images)
+    inversions: dict[Norm, Tensor] = {}
+    if isinstance(corruption, Occlusion) and corruption.in_patches:
+        for norm in settings.norms:
+            inversions[norm] = generate(model, search(settings, model.generator, clean, starts, norm).chosen)
     for mask in masks:
-        observed = corrupted.observed if mask == "known" else everything
-        targets = Targets(corrupted.images, observed, batch.indices)
-        starts = draw_starts(targets, settings.restarts, model.settings.latent_dim, settings.seed).to(batch.images)
+        targets = Targets(corrupted.images, corrupted.observed if mask == "known" else everything, batch.indices)
         for norm in settings.norms:
             result = search(settings, model.generator, targets, starts, norm)
             losses = result.losses.take_along_dim(result.best[:, None], 1).squeeze(1)
-            attempts.append(Attempt("search", norm, mask, generate(model, result.chosen), losses))
+            images = generate(model, result.chosen)
+            attempts.append(Attempt("search", norm, mask, images, losses, inversions.get(norm)))
     name, images = baseline(corruption, corrupted)
     return Restored(corrupted, [*attempts, Attempt(name, None, None, images, None)])
 
 
-def rows_of(batch: ImageBatch, corruption: Corruption, restored: Restored) -> list[dict[str, Any]]:
+def rows_of(model: TrainedModel, batch: ImageBatch, corruption: Corruption, restored: Restored) -> list[dict[str, Any]]:
     """A row an image and attempt, image by image."""
     touched = restored.corrupted.touched
-    edge, metrics = edges(touched), []
-    for attempt in restored.attempts:
-        pair = attempt.images, batch.images
-        tensors = {
-            **{metric.__name__: metric(*pair) for metric in (mse, psnr, ssim)},
-            **{f"{metric.__name__}_touched": metric(*pair, touched) for metric in (mse, psnr, ssim)},
-            "mse_edge": mse(*pair, edge),
-        }
-        if attempt.losses is not None:
-            tensors["loss"] = attempt.losses
-        metrics.append({name: [_nan_to_none(value) for value in values.tolist()] for name, values in tensors.items()})
+    corners = _corners(touched) if isinstance(corruption, Square) else [(None, None)] * len(touched)
+    metrics = [
+        {**_metrics(attempt, batch, touched), **class_columns(model, attempt.images, batch.labels)}
+        for attempt in restored.attempts
+    ]
     return [
         {
-            "image_id": number,
-            "label": label,
+            **columns,
             "corruption": corruption.name,
             "method": attempt.method,
             "norm": attempt.norm,
             "mask": attempt.mask,
-            **{name: values[image] for name, values in columns.items()},
+            "top": top,
+            "left": left,
+            **{name: values[image] for name, values in measured.items()},
         }
-        for image, (number, label) in enumerate(zip(batch.indices, batch.labels, strict=True))
-        for attempt, columns in zip(restored.attempts, metrics, strict=True)
+        for image, (columns, (top, left)) in enumerate(zip(image_columns(batch), corners, strict=True))
+        for attempt, measured in zip(restored.attempts, metrics, strict=True)
     ]
+
+
+def _metrics(attempt: Attempt, batch: ImageBatch, touched: Tensor) -> dict[str, list[Any]]:
+    """The figures of one attempt, a number or None for each image."""
+    pair = attempt.images, batch.images
+    tensors = {
+        **{metric.__name__: metric(*pair) for metric in (mse, psnr, ssim)},
+        **{f"{metric.__name__}_touched": metric(*pair, touched) for metric in (mse, psnr, ssim)},
+        "mse_edge": mse(*pair, edges(touched)),
+    }
+    if attempt.losses is not None:
+        tensors["loss"] = attempt.losses
+    if attempt.inversions is not None:
+        ring, far = surroundings(touched)
+        for name, mask in (("ring_excess", ring), ("far_excess", far)):
+            tensors[name] = mse(*pair, mask) - mse(attempt.inversions, batch.images, mask)
+    return {name: [_nan_to_none(value) for value in values.tolist()] for name, values in tensors.items()}
 
 
 def shown(clean: Tensor, restored: Restored, count: int) -> Tensor:
@@ -116,6 +142,23 @@ def edges(touched: Tensor) -> Tensor:
         before |= change
         after |= change
     return edge & ~edge.flatten(1).all(1)[:, None, None, None]
+
+
+def surroundings(touched: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels (n, 1, h, w) that are not touched: those at most RING_PX from touched ones, and the others.
+
+    Distances are the larger of those in rows and columns. Images without pixels of either kind have none of both.
+    """
+    near = max_pool2d(touched.float(), 2 * RING_PX + 1, 1, RING_PX).bool()
+    both = near & ~touched, ~near
+    some = (both[0].flatten(1).any(1) & both[1].flatten(1).any(1))[:, None, None, None]
+    return both[0] & some, both[1] & some
+
+
+def _corners(touched: Tensor) -> list[tuple[int, int]]:
+    """Row and column of the first touched pixel of each image, (n, 1, h, w), whose touched pixels are a square."""
+    tops, lefts = (touched[:, 0].any(dimension).int().argmax(1).tolist() for dimension in (2, 1))
+    return list(zip(tops, lefts, strict=True))
 
 
 def _nan_to_none(value: float) -> float | None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from orchestrator.data.corruptions import AnyCorruption, Crosswalk, GaussianNoise, Holes, Pepper, Square
-from orchestrator.evaluations.held_out import IMAGE_ID, LABEL, HeldOutEvaluation
+from orchestrator.evaluations.held_out import CLASS_KEPT, IMAGE_ID, LABEL, HeldOutEvaluation
 from orchestrator.evaluations.latent_search.norms import Norm
 from orchestrator.evaluations.latent_search.settings import LatentSearch
-from orchestrator.store.columns import FLOAT, STRING, Column
+from orchestrator.store.columns import FLOAT, INT, STRING, Column
 
 if TYPE_CHECKING:
     from orchestrator.data.corruptions import Corruption
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Mask = Literal["known", "unknown"]
 
-EVERY_CORRUPTION = (GaussianNoise(), Holes(), Holes(fill="black"), Pepper(), Crosswalk(), Square())
+EVERY_CORRUPTION = (GaussianNoise(), Holes(), Holes(fill="black"), Pepper(), Crosswalk(), Square(place="random"))
 SHOWN = 8
 """Images in the picture of a corruption."""
 
@@ -29,10 +29,13 @@ class Restoration(HeldOutEvaluation, LatentSearch):
 
     Bora et al., arXiv 1703.03208. With a known mask the mean is over the pixels that M leaves observed, with an unknown
     one over all. It is compared with the corrupted image and a classical method (``baselines``); all are measured
-    against the clean image. Starts are the same for every norm and mask. A shard is one corruption of ``shard_images``
-    images.
+    against the clean image. Starts are the same for every norm and mask. Where whole patches are hidden, the clean
+    image is inverted too, by each norm from the same starts: the error that a hole causes around it is told from the
+    error that there is anyway. A shard is one corruption of ``shard_images`` images.
     """
 
+    version = 2
+    classifies: ClassVar = True
     keys: ClassVar = ("image_id", "corruption", "method")
     keys_or_null: ClassVar = ("norm", "mask")
     columns = (
@@ -49,7 +52,20 @@ class Restoration(HeldOutEvaluation, LatentSearch):
         Column("mse_touched", FLOAT, "", "mse over the corrupted pixels"),
         Column("psnr_touched", FLOAT, "dB", "psnr over the corrupted pixels"),
         Column("ssim_touched", FLOAT, "", "ssim over the corrupted pixels"),
-        Column("mse_edge", FLOAT, "", "mse beside where corrupted pixels begin or end; null where that is everywhere"),
+        Column(
+            "mse_edge", FLOAT, "", "mse of pixels beside a change from corrupted to observed, of both kinds, or null"
+        ),
+        Column(
+            "ring_excess",
+            FLOAT,
+            "",
+            "mse of observed pixels at most 2 pixels from a hole, less that of the clean image's inversion there; of "
+            "searches, else null",
+        ),
+        Column("far_excess", FLOAT, "", "the same of the other observed pixels; null likewise"),
+        Column("top", INT, "pixels", "first row of the square; null of other corruptions"),
+        Column("left", INT, "pixels", "its first column; null likewise"),
+        *CLASS_KEPT,
     )
 
     kind: Literal["restoration"] = "restoration"
