@@ -138,6 +138,7 @@ def test_points_are_those_of_the_rows(subject: Callable[..., TrainedModel]) -> N
         met = classes[:1] + [after for before, after in pairwise(classes) if after != before]
         assert row["classes"] == "-".join(map(str, met))
         assert row["third_classes"] == len(set(classes) - {classes[0], classes[-1]})
+        assert row["third_met"] == (row["third_classes"] > 0)
 
 
 def test_ends_are_the_inversions_and_the_picture_shows_the_way(subject: Callable[..., TrainedModel]) -> None:

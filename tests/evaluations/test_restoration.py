@@ -216,7 +216,7 @@ def test_what_a_hole_adds_around_it_is_told_from_what_the_inversion_of_the_clean
         for name, mask in (("ring_excess", (distance >= 1) & (distance <= 2)), ("far_excess", distance > 2)):
             expected = np.square(made - clean)[mask].mean() - np.square(plain - clean)[mask].mean()
             assert row[name] == pytest.approx(expected, abs=1e-6)
-            assert abs(expected) > 1e-4
+            assert abs(expected) > 1e-5
 
 
 def test_the_place_of_a_square_is_told(settings: TrialSettings) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from orchestrator import text
 from orchestrator.evaluations import compute_shard
 from orchestrator.evaluations.encoder_inversion.settings import METHODS, EncoderInversion, EncoderTraining
 from orchestrator.evaluations.inversion.settings import Inversion
+from orchestrator.report import kept
+from orchestrator.report.kept import kept_table, typicality_chart
 from orchestrator.report.searches import quantiles
 from orchestrator.report.sections import inversion as section
 from orchestrator.report.sections.encoder import build as build_encoder
@@ -20,6 +24,7 @@ from orchestrator.report.sections.inversion import (
     KIND,
     bands_chart,
     build,
+    chosen_of,
     class_table,
     inversion_table,
     inverted_images,
@@ -121,6 +126,39 @@ class TestTable:
         shorter, left_out = class_table(study)
         assert shorter is not None
         assert (len(heads(shorter)), left_out) == (3, len(labels) - 2)
+
+    def test_what_is_kept_equals_pandas_and_errors_are_by_typicality(self, latent: Any) -> None:
+        cells = load_study(latent.store).evaluation(KIND)
+        table = kept_table(cells, chosen_of, "kept-note")
+        assert table is not None
+        assert "class kept" not in heads(table)  # there was no classifier
+        for place, (_, own) in enumerate(stored(latent, "inversion").groupby("model.width")):
+            best = own[own["chosen"]]
+            for name, measure in (("ink over own", "ink_ratio"), ("box over own", "box_ratio")):
+                assert shows(column(table, name)[place], best.groupby("trial_id")[measure].mean())
+            for name, typical in (("MSE, typical images", True), ("MSE, other images", False)):
+                some = best[best["typical"] == typical]
+                cell = column(table, name)[place]
+                assert shows(cell, some.groupby("trial_id")["mse"].mean()) if len(some) else cell == EMPTY
+            ranks = [spearmanr(run["class_distance"], run["mse"])[0] for _, run in best.groupby("trial_id")]
+            assert column(table, "rank correlation")[place].value == pytest.approx(np.mean(ranks))
+
+    def test_the_figure_of_typicality_has_every_image_in_a_group(self, latent: Any, monkeypatch: Any) -> None:
+        cells = load_study(latent.store).evaluation(KIND)
+        chart = typicality_chart(cells, chosen_of)
+        assert chart is not None
+        assert chart.alt.endswith("of the image; a colour for each of width = 16; width = 64.")
+        (panel,) = chart.rows[0].panels
+        best = stored(latent, "inversion").query("chosen and `model.width` == 16")
+        assert list(panel.series[0].x) == pytest.approx(
+            sorted(set(best["class_distance"]))
+        )  # five images, eight groups
+        monkeypatch.setattr(kept, "BINS", 2)
+        (panel,) = typicality_chart(cells, chosen_of).rows[0].panels
+        first = best[best["trial_id"] == best["trial_id"].iloc[0]].sort_values("class_distance")
+        assert list(panel.series[0].x) == pytest.approx(
+            [first["class_distance"].iloc[:3].mean(), first["class_distance"].iloc[3:].mean()]
+        )
 
     def test_methods_of_the_encoder_equal_pandas(self, latent: Any) -> None:
         table = encoder_table(load_study(latent.store))
@@ -224,7 +262,7 @@ def test_page_of_an_inversion_study(latent: Any, report: Callable[[], Any]) -> N
     assert "times lower" in page.text("inversion")
     assert "refined" in page.text("encoder")
     kept = latent.store.keys("report/figures")
-    for name in ("inversion-losses", "inversion-bands", "encoder-searches", "encoder-training"):
+    for name in ("inversion-losses", "inversion-bands", "inversion-typicality", "encoder-searches", "encoder-training"):
         assert f"report/figures/{name}.png" in kept
 
 

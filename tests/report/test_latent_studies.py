@@ -53,7 +53,9 @@ def of_restoration(trial: int, evaluation: Restoration = RESTORATION) -> list[Sh
                 rows.append(
                     {"image_id": image, "corruption": corruption.name, "method": method, "norm": norm, "mask": mask,
                      "mse": mse, "psnr": -10 * np.log10(mse), "ssim": 0.5, "mse_touched": 2 * mse,
-                     "mse_edge": None if noise else 3 * mse}
+                     "ring_excess": None if noise or method != "search" else 3 * mse,
+                     "far_excess": None if noise or method != "search" else -mse,
+                     "class_kept": None if image == 2 else int(image == 0), "classifier": "0123456789abcdef"}
                 )  # fmt: skip
         shards.append(ShardResult(rows, pictures={corruption.name: png()}))
     return shards
@@ -108,7 +110,10 @@ class TestRestoration:
         own = rows[(rows["model.width"] == 64) & (rows["corruption"] == "holes_grey") & (rows["norm"] == "l1")]
         cell = column(overall, "l1")[3]
         assert shows(cell, own.groupby("trial_id")["psnr"].mean())
-        assert cell.small[-1] == f"MSE {own.groupby('trial_id')['mse'].mean().mean():#.4g}, SSIM 0.5000"
+        assert (
+            cell.small[-1]
+            == f"MSE {own.groupby('trial_id')['mse'].mean().mean():#.4g}, SSIM 0.5000, class kept 50\N{NO-BREAK SPACE}%"
+        )
         assert words(overall.rows[3], 4)[2:] == ("2", "3")
 
     def test_parts_of_images_that_are_not_there_have_no_row(self, latent: Any) -> None:
@@ -118,11 +123,13 @@ class TestRestoration:
             ("gaussian_noise", "corrupted pixels"),
             ("holes_grey", "all pixels"),
             ("holes_grey", "corrupted pixels"),
-            ("holes_grey", "edges"),
+            ("holes_grey", "ring around holes, excess"),
+            ("holes_grey", "far from holes, excess"),
         ]
-        whole, _, edges = parts.rows[2:5]
-        for all_pixels, at_edges in zip(whole.cells[3:], edges.cells[3:], strict=True):
-            assert at_edges.value == pytest.approx(3 * all_pixels.value)
+        whole, _, ring, far = parts.rows[2:6]
+        assert [row.cells[3:5] for row in (ring, far)] == [(EMPTY, EMPTY)] * 2  # no searches
+        for all_pixels, near, beyond in zip(whole.cells[5:], ring.cells[5:], far.cells[5:], strict=True):
+            assert (near.value, beyond.value) == pytest.approx((3 * all_pixels.value, -all_pixels.value))
 
     def test_masks_are_columns_and_other_settings_rows(self, latent: Any) -> None:
         both = RESTORATION.model_copy(update={"masks": ("known", "unknown")})

@@ -127,6 +127,7 @@ def rows_of(interpolated: Interpolated, first: int) -> list[dict[str, Any]]:
                     "largest_step": step,
                     "classes": "-".join(map(str, classes)),
                     "third_classes": len(thirds[pair]),
+                    "third_met": int(len(thirds[pair]) > 0),
                     "ends_mse": interpolated.errors[pair].item(),
                 }
             )

@@ -33,7 +33,7 @@ class Interpolation(Evaluation, LatentSearch):
 
     shard_pairs: ClassVar[int] = HeldOutEvaluation.shard_images // 2
     """Pairs of one shard."""
-    version = 3
+    version = 4
     splits: ClassVar = ("test",)
     keys: ClassVar = ("pair", "way")
     columns = (
@@ -54,6 +54,7 @@ class Interpolation(Evaluation, LatentSearch):
         Column("largest_step", FLOAT, "", "largest distance between the features of successive points", "largest step"),
         Column("classes", STRING, "", "classes met from a = 0 to a = 1, such as 4-9-7"),
         Column("third_classes", INT, "classes", "classes met that neither end of the way has"),
+        Column("third_met", INT, "", "1 if there are any, else 0: its mean is a share of the ways"),
         Column("ends_mse", FLOAT, "", "mean squared error of the two inverted images, in [0, 1]", "MSE of the ends"),
     )
     tables: ClassVar = {

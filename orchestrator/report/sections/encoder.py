@@ -10,7 +10,8 @@ from orchestrator import text
 from orchestrator.evaluations.encoder_inversion.settings import METHODS, EncoderInversion
 from orchestrator.evaluations.inversion.settings import SHOWN
 from orchestrator.report.blocks import PALETTE, Cell, Chart, Head, PanelRow, Row, Section, Table, Text
-from orchestrator.report.cells import count_of, number, numeric_heads, setting_cells, setting_heads
+from orchestrator.report.cells import count_of, number, numeric_heads, setting_cells, setting_heads, spread_of
+from orchestrator.report.kept import KEPT_NOTE, WRITES, there
 from orchestrator.report.pictures import Album
 from orchestrator.report.plots import SEEDS, Point, colours, legend, panel
 from orchestrator.report.searches import (
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 ORDER = 85
 KIND = "encoder_inversion"
 SEARCHES = {"random": "from a random start", "refined": "from the encoder's answer"}
+WITH_MEDIAN = ("mse", "psnr", "ssim")
+"""Measures whose median over images is told beside the mean."""
 LOSSES = {"image_loss": "error in images", "latent_loss": "error in latent vectors"}
 _NOTE = (
     "An encoder was trained while the generator stayed as it was. encoder: its answers for held-out images as they "
@@ -48,7 +51,7 @@ def build(study: Study) -> Section | None:
     table = encoder_table(study)
     if not table.rows:
         return None
-    blocks: list[Block] = [Text(_NOTE, "notes", "encoded-note"), table]
+    blocks: list[Block] = [Text(f"{_NOTE} {KEPT_NOTE}", "notes", "encoded-note"), table]
     blocks += [chart for chart in (searches_chart(study), training_chart(study)) if chart]
     blocks += encoded_images(study).blocks("Images found", "images found by an encoder")
     return Section("encoder", "Inversion by an encoder", "Encoder", tuple(blocks))
@@ -57,18 +60,24 @@ def build(study: Study) -> Section | None:
 def encoder_table(study: Study) -> Table:
     """A row for each cell and method."""
     cells = study.evaluation(KIND)
-    rows, measured = [], EncoderInversion.headings()
+    rows, measured = [], there(cells.frame, EncoderInversion.headings())
     for cell in cells:
         for method in METHODS:
             parts = [part for _, _, run in cell.runs() if len(part := run[run["method"] == method])]
             if parts:
                 counts = (number(len(parts)), count_of(map(len, parts)))
-                measures = (with_median([part[measure] for part in parts]) for measure in measured)
+                measures = (_measure(measure, [part[measure] for part in parts]) for measure in measured)
                 rows.append(Row((*setting_cells(cell.values), Cell(method), *counts, *measures)))
     heads = (
         *setting_heads(cells.heads), Head("method"), *numeric_heads(["seeds", "images", *measured.values()])
     )  # fmt: skip
     return Table("Images found by an encoder", heads, tuple(rows), "encoded-note")
+
+
+def _measure(name: str, parts: list[pd.Series[float]]) -> Cell:
+    if name in WITH_MEDIAN:
+        return with_median(parts)
+    return spread_of((float(part.astype(float).mean()) for part in parts), WRITES.get(name, text.number))
 
 
 def searches_chart(study: Study) -> Chart | None:

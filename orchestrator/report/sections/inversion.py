@@ -20,6 +20,7 @@ from orchestrator.report.cells import (
     setting_heads,
     spread_of,
 )
+from orchestrator.report.kept import KEPT_NOTE, kept_table, typicality_chart
 from orchestrator.report.pictures import Album
 from orchestrator.report.plots import SEEDS, Point, colours, legend, panel
 from orchestrator.report.searches import (
@@ -62,6 +63,10 @@ _BY_CLASS = (
     "MSE of the best restarts of each class: the mean over a trial's images, then over seeds, below it the least and "
     "the greatest seed where they differ."
 )
+_TYPICAL = (
+    " Typical images are no farther from the mean image of their class than half of the training images; the rank "
+    "correlation is Spearman's, of that distance and the error, over images."
+)
 _HEADS = ("seeds", "images", "restarts", "MSE, best", "MSE, first", "times lower", "PSNR, best, dB", "PSNR, first, dB",
           "SSIM, best")  # fmt: skip
 
@@ -73,6 +78,7 @@ def build(study: Study) -> Section | None:
         return None
     note = _NOTE.format(halved=_HALVED if study.evaluated(KIND)["dropped_at"].notna().any() else "")
     blocks: list[Block] = [Text(note, "notes", "inverted-note"), table, *_classes(study)]
+    blocks += _kept(study)
     blocks += [chart for chart in (restarts_chart(study), bands_chart(study)) if chart]
     blocks += inverted_images(study).blocks("Inverted images", "inverted images")
     return Section("inversion", "Inversion", "Inversion", tuple(blocks))
@@ -141,6 +147,17 @@ def class_table(study: Study) -> tuple[Table | None, int]:
         rows.append(Row((*setting_cells(cell.values), *errors)))
     heads = (*setting_heads(cells.heads), *numeric_heads(f"class {label}" for label in labels[:CLASSES]))
     return Table("Error by class", heads, tuple(rows), "classes-note"), max(0, len(labels) - CLASSES)
+
+
+def _kept(study: Study) -> list[Block]:
+    """What the chosen restarts keep of an image, and their error by its typicality."""
+    cells = study.evaluation(KIND)
+    table = kept_table(cells, chosen_of, "kept-note")
+    if not table:
+        return []
+    chart = typicality_chart(cells, chosen_of)
+    words = f"{KEPT_NOTE}{_TYPICAL if chart else ''}"
+    return [Heading("What is kept"), Text(words, "notes", "kept-note"), table, *([chart] if chart else [])]
 
 
 def restarts_chart(study: Study) -> Chart | None:

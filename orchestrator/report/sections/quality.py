@@ -14,6 +14,7 @@ from orchestrator.evaluations.sharpness.settings import Sharpness
 from orchestrator.report.blocks import PALETTE, Chart, Heading, PanelRow, Row, Section, Table, Text
 from orchestrator.report.cells import MEANS, count_of, number, numeric_heads, seen_by, setting_cells, setting_heads
 from orchestrator.report.cells import spread_of as spread
+from orchestrator.report.kept import there
 from orchestrator.report.measured import measured_table
 from orchestrator.report.plots import SEEDS, Point, colours, legend, panel
 from orchestrator.study import COLUMNS, ENDS, evenly
@@ -106,9 +107,15 @@ def _while_training(study: Study) -> list[Block]:
 
 def _sharpness(study: Study) -> list[Block]:
     headings = Sharpness.headings()
-    measures = {name: headings[name] for name in ("ratio", "sharpness", "real")}
-    table = measured_table(study.evaluation("sharpness"), "Sharpness of samples", "sharpened-note", measures)
-    words = "Mean variance of the Laplacian over an image's pixels: low for what is blurred, high for what is noisy."
+    cells = study.evaluation("sharpness")
+    shown = ("ratio", "sharpness", "real", "salt_and_pepper", "salt_and_pepper_real", "pixelation", "pixelation_real")
+    measures = there(cells.frame, {name: headings[name] for name in shown})
+    table = measured_table(cells, "Sharpness of samples", "sharpened-note", measures)
+    words = (
+        "Sharpness is the mean variance of the Laplacian over an image's pixels: low for what is blurred, high for "
+        "what is noisy. Salt and pepper is the share of pixels that differ from the median of the 3x3 around them by "
+        "more than a quarter of white, pixelation the standard deviation of the noise from one pixel to the next."
+    )
     return [Heading("Sharpness of samples"), Text(words, "notes", "sharpened-note"), table] if table else []
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator import text
 from orchestrator.evaluations.reconstruction.settings import SHOWN, Reconstruction
 from orchestrator.report.blocks import Section, Text
+from orchestrator.report.kept import KEPT_NOTE, WRITES, there
 from orchestrator.report.measured import measured_table
 from orchestrator.report.pictures import Album
 
@@ -29,7 +30,7 @@ def build(study: Study) -> Section | None:
     if not table:
         return None
     pictures = reconstructions(study).blocks("Images and what came back", "reconstructions")
-    blocks = (Text(_NOTE, "notes", "reconstructed-note"), table, *pictures)
+    blocks = (Text(f"{_NOTE} {KEPT_NOTE}", "notes", "reconstructed-note"), table, *pictures)
     return Section("reconstruction", "Reconstruction", "Reconstruction", blocks)
 
 
@@ -37,7 +38,8 @@ def reconstruction_table(study: Study) -> Table | None:
     """Means over a trial's images by where their latent vectors come from."""
     cells = study.evaluation("reconstruction")
     words = {"method": "latent vector by"}
-    return measured_table(cells, "Reconstructions", "reconstructed-note", Reconstruction.headings(), words, "images")
+    measures = there(cells.frame, Reconstruction.headings())
+    return measured_table(cells, "Reconstructions", "reconstructed-note", measures, words, "images", WRITES)
 
 
 def reconstructions(study: Study) -> Album:

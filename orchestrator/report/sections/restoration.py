@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, get_args
 
 from orchestrator import text
@@ -24,20 +25,27 @@ ORDER = 90
 KIND = "restoration"
 WITHIN = ("evaluation.corruptions", "evaluation.norms", "evaluation.masks")
 """Settings that the rows tell one by one."""
-MEASURES = ("mse", "psnr", "ssim", "mse_touched", "mse_edge")
-WHERE = {"mse": "all pixels", "mse_touched": "corrupted pixels", "mse_edge": "edges"}
+MEASURES = ("mse", "psnr", "ssim", "mse_touched", "ring_excess", "far_excess", "class_kept")
+WHERE = {
+    "mse": "all pixels",
+    "mse_touched": "corrupted pixels",
+    "ring_excess": "ring around holes, excess",
+    "far_excess": "far from holes, excess",
+}
 CLASSICAL = "classical"
 _METHOD = ["method", "norm", "mask"]
 _NOTE = (
     "PSNR in dB against the clean image, higher is better: the mean over a trial's images, then over seeds; below it "
-    "the least and the greatest seed where they differ, MSE and SSIM. Bold is the best of a row. A column of a norm is "
+    "the least and the greatest seed where they differ, MSE, SSIM and, of images with classes, the share in which the "
+    "classifier sees the class of the clean image. Bold is the best of a row. A column of a norm is "
     "a search for the nearest image that the generator makes; classical is total variation for noise and biharmonic "
     "inpainting for the rest, which have seen no other image."
 )
 _MASKS = " Where nothing is hidden a known mask is no other than an unknown one, and one of them was computed."
 _PARTS = (
-    "Mean squared error, lower is better, over all pixels, over the corrupted ones, and over those beside which "
-    "corrupted ones begin or end. Bold is the best of a row."
+    "Mean squared error, lower is better, over all pixels and over the corrupted ones. Around holes and squares: the "
+    "error over observed pixels at most two from a hole, and over the others, less that of the same search for the "
+    "clean image over the same pixels; what is left is what the hole does. Bold is the best of a row."
 )
 
 
@@ -48,13 +56,13 @@ def build(study: Study) -> Section | None:
         return None
     masks = _MASKS if any("(mask" in head.words for head in overall.heads) else ""
     blocks: list[Block] = [Text(_NOTE + masks, "notes", "restored-note"), overall]
-    blocks += [Heading("Corrupted pixels and edges"), Text(_PARTS, "notes", "parts-note"), parts]
+    blocks += [Heading("Corrupted pixels and their surroundings"), Text(_PARTS, "notes", "parts-note"), parts]
     blocks += restored_images(study).blocks("Restored images", "restored images")
     return Section("restoration", "Restoration", "Restoration", tuple(blocks))
 
 
 def restoration_tables(study: Study) -> tuple[Table, Table]:
-    """By PSNR over all pixels, and by MSE over all, corrupted and edge pixels: means over a trial's images."""
+    """By PSNR over all pixels, and by MSE over all, corrupted and surrounding pixels: means over a trial's images."""
     cells = _cells(study)
     methods = _methods(cells.frame)
     overall, parts = [], []
@@ -73,7 +81,7 @@ def restoration_tables(study: Study) -> tuple[Table, Table]:
     return (
         Table("Restored images, PSNR", (*start, *numeric_heads(["seeds", "images"]), *ends), tuple(overall),
               "restored-note"),
-        Table("Error over corrupted pixels and edges", (*start, Head("over"), *ends), tuple(parts), "parts-note"),
+        Table("Error over corrupted pixels and around", (*start, Head("over"), *ends), tuple(parts), "parts-note"),
     )  # fmt: skip
 
 
@@ -136,10 +144,13 @@ def _named(method: str, norm: str, mask: str) -> str:
 
 
 def _by_psnr(methods: Sequence[pd.DataFrame]) -> list[Cell]:
-    more = [
-        f"MSE {text.number(float(one['mse'].mean()))}, SSIM {text.number(float(one['ssim'].mean()))}" for one in methods
-    ]
-    return _best([Spread.of(one["psnr"]) for one in methods], max, more)
+    return _best([Spread.of(one["psnr"]) for one in methods], max, [_further(one) for one in methods])
+
+
+def _further(method: pd.DataFrame) -> str:
+    mse, ssim, kept = (float(method[name].mean()) for name in ("mse", "ssim", "class_kept"))
+    words = f"MSE {text.number(mse)}, SSIM {text.number(ssim)}"
+    return words if math.isnan(kept) else f"{words}, class kept {text.percent(kept)}"
 
 
 def _best(
