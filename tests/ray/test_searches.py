@@ -101,6 +101,13 @@ def test_every_part_is_made_once_and_nothing_a_second_time(searched: Searched) -
     assert not again.runs
 
 
+def test_every_search_is_told_by_the_classifier_of_the_data(searched: Searched, classifier: bytes) -> None:
+    for kind in PARTS.keys() - {"interpolation"}:
+        frame = searched.rows(kind)
+        assert set(frame["classifier"]) == {load(classifier).digest}
+        assert set(frame["class_kept"]) <= {0, 1}
+
+
 def test_restoration(searched: Searched) -> None:
     frame = searched.rows("restoration")
     each = ["trial_id", "image_id", "corruption", "method", "norm", "mask"]
@@ -113,6 +120,8 @@ def test_restoration(searched: Searched) -> None:
     assert frame[["mse", "psnr", "ssim", "mse_touched"]].notna().all(axis=None)
     assert noise["mse_edge"].isna().all()
     assert square["mse_edge"].notna().all()
+    assert (frame["ring_excess"].notna() == ((frame["method"] == "search") & frame["top"].notna())).all()
+    assert set(square["top"]) == set(square["left"]) == {12}
     told = frame["evaluation.corruptions"].iloc[0]
     assert [json.loads(text)["kind"] for text in told] == ["gaussian_noise", "square"]
     for trial in searched.trials:
