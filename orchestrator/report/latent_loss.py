@@ -57,7 +57,7 @@ def _lines(curves: list[pd.DataFrame]) -> tuple[Series, ...]:
     drawn = []
     for column, colour in zip(PARTS, PALETTE, strict=False):
         line = band(curves, column)
-        ends = [line[end].tolist() if len(curves) > 1 else None for end in ("low", "high")]
+        low, high = (line[end].tolist() if len(curves) > 1 else None for end in ("low", "high"))
         if len(line):
-            drawn.append(Series(line["step"].tolist(), line["mean"].tolist(), *ends, colour=colour))
+            drawn.append(Series(line["step"].tolist(), line["mean"].tolist(), low, high, colour=colour))
     return tuple(drawn)

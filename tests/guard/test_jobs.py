@@ -57,11 +57,11 @@ def test_the_quickstart_needs_nothing_and_compares_three_objectives_at_two_step_
     assert {trial.settings.data.name for trial in job.trials} == {"digits"}
     cells = {(trial.settings.objective.kind, trial.settings.training.d_steps) for trial in job.trials}
     assert cells == {(objective, d_steps) for objective in OBJECTIVES for d_steps in (1, 3)}
-    assert len(job.trials) == 12
+    assert len(job.trials) == 18
     assert {claim.measure for claim in job.header.claims} == {"g_score_gradient", "fid"}
     plan = make_plan(job, {}, (), Cluster((Machine(2, 0),)), "here")
     assert plan.problem is None
-    assert len(plan.having(CellState.NEW)) == 12
+    assert len(plan.having(CellState.NEW)) == 18
 
 
 def test_the_saturation_sweep_is_the_whole_of_its_experiment() -> None:
