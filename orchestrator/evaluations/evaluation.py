@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.data import Split
-from orchestrator.metrics.requirements import measures_fid
+from orchestrator.metrics.requirements import Comparison, measures_fid
 from orchestrator.settings import Settings
 from orchestrator.store.columns import Column
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from orchestrator.data import Dataset, ImageSet
     from orchestrator.metrics.classifier import Classifier
-    from orchestrator.metrics.sample_metrics import SampleMetrics
+    from orchestrator.metrics.sample_quality import SampleQuality
     from orchestrator.training.settings import TrialSettings
 
 FOLDER = "evaluations"
@@ -44,8 +44,8 @@ class TrainedModel:
     """The images of the trial's data set that the evaluation's ``splits`` name."""
     classifier: Classifier | None
     """Trained on the same data, on ``device``; None where the images have no classes or none was asked for."""
-    make_sample_metrics: Callable[[], SampleMetrics]
-    """The metrics against the data set, built at the first call: they need features of every training image."""
+    make_sample_quality: Callable[[], SampleQuality]
+    """The metrics against the data set, built at the first call: they need features of every image."""
     others: Mapping[Dataset, ImageSet] = field(default_factory=dict)
     """The held-out images of the further data sets that the evaluation names."""
     encoder: Callable[[Tensor], Tensor] | None = None
@@ -62,9 +62,9 @@ class TrainedModel:
         return self.splits["test"]
 
     @property
-    def sample_metrics(self) -> SampleMetrics:
-        """The metrics of generated images against the training images."""
-        return self.make_sample_metrics()
+    def sample_quality(self) -> SampleQuality:
+        """The metrics of generated images against the training and the held-out images."""
+        return self.make_sample_quality()
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,11 @@ class Evaluation(Settings):
     def uses_classifier(self) -> bool:
         """Whether it uses the classifier of a data set with classes; it needs one if its features come from there."""
         return self.classifies or self.feature_extractor == "classifier"
+
+    @property
+    def comparison(self) -> Comparison:
+        """How ``TrainedModel.sample_quality`` compares samples with real images."""
+        return Comparison()
 
     @property
     def others(self) -> tuple[Dataset, ...]:

@@ -16,6 +16,8 @@ from orchestrator.metrics.requirements import NEIGHBOURS
 _BLOCK = 1024
 _AT_ONCE = 2**22
 """Numbers in one batch of differences."""
+_SPARE = 8
+"""So many times k neighbours are kept for subsets: k of them are in half of the vectors, all but surely."""
 
 
 class Prdc(NamedTuple):
@@ -35,6 +37,15 @@ def prdc(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> Prdc:
 
     It holds 1024 rows of distances at a time.
     """
+    return prdc_of_subsets(real, fake, torch.zeros(0, len(fake), dtype=torch.bool), k)[0]
+
+
+def prdc_of_subsets(real: Tensor, fake: Tensor, subsets: Tensor, k: int = NEIGHBOURS) -> tuple[Prdc, Tensor, Tensor]:
+    """``prdc``, and the precision (s,) and recall (s,) of each subset of ``fake``, from one pass over the distances.
+
+    ``subsets`` (s, m) bool says which vectors belong to it, more than k. Their balls are those within the subset; they
+    are exact but for rounding, as long as the k nearest of a subset are among the _SPARE times k nearest of all.
+    """
     assert min(len(real), len(fake)) > k, f"balls to the neighbour {k} take more vectors than that"
     both = torch.cat([real, fake]).double()
     numbers = torch.unique(both, dim=0, return_inverse=True)[1]
@@ -42,21 +53,30 @@ def prdc(real: Tensor, fake: Tensor, k: int = NEIGHBOURS) -> Prdc:
         _Vectors(*parts)
         for parts in zip(*(torch.split(t, [len(real), len(fake)]) for t in (both, numbers)), strict=True)
     )
+    subsets = subsets.to(real.device)
     real_radii, fake_radii = _radii(real_vectors, k), _radii(fake_vectors, k)
-    inside = density = 0
+    subset_radii = _radii_of_subsets(fake_vectors, subsets, k)
+    density, insides = 0, []
     recalled, covered = (torch.zeros(len(real), dtype=torch.bool, device=real.device) for _ in range(2))
-    for block, radii in zip(fake_vectors.blocks(), torch.split(fake_radii, _BLOCK), strict=True):
+    recalled_by_subsets = torch.zeros(len(subsets), len(real), dtype=torch.bool, device=real.device)
+    for number, (block, radii) in enumerate(zip(fake_vectors.blocks(), torch.split(fake_radii, _BLOCK), strict=True)):
         in_real, in_fake = _within(block, real_vectors, real_radii), _within(block, real_vectors, radii[:, None])
-        inside += int(in_real.any(1).sum())
+        insides.append(in_real.any(1))
         density += int(in_real.sum())
         covered |= in_real.any(0)
         recalled |= in_fake.any(0)
-    return Prdc(
-        inside / len(fake),
+        if len(subsets):
+            own = subset_radii[:, number * _BLOCK : number * _BLOCK + len(block.values)]
+            recalled_by_subsets |= _recalled(block, real_vectors, own)
+    inside = torch.cat(insides)
+    whole = Prdc(
+        int(inside.sum()) / len(fake),
         int(recalled.sum()) / len(real),
         density / (k * len(fake)),
         int(covered.sum()) / len(real),
     )
+    precision = (subsets & inside).sum(1) / subsets.sum(1)
+    return whole, precision.double(), recalled_by_subsets.double().mean(1)
 
 
 class _Vectors(NamedTuple):
@@ -80,6 +100,34 @@ def _radii(vectors: _Vectors, k: int) -> Tensor:
         # The nearest of all is the vector itself.
         radii.append(squares.kthvalue(k + 1, dim=1).values)
     return torch.cat(radii)
+
+
+def _radii_of_subsets(vectors: _Vectors, subsets: Tensor, k: int) -> Tensor:
+    """Squared distance of each vector to its k-th nearest other one of a subset (s, n); -1 of those outside it."""
+    nearest = min(_SPARE * k, len(vectors.values) - 1)
+    radii = []
+    for number, block in enumerate(vectors.blocks() if len(subsets) else []):
+        squares = _squares(block, vectors)[0]
+        rows = torch.arange(len(squares), device=squares.device)
+        squares[rows, rows + number * _BLOCK] = torch.inf
+        distances, indices = squares.topk(nearest, dim=1, largest=False)
+        own = [
+            distances.gather(1, (subset[indices].cumsum(1) < k).sum(1, keepdim=True).clamp(max=nearest - 1))[:, 0]
+            for subset in subsets
+        ]
+        radii.append(torch.stack(own))
+    return torch.cat(radii, 1).masked_fill(~subsets, -1) if radii else subsets.double()
+
+
+def _recalled(block: _Vectors, real: _Vectors, radii: Tensor) -> Tensor:
+    """Whether a ball of the block's vectors holds each real vector (s, n); ``radii`` (s, b) squared, -1 for none."""
+    squares = _squares(block, real)[0].clamp(min=0)
+    ball, vector = (squares <= radii.max(0).values[:, None]).nonzero(as_tuple=True)
+    distances = squares[ball, vector]
+    recalled = torch.zeros(len(radii), len(real.values), dtype=torch.bool, device=squares.device)
+    for own, found in zip(radii, recalled, strict=True):
+        found[vector[distances <= own[ball]]] = True
+    return recalled
 
 
 def _within(x: _Vectors, y: _Vectors, radii: Tensor) -> Tensor:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from orchestrator.data.images import ImageSet
+
+Resize = Literal["torch_fidelity", "clean"]
+"""How images come to the size of Inception's."""
+
+
+class Comparison(NamedTuple):
+    """How samples are compared with real images, beside the feature extractor: see ``SampleQuality``."""
+
+    resize: Resize = "torch_fidelity"
+    most_real: int | None = None
+
 
 CLASSIFIER_FEATURES, INCEPTION_FEATURES = 128, 2048
 """Features of an image, by extractor."""

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from orchestrator.data import Dataset
     from orchestrator.evaluations import Evaluation
     from orchestrator.evaluations.evaluation import ShardResult, TrainedModel
-    from orchestrator.metrics.sample_metrics import SampleMetrics
+    from orchestrator.metrics.feature_extractor import FeatureExtractor
+    from orchestrator.metrics.sample_quality import SampleQuality
     from orchestrator.plan.placement import Placement
     from orchestrator.runtime.trainer import SweepContext
     from orchestrator.spec.job import Trial
@@ -45,10 +46,10 @@ class EvaluationInputs:
 
 
 class _Cache:
-    """What this process reuses from task to task: the last trial's networks and the last sample metrics."""
+    """What this process reuses from task to task: the last trial's networks and the last real images' features."""
 
     networks: tuple[tuple[str, ...], nn.ModuleDict] | None = None
-    sample_metrics: tuple[Any, SampleMetrics] | None = None
+    sample_quality: tuple[Any, SampleQuality] | None = None
 
 
 class Problem(NamedTuple):
@@ -102,17 +103,23 @@ def _trained_model(
     classifier_bytes = context.classifiers.get(data) if evaluation.uses_classifier else None
     classifier = None if classifier_bytes is None else load(classifier_bytes).to(device)
 
-    def make_sample_metrics() -> SampleMetrics:
+    def make_sample_quality() -> SampleQuality:
         from orchestrator.metrics.inception import load_inception
-        from orchestrator.metrics.sample_metrics import SampleMetrics
+        from orchestrator.metrics.sample_quality import SampleQuality
 
-        name = (data, evaluation.feature_extractor, classifier_bytes)
-        if _Cache.sample_metrics is None or _Cache.sample_metrics[0] != name:
-            extractor = (
-                load_inception(ray.get(shared.inception)) if evaluation.feature_extractor == "inception" else classifier
+        resize, most_real = evaluation.comparison
+        name = (data, evaluation.feature_extractor, classifier_bytes, evaluation.comparison)
+        if _Cache.sample_quality is None or _Cache.sample_quality[0] != name:
+            extractor: FeatureExtractor | None = classifier
+            if evaluation.feature_extractor == "inception":
+                extractor = load_inception(ray.get(shared.inception), resize)
+            assert extractor is not None, "an evaluation that measures samples names what extracts their features"
+            held_out = ray.get(shared.held_out[data])
+            _Cache.sample_quality = (
+                name,
+                SampleQuality(context.images[data], held_out, extractor, device, most_real),
             )
-            _Cache.sample_metrics = (name, SampleMetrics(context.images[data], extractor, device))
-        return _Cache.sample_metrics[1]
+        return _Cache.sample_quality[1]
 
     splits = {
         split: context.images[data] if split == "train" else ray.get(shared.held_out[data])
@@ -121,7 +128,7 @@ def _trained_model(
     generator, encoder = networks["generator"], encoder_of(networks)
     others = {other: ray.get(shared.held_out[other]) for other in evaluation.others}
     return TrainedModel(
-        trial.id, trial.settings, generator, device, splits, classifier, make_sample_metrics, others, encoder
+        trial.id, trial.settings, generator, device, splits, classifier, make_sample_quality, others, encoder
     )
 
 

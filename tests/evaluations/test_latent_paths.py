@@ -203,7 +203,7 @@ def test_what_cannot_be_walked_is_told_in_one_line(subject: Callable[..., Traine
     with pytest.raises(EvaluationError, match="trial abc makes images that are not finite"):
         compute_shard(walks(), subject(broken), 0)
     there = subject(Grey())
-    nobody = TrainedModel("abc", trial(), there.generator, there.device, there.splits, None, there.make_sample_metrics)
+    nobody = TrainedModel("abc", trial(), there.generator, there.device, there.splits, None, there.make_sample_quality)
     with pytest.raises(DataError, match="interpolation: the images of digits have no classes"):
         compute_shard(walks(), nobody, 0)
 

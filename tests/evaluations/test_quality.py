@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from scipy.stats import truncnorm
 from torch import nn
 
+from orchestrator.data._tiles import GAP
 from orchestrator.errors import DataError, EvaluationError
 from orchestrator.evaluations import compute_shard
 from orchestrator.evaluations.evaluation import TrainedModel, _hash
 from orchestrator.evaluations.inputs.sampling import truncated_normal
-from orchestrator.evaluations.quality.settings import Quality
+from orchestrator.evaluations.quality.recalibration import recalibrated
+from orchestrator.evaluations.quality.settings import NEAREST, Quality
 from orchestrator.metrics.classifier import Classifier, train_classifier
-from orchestrator.metrics.sample_metrics import SampleMetrics
+from orchestrator.metrics.sample_quality import SHOWN, SampleQuality
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.training.settings import TrialSettings
 
@@ -64,15 +70,22 @@ class Recall(nn.Module):
         return self.images[(shares * len(self.images)).long().clamp(max=len(self.images) - 1)]
 
 
-@pytest.fixture
-def subject(settings: TrialSettings, real: ImageSet, classifier: Classifier) -> Callable[..., TrainedModel]:
-    referees = {judge: SampleMetrics(real, judge, "cpu") for judge in (classifier, None)}
+@pytest.fixture(scope="module")
+def held_out(settings: TrialSettings) -> ImageSet:
+    return settings.data.load("test")
 
-    def make(generator: nn.Module, judge: Classifier | None = classifier) -> TrainedModel:
-        sample_metrics = referees[judge]
-        return TrainedModel(
-            "abc", settings, generator, torch.device("cpu"), {"train": real}, judge, lambda: sample_metrics
-        )
+
+@pytest.fixture(scope="module")
+def subject(
+    settings: TrialSettings, real: ImageSet, held_out: ImageSet, classifier: Classifier
+) -> Callable[..., TrainedModel]:
+    quality = SampleQuality(real, held_out, classifier, "cpu")
+    splits: Any = {"train": real, "test": held_out}
+
+    def make(
+        generator: nn.Module, judge: Classifier | None = classifier, trained: TrialSettings = settings
+    ) -> TrainedModel:
+        return TrainedModel("abc", trained, generator, torch.device("cpu"), splits, judge, lambda: quality)
 
     return make
 
@@ -100,6 +113,85 @@ def test_training_images_are_of_high_quality_and_one_image_is_a_collapse(
     assert good["precision"] > 0.8
     assert good["coverage"] > 0.5 > bad["coverage"]
     assert good["inception_score"] > 3 > 1.01 > bad["inception_score"]
+    assert 3 < good["inception_score_mean"] < good["inception_score"]  # it rises with the number of samples
+    for name in ("fid", "kid", "precision", "recall"):
+        assert good[f"{name}_low"] <= good[name] <= good[f"{name}_high"]
+        assert good[f"{name}_low"] < good[f"{name}_high"]
+    assert (good["copying"], good["fid_infinity"]) == (1.0, None)  # eight samples a feature are more than 300
+    assert good["copying_score"] < -10
+
+
+def test_held_out_images_are_no_copies_and_nearer_to_themselves(
+    subject: Callable[..., TrainedModel], real: ImageSet, held_out: ImageSet
+) -> None:
+    row = row_of(Quality(samples=SAMPLES), subject(Recall(held_out, len(held_out))))
+    copies = row_of(Quality(samples=SAMPLES), subject(Recall(real, len(real))))
+    assert row["held_out"] == len(held_out)
+    assert row["copying"] == pytest.approx(0.5, abs=0.05)
+    assert abs(row["copying_score"]) < 3
+    assert row["fid_held_out"] < row["fid"]
+    assert row["kid_held_out"] < row["kid"]
+    assert copies["fid"] < copies["fid_held_out"]
+
+
+def test_the_picture_shows_samples_over_their_nearest_training_images(
+    subject: Callable[..., TrainedModel], real: ImageSet
+) -> None:
+    evaluation = Quality(samples=SAMPLES, truncation=(0.5,))
+    found = compute_shard(evaluation, subject(Recall(real, len(real))), 0)
+    picture = np.asarray(Image.open(io.BytesIO(found.pictures[NEAREST])))
+    height, width = real.shape[1:]
+    assert picture.shape == (2 * height + GAP, SHOWN * (width + GAP) - GAP)
+    assert np.array_equal(picture[:height], picture[height + GAP :])  # copies
+    assert not compute_shard(evaluation, subject(Recall(real, len(real))), 1).pictures
+
+
+class Normed(nn.Module):
+    """z to a constant image by way of a batch norm, which keeps what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1, affine=False)
+        self.eval()
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        return self.norm(latents[:, :, None, None]).tanh().expand(-1, 1, 28, 28)
+
+
+def test_recalibrated_statistics_are_those_of_the_truncated_normal() -> None:
+    """Of N(0, 1) given |z| <= t the variance is 1 - 2 t phi(t) / (2 Phi(t) - 1)."""
+    generator, limit = Normed(), 0.5
+    source = torch.Generator().manual_seed(0)
+    batches = [truncated_normal((256, 1), limit, source) for _ in range(16)]
+    found = recalibrated(generator, batches)
+    expected = truncnorm(-limit, limit).var()
+    assert found.norm.running_var.item() == pytest.approx(expected, rel=0.05)  # type: ignore[union-attr]
+    assert found.norm.running_var.item() == pytest.approx(  # type: ignore[union-attr]
+        float(torch.stack([batch.var() for batch in batches]).mean()), rel=1e-5
+    )
+    assert found.norm.running_mean.item() == pytest.approx(float(torch.cat(batches).mean()), abs=1e-6)  # type: ignore[union-attr]
+    assert not found.training
+    assert not found.norm.training  # type: ignore[union-attr]
+    assert (generator.norm.running_var.item(), generator.norm.num_batches_tracked.item()) == (1.0, 0)
+
+
+def test_rows_say_what_the_generator_computed_with(
+    subject: Callable[..., TrainedModel], settings: TrialSettings, real: ImageSet
+) -> None:
+    raw = settings.model_dump()
+    averaged = TrialSettings.model_validate({**raw, "training": {**raw["training"], "g_ema": 0.9}})
+    names = ("statistics", "averaged", "dtype")
+    given = Normed()
+    rows = {
+        statistics: row_of(Quality(samples=200, truncation=(0.1,), statistics=statistics), subject(given), 1)
+        for statistics in ("running", "recalibrated")
+    }
+    assert [rows["running"][name] for name in names] == ["running", False, "fp32"]
+    assert [rows["recalibrated"][name] for name in names] == ["recalibrated", False, "fp32"]
+    assert rows["recalibrated"]["diversity"] > 5 * rows["running"]["diversity"]  # 0.1 is scaled back to 1
+    assert given.norm.running_var.item() == 1.0
+    without = row_of(Quality(samples=200, statistics="recalibrated"), subject(Recall(real, 9), trained=averaged))
+    assert [without[name] for name in names] == [None, True, None]
 
 
 def test_each_shard_is_a_threshold_and_all_are_of_the_same_draws(
@@ -143,6 +235,10 @@ def test_inception_takes_data_without_classes(settings: TrialSettings) -> None:
     assert str(Quality().reject(plain)).endswith("celeba has none; set features: inception")
     inception = Quality(features="inception")
     assert inception.reject(plain) is None
+    assert str(Quality(features="inception", real_images=2048).reject(plain)).startswith("real_images: got 2048, ")
+    assert Quality(resize="clean").reject(settings) == (
+        "resize: got clean, which is of Inception's images; set features: inception, or take it out"
+    )
     few = Quality(features="inception", samples=2048).reject(plain)
     assert few == "samples: got 2048, expected more than Inception's 2048 features, for FID"
     assert (inception.feature_extractor, Quality().feature_extractor, Quality().missing_requirements()) == (
@@ -164,9 +260,12 @@ def test_the_id_is_that_of_the_settings() -> None:
             Quality(seed=1),
             Quality(checkpoint="best"),
             Quality(features="inception"),
+            Quality(features="inception", resize="clean"),
+            Quality(statistics="recalibrated"),
+            Quality(real_images=500),
         )
     }
-    assert len(ids) == 7
+    assert len(ids) == 10
     assert all(len(identity) == 16 for identity in ids)
     assert Quality().rows_key("t", 3) == f"evaluations/quality/t-{Quality().id}-0003.parquet"
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
+from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
-from orchestrator.metrics.classes import inception_score
+from orchestrator.metrics.classes import SPLITS, RunningInceptionScore
 from orchestrator.metrics.fid import frechet_distance, moments
 from orchestrator.metrics.kid import kernel_distance
 from orchestrator.metrics.prdc import prdc
@@ -52,8 +52,16 @@ def test_precision_and_recall(features, k: int) -> None:
     assert 0 < ours.precision != ours.recall > 0
 
 
-def test_inception_score(features) -> None:
+def test_inception_score_of_the_whole_and_of_ten_splits(features) -> None:
     logits = features[0]
+    running = RunningInceptionScore()
+    for part in torch.split(logits.softmax(1), 64):
+        running.add(part)
     theirs = isc_features_to_metric(logits, splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN]
-    assert inception_score(logits.softmax(1)) == pytest.approx(theirs, rel=1e-10)
+    assert running.score.whole == pytest.approx(theirs, rel=1e-10)
     assert 1 < theirs < logits.shape[1]
+    # theirs are ten stretches, ours every tenth image
+    stretched = torch.cat([logits[split::SPLITS] for split in range(SPLITS)])
+    by_split = isc_features_to_metric(stretched, splits=SPLITS, shuffle=False)
+    expected = by_split[KEY_METRIC_ISC_MEAN], by_split[KEY_METRIC_ISC_STD]
+    assert (running.score.mean, running.score.deviation) == pytest.approx(expected, rel=1e-8)

@@ -10,10 +10,17 @@ import torch
 from scipy.stats import entropy
 
 from orchestrator.data.ranges import to_bytes
-from orchestrator.metrics.classes import class_divergence, inception_score, modes_covered
-from orchestrator.metrics.diversity import mean_distance
+from orchestrator.metrics.classes import RunningInceptionScore, class_divergence, modes_covered
+from orchestrator.metrics.diversity import RunningDistance, mean_distance
 
 FAIR = torch.full((10,), 0.1, dtype=torch.float64)
+
+
+def inception_score(probabilities: torch.Tensor) -> float:
+    running = RunningInceptionScore()
+    for part in torch.split(probabilities, 7):
+        running.add(part)
+    return running.score.whole
 
 
 def test_the_inception_score_is_one_for_one_class_and_their_number_for_all() -> None:
@@ -64,3 +71,7 @@ def test_the_mean_distance_is_that_of_all_pairs() -> None:
     pairs = [(flat[i] - flat[j]).square().sum() for i in range(12) for j in range(12) if i != j]
     assert mean_distance(pixels) == pytest.approx(math.sqrt(float(torch.stack(pairs).mean())), rel=1e-10)
     assert mean_distance(pixels[:1].repeat(5, 1, 1, 1)) == 0.0
+    by_batch = RunningDistance()
+    for part in torch.split(pixels, 5):
+        by_batch.add(part)
+    assert by_batch.distance == mean_distance(pixels)

@@ -11,6 +11,11 @@ from orchestrator.errors import DataError
 from orchestrator.metrics.classifier import Classifier, content_key, dump, load, train_classifier
 from orchestrator.metrics.requirements import CLASSIFIER_FEATURES
 from orchestrator.metrics.sample_metrics import SampleMetrics
+from orchestrator.metrics.sample_quality import FullMetrics, SampleQuality
+
+
+def full(data: ImageSet, classifier: Classifier, images: torch.Tensor) -> FullMetrics:
+    return SampleQuality(data, ImageSet(data.pixels[:0]), classifier, "cpu").measure(torch.split(images, 128))[0]
 
 
 def bars(count: int, shape: tuple[int, int, int] = (1, 12, 12), seed: int = 0) -> ImageSet:
@@ -106,30 +111,39 @@ def test_what_a_referee_says_of_data_noise_and_a_lost_mode(classifier: Classifie
     assert lost.class_kl is not None
     assert lost.class_kl > 0.2
     assert good.diversity == pytest.approx(1.0, abs=0.05)
-    whole = sample_metrics.full(pixels)
-    assert (whole.fid, whole.modes, whole.diversity) == (good.fid, good.modes, good.diversity)
-    assert whole.inception_score is not None
+    whole = full(data, classifier, pixels)
+    assert (whole.modes, whole.diversity) == (good.modes, good.diversity)
+    assert whole.fid == pytest.approx(good.fid, rel=1e-3)
     assert 2.5 < whole.inception_score <= 3
-    assert whole.precision is not None
     assert whole.precision > 0.9
-    assert whole.kid is not None
     assert (sample_metrics.classes, sample_metrics.digest) == (3, classifier.digest)
+
+
+def test_two_samples_of_one_distribution_are_as_theory_says(classifier: Classifier) -> None:
+    """Naeem et al., arXiv 2002.09797, appendix: mean coverage is 1 - prod (n - i) / (2n - i), i = 1 .. 5; density 1."""
+    n = 700
+    found = full(bars(n, seed=6), classifier, torch.tensor(bars(n, seed=7).pixels))
+    assert found.coverage == pytest.approx(1 - np.prod([(n - i) / (2 * n - i) for i in range(1, 6)]), abs=0.025)
+    assert found.density == pytest.approx(1.03, abs=0.12)
+    assert found.fid is not None
+    assert found.fid_low is not None
+    features = classifier(torch.tensor(bars(n, seed=6).pixels)).features
+    assert found.fid < 0.05 * float(features.var(0).sum())
+    assert found.fid_low >= 0
+    assert found.kid_low < 0 < found.kid_high  # unbiased, and the truth is 0
 
 
 def test_without_a_classifier_there_is_diversity_alone() -> None:
     data = bars(50)
     sample_metrics = SampleMetrics(data, None, "cpu")
     assert sample_metrics.quick(torch.tensor(data.pixels)) == (None, None, None, pytest.approx(1.0))
-    real, *others, diversity = sample_metrics.full(torch.tensor(data.pixels))
-    assert (real, set(others), diversity) == (50, {None}, pytest.approx(1.0))
     assert (sample_metrics.classes, sample_metrics.digest) == (None, None)
 
 
 def test_neighbours_are_those_of_as_many_images_on_either_side(classifier: Classifier) -> None:
     """More samples than real images would each find a neighbour, however far off they are."""
     few, many = bars(140, seed=4), torch.tensor(bars(560, seed=5).pixels)
-    sample_metrics = SampleMetrics(few, classifier, "cpu")
-    whole, same = sample_metrics.full(many), sample_metrics.full(many[:140])
+    whole, same = full(few, classifier, many), full(few, classifier, many[:140])
     assert (whole.real, same.real) == (140, 140)
     assert (whole.precision, whole.recall, whole.density, whole.coverage) == (
         *(same.precision, same.recall, same.density, same.coverage),
@@ -141,6 +155,7 @@ def test_fid_takes_more_images_than_features_on_either_side(classifier: Classifi
     few, many = bars(CLASSIFIER_FEATURES, seed=4), bars(CLASSIFIER_FEATURES + 1, seed=5)
     as_tensor = {len(images): torch.tensor(images.pixels) for images in (few, many)}
     for real in (few, many):
-        sample_metrics = SampleMetrics(real, classifier, "cpu")
         for count, images in as_tensor.items():
-            assert (sample_metrics.full(images).fid is None) == (CLASSIFIER_FEATURES in (count, len(real)))
+            missing = CLASSIFIER_FEATURES in (count, len(real))
+            assert (SampleMetrics(real, classifier, "cpu").quick(images).fid is None) == missing
+            assert (full(real, classifier, images).fid is None) == missing

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.utils import create_feature_extractor
 
 from orchestrator.data.images import ImageSet
 from orchestrator.errors import DataError
 from orchestrator.metrics.feature_extractor import Features
-from orchestrator.metrics.inception import load_inception
+from orchestrator.metrics.inception import clean_resized, load_inception
 from orchestrator.metrics.inception_weights import NAME, missing_requirements, read_weights, weights_file
 from orchestrator.metrics.sample_metrics import SampleMetrics
+from orchestrator.metrics.sample_quality import SampleQuality
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,13 +92,27 @@ class Brightness:
 
 def test_images_without_classes_are_judged_by_all_but_these() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (80, 3, 8, 8), dtype=np.uint8)
-    sample_metrics = SampleMetrics(ImageSet(pixels), Brightness(), "cpu")
-    found = sample_metrics.full(torch.tensor(pixels[:60]))._asdict()
+    quality = SampleQuality(ImageSet(pixels), ImageSet(pixels[:20]), Brightness(), "cpu")
+    found = quality.measure([torch.tensor(pixels[:60])])[0]._asdict()
     assert (found.pop("modes"), found.pop("class_kl")) == (None, None)
     assert None not in found.values()
-    assert (sample_metrics.features, sample_metrics.classes) == ("inception:0000000000000000", None)
+    sample_metrics = SampleMetrics(ImageSet(pixels), Brightness(), "cpu")
+    assert (quality.features, sample_metrics.classes) == ("inception:0000000000000000", None)
     look = sample_metrics.quick(torch.tensor(pixels[:60]))
-    assert (look.fid, look.modes, look.diversity) == (found["fid"], None, found["diversity"])
+    assert (look.modes, look.diversity) == (None, found["diversity"])
+    assert look.fid == pytest.approx(found["fid"], rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (299, 299), (40, 61), (350, 610)])
+def test_clean_resizing_is_pillows(size: tuple[int, int]) -> None:
+    """clean-fid hands each channel to Pillow as floats, asks for BICUBIC, and clips."""
+    images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    resized = clean_resized(images)
+    assert resized.shape == (2, 3, 299, 299)
+    for ours, image in zip(resized.flatten(0, 1), images.flatten(0, 1), strict=True):
+        floats = Image.fromarray(image.float().numpy(), mode="F")
+        theirs = np.asarray(floats.resize((299, 299), Image.Resampling.BICUBIC)).clip(0, 255)
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=0, atol=0.01)
 
 
 @pytest.mark.slow
@@ -117,6 +133,14 @@ def test_features_are_those_of_torch_fidelity_with_the_same_file(hub: Path, monk
         torch.testing.assert_close(seen.probabilities, logits.double().softmax(1))
         assert features.std(0).mean() > 0
     assert load_inception(read_weights()).digest == ours.digest
+    clean = load_inception(read_weights(), "clean")
+    assert (ours.kind, clean.kind, clean.digest) == ("inception", "inception_clean", ours.digest)
+    # what Pillow makes of an image, as bytes, passes through their network as it is
+    flat = torch.full((1, 3, 35, 40), 200, dtype=torch.uint8)
+    torch.testing.assert_close(clean(flat).features, theirs(flat.new_full((1, 3, 299, 299), 200))[0])
+    whole = torch.randint(0, 256, (1, 3, 299, 299), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(clean(whole).features, theirs(whole)[0])
+    assert not torch.allclose(clean(colour).features, ours(colour).features)
     changed = torch.load(weights_file(), weights_only=True)
     changed["fc.bias"] = changed["fc.bias"] + 1
     again = io.BytesIO()

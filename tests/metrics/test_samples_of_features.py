@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 from scipy import linalg
+from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neighbors import NearestNeighbors
 
-from orchestrator.metrics.fid import Moments, frechet_distance, moments
-from orchestrator.metrics.kid import kernel_distance
-from orchestrator.metrics.prdc import prdc
+from orchestrator.metrics.copying import copying, nearest
+from orchestrator.metrics.fid import PARTS, Moments, RunningMoments, fid_infinity, frechet_distance, moments
+from orchestrator.metrics.kid import across, kernel_distance, within
+from orchestrator.metrics.prdc import prdc, prdc_of_subsets
+from orchestrator.metrics.standard_errors import frechet_distances, halves, interval
 
 
 @pytest.fixture
@@ -63,6 +66,128 @@ def test_features_that_never_vary_and_fewer_images_than_features_are_no_trouble(
     distance = frechet_distance(moments(real), moments(fake))
     assert math.isfinite(distance)
     assert distance > 0
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_moments_by_the_batch_are_those_of_numpy(random, offset: float) -> None:
+    vectors = sample(random, 403, 6) + offset
+    running = RunningMoments(PARTS)
+    for part in torch.split(vectors, 37):
+        running.add(part)
+    for first, step in ((0, 1), (1, 2), (6, 8)):
+        found, own = running.moments(first, step), vectors[first::step].numpy()
+        np.testing.assert_allclose(found.mean.numpy(), own.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(found.covariance.numpy(), np.cov(own, rowvar=False), atol=1e-8)
+    assert running.count == 403
+
+
+def test_without_end_the_distance_is_that_of_the_distributions(random) -> None:
+    """Of N(0, I) and N(0, 1.44 I) it is f (1.2 - 1)^2; by 2,000 samples alone it is more."""
+    length = 64
+    real = Moments(torch.zeros(length).double(), torch.eye(length).double())
+    true, errors, biases = length * 0.04, [], []
+    for _ in range(8):
+        running = RunningMoments(PARTS)
+        for _ in range(8):
+            running.add(1.2 * torch.randn(250, length, generator=random))
+        estimate = fid_infinity(real, running)
+        assert estimate is not None
+        errors.append(estimate - true)
+        biases.append(frechet_distance(real, running.moments()) - true)
+    assert np.mean(biases) > 0.6
+    assert abs(np.mean(errors)) < 0.15 * np.mean(biases)
+    short = RunningMoments(PARTS)
+    short.add(torch.randn(8 * length - 1, length, generator=random))
+    assert fid_infinity(real, short) is None
+    short.add(torch.randn(1, length, generator=random))
+    assert fid_infinity(real, short) is not None
+
+
+def test_metrics_of_subsets_are_those_of_their_vectors(random, monkeypatch) -> None:
+    monkeypatch.setattr("orchestrator.metrics.prdc._BLOCK", 32)
+    monkeypatch.setattr("orchestrator.metrics.kid._BLOCK", 32)
+    real, fake = sample(random, 90, 4), sample(random, 101, 4, 0.5)
+    subsets = halves(101)[:6]
+    assert subsets.sum(1).tolist() == [50] * 6
+    whole, precision, recall = prdc_of_subsets(real, fake, subsets)
+    assert whole == prdc(real, fake)
+    kernel = within(real) + within(fake, subsets) - 2 * across(real, fake, subsets)
+    frechet = frechet_distances(moments(real), fake, subsets)
+    for number, subset in enumerate(subsets):
+        own = prdc(real, fake[subset])
+        assert (float(precision[number]), float(recall[number])) == pytest.approx((own.precision, own.recall))
+        assert float(kernel[number]) == pytest.approx(kernel_distance(real, fake[subset]), rel=1e-9)
+        assert float(frechet[number]) == pytest.approx(frechet_distance(moments(real), moments(fake[subset])), rel=1e-5)
+
+
+def test_intervals_are_as_wide_as_samples_differ(random) -> None:
+    """Against the spread of 40 independent samples; its own error is a tenth."""
+    real, count = sample(random, 200, 3), 200
+    of_real = moments(real)
+    found: dict[str, list[tuple[float, float]]] = {"fid": [], "kid": [], "precision": [], "recall": []}
+    for _ in range(40):
+        fake = sample(random, count, 3, 0.4)
+        subsets = halves(count)
+        whole, precision, recall = prdc_of_subsets(real, fake, subsets)
+        kernels = within(real) + within(fake, subsets) - 2 * across(real, fake, subsets)
+        values = {
+            "fid": (frechet_distance(of_real, moments(fake)), frechet_distances(of_real, fake, subsets)),
+            "kid": (kernel_distance(real, fake), kernels),
+            "precision": (whole.precision, precision),
+            "recall": (whole.recall, recall),
+        }
+        for name, (value, of_halves) in values.items():
+            low, high = interval(value, of_halves, count, count)
+            assert low + high == pytest.approx(2 * value)
+            found[name].append((value, (high - low) / 2 / 1.96))
+    for name, pairs in found.items():
+        spread, errors = np.array(pairs).T
+        assert 0.65 < errors.mean() / spread.std() < 1.5, name
+
+
+def test_an_interval_narrows_with_samples_and_stays_within_its_bounds() -> None:
+    of_halves = torch.tensor([0.9, 1.0])  # of 100 vectors; their standard deviation is 0.0707
+    assert interval(0.5, of_halves, 100, 100) == pytest.approx((0.5 - 0.1386, 0.5 + 0.1386), abs=1e-4)
+    assert interval(0.5, of_halves, 100, 400) == pytest.approx((0.5 - 0.0693, 0.5 + 0.0693), abs=1e-4)
+    assert interval(0.99, of_halves, 100, 100, least=0, most=1)[1] == 1
+
+
+def test_the_nearest_is_scikit_learns(random, monkeypatch) -> None:
+    monkeypatch.setattr("orchestrator.metrics.copying._BLOCK", 16)
+    monkeypatch.setattr("orchestrator.metrics.copying._AMONG", 32)
+    some, others = sample(random, 50, 5), sample(random, 99, 5)
+    some[7] = others[70]
+    distances, indices = nearest(some, others)
+    theirs, places = NearestNeighbors(n_neighbors=1).fit(others.numpy()).kneighbors(some.numpy())
+    np.testing.assert_allclose(distances.numpy(), theirs[:, 0], atol=1e-12)
+    assert indices.tolist() == places[:, 0].tolist()
+    assert (distances[7].item(), indices[7].item()) == (0.0, 70)
+
+
+def test_copying_is_the_test_of_mann_and_whitney(random) -> None:
+    samples, held_out = (torch.rand(n, generator=random).mul(20).round() for n in (70, 40))
+    found = copying(samples, held_out)
+    theirs = mannwhitneyu(held_out.numpy(), samples.numpy())
+    assert found.share == pytest.approx(theirs.statistic / (70 * 40))
+    apart = copying(torch.rand(70, generator=random), torch.rand(40, generator=random) + 0.2)
+    distinct = copying(samples + torch.arange(70) / 1e3, held_out + torch.arange(40) / 1.1e3)
+    exact = mannwhitneyu(
+        (held_out + torch.arange(40) / 1.1e3).numpy(),
+        (samples + torch.arange(70) / 1e3).numpy(),
+        method="asymptotic",
+        use_continuity=False,
+    )
+    assert 2 * norm.sf(abs(distinct.score)) == pytest.approx(exact.pvalue, rel=1e-6)
+    assert apart.score < -3
+    assert apart.share > 0.6
+
+
+def test_copies_are_told_from_a_fair_sample(random) -> None:
+    train, held_out, fair = (torch.randn(300, 6, generator=random) for _ in range(3))
+    reference = nearest(held_out, train)[0]
+    assert abs(copying(nearest(fair, train)[0], reference).score) < 3
+    noisy = train + 0.1 * torch.randn(300, 6, generator=random)
+    assert copying(nearest(noisy, train)[0], reference).score < -10
 
 
 def test_the_kernel_distance_is_the_sum_over_all_pairs(random) -> None:

@@ -80,23 +80,22 @@ def test_one_more_evaluation_of_what_is_there_is_all_that_is_computed(
 
 def test_the_numbers_are_those_of_the_evaluation_alone(study: Study, classifier: bytes) -> None:
     from orchestrator.evaluations.evaluation import TrainedModel
-    from orchestrator.metrics.sample_metrics import SampleMetrics
+    from orchestrator.metrics.sample_quality import SampleQuality
     from orchestrator.training.checkpoint import load_networks
 
     due = study.plan.due[1]
-    real, judge, device = due.trial.settings.data.load(), load(classifier), torch.device("cpu")
+    data, judge, device = due.trial.settings.data, load(classifier), torch.device("cpu")
+    splits = {"train": data.load(), "test": data.load("test")}
     generator = load_networks(study.store, due.trial.id, due.trial.settings)["generator"]
-    sample_metrics = SampleMetrics(real, judge, device)
-    subject = TrainedModel(
-        due.trial.id, due.trial.settings, generator, device, {"train": real}, judge, lambda: sample_metrics
-    )
+    quality = SampleQuality(splits["train"], splits["test"], judge, device)
+    subject = TrainedModel(due.trial.id, due.trial.settings, generator, device, splits, judge, lambda: quality)
     frame = rows(study.store, [trial.id for trial in study.plan.job.trials])
     frame = frame[frame["trial_id"] == due.trial.id].sort_values("shard")
     assert len(due.missing) == 2
     for shard in due.missing:
         (expected,) = compute_shard(due.evaluation, subject, shard).rows
         found = frame.iloc[shard]
-        for name in ("fid", "kid", "inception_score", "precision", "coverage", "class_kl", "diversity"):
+        for name in ("fid", "kid", "inception_score", "precision", "coverage", "class_kl", "diversity", "fid_held_out"):
             assert found[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6)
 
 

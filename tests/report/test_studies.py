@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from orchestrator.data._tiles import tiled
 from orchestrator.report.blocks import Table
 from orchestrator.report.sections.curves import curve_charts
 from orchestrator.report.sections.health import build as build_health
@@ -16,6 +18,7 @@ from orchestrator.report.sections.quality import (
     charts_against,
     evaluated_table,
     last_measures,
+    nearest_images,
     numeric_axes,
     trained_table,
     truncated_table,
@@ -116,6 +119,27 @@ class TestQuality:
         assert "recision" not in note
         assert note.endswith("Features are those of classifier:0123456789abcdef; nothing compares with measures of "
                              "another network.")  # fmt: skip
+
+    def test_one_trial_has_its_intervals_and_pictures(self, study: Any) -> None:
+        trial = study.trial({}, samples=())
+        measures = {"fid": 10.0, "fid_low": 9.0, "fid_high": 11.0, "inception_score_mean": 8.0}
+        others = {"inception_score_sd": 0.25, "copying": 0.75, "copying_score": -12.0, "averaged": True}
+        study.judge(trial, None, **measures, **others)
+        section = build(load_study(study.store))
+        assert section is not None
+        main, further, *_ = (block for block in section.blocks if isinstance(block, Table))
+        assert column(main, "FID")[0].small == ("95 %: 9 – 11",)
+        assert heads(further)[2:] == ["samples", "IS, ten splits", "copying", "copying's score"]
+        assert column(further, "IS, ten splits")[0].small == ("± 0.2500",)
+        note = next(block.words for block in section.blocks if getattr(block, "id", "") == "further-note")  # type: ignore[union-attr]
+        assert "0.5 for a fair sample" in note
+        assert "infinite" not in note
+        (missing,) = nearest_images(load_study(study.store)).problems
+        assert missing.endswith("-nearest.png: not there, or no longer")
+        key = missing.partition(":")[0]
+        study.store.write(key, tiled(torch.rand(2, 3, 1, 8, 8)))
+        (picture,) = nearest_images(load_study(study.store)).pictures
+        assert picture.trial_id == trial
 
     def test_evaluations_that_differ_are_rows_of_their_own(self, unrolled: Any) -> None:
         for row in unrolled.rows[:2]:

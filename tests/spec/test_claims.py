@@ -32,12 +32,18 @@ PATHS = "expected a dotted path, as in trials/ ('orch results --schema' has all)
 QUALITY = (
     "allowed: quality.truncation, quality.samples, quality.real, quality.inception_score, quality.fid, quality.kid, "
     "quality.precision, quality.recall, quality.density, quality.coverage, quality.modes, quality.class_kl, "
-    "quality.diversity"
+    "quality.diversity, quality.fid_low, quality.fid_high, quality.kid_low, quality.kid_high, quality.precision_low, "
+    "quality.precision_high, quality.recall_low, quality.recall_high, quality.fid_infinity, "
+    "quality.inception_score_mean, quality.inception_score_sd, quality.held_out, quality.fid_held_out, "
+    "quality.kid_held_out, quality.copying, quality.copying_score"
 )
 ROWS = (
     "or of the rows of quality: evaluation.kind, evaluation.checkpoint, evaluation.seed, evaluation.samples, "
-    "evaluation.features, evaluation.truncation, truncation, samples, real, features, inception_score, fid, kid, "
-    "precision, recall, density, coverage, modes, class_kl, diversity"
+    "evaluation.features, evaluation.truncation, evaluation.statistics, evaluation.resize, evaluation.real_images, "
+    "truncation, samples, real, features, inception_score, fid, kid, precision, recall, density, coverage, modes, "
+    "class_kl, diversity, fid_low, fid_high, kid_low, kid_high, precision_low, precision_high, recall_low, "
+    "recall_high, fid_infinity, inception_score_mean, inception_score_sd, held_out, fid_held_out, kid_held_out, "
+    "copying, copying_score, statistics, averaged, dtype"
 )
 MISTAKES = {
     # its form

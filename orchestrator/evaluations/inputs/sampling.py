@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     from orchestrator.evaluations.evaluation import TrainedModel
 
-_BATCH = 256
+BATCH = 256
+"""Latent vectors of one pass through the generator."""
 
 
 def sizes_of(samples: int) -> Iterator[int]:
     """Sizes of the batches of ``samples`` latent vectors: a flow's are as large as images, too many to hold."""
-    for first in range(0, samples, _BATCH):
-        yield min(_BATCH, samples - first)
+    for first in range(0, samples, BATCH):
+        yield min(BATCH, samples - first)
 
 
 def truncated_normal(size: Sequence[int], threshold: float, generator: torch.Generator) -> Tensor:
@@ -46,7 +47,7 @@ def images_of(model: TrainedModel, latents: Tensor) -> Iterator[Tensor]:
 
     Raises EvaluationError if the images are not finite.
     """
-    for batch in torch.split(latents, _BATCH):
+    for batch in torch.split(latents, BATCH):
         yield finite(model, model.generator(batch.to(model.device)).float())
 
 

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from orchestrator.evaluations.evaluation import Evaluation
 from orchestrator.metrics.inception_weights import missing_requirements
-from orchestrator.metrics.requirements import INCEPTION_FEATURES, NEIGHBOURS
-from orchestrator.store.columns import FLOAT, INT, STRING, Column
+from orchestrator.metrics.requirements import INCEPTION_FEATURES, NEIGHBOURS, Comparison, Resize
+from orchestrator.store.columns import BOOL, FLOAT, INT, STRING, Column
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,14 +22,29 @@ LEAST_SAMPLES = 200
 """The covariance of a distribution cannot be estimated from fewer samples."""
 
 
+NEAREST = "nearest"
+"""The name of the picture of samples and their nearest training images."""
+
+
+def _interval(name: str, label: str) -> tuple[Column, Column]:
+    """The ends of a measure's interval."""
+    meaning = f"end of the 95 % interval of {name} over the drawing of samples; null likewise, or of too few samples"
+    return (
+        Column(f"{name}_low", FLOAT, "", f"lower {meaning}", f"{label}, low"),
+        Column(f"{name}_high", FLOAT, "", f"upper {meaning}", f"{label}, high"),
+    )
+
+
 class Quality(Evaluation):
     """Inception Score, FID, KID, precision, recall, density, coverage and modes of samples (metrics/).
 
     One row for the standard normal distribution of latent vectors, and one for each threshold t of ``truncation``:
-    latent vectors from the standard normal truncated to [-t, t], each from the same uniform draws. A shard is a row.
+    latent vectors from the standard normal truncated to [-t, t], each from the same uniform draws. A shard is a row,
+    and the first has a picture of samples beside their nearest training images.
     """
 
-    version = 2
+    version = 3
+    splits: ClassVar[tuple[Split, ...]] = ("train", "test")
     keys_or_null: ClassVar = ("truncation",)
     columns = (
         Column("truncation", FLOAT, "", "latent vectors lie in [-t, t]; null for the whole normal distribution"),
@@ -40,7 +55,7 @@ class Quality(Evaluation):
             "inception_score",
             FLOAT,
             "",
-            "exp of the mean KL divergence of an image's classes to all images'",
+            "exp of the mean KL divergence of an image's classes to all images', over the whole sample",
             "inception score",
         ),
         Column(
@@ -70,6 +85,39 @@ class Quality(Evaluation):
             "mean distance of two generated images, over that of two training images; null where that is 0",
             "diversity",
         ),
+        *_interval("fid", "FID"),
+        *_interval("kid", "KID"),
+        *_interval("precision", "precision"),
+        *_interval("recall", "recall"),
+        Column(
+            "fid_infinity",
+            FLOAT,
+            "",
+            "FID of samples without end, by a line in 1 / samples; null of fewer than 8 samples per feature",
+            "FID, infinite samples",
+        ),
+        Column("inception_score_mean", FLOAT, "", "mean of the scores of ten tenths of the samples", "IS, ten splits"),
+        Column("inception_score_sd", FLOAT, "", "standard deviation of these ten", "IS, deviation"),
+        Column("held_out", INT, "images", "held-out images that they were compared with"),
+        Column("fid_held_out", FLOAT, "", "fid to the held-out images; null of too few", "FID to held-out"),
+        Column("kid_held_out", FLOAT, "", "kid to the held-out images; null of fewer than two", "KID to held-out"),
+        Column(
+            "copying",
+            FLOAT,
+            "",
+            "chance that a sample is nearer to its nearest training image than a held-out image; 0.5 of a fair sample",
+            "copying",
+        ),
+        Column(
+            "copying_score",
+            FLOAT,
+            "",
+            "(0.5 - copying) in standard errors: far below 0 of copies of training images",
+            "copying's score",
+        ),
+        Column("statistics", STRING, "", "of batch norm, running or recalibrated; null of a generator without it"),
+        Column("averaged", BOOL, "", "whether the generator's weights are a moving average (training.g_ema)"),
+        Column("dtype", STRING, "", "numbers the generator computed with, such as fp32"),
     )
 
     kind: Literal["quality"] = "quality"
@@ -79,16 +127,30 @@ class Quality(Evaluation):
     """source of the features: a classifier trained on the same data, or torch-fidelity's Inception"""
     truncation: tuple[Threshold, ...] = Field((), max_length=100, strict=False)
     """thresholds t of truncated normal distributions, a row each; empty for the whole one alone"""
+    statistics: Literal["running", "recalibrated"] = "running"
+    """batch norm's statistics: of training, or estimated again from the latent vectors of each row"""
+    resize: Resize = "torch_fidelity"
+    """how images come to Inception's size: as by torch-fidelity and FID's authors, or as by clean-fid"""
+    real_images: int | None = Field(None, ge=LEAST_SAMPLES, le=10_000_000)
+    """training images to compare with, drawn at random; null for all"""
 
     @property
     def feature_extractor(self) -> Literal["classifier", "inception"]:
         """As set."""
         return self.features
 
+    @property
+    def comparison(self) -> Comparison:
+        """As set."""
+        return Comparison(self.resize, self.real_images)
+
     def reject(self, trial: TrialSettings) -> str | None:
         """As every kind, with a remedy for data without classes; also if there are too few images."""
-        if self.features == "inception" and self.samples <= INCEPTION_FEATURES:
-            return f"samples: got {self.samples}, expected more than Inception's {INCEPTION_FEATURES} features, for FID"
+        if self.features == "classifier" and self.resize != "torch_fidelity":
+            return f"resize: got {self.resize}, which is of Inception's images; set features: inception, or take it out"
+        for name, count in (("samples", self.samples), ("real_images", self.real_images)):
+            if self.features == "inception" and count is not None and count <= INCEPTION_FEATURES:
+                return f"{name}: got {count}, expected more than Inception's {INCEPTION_FEATURES} features, for FID"
         problem = super().reject(trial)
         if problem and self.features == "classifier" and not trial.data.has_classes:
             return f"{problem}; set features: inception"

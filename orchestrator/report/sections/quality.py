@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator import text
-from orchestrator.evaluations.quality.settings import Quality
+from orchestrator.evaluations.quality.settings import NEAREST, Quality
 from orchestrator.evaluations.sharpness.settings import Sharpness
 from orchestrator.report.blocks import PALETTE, Chart, Heading, PanelRow, Row, Section, Table, Text
 from orchestrator.report.cells import MEANS, count_of, number, numeric_heads, seen_by, setting_cells, setting_heads
 from orchestrator.report.cells import spread_of as spread
 from orchestrator.report.kept import there
 from orchestrator.report.measured import measured_table
+from orchestrator.report.pictures import Album
 from orchestrator.report.plots import SEEDS, Point, colours, legend, panel
 from orchestrator.study import COLUMNS, ENDS, evenly
 from orchestrator.study.study import conditions, variants
@@ -44,6 +45,17 @@ JUDGED = (
     "diversity",
 )
 """What an evaluation of kind ``quality`` measures."""
+FURTHER = ("fid_infinity", "fid_held_out", "kid_held_out", "inception_score_mean", "copying", "copying_score")
+"""What it measures beside: other ways of the same, held-out images, and whether training images are repeated."""
+_MEANT_BY = {
+    "fid_infinity": "FID of infinite samples is that of a line through the FIDs of parts of the samples; compare it "
+    "where numbers of samples differ.",
+    "fid_held_out": "Held-out images are those that no trial trains on; as they are fewer, FID to them is higher, and "
+    "KID alone compares with that to the training images.",
+    "inception_score_mean": "IS is cited as the mean of ten splits, its standard deviation below.",
+    "copying": "Copying is the chance that a sample is nearer to a training image than a held-out image is: 0.5 for a "
+    "fair sample, 1 for copies. Its score is far below 0 where that is no chance.",
+}
 AGAINST = ("fid", "modes", "diversity")
 TRUNCATED = ("fid", "precision", "recall", "modes", "diversity")
 _SHOWS = {"precision": "precision (quality)", "recall": "recall (variety)"}
@@ -56,6 +68,10 @@ _TOLD_BY = {
     ("precision", "density"): "how real samples look",
     ("recall", "coverage"): "how much of the data they reach",
 }
+_NEAREST = (
+    "Above, of the first samples those that are nearest to a training image in the space of features; below, that "
+    "image. Pairs that are the same are copies."
+)
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -64,7 +80,10 @@ def build(study: Study) -> Section | None:
     tables = [*_evaluated(study), *_while_training(study), *_sharpness(study)]
     if not tables:
         return None
-    blocks: list[Block] = [*tables, *charts_against(study)]
+    pictures = nearest_images(study).blocks(
+        "Samples and the training images nearest to them", "nearest images", _NEAREST
+    )
+    blocks: list[Block] = [*tables, *charts_against(study), *pictures]
     if chart := truncation_chart(study):
         note = Text("The same by threshold; “not set” is the plain normal.", "notes", "truncated-note")
         table = truncated_table(study)
@@ -77,7 +96,7 @@ def _evaluated(study: Study) -> list[Block]:
     if not table:
         return []
     names = {head.words for head in table.heads}
-    words = [f"Samples from the plain normal. {MEANS}"]
+    words = [f"Samples from the plain normal. {MEANS} Of one trial, below it the 95 % interval over samples."]
     if lower := [name for name in ("FID", "KID") if name in names]:
         falls = ", and FID falls with the number of samples" if "FID" in names else ""
         words.append(f"{text.listing(lower)}: lower is better{falls}.")
@@ -87,7 +106,17 @@ def _evaluated(study: Study) -> list[Block]:
             words.append(f"{text.listing(there).capitalize()} {verb} {meaning}.")
     words.append(seen_by(_plain(study)["features"].dropna()))
     note = Text(" ".join(filter(None, words)), "notes", "judged-note")
-    return [Heading("Evaluated after training"), note, table]
+    return [Heading("Evaluated after training"), note, table, *_further(study)]
+
+
+def _further(study: Study) -> list[Block]:
+    """The measures beside, with what they mean; nothing of results that have none."""
+    table = further_table(study)
+    if not table:
+        return []
+    shown = _plain(study)
+    words = [meaning for column, meaning in _MEANT_BY.items() if shown[column].notna().any()]
+    return [Heading("Beyond the training images"), Text(" ".join(words), "notes", "further-note"), table]
 
 
 def _while_training(study: Study) -> list[Block]:
@@ -132,6 +161,26 @@ def evaluated_table(study: Study) -> Table | None:
     return _table(cells, JUDGED, "Quality of samples, evaluated", "judged-note")
 
 
+def further_table(study: Study) -> Table | None:
+    """What they measured of the same samples beside; None when nothing was."""
+    cells = study.evaluation("quality", WITHIN, _plain(study))
+    return _table(cells, FURTHER, "Samples beyond the training images", "further-note")
+
+
+def nearest_images(study: Study) -> Album:
+    """For each cell the picture of the first seed: samples above, the training image nearest to each below.
+
+    Rows of before there were pictures do not say whether weights were averaged.
+    """
+    album = Album(study.store)
+    rows = _plain(study)
+    for cell in study.evaluation("quality", WITHIN, rows[rows["averaged"].notna()]):
+        trial, evaluation = cell.of_first_seed()[["trial_id", "evaluation_id"]].iloc[0]
+        alt = f"{cell.title or 'all trials'}: samples, the nearest training images below."
+        album.add(Quality.picture_of(evaluation, trial, NEAREST), trial, cell.title, alt)
+    return album
+
+
 def truncated_table(study: Study) -> Table | None:
     """What they measured by the threshold to which the latent normal was truncated; None when it never was."""
     rows = _truncated(study)
@@ -156,7 +205,7 @@ def _table(cells: Cells, measures: Sequence[str], label: str, note: str) -> Tabl
                 *setting_cells(cell.values),
                 _seeds(cell.rows),
                 *([count_of(cell.rows["samples"].dropna())] if counted else []),
-                *(spread(cell.rows[column].astype(float)) for column in shown),
+                *(_measure(cell.rows, column) for column in shown),
             )
         )
         for cell in cells
@@ -164,6 +213,18 @@ def _table(cells: Cells, measures: Sequence[str], label: str, note: str) -> Tabl
     ]
     numbers = ["seeds", *(["samples"] if counted else []), *map(_label, shown)]
     return Table(label, (*setting_heads(cells.heads), *numeric_heads(numbers)), tuple(rows), note)
+
+
+def _measure(rows: pd.DataFrame, column: str) -> Cell:
+    """The spread over seeds; of one row its interval, and below a mean over splits their deviation."""
+    found = spread(rows[column].astype(float))
+    ends = [f"{column}_low", f"{column}_high"]
+    if len(rows) == 1 and set(ends) <= set(rows) and rows[ends].notna().all(axis=None):
+        low, high = rows[ends].iloc[0]
+        return replace(found, small=(*found.small, f"95 %: {text.number(low)} – {text.number(high)}"))
+    if column == "inception_score_mean" and rows["inception_score_sd"].notna().any():
+        return replace(found, small=(*found.small, f"± {text.number(float(rows['inception_score_sd'].mean()))}"))
+    return found
 
 
 def _seeds(rows: pd.DataFrame) -> Cell:
