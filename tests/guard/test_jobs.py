@@ -79,6 +79,6 @@ def test_the_dcgan_variants_differ_in_their_objective_alone() -> None:
 
 def test_the_chain_claims_what_its_studies_claim() -> None:
     names = ("inversion", "encoder_inversion", "restoration", "interpolation", "truncation")
-    claims = [claim for name in names for claim in load(name).header.claims]
+    claims = [claim for name in names for claim in load(name).header.claims if not claim.id.startswith("C5-skip")]
     assert list(load("latent_space").header.claims) == claims
     assert {claim.id.partition("-")[0] for claim in claims} == {"C5", "D1", "D2", "D3", "D4", "D5", "D6", "D7"}

@@ -152,6 +152,9 @@ def test_an_evaluation_is_added_and_changed(load: Callable[..., Job], mistake: C
         "samples": 10_000,
         "features": "classifier",
         "truncation": (),
+        "statistics": "running",
+        "resize": "torch_fidelity",
+        "real_images": None,
     }
     assert other.model_dump() == {**one.model_dump(), "seed": 1, "samples": 500, "truncation": (0.5, 1.0)}
     assert load("", "evaluate=[{kind: quality}]").header.evaluate == (one,)
