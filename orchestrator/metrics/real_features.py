@@ -40,9 +40,10 @@ class RealFeatures:
             features = extractor(pixels.contiguous(memory_format=torch.channels_last)).features.float()
             moments.add(features)
             distance.add(pixels)
-            fitting = max(0, room) // (4 * features.shape[1])
-            kept.append(features[:fitting])
-            room -= kept[-1].numel() * 4
+            if fitting := room // (4 * features.shape[1]):
+                # A copy of a part, since a slice would keep the whole batch in memory.
+                kept.append(features[:fitting].clone())
+                room -= kept[-1].numel() * 4
         self.vectors = torch.cat(kept) if kept else torch.zeros(0, 0, device=device)
         self._moments = moments.moments() if self.count > 1 else None
         self.distance = distance.distance if self.count > 1 else 0.0

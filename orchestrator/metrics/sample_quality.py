@@ -89,8 +89,11 @@ class _Samples:
         for given in images:
             batch = given.to(device)
             seen = extractor(batch)
-            vectors.append(seen.features[: max(0, MOST_COMPARED - self.moments.count)].float())
-            shown.append(batch[: max(0, SHOWN_OF - self.moments.count)])
+            # Copies of parts, since a slice would keep the whole batch in memory.
+            if (room := MOST_COMPARED - self.moments.count) > 0:
+                vectors.append(seen.features[:room].float().clone())
+            if (room := SHOWN_OF - self.moments.count) > 0:
+                shown.append(batch[:room].clone())
             classes.append(seen.probabilities.argmax(1))
             self.moments.add(seen.features)
             self.score.add(seen.probabilities)

@@ -9,6 +9,12 @@ import torch
 from orchestrator.data.images import ImageSet
 from orchestrator.errors import DataError
 from orchestrator.metrics.classifier import Classifier, content_key, dump, load, train_classifier
+from orchestrator.metrics.copying import nearest
+from orchestrator.metrics.diversity import mean_distance
+from orchestrator.metrics.fid import frechet_distance, moments
+from orchestrator.metrics.kid import kernel_distance
+from orchestrator.metrics.prdc import prdc
+from orchestrator.metrics.real_features import RealFeatures
 from orchestrator.metrics.requirements import CLASSIFIER_FEATURES
 from orchestrator.metrics.sample_metrics import SampleMetrics
 from orchestrator.metrics.sample_quality import FullMetrics, SampleQuality
@@ -117,6 +123,26 @@ def test_what_a_referee_says_of_data_noise_and_a_lost_mode(classifier: Classifie
     assert 2.5 < whole.inception_score <= 3
     assert whole.precision > 0.9
     assert (sample_metrics.classes, sample_metrics.digest) == (3, classifier.digest)
+
+
+def test_what_is_kept_is_bounded_and_fid_is_of_all_images(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.metrics.sample_quality.MOST_COMPARED", 150)
+    monkeypatch.setattr("orchestrator.metrics.real_features.MOST_BYTES", 4 * CLASSIFIER_FEATURES * 210 + 5)
+    data, images = bars(620, seed=4), torch.tensor(bars(700, seed=5).pixels)
+    found = full(data, classifier, images)
+    # in the drawn order, of which the first ones are kept
+    real, fake = (classifier(one).features for one in (torch.tensor(data.drawn(620).pixels), images))
+    assert found.real == 620
+    assert found.fid == pytest.approx(frechet_distance(moments(real), moments(fake)), rel=1e-6)
+    assert found.kid == pytest.approx(kernel_distance(real[:150], fake[:150]), rel=1e-6)
+    assert found.precision == pytest.approx(prdc(real[:150], fake[:150]).precision)
+    assert found.diversity == pytest.approx(mean_distance(images) / mean_distance(torch.tensor(data.pixels)))
+    kept = RealFeatures(data, classifier, "cpu")
+    assert kept.vectors.shape == (210, CLASSIFIER_FEATURES)
+    _, indices = nearest(classifier(kept.pixels(torch.tensor([7, 209]))).features, kept.vectors)
+    assert indices.tolist() == [7, 209]
 
 
 def test_two_samples_of_one_distribution_are_as_theory_says(classifier: Classifier) -> None:
