@@ -23,6 +23,8 @@ class Settings(BaseModel):
 
     ``places`` names fields that say where something is, not what it is: they do not enter a trial's id. ``idle`` names
     fields that change no result, but what a run costs or keeps beside it: in ids their defaults stand for them.
+    ``later`` names fields that ids did not know at first, whose defaults change nothing: they enter a trial's id only
+    where they have another value, so that older trials keep their ids.
     """
 
     model_config = ConfigDict(
@@ -31,6 +33,7 @@ class Settings(BaseModel):
 
     places: ClassVar[frozenset[str]] = frozenset()
     idle: ClassVar[frozenset[str]] = frozenset()
+    later: ClassVar[frozenset[str]] = frozenset()
 
     def canonical(self) -> Self:
         """The same settings with the default in every idle field, also of sections within: equal for equal results."""

@@ -12,14 +12,14 @@ SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def moment_penalty(codes: Tensor) -> Tensor:
-    """Mean over coordinates of mean^2 + (variance - 1)^2 + (kurtosis - 3)^2, of codes (n, d), n at least 2.
+    """Mean over coordinates of (mean^2 + (variance - 1)^2 + (kurtosis - 3)^2) / 3, of codes (n, d), n at least 2.
 
     Variance m2 and kurtosis m4 / m2^2 use central moments of the population: sums over codes are divided by n. The
     penalty ignores correlations of coordinates and their skewness. It is computed and returned in at least single
     precision.
 
     In the kurtosis a variance below the precision's epsilon counts as epsilon. A constant coordinate then has kurtosis
-    0 and the penalty mean^2 + 10, whose gradient is that of mean^2 only: it has no direction to spread in.
+    0 and the penalty (mean^2 + 10) / 3, whose gradient is that of mean^2 / 3 only: it has no direction to spread in.
     """
     assert len(codes) >= 2, "a variance takes two codes"
     codes = codes.to(torch.promote_types(codes.dtype, torch.float32))
@@ -27,7 +27,7 @@ def moment_penalty(codes: Tensor) -> Tensor:
     squares = (codes - mean).square()
     variance, fourth = squares.mean(0), squares.square().mean(0)
     kurtosis = fourth / variance.clamp(min=torch.finfo(codes.dtype).eps).square()
-    return (mean.square() + (variance - 1).square() + (kurtosis - 3).square()).mean()
+    return torch.stack((mean, variance - 1, kurtosis - 3)).square().mean()
 
 
 def mmd(codes: Tensor, prior: Tensor) -> Tensor:

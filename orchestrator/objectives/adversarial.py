@@ -32,10 +32,10 @@ class UpdateContext(NamedTuple):
 class Penalty(NamedTuple):
     """A penalty on the norm of the gradient of an image's score in that image: the mean of weight * (norm - target)^2.
 
-    The images are real ones, or ``between`` a real and a generated one.
+    The images are real ones, generated (``fake``) ones, or ``between`` a real and a generated one.
     """
 
-    at: Literal["real", "between"]
+    at: Literal["real", "fake", "between"]
     weight: float
     target: float
 
@@ -44,13 +44,16 @@ class Adversarial(Objective):
     """Settings of an adversarial objective; they compute its two losses from the discriminator's outputs."""
 
     feature_matching: float = Field(0.0, ge=0.0)
-    """weight of the squared distance between mean features of real and generated images in the generator's loss"""
+    """weight of the mean squared difference of mean features of real and generated images in the generator's loss"""
     r1: float = Field(0.0, ge=0.0)
     """gamma of R1: gamma/2 times the squared norm of the score's gradient in a real image, added to D's loss"""
+    r2: float = Field(0.0, ge=0.0)
+    """gamma of R2: the same at generated images"""
 
     family: ClassVar[Literal["adversarial"]] = "adversarial"
     trains: ClassVar[frozenset[str]] = frozenset({"generator", "discriminator"})
     ignores: ClassVar[tuple[str, ...]] = ()
+    later: ClassVar[frozenset[str]] = frozenset({"r2"})
 
     judges: ClassVar[Literal["scores", "reconstruction"]] = "scores"
     """The kind of discriminator scores that it needs: raw scores or reconstruction errors."""
@@ -106,8 +109,10 @@ class Adversarial(Objective):
 
     @property
     def penalties(self) -> tuple[Penalty, ...]:
-        """Penalties in the discriminator's loss. R1: Mescheder et al., arXiv 1801.04406, equation 9."""
-        return (Penalty("real", self.r1 / 2, 0.0),) if self.r1 else ()
+        """Penalties in the discriminator's loss: R1 and R2, Mescheder et al., arXiv 1801.04406, equations 9 and 10."""
+        r1 = (Penalty("real", self.r1 / 2, 0.0),) if self.r1 else ()
+        r2 = (Penalty("fake", self.r2 / 2, 0.0),) if self.r2 else ()
+        return r1 + r2
 
     def reject(self, judges: str, *, batch_norm: bool) -> str | None:
         """Why a discriminator cannot be trained this way, or None where it can.
@@ -130,8 +135,10 @@ class Adversarial(Objective):
 
 
 def mean_feature_distance(real: Tensor, fake: Tensor) -> Tensor:
-    """Feature matching: |mean of f(x) - mean of f(G(z))|^2 over features (n, f); no gradient through the real side.
+    """Feature matching: |mean of f(x) - mean of f(G(z))|^2 / f over features (n, f); no gradient through the real side.
 
-    Salimans et al., arXiv 1606.03498, section 3.1. The mean is over images, the norm over features.
+    Salimans et al., arXiv 1606.03498, section 3.1. Each feature's mean over images comes first, then the mean over
+    features of the squared differences, as in the authors' code (openai/improved-gan): the paper's norm, a sum, would
+    grow with the discriminator and soon be hundreds of times a cross-entropy.
     """
-    return (real.detach().mean(0) - fake.mean(0)).square().sum()
+    return (real.detach().mean(0) - fake.mean(0)).square().mean()

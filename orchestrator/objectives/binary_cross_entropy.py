@@ -5,12 +5,12 @@ Goodfellow et al., Generative Adversarial Nets, arXiv 1406.2661, section 3 and a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator
 
 from orchestrator.objectives.adversarial import Adversarial
-from orchestrator.objectives.labels import Labels
+from orchestrator.objectives.labels import GeneratorLabels, Labels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from orchestrator.discriminator_output import DiscriminatorOutput
     from orchestrator.objectives.adversarial import UpdateContext
 
+AnyLabels = TypeVar("AnyLabels", bound=Labels)
 
-def _probabilities(labels: Labels) -> Labels:
+
+def _probabilities(labels: AnyLabels) -> AnyLabels:
     if not labels.within(0.0, 1.0):
-        raise ValueError(
-            f"got real {list(labels.real)} and fake {list(labels.fake)}, expected probabilities from 0 to 1"
-        )
+        given = ", ".join(f"{name} {list(label)}" for name, label in labels)
+        raise ValueError(f"got {given}, expected probabilities from 0 to 1")
     return labels
 
 
 Probabilities = Annotated[Labels, AfterValidator(_probabilities)]
 """Labels of a cross-entropy."""
+GeneratorProbabilities = Annotated[GeneratorLabels, AfterValidator(_probabilities)]
+"""The same where the generator's loss is a cross-entropy with a label, too."""
 
 
 def cross_entropy(scores: Tensor, label: float | Tensor) -> Tensor:
@@ -66,9 +69,8 @@ class NonSaturating(BinaryCrossEntropy):
     """The generator maximises log D. The gradient in a score F is -sigma(-F): near -1 if D is sure."""
 
     kind: Literal["non_saturating"]
+    labels: GeneratorProbabilities = GeneratorLabels()
 
     def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
-        """Mean of -log sigma(F_f) = softplus(-F_f)."""
-        from torch.nn.functional import softplus
-
-        return softplus(-fake.scores).mean()
+        """Mean cross-entropy of generated scores against the generator's label; softplus(-F_f) for the label 1."""
+        return cross_entropy(fake.scores, self.labels.draw_generator(fake.scores, update.noise)).mean()

@@ -1,8 +1,8 @@
-"""The discriminator's labels: 1 and 0, or labels that are smoothed or drawn at random."""
+"""Labels of real and generated images: 1 and 0, or labels that are smoothed or drawn at random."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -44,7 +44,20 @@ class Labels(Settings):
 
     def within(self, lowest: float, highest: float) -> bool:
         """Whether all labels lie in [lowest, highest]."""
-        return all(lowest <= end <= highest for end in (*self.real, *self.fake))
+        return all(lowest <= end <= highest for name in type(self).model_fields for end in getattr(self, name))
+
+
+class GeneratorLabels(Labels):
+    """Also the label that the generator wants the discriminator to give its images."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"generator"})
+
+    generator: Label = (1.0, 1.0)
+    """label of generated images in the generator's own loss, likewise"""
+
+    def draw_generator(self, scores: Tensor, noise: torch.Generator) -> float | Tensor:
+        """Labels of n generated images in the generator's loss, of the dtype of ``scores`` (n,)."""
+        return _draw(self.generator, scores, noise)
 
 
 def _draw(label: tuple[float, float], scores: Tensor, noise: torch.Generator) -> float | Tensor:

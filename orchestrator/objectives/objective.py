@@ -27,7 +27,9 @@ class Objective(Settings):
     family: ClassVar[Family]
     trains: ClassVar[frozenset[str]]
     """Networks that the model must have."""
-    ignores: ClassVar[tuple[str, ...]] = ("d_steps", "g_steps", "d_optimizer", "unrolled_steps", "noise_epochs")
+    ignores: ClassVar[tuple[str, ...]] = (
+        "d_steps", "g_steps", "d_optimizer", "unrolled_steps", "noise_epochs", "augmentation",
+    )  # fmt: skip
     """Settings of ``training`` that have no effect for this family, and must be left at their defaults."""
     full_precision: ClassVar[bool] = False
     """Whether it needs single precision on every device."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from orchestrator.objectives.adversarial import Adversarial
-from orchestrator.objectives.binary_cross_entropy import Probabilities, cross_entropy
-from orchestrator.objectives.labels import Labels
+from orchestrator.objectives.binary_cross_entropy import GeneratorProbabilities, cross_entropy
+from orchestrator.objectives.labels import GeneratorLabels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ class Rasgan(Adversarial):
     """Each image's score relative to the mean score of the other kind; gradients flow through the means as well."""
 
     kind: Literal["rasgan"]
-    labels: Probabilities = Labels()
+    labels: GeneratorProbabilities = GeneratorLabels()
     relativistic: ClassVar[bool] = True
 
     def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
@@ -31,7 +31,8 @@ class Rasgan(Adversarial):
         )
 
     def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
-        """The same with the roles of real and generated images swapped, and hard labels; both terms count."""
+        """The same with the roles swapped: the generator's label for generated images, 0 for real; both terms count."""
         assert real is not None
         real_relative, fake_relative = real.scores - fake.scores.mean(), fake.scores - real.scores.mean()
-        return 0.5 * (cross_entropy(fake_relative, 1.0).mean() + cross_entropy(real_relative, 0.0).mean())
+        label = self.labels.draw_generator(fake.scores, update.noise)
+        return 0.5 * (cross_entropy(fake_relative, label).mean() + cross_entropy(real_relative, 0.0).mean())

@@ -28,7 +28,7 @@ class WaeAdversarial(WassersteinAutoencoder):
     critic_layers: int = Field(4, ge=1, le=64)
     """its hidden layers"""
 
-    ignores: ClassVar[tuple[str, ...]] = ("d_steps", "g_steps", "unrolled_steps", "noise_epochs")
+    ignores: ClassVar[tuple[str, ...]] = ("d_steps", "g_steps", "unrolled_steps", "noise_epochs", "augmentation")
 
     @property
     def metrics(self) -> tuple[str, ...]:

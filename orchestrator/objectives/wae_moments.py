@@ -21,7 +21,7 @@ class WaeMoments(WassersteinAutoencoder):
     greatest: float | None = Field(2.048, gt=0.0, le=1e30)
 
     def penalty(self, codes: Tensor, prior: Tensor) -> Tensor:
-        """Mean over coordinates of mean^2 + (variance - 1)^2 + (kurtosis - 3)^2; ``prior`` is not used."""
+        """Mean over coordinates of (mean^2 + (variance - 1)^2 + (kurtosis - 3)^2) / 3; ``prior`` is not used."""
         from orchestrator.objectives._latent_penalties import moment_penalty
 
         return moment_penalty(codes)

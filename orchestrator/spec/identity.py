@@ -7,10 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.evaluations import KINDS
+from orchestrator.settings import Settings
 from orchestrator.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from orchestrator.settings import Settings
     from orchestrator.training.settings import TrialSettings
 
 IDLE = frozenset(f"training.{name}" for name in TrainingSettings.idle)
@@ -25,8 +25,9 @@ def trial_id(settings: TrialSettings, workers: int = 1) -> str:
     """16 hexadecimal digits of the SHA-256 of all settings, defaults written out, and the spec version.
 
     Settings with the place of something (``Settings.places``) do not count: a moved data folder is the same data. Those
-    that change no result (``Settings.idle``) count as their defaults. The number of devices counts only with batch
-    statistics over each device alone, which depend on it.
+    that change no result (``Settings.idle``) count as their defaults, and those that ids did not know at first
+    (``Settings.later``) only where they differ from theirs. The number of devices counts only with batch statistics
+    over each device alone, which depend on it.
     """
     content = {"spec_version": SPEC_VERSION, **_content(settings)}
     if settings.model.batch_statistics == "per_device" and workers > 1:
@@ -37,11 +38,21 @@ def trial_id(settings: TrialSettings, workers: int = 1) -> str:
 
 def _content(settings: TrialSettings) -> dict[str, Any]:
     content = settings.canonical().model_dump(mode="json")
+    _drop_later_defaults(settings, content)
     for name in content:
         section: Settings = getattr(settings, name)
         for place in section.places:
             del content[name][place]
     return content
+
+
+def _drop_later_defaults(section: Settings, content: dict[str, Any]) -> None:
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if name in section.later and value == field.default:
+            del content[name]
+        elif isinstance(value, Settings):
+            _drop_later_defaults(value, content[name])
 
 
 def flatten(raw: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from orchestrator.data.ranges import from_bytes
 from orchestrator.discriminator_output import DiscriminatorOutput
 from orchestrator.objectives.adversarial import Adversarial, UpdateContext
+from orchestrator.training.augmentation import Augmentation
 from orchestrator.training.discriminator_noise import DiscriminatorNoise
 from orchestrator.training.learner import Learner
 from orchestrator.training.networks import frozen
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
 
 class Gan(Learner):
-    """Adversarial training. Each process draws its own dropout and noise within the discriminator, and nothing else."""
+    """Adversarial training.
+
+    Each process draws dropout and noise within the discriminator and augmentations for its own images, and nothing else.
+    """
 
     parts = ("networks", "discriminator", "g_optimizer", "d_optimizer", "batches")
     model: Pair
@@ -47,6 +51,7 @@ class Gan(Learner):
         noise_steps = self.steps_per_epoch * settings.noise_epochs
         rank, device = self.group.rank, self.device
         self.discriminator_noise = DiscriminatorNoise(self.discriminator, self.noise_seed, rank, noise_steps, device)
+        self.augment = Augmentation(settings.augmentation, self.discriminator_noise.generator)
 
     def _step(self) -> Mapping[str, Tensor]:
         """``d_steps`` updates of the discriminator, then ``g_steps`` of the generator.
@@ -80,15 +85,15 @@ class Gan(Learner):
     def _run_discriminator(self, images: Tensor, unrolled_state: dict[str, Tensor] | None = None) -> Tensor:
         """The score of each image, followed by its features if the loss uses them: (n, 1 or 1 + f).
 
-        At least single precision, which sums over the batch need. ``unrolled_state`` replaces the discriminator's
-        parameters and buffers.
+        At least single precision, which sums over the batch need. Images (n, c, h, w) in [-1, 1] are augmented first.
+        ``unrolled_state`` replaces the discriminator's parameters and buffers.
         """
         network = (
             self.discriminator
             if unrolled_state is None
             else partial(functional_call, self.discriminator, unrolled_state)
         )
-        scores, features = self._forward(network, images)
+        scores, features = self._forward(network, self.augment(images))
         outputs = torch.cat([scores[:, None], features], 1) if self.objective.needs_features else scores[:, None]
         return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
 
@@ -105,7 +110,8 @@ class Gan(Learner):
             return self.objective.discriminator(_split(real), _split(fake), self._context())
 
         self.d_optimizer.zero_grad(set_to_none=True)
-        penalty = self.penalties.add(lambda points: self.discriminator(points).scores, reals, fakes)
+        # The gradient is that in the image before augmentation, as in the authors' code.
+        penalty = self.penalties.add(lambda points: self.discriminator(self.augment(points)).scores, reals, fakes)
         loss, (outputs, _), _ = self._backward(forward, global_loss, self.d_parameters)
         self.d_optimizer.step()
         d_real = outputs[:, 0]

@@ -66,9 +66,9 @@ class Penalties:
         return {"d_penalty": self.group.gather(torch.stack(values, 1), self.settings.batch_size).sum(1).mean()}
 
     def _shares(self, penalty: Penalty) -> Sequence[Tensor | None]:
-        """The shares of the interpolated images, drawn for the whole batch; None for penalties at real images."""
+        """The shares of the interpolated images, drawn for the whole batch; None for penalties at other images."""
         parts = self.settings.accumulate
-        if penalty.at == "real":
+        if penalty.at != "between":
             return [None] * parts
         shares = torch.rand(self.settings.batch_size, generator=self.noise, device=self.noise.device)
         return torch.tensor_split(self.group.local_shard(shares), parts)
@@ -77,7 +77,8 @@ class Penalties:
         self, penalty: Penalty, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor | None
     ) -> Tensor:
         """The penalty of each image of a part (n,); also adds its gradient to that of the parameters."""
-        images = real if share is None else between(real, fake, share)
+        ends = fake if penalty.at == "fake" else real
+        images = ends if share is None else between(real, fake, share)
         # Second derivatives in bf16 would be noise.
         with torch.autocast(images.device.type, enabled=False):
             values = gradient_penalty(score, images, penalty)

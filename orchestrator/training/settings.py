@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from orchestrator.data import Dataset
 
 
+Policy = Literal["color", "translation", "cutout"]
+"""A policy of DiffAugment; ``training.augmentation`` computes them."""
+
+
 class TrainingSettings(Settings):
     """Settings of a trial's training.
 
@@ -32,6 +36,7 @@ class TrainingSettings(Settings):
     """
 
     idle: ClassVar[frozenset[str]] = frozenset({"samples_every", "checkpoint_every"})
+    later: ClassVar[frozenset[str]] = frozenset({"augmentation"})
 
     epochs: int = Field(20, ge=1, le=1_000_000)
     """epochs of the whole trial"""
@@ -46,6 +51,8 @@ class TrainingSettings(Settings):
     schedule: Schedule = Schedule()
     noise_epochs: int = Field(0, ge=0, le=1_000_000)
     """epochs over which the discriminator's instance and feature noise fall linearly to none; 0 keeps them"""
+    augmentation: tuple[Policy, ...] = Field((), strict=False)
+    """differentiable augmentations of all images that the discriminator sees, real and generated"""
     unrolled_steps: int = Field(0, ge=0, le=100)
     """discriminator updates that the generator looks ahead, and differentiates through (unrolled GAN's K)"""
     g_ema: float = Field(0.0, ge=0.0, lt=1.0)
@@ -84,6 +91,11 @@ class TrainingSettings(Settings):
     @classmethod
     def _in_order(cls, conditions: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted(set(conditions)))
+
+    @field_validator("augmentation")
+    @classmethod
+    def _in_the_authors_order(cls, policies: tuple[Policy, ...]) -> tuple[Policy, ...]:
+        return tuple(policy for policy in get_args(Policy) if policy in policies)
 
     @model_validator(mode="after")
     def _collapse_is_measured(self) -> TrainingSettings:

@@ -60,19 +60,41 @@ def test_what_has_no_labels_takes_none(kind: str) -> None:
         objective(kind, labels={"real": 0.9})
 
 
-@pytest.mark.parametrize("labels", [{"real": 1.1}, {"fake": -0.1}, {"real": [0.9, 1.2]}, {"real": [1.0, 0.9]}])
+@pytest.mark.parametrize("kind", ["saturating", "least_squares"])
+def test_a_generator_s_label_is_refused_where_its_loss_has_none(kind: str) -> None:
+    with pytest.raises(ValidationError, match="generator"):
+        objective(kind, labels={"generator": 0.9})
+
+
+def test_the_generator_s_label_is_that_of_its_own_cross_entropy() -> None:
+    smooth = objective("non_saturating", labels={"generator": 0.9})
+    torch.testing.assert_close(g_loss(smooth, FAKE), bce(FAKE, torch.full_like(FAKE, 0.9)))
+    assert torch.equal(d_loss(smooth, REAL, FAKE), d_loss(objective("non_saturating"), REAL, FAKE))
+    relative = objective("rasgan", labels={"generator": 0.9})
+    expected = bce(FAKE - REAL.mean(), torch.full_like(FAKE, 0.9)) + bce(REAL - FAKE.mean(), torch.zeros_like(REAL))
+    torch.testing.assert_close(g_loss(relative, FAKE, REAL), expected / 2)
+
+
+def test_random_labels_of_the_generator_are_drawn_for_each_image() -> None:
+    chosen = objective("non_saturating", labels={"generator": [0.9, 1.0]})
+    drawn = 0.9 + 0.1 * torch.rand(64, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    torch.testing.assert_close(g_loss(chosen, FAKE, seed=3), bce(FAKE, drawn))
+
+
+@pytest.mark.parametrize("labels", [{"real": 1.1}, {"generator": 1.1}, {"fake": -0.1}, {"real": [0.9, 1.2]}, {"real": [1.0, 0.9]}])
 def test_labels_that_are_no_probabilities_are_refused(labels: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="expected"):
         objective("non_saturating", labels=labels)
 
 
-def test_feature_matching_takes_the_mean_of_each_feature_first() -> None:
-    """Two features that differ by +1 and -1: a mean over features before the norm would see no difference."""
-    real, fake = torch.zeros(4, 2), torch.tensor([[1.0, -1.0]]).repeat(4, 1)
-    assert mean_feature_distance(real, fake).item() == pytest.approx(2.0)
+@pytest.mark.parametrize("features", [2, 200])
+def test_feature_matching_takes_the_mean_of_each_feature_first(features: int) -> None:
+    """Features that differ by +1 and -1: a mean over features before the squares would see no difference."""
+    real, fake = torch.zeros(4, features), torch.tensor([[1.0, -1.0]]).repeat(4, features // 2)
+    assert mean_feature_distance(real, fake).item() == pytest.approx(1.0)
     random = torch.Generator().manual_seed(0)
-    one, other = torch.randn(2, 9, 5, generator=random, dtype=torch.float64)
-    expected = ((one.numpy().mean(0) - other.numpy().mean(0)) ** 2).sum()
+    one, other = torch.randn(2, 9, features, generator=random, dtype=torch.float64)
+    expected = ((one.numpy().mean(0) - other.numpy().mean(0)) ** 2).mean()
     assert mean_feature_distance(one, other).item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -82,7 +104,7 @@ def test_feature_matching_sends_no_gradient_through_the_real_side() -> None:
         mean_feature_distance(real, fake), (real, fake), allow_unused=True, materialize_grads=True
     )
     assert not of_real.any()
-    np.testing.assert_allclose(of_fake.numpy(), (2 * (fake.mean(0) - real.mean(0)) / 4).expand(4, 3).detach().numpy())
+    np.testing.assert_allclose(of_fake.numpy(), (2 * (fake.mean(0) - real.mean(0)) / 4 / 3).expand(4, 3).detach().numpy())
 
 
 def test_feature_matching_is_added_to_any_generators_loss() -> None:
@@ -95,8 +117,9 @@ def test_feature_matching_is_added_to_any_generators_loss() -> None:
     assert added.item() == pytest.approx(0.5 * mean_feature_distance(real.features, fake.features).item(), rel=1e-4)
 
 
-def test_r1_is_half_gamma_times_the_squared_slope_at_real_images() -> None:
+def test_r1_and_r2_are_half_gamma_times_the_squared_slope_at_real_and_at_generated_images() -> None:
     assert objective("non_saturating", r1=10.0).penalties == (Penalty("real", 5.0, 0.0),)
+    assert objective("rsgan", r1=10.0, r2=4.0).penalties == (Penalty("real", 5.0, 0.0), Penalty("fake", 2.0, 0.0))
     assert objective("non_saturating").penalties == ()
 
 

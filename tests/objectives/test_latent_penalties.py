@@ -75,7 +75,7 @@ def test_moments_are_those_of_scipy(random) -> None:
     codes = (normal(random, 50, 7) * 2 + 0.5).exp()
     x = codes.numpy()
     kurtosis = stats.kurtosis(x, axis=0, fisher=False)
-    expected = np.mean(x.mean(0) ** 2 + (x.var(0) - 1) ** 2 + (kurtosis - 3) ** 2)
+    expected = np.mean([x.mean(0) ** 2, (x.var(0) - 1) ** 2, (kurtosis - 3) ** 2])
     assert moment_penalty(codes).item() == pytest.approx(expected, rel=1e-12)
     assert moment_penalty(codes.float()).item() == pytest.approx(expected, rel=1e-4)
 
@@ -85,8 +85,8 @@ def test_numbers_with_the_moments_of_the_normal_distribution_cost_nothing() -> N
     codes = torch.tensor([0.0, 0.0, 0.0, 0.0, math.sqrt(3), -math.sqrt(3)], dtype=torch.float64)[:, None]
     assert moment_penalty(codes).item() == pytest.approx(0.0, abs=1e-14)
     # moved by 1, and spread twice as wide: one term each
-    assert moment_penalty(codes + 1).item() == pytest.approx(1.0)
-    assert moment_penalty(codes * 2).item() == pytest.approx(9.0)
+    assert moment_penalty(codes + 1).item() == pytest.approx(1 / 3)
+    assert moment_penalty(codes * 2).item() == pytest.approx(9 / 3)
 
 
 def test_gradients_of_the_moments_are_finite_differences(random) -> None:
@@ -96,9 +96,9 @@ def test_gradients_of_the_moments_are_finite_differences(random) -> None:
 def test_a_constant_coordinate_is_pulled_to_the_mean_alone(random) -> None:
     codes = torch.cat([torch.full((8, 1), 0.7, dtype=torch.float64), normal(random, 8, 1)], 1).requires_grad_()
     found = moment_penalty(codes)
-    assert found.item() == pytest.approx((0.7**2 + 10 + moment_penalty(codes[:, 1:]).item()) / 2)
+    assert found.item() == pytest.approx(((0.7**2 + 10) / 3 + moment_penalty(codes[:, 1:]).item()) / 2)
     found.backward()
-    torch.testing.assert_close(codes.grad[:, 0], torch.full((8,), 2 * 0.7 / 8 / 2, dtype=torch.float64))
+    torch.testing.assert_close(codes.grad[:, 0], torch.full((8,), 2 * 0.7 / 8 / 2 / 3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("spread", [1e-2, 1e-3, 1e-4, 1e-6, 1e-12, 1e-24, 0.0])
@@ -129,7 +129,7 @@ def test_the_penalty_of_two_halves_is_not_that_of_the_whole_batch() -> None:
     halves = torch.full((4, 2), -1.0), torch.full((4, 2), 1.0)
     whole = torch.cat(halves)
     prior = torch.randn(8, 2, generator=torch.Generator().manual_seed(0))
-    assert moment_penalty(whole).item() == pytest.approx(4.0)
-    assert [moment_penalty(half).item() for half in halves] == pytest.approx([11.0, 11.0])
+    assert moment_penalty(whole).item() == pytest.approx(4 / 3)
+    assert [moment_penalty(half).item() for half in halves] == pytest.approx([11 / 3, 11 / 3])
     apart = [mmd(half, part).item() for half, part in zip(halves, prior.split(4), strict=True)]
     assert np.mean(apart) > mmd(whole, prior).item() + 0.5

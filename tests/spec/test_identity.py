@@ -86,7 +86,7 @@ def leaves(raw: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], 
 
 def changed(raw: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
     key, *rest = path
-    return {**raw, key: changed(raw[key], tuple(rest), value) if rest else value}
+    return {**raw, key: changed(raw.get(key, {}), tuple(rest), value) if rest else value}
 
 
 def test_the_id_is_the_hash_of_everything_written_out() -> None:
@@ -187,6 +187,33 @@ def test_settings_that_change_no_result_count_as_their_defaults(load: Callable[.
     job = load("grid: {training.samples_every: [0, 5], training.checkpoint_every: [1, 2], training.seed: [0, 1]}")
     assert [trial.settings.training.seed for trial in job.trials] == [0, 1]
     assert [trial.settings.training.samples_every for trial in job.trials] == [0, 0]
+
+
+LATER: dict[tuple[str, ...], tuple[Any, Any]] = {
+    ("objective", "r2"): (0.0, 1.0),
+    ("objective", "labels", "generator"): (1.0, 0.9),
+    ("training", "augmentation"): ([], ["cutout"]),
+}
+"""Settings that ids did not know at first: their defaults, and other values."""
+
+
+@pytest.mark.parametrize("path", LATER, ids=str)
+def test_a_setting_that_came_later_counts_where_it_is_not_at_its_default(path: tuple[str, ...]) -> None:
+    labels = {"real": 0.9}
+    sections = {"objective": {"kind": "non_saturating", "labels": labels}, "training": SETTINGS["training"]}
+    without = {**SETTINGS, **sections, "model": {"kind": "dcgan", "batch_norm": "none"}}
+    default, other = LATER[path]
+    assert id_of(changed(without, path, default)) == id_of(without)
+    assert id_of(changed(without, path, other)) != id_of(without)
+
+
+def test_no_setting_that_came_later_is_missing_above() -> None:
+    sections = {"objective": {"kind": "non_saturating"}, "training": {}}
+    settings = TrialSettings.model_validate({**SETTINGS, **sections})
+    counted = identity._content(settings)
+    written = settings.canonical().model_dump(mode="json")
+    missing = {path for path, _ in leaves(written)} - {path for path, _ in leaves(counted)}
+    assert {path for path in missing if path[0] != "data"} == set(LATER)
 
 
 STAYED = {  # change one only together with its kind's version: stored results are found by it

@@ -56,23 +56,31 @@ def test_points_lie_between_their_own_two_images_each_at_its_own_share() -> None
     assert points.flatten(1).tolist() == [[0.0] * 4, [0.25] * 4, [1.0] * 4]
 
 
-@pytest.mark.parametrize("kind", ["wgan_gp", "R1"])
-def test_a_step_adds_their_gradient_to_that_of_the_loss(kind: str) -> None:
-    """By hand, with the batch, the latent vectors and the shares that the step draws."""
+@pytest.mark.parametrize("policies", [(), ("color", "translation", "cutout")], ids=["as it is", "augmented"])
+@pytest.mark.parametrize("kind", ["wgan_gp", "R1", "R2", "R3GAN"])
+def test_a_step_adds_their_gradient_to_that_of_the_loss(kind: str, policies: tuple[str, ...]) -> None:
+    """By hand, with the batch, the latent vectors, shares and augmentations that the step draws."""
     with doubles():
-        gan, twin = (make_gan(ALONE, trial(kind)) for _ in range(2))
+        gan, twin = (make_gan(ALONE, trial(kind, augmentation=policies)) for _ in range(2))
         signals = dict(zip(gan.metric_names, gan.step().tolist(), strict=True))
-        (penalty,) = twin.objective.penalties
+        twin.discriminator_noise.set_for(0)
         real, (latents,) = twin.batches.next(), twin._draw()
         fake = twin.generator(latents).detach()
-        share = torch.rand(12, generator=twin.noise)
-        images = (real if penalty.at == "real" else share.view(-1, 1, 1, 1) * (real - fake) + fake).requires_grad_()
-        scores = twin.discriminator(images).scores
-        (slopes,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
-        norms = slopes.square().sum((1, 2, 3)).sqrt()
-        added = (penalty.weight * (norms - penalty.target).square()).mean()
-        loss = twin.objective.discriminator(twin.discriminator(real), twin.discriminator(fake), twin._context())
+        added = torch.zeros(())
+        for penalty in twin.objective.penalties:
+            if penalty.at == "between":
+                share = torch.rand(12, generator=twin.noise).view(-1, 1, 1, 1)
+                images = share * (real - fake) + fake
+            else:
+                images = (real if penalty.at == "real" else fake).clone()
+            scores = twin.discriminator(twin.augment(images.requires_grad_())).scores
+            (slopes,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+            norms = slopes.square().sum((1, 2, 3)).sqrt()
+            added = added + (penalty.weight * (norms - penalty.target).square()).mean()
+        outputs = [twin.discriminator(twin.augment(images)) for images in (real, fake)]
+        loss = twin.objective.discriminator(*outputs, twin._context())
         expected = torch.autograd.grad(loss + added, twin.d_parameters)
+    assert added > 0
     assert signals["d_penalty"] == pytest.approx(added.item(), rel=1e-6)
     assert signals["d_loss"] == pytest.approx(loss.item(), rel=1e-6)
     for ours, theirs in zip(gan.d_parameters, expected, strict=True):
