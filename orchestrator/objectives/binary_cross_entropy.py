@@ -22,8 +22,8 @@ AnyLabels = TypeVar("AnyLabels", bound=Labels)
 
 
 def _probabilities(labels: AnyLabels) -> AnyLabels:
-    if not labels.within(0.0, 1.0):
-        given = ", ".join(f"{name} {list(label)}" for name, label in labels)
+    if outside := labels.outside(0.0, 1.0):
+        given = " and ".join(f"{name} {list(label)}" for name, label in outside.items())
         raise ValueError(f"got {given}, expected probabilities from 0 to 1")
     return labels
 

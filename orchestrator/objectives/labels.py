@@ -42,9 +42,9 @@ class Labels(Settings):
         """Labels of n real and n generated images, of the dtype of ``scores`` (n,)."""
         return _draw(self.real, scores, noise), _draw(self.fake, scores, noise)
 
-    def within(self, lowest: float, highest: float) -> bool:
-        """Whether all labels lie in [lowest, highest]."""
-        return all(lowest <= end <= highest for name in type(self).model_fields for end in getattr(self, name))
+    def outside(self, lowest: float, highest: float) -> dict[str, tuple[float, float]]:
+        """The labels, by name, that do not lie in [lowest, highest]."""
+        return {name: label for name, label in self if not all(lowest <= end <= highest for end in label)}
 
 
 class GeneratorLabels(Labels):

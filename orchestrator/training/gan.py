@@ -51,7 +51,7 @@ class Gan(Learner):
         noise_steps = self.steps_per_epoch * settings.noise_epochs
         rank, device = self.group.rank, self.device
         self.discriminator_noise = DiscriminatorNoise(self.discriminator, self.noise_seed, rank, noise_steps, device)
-        self.augment = Augmentation(settings.augmentation, self.discriminator_noise.generator)
+        self.augment = Augmentation(settings.augmentation.policies, self.discriminator_noise.generator)
 
     def _step(self) -> Mapping[str, Tensor]:
         """``d_steps`` updates of the discriminator, then ``g_steps`` of the generator.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,8 +23,20 @@ if TYPE_CHECKING:
     from orchestrator.data import Dataset
 
 
-Policy = Literal["color", "translation", "cutout"]
-"""A policy of DiffAugment; ``training.augmentation`` computes them."""
+class AugmentationSettings(Settings):
+    """Policies of DiffAugment, Zhao et al., arXiv 2006.10738, in the order in which they are applied."""
+
+    color: bool = False
+    """random brightness, saturation and contrast"""
+    translation: bool = False
+    """random shifts by up to an eighth of the sides, filled with mid-grey"""
+    cutout: bool = False
+    """a rectangle of half the sides in mid-grey, at a random place"""
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Names of the policies that are on."""
+        return tuple(name for name, wanted in self if wanted)
 
 
 class TrainingSettings(Settings):
@@ -51,8 +63,7 @@ class TrainingSettings(Settings):
     schedule: Schedule = Schedule()
     noise_epochs: int = Field(0, ge=0, le=1_000_000)
     """epochs over which the discriminator's instance and feature noise fall linearly to none; 0 keeps them"""
-    augmentation: tuple[Policy, ...] = Field((), strict=False)
-    """differentiable augmentations of all images that the discriminator sees, real and generated"""
+    augmentation: AugmentationSettings = AugmentationSettings()
     unrolled_steps: int = Field(0, ge=0, le=100)
     """discriminator updates that the generator looks ahead, and differentiates through (unrolled GAN's K)"""
     g_ema: float = Field(0.0, ge=0.0, lt=1.0)
@@ -91,11 +102,6 @@ class TrainingSettings(Settings):
     @classmethod
     def _in_order(cls, conditions: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(sorted(set(conditions)))
-
-    @field_validator("augmentation")
-    @classmethod
-    def _in_the_authors_order(cls, policies: tuple[Policy, ...]) -> tuple[Policy, ...]:
-        return tuple(policy for policy in get_args(Policy) if policy in policies)
 
     @model_validator(mode="after")
     def _collapse_is_measured(self) -> TrainingSettings:

@@ -30,7 +30,7 @@ EVERY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "kind": "non_saturating",
             "labels": {"real": [0.9, 1.0], "fake": [0.0, 0.1], "generator": [0.9, 1.0]},
         },
-        "feature matching": {"kind": "saturating", "feature_matching": 0.1},
+        "feature matching": {"kind": "saturating", "feature_matching": 10.0},
         "R1": {"kind": "least_squares", "r1": 1.0},
         "R2": {"kind": "hinge", "r2": 1.0},
         "R3GAN": {"kind": "rsgan", "r1": 1.0, "r2": 1.0},

@@ -19,13 +19,13 @@ from orchestrator.data.dataset import Dataset
 from orchestrator.evaluations import Evaluation
 from orchestrator.evaluations.encoder_inversion.settings import EncoderTraining
 from orchestrator.models.model import Model
-from orchestrator.objectives.labels import Labels
+from orchestrator.objectives.labels import GeneratorLabels
 from orchestrator.objectives.objective import Objective
 from orchestrator.spec.claims import Claim
 from orchestrator.spec.job import Header, Resources, Search, load_job, make_job
 from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
-from orchestrator.training.settings import TrainingSettings
+from orchestrator.training.settings import AugmentationSettings, TrainingSettings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -136,7 +136,8 @@ SECTIONS: list[type[BaseModel]] = [
     TrainingSettings,
     Optimizer,
     Schedule,
-    Labels,
+    GeneratorLabels,
+    AugmentationSettings,
     *kinds(Dataset),
     *kinds(Model),
     *kinds(Objective),

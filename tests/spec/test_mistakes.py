@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 MODELS = "allowed: autoencoding, dcgan, encoder_decoder, fully_connected, glow, mixed_layers, residual, small_dcgan"
 TOP = "allowed: name, description, resources, search, evaluate, claims, storage, data, model, objective, training, grid"
 TRAINING = (
-    "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, unrolled_steps, "
+    "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, augmentation, unrolled_steps, "
     "g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, stop_when, accumulate, "
     "precision"
 )
@@ -42,7 +42,7 @@ MISTAKES = {
         "spectral_norm, dropout, instance_noise, feature_noise"
     ),
     "objective: {kind: saturating, gamma: 0.5}": (
-        "objective.gamma: unknown key; allowed: kind, feature_matching, r1, labels"
+        "objective.gamma: unknown key; allowed: kind, feature_matching, r1, r2, labels"
     ),
     "resources: {gpus: 1}": (
         "resources.gpus: unknown key; allowed: workers, cpus_per_worker, gpus_per_worker, max_concurrent, max_retries"
@@ -104,7 +104,7 @@ MISTAKES = {
         "set model.discriminator_norm to layer or none"
     ),
     "objective: {kind: non_saturating, labels: {real: 1.5}}": (
-        "objective.labels: got real [1.5, 1.5] and fake [0.0, 0.0], expected probabilities from 0 to 1"
+        "objective.labels: got real [1.5, 1.5], expected probabilities from 0 to 1"
     ),
     "search: {scheduler: ash, measure: d_loss, mode: min}": "search.scheduler: got 'ash', expected 'asha' or 'median'",
     "search: {scheduler: asha, measure: fid, mode: min}": (

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from orchestrator.data.dataset import Dataset
 from orchestrator.models.model import Model
-from orchestrator.objectives.labels import Labels
+from orchestrator.objectives.labels import GeneratorLabels, Labels
 from orchestrator.objectives.objective import Objective
 from orchestrator.spec import columns as module
 from orchestrator.spec.columns import trial_columns
@@ -18,7 +18,7 @@ from orchestrator.spec.identity import flatten
 from orchestrator.store.columns import TRIALS, schema_of
 from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
-from orchestrator.training.settings import TrainingSettings, TrialSettings
+from orchestrator.training.settings import AugmentationSettings, TrainingSettings, TrialSettings
 
 
 def leaves(base: type[Any]) -> list[type[Any]]:
@@ -39,7 +39,7 @@ NAMES = [column.name for column in trial_columns()]
     ("section", "kind"), KINDS, ids=lambda value: value if isinstance(value, str) else value.__name__
 )
 def test_every_setting_of_a_kind_has_a_column(section: str, kind: type[BaseModel]) -> None:
-    plain = {name for name, field in kind.model_fields.items() if field.annotation is not Labels}
+    plain = {name for name, field in kind.model_fields.items() if field.annotation not in (Labels, GeneratorLabels)}
     assert {f"{section}.{name}" for name in plain} <= set(NAMES)
 
 
@@ -47,11 +47,17 @@ def test_labels_have_a_column_each() -> None:
     assert {name for name in NAMES if name.startswith("objective.labels")} == {
         "objective.labels.real",
         "objective.labels.fake",
+        "objective.labels.generator",
     }
 
 
 def test_every_setting_of_training_has_a_column() -> None:
-    nested = {"g_optimizer": Optimizer, "d_optimizer": Optimizer, "schedule": Schedule}
+    nested = {
+        "g_optimizer": Optimizer,
+        "d_optimizer": Optimizer,
+        "schedule": Schedule,
+        "augmentation": AugmentationSettings,
+    }
     expected = {f"training.{name}" for name in TrainingSettings.model_fields if name not in nested}
     expected |= {f"training.{section}.{name}" for section, kind in nested.items() for name in kind.model_fields}
     assert {name for name in NAMES if name.startswith("training.")} == expected

@@ -59,7 +59,7 @@ def moments(codes: Tensor, prior: Tensor) -> Tensor:
         variance = indices.var(correction=0)
         kurtosis = ((indices - indices.mean()) ** 4).mean() / variance**2
         total = total + indices.mean() ** 2 + (variance - 1) ** 2 + (kurtosis - 3) ** 2
-    return total / codes.shape[1]
+    return total / (3 * codes.shape[1])
 
 
 def discrepancy(codes: Tensor, prior: Tensor) -> Tensor:
