@@ -1,7 +1,8 @@
-"""Differentiable augmentation: Zhao et al., arXiv 2006.10738, as in the authors' code, mit-han-lab/data-efficient-gans.
+"""Differentiable augmentation: Zhao et al., arXiv 2006.10738.
 
-Images (n, c, h, w) lie in [-1, 1] as in the authors' code, so that the zeros which ``translation`` and ``cutout`` fill in
-are mid-grey. Values may leave the range; nothing is clamped, since a clamped value would pass no gradient on.
+The definitions are those of the authors' code, mit-han-lab/data-efficient-gans. Images (n, c, h, w) lie in [-1, 1] as
+there, so that the zeros which ``translation`` and ``cutout`` fill in are mid-grey. Values may leave the range: nothing
+is clamped, since a clamped value would pass no gradient on.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ TRANSLATION, CUTOUT = 0.125, 0.5
 
 
 class Augmentation:
-    """Augments each image of a batch by random numbers of its own, drawn anew in each call; without policies, does nothing.
+    """Augments each image of a batch by random numbers of its own, drawn anew in each call.
 
-    The numbers come from ``generator``, which each process seeds for its own images.
+    The numbers come from ``generator``, which each process seeds for its own images. Without policies it does nothing.
     """
 
     def __init__(self, policies: Sequence[str], generator: torch.Generator) -> None:
@@ -37,18 +38,18 @@ class Augmentation:
 
 
 def brightness(images: Tensor, share: Tensor) -> Tensor:
-    """x + (u - 1/2), for u (n,) in [0, 1]."""
+    """Brightness: x + (u - 1/2), for u (n,) in [0, 1]."""
     return images + (_each(share, images) - 0.5)
 
 
 def saturation(images: Tensor, share: Tensor) -> Tensor:
-    """2 u (x - m) + m, with m the mean over channels of each pixel: 0 is grey, images of one channel stay as they are."""
+    """Saturation: 2 u (x - m) + m, with m each pixel's mean over channels. Images of one channel stay as they are."""
     mean = images.mean(1, keepdim=True)
     return (images - mean) * (2 * _each(share, images)) + mean
 
 
 def contrast(images: Tensor, share: Tensor) -> Tensor:
-    """(u + 1/2) (x - m) + m, with m the mean of each image."""
+    """Contrast: (u + 1/2) (x - m) + m, with m the mean of each image."""
     mean = images.mean((1, 2, 3), keepdim=True)
     return (images - mean) * (_each(share, images) + 0.5) + mean
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Gan(Learner):
     """Adversarial training.
 
-    Each process draws dropout and noise within the discriminator and augmentations for its own images, and nothing else.
+    Each process draws augmentations, and dropout and noise within the discriminator, for its own images: nothing else.
     """
 
     parts = ("networks", "discriminator", "g_optimizer", "d_optimizer", "batches")

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState, make_plan
+from orchestrator.spec.claims import ENDS
 from orchestrator.spec.job import Job, load_job
 
 FILES = sorted((Path(__file__).parents[2] / "jobs").glob("*.yaml"))
@@ -68,7 +69,23 @@ def test_the_saturation_sweep_is_the_whole_of_its_experiment() -> None:
     job = load("saturation_sweep")
     assert {trial.settings.data.name for trial in job.trials} == {"mnist"}
     cells = {(t.settings.objective.kind, t.settings.training.d_steps, t.settings.training.seed) for t in job.trials}
-    assert cells == {(kind, steps, seed) for kind in OBJECTIVES for steps in (1, 2, 3) for seed in (0, 1, 2)}
+    assert cells == {(kind, steps, seed) for kind in OBJECTIVES for steps in (1, 2, 3) for seed in range(5)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_claims_of_what_is_yes_or_no_have_five_seeds(path: Path) -> None:
+    """And those of the studies of training have three at least."""
+    job = load_job(path)
+    seeds = {trial.settings.training.seed for trial in job.trials}
+    for claim in job.header.claims:
+        assert len(seeds) >= (5 if claim.measure in ENDS else 3), claim.id
+
+
+def test_networks_of_the_fish_study_have_the_source_s_labels_and_eps() -> None:
+    for trial in (*load("fish_dcgan").trials, *load("fish_noise").trials):
+        labels, training = trial.settings.objective.labels, trial.settings.training
+        assert (labels.real, labels.fake, labels.generator) == ((0.9, 1.0), (0.0, 0.1), (0.9, 1.0))
+        assert training.g_optimizer.eps == training.d_optimizer.eps == 1e-7
 
 
 def test_the_dcgan_variants_differ_in_their_objective_alone() -> None:

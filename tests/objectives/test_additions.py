@@ -81,7 +81,9 @@ def test_random_labels_of_the_generator_are_drawn_for_each_image() -> None:
     torch.testing.assert_close(g_loss(chosen, FAKE, seed=3), bce(FAKE, drawn))
 
 
-@pytest.mark.parametrize("labels", [{"real": 1.1}, {"generator": 1.1}, {"fake": -0.1}, {"real": [0.9, 1.2]}, {"real": [1.0, 0.9]}])
+@pytest.mark.parametrize(
+    "labels", [{"real": 1.1}, {"generator": 1.1}, {"fake": -0.1}, {"real": [0.9, 1.2]}, {"real": [1.0, 0.9]}]
+)
 def test_labels_that_are_no_probabilities_are_refused(labels: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="expected"):
         objective("non_saturating", labels=labels)
@@ -104,7 +106,9 @@ def test_feature_matching_sends_no_gradient_through_the_real_side() -> None:
         mean_feature_distance(real, fake), (real, fake), allow_unused=True, materialize_grads=True
     )
     assert not of_real.any()
-    np.testing.assert_allclose(of_fake.numpy(), (2 * (fake.mean(0) - real.mean(0)) / 4 / 3).expand(4, 3).detach().numpy())
+    np.testing.assert_allclose(
+        of_fake.numpy(), (2 * (fake.mean(0) - real.mean(0)) / 4 / 3).expand(4, 3).detach().numpy()
+    )
 
 
 def test_feature_matching_is_added_to_any_generators_loss() -> None:
