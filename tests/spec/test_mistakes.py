@@ -13,8 +13,8 @@ MODELS = "allowed: autoencoding, dcgan, encoder_decoder, fully_connected, glow, 
 TOP = "allowed: name, description, resources, search, evaluate, claims, storage, data, model, objective, training, grid"
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, augmentation, "
-    "unrolled_steps, g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, stop_when, accumulate, "
-    "precision"
+    "unrolled_steps, g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, "
+    "stop_when, accumulate, precision"
 )
 OBJECTIVES = (
     "allowed: autoencoder, began, ebgan, glo, hinge, least_squares, likelihood, non_saturating, ralsgan, rasgan, "
