@@ -17,7 +17,7 @@ IDLE = frozenset(f"training.{name}" for name in TrainingSettings.idle)
 """Settings of a trial that are no part of its id."""
 IDLE_OF_EVALUATIONS = frozenset(f"evaluation.{name}" for kind in KINDS.values() for name in kind.idle)
 """Settings of an evaluation that are no part of its id."""
-SPEC_VERSION = 5
+SPEC_VERSION = 6
 """Raise it whenever the same settings give other numbers than before: every trial then counts as new."""
 
 

@@ -28,12 +28,6 @@ def test_a_reference_run_keeps_its_verdicts(name: str) -> None:
     assert counted(found) == SINCE.get(name, printed[0] if printed else "")
 
 
-def test_there_are_reference_runs_of_an_earlier_version_and_of_the_present_one() -> None:
-    notices = [judge_job(store, read_job(store)).notices for store in (LocalStore(RESULTS / name) for name in RUNS)]
-    earlier = [any("of spec version" in notice for notice in each) for each in notices]
-    assert {True, False} == set(earlier)
-
-
 def test_the_entry_of_the_grid_is_known_of_trials_of_an_earlier_version() -> None:
     study = load_study(LocalStore(RESULTS / "fish_relativistic"))
     assert study.job is not None
