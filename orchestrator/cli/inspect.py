@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from orchestrator.cli.claims import claims_rows, judge_named, print_claims
 from orchestrator.cli.columns import print_columns
 from orchestrator.cli.console import err, out, print_line, shown, spinner
 from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
@@ -154,19 +155,19 @@ def _deliver(
     from orchestrator.store.snapshot import Snapshot
 
     store = Snapshot(named.store)
-    if claims:
-        table, notices = _verdicts(named)
+    judged = judge_named(named) if claims else None
+    if judged:
+        table = claims_rows(judged)
         answer = Answer(table, len(table))
     else:
-        notices = ()
         answer = _answer(named, store, sql, evaluation, None if exports else _ROWS)
     for option, target in exports:
         export(answer.table, _FORMATS[option], target)
     if exports:
         _print_left_out(err, answer.left_out)
         return
-    if claims:
-        _print_claims(answer.table, notices)
+    if judged:
+        print_claims(judged)
     else:
         _print_results(answer, everything=sql is not None)
     _print_left_out(out, answer.left_out)
@@ -234,29 +235,6 @@ def _trials(store: Store, order: Mapping[str, int], limit: int | None) -> Answer
     keys.sort(key=lambda key: order.get(trial_of(key), len(order)))
     read = read_files(store, keys[:limit], schema=declared("trials"))
     return Answer(read.table, len(keys) - len(read.left_out), read.left_out)
-
-
-def _verdicts(named: NamedJob) -> tuple[pa.Table, tuple[str, ...]]:
-    """The table of claims, and notices for its reader. Raises SettingsError where the job has none."""
-    from orchestrator.report.claims import claims_table, judge_job
-
-    job = named.load()
-    if not job.header.claims:
-        raise SettingsError(job.source, "claims", "is missing; see docs/job-file.md")
-    judged = judge_job(named.store, job)
-    return claims_table(judged.verdicts), judged.notices
-
-
-def _print_claims(table: pa.Table, notices: Sequence[str]) -> None:
-    """Print the columns of each claim that a screen has room for; the exports have all."""
-    names = ("claim", "verdict", "measure", "group_mean", "than_mean", "effect", "estimate", "low", "high", "claimed")
-    rows = table.to_pylist()
-    for row in rows:
-        row["claimed"] = f"{row['claimed']} {_cell(row['bound'])}"
-        row["measure"] += f" against {row['than_measure']}" if row["than_measure"] else ""
-    _print_table((*names, "why"), rows[:_ROWS], len(rows))
-    for notice in notices:
-        out.print(notice)
 
 
 def _evaluated(store: Store, kind: str) -> Answer:

@@ -40,7 +40,7 @@ FLOOR, CEILING = 1e-10, 1e100
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; ``look`` is one of "", "notes", "missing", "lead" and "verdict"."""
+    """A paragraph; ``look`` is one of "", "notes", "missing", "lead", "verdict" and "source", which is a quotation."""
 
     kind: ClassVar[str] = "text"
     words: str
@@ -245,8 +245,8 @@ class Panel:
     """One pair of axes. ``across`` and ``up`` are their labels, ``ticks`` the values named on the lower one.
 
     ``targets`` are values, each with a colour, at which a dotted line is drawn; ``rule`` is a dashed line upright, and
-    ``shaded`` the side of it, "above" or "below", that is shaded. A ``message`` stands in the middle. A ``flat`` panel
-    has no scale upwards.
+    ``shaded`` the side of it, "above" or "below", that is shaded; "within" draws it on both sides of 0 and shades what
+    is between. A ``message`` stands in the middle. A ``flat`` panel has no scale upwards.
     """
 
     series: tuple[Series, ...] = ()

@@ -198,13 +198,15 @@ def _scale_across(axes: Axes, panel: Panel) -> None:
         values, words = zip(*panel.ticks, strict=True)
         axes.set_xticks(values, [literal(one) for one in words], rotation=0 if len(values) <= _MANY_TICKS else 45)
         axes.margins(x=0.06)
+    within = panel.shaded == "within"
     if panel.rule is not None:
-        axes.axvline(panel.rule, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
+        for value in (-panel.rule, panel.rule) if within else (panel.rule,):
+            axes.axvline(value, color=MUTED, linestyle=(0, (4, 3)), linewidth=1)
     if panel.flat:
         _few_ticks(axes, panel)
     if panel.shaded and panel.rule is not None:
         low, high = axes.get_xlim()
-        ends = (panel.rule, high) if panel.shaded == "above" else (low, panel.rule)
+        ends = (-panel.rule if within else low, panel.rule) if panel.shaded != "above" else (panel.rule, high)
         axes.axvspan(*ends, color=PALE, alpha=0.6, lw=0)
         axes.set_xlim(low, high)
     if panel.x_limits:

@@ -1,42 +1,46 @@
-"""From the values of two groups, one a seed, to a verdict with its interval. Pure functions.
+"""From the values of two groups, one a seed, to a verdict. Pure functions; the intervals are ``statistics.intervals``.
 
-The independent unit is the seed: what is computed with one trained network, be it of 10,000 samples, says nothing of
-what training again would give. Few seeds are the usual case, for which a percentile bootstrap is far too narrow: of
-three, its 95 % interval is that from the least to the greatest, which holds the true mean in three of four studies.
-Student's t is exact there for normal differences (Hesterberg, arXiv 1411.5279; Colas et al., arXiv 1806.08295). So the
-interval reaches as far as the wider of the two on each side: with few seeds that is t's, with many skewed ones the
-bootstrap's.
+A claim is of a bound: that the effect (the difference group - than, or the ratio) is beyond it, or ``within`` it on
+both sides of 0. Supported: the whole 95 % interval is where the claim has it; refuted: none of it is. Either is wrong
+in at most 2.5 % of studies as far as the interval holds what it says, also of a claim ``within`` (two one-sided tests,
+Schuirmann 1987, at 2.5 % each; the usual 90 % interval would allow 5 %).
 
-Two values are a pair where they come from the same trained networks, such as two rows of one evaluation. Networks that
-were trained apart have nothing in common but the number that their generators were seeded with, which makes no pair of
-them: Welch's test is for those (Colas et al., arXiv 1904.06979).
+What is undecided is one of two things. "No difference": the claim has no bound but 0, and the whole interval lies where
+a seed of one group is better than one of the other in less than 75 % (Bouthillier et al., arXiv 2103.03098, take that
+for what matters), which of normal values with equal spread is 0.95 standard deviations between seeds. Otherwise there
+are "too few seeds", with the number that would do if effect and spread are what they seem.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
+from orchestrator import text
 from orchestrator.spec.claims import Scale
+from orchestrator.statistics.effects import hedges_g, probability_above
+from orchestrator.statistics.intervals import Design, Interval, compare
+from orchestrator.statistics.power import BEYOND, MOST_SEEDS, outcomes, power, power_between, seeds_needed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from orchestrator.statistics.intervals import Comparison
+    from orchestrator.statistics.power import Seeds
 
-LEVEL = 0.95
-RESAMPLES = 10_000
-_AT_ONCE = 1_000_000
-_WIDEST = 100 * math.log(10)
 LEAST_SEEDS = 2
+LEVEL = 0.05
+"""P-values below this decide a claim."""
 LARGEST = 1e60
 """What is not smaller counts as no number: squares of variances would leave the range of numbers."""
-ROUNDING = 1 / 12
-"""Variance of what rounding to whole numbers takes away: a count is not known better than that."""
+ALIKE = 0.6744897501960817
+"""The quantile of the normal distribution at 75 %: spreads of pairs, or from a constant, that do not matter."""
+ALIKE_SHARES = 0.2
+"""Differences of shares that do not matter."""
+MOST_NAMED = 6
+"""Members of a claim that are named in the reason of its verdict."""
 
 Better = Literal["lower", "higher"]
 
@@ -49,176 +53,232 @@ class Word(StrEnum):
     UNDECIDED = "undecided"
 
 
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with the ends of its 95 % interval, and how that was found."""
+class Undecided(StrEnum):
+    """What an undecided claim is; None of them where a group has no number."""
 
-    estimate: float
-    low: float
-    high: float
-    method: str
+    NO_DIFFERENCE = "no difference"
+    TOO_FEW_SEEDS = "too few seeds"
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """``effect`` is the difference group - than, or their ratio, ``bound`` what it is claimed to be beyond."""
+    """``effect`` is the difference group - than, or their ratio, ``bound`` what it is claimed to be beyond or within.
+
+    ``p_supported`` and ``p_refuted`` are one-sided p-values, None where there is no interval. ``seeds_needed`` are
+    seeds a side that would decide a claim with too few, BEYOND where even MOST_SEEDS do not. ``size`` (Hedges' g) and
+    ``probability`` (that a seed of ``group`` is better than one of ``than``) are in the direction of the better values,
+    or of the higher ones where none are better.
+    """
 
     word: Word
     effect: Interval | None
     bound: float
     why: str
+    undecided: Undecided | None = None
+    seeds_needed: int | None = None
+    p_supported: float | None = None
+    p_refuted: float | None = None
+    size: float | None = None
+    probability: float | None = None
+
+    @property
+    def p_value(self) -> float | None:
+        """The two-sided p-value of the bound: below 0.05 where the claim is supported or refuted."""
+        if self.p_supported is None or self.p_refuted is None:
+            return None
+        return min(1.0, 2 * min(self.p_supported, self.p_refuted))
+
+    def corrected(self, p_value: float | None) -> Word:
+        """The word that is left under a p-value corrected for the number of claims."""
+        return self.word if p_value is not None and p_value < LEVEL else Word.UNDECIDED
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where a claim has the effect: between ``low`` and ``high``, of which one is infinite unless it is ``within``."""
+
+    low: float
+    high: float
+    words: str
+
+    @classmethod
+    def of(cls, better: Better | None, bound: float) -> Region:
+        """Above or below the bound, or within it on both sides of 0."""
+        if better is None:
+            return cls(-bound, bound, "within the bound")
+        if better == "higher":
+            return cls(bound, math.inf, "above the bound")
+        return cls(-math.inf, bound, "below the bound")
+
+    def word(self, effect: Interval) -> Word:
+        """Whether all of the interval, none of it or some of it lies here."""
+        if self.low < effect.low and effect.high < self.high:
+            return Word.SUPPORTED
+        return Word.REFUTED if effect.high < self.low or self.high < effect.low else Word.UNDECIDED
+
+    def p_values(self, compared: Comparison) -> tuple[float, float]:
+        """One-sided, for an effect that is here, and for one that is not."""
+        inside = max(compared.p_above(self.low), compared.p_below(self.high))
+        return inside, min(compared.p_below(self.low), compared.p_above(self.high))
 
 
 def judge(
     group: Sequence[float],
-    than: Sequence[float],
+    than: Sequence[float] | float,
     scale: Scale,
-    better: Better,
+    better: Better | None,
     *,
-    paired: bool,
+    paired: bool = False,
     by: float = 0.0,
     factor: float | None = None,
+    within: float | None = None,
 ) -> Judgement:
     """Whether ``group`` is better than ``than`` by more than ``by``, or more than ``factor`` times as good.
 
-    Both hold finite values, one a seed. ``paired`` values stand at the same place on both sides and come from the same
-    trained networks; all others are independent, whatever seeds their networks share. Supported: the whole interval is
-    beyond the bound; refuted: all of it is short of the bound; undecided otherwise, and wherever a side has fewer than
-    two seeds.
+    Or, with ``within`` and no ``better``, whether they differ by less than that. Both hold finite values, one a seed;
+    ``than`` may be a constant. ``paired`` values stand at the same place on both sides and come from the same trained
+    networks; all others are independent, whatever seeds their networks share. Where a side has fewer than two seeds
+    nothing is decided.
     """
-    sign = 1.0 if better == "higher" else -1.0
-    bound = sign * by + 0.0 if factor is None else factor**sign  # 0, not -0
-    counts = sorted((len(group), len(than)))
-    if counts[0] < LEAST_SEEDS:
-        why = "nothing was measured" if counts[0] == 0 else "one seed says nothing of another"
-        return Judgement(Word.UNDECIDED, None, bound, why)
-    if factor is not None and min(*group, *than) <= 0:
+    assert (better is None) == (within is not None), "a claim is of what is better, or of a bound for both"
+    bound = bound_of(better, by, factor, within)
+    sides = [group] if isinstance(than, float | int) else [group, than]
+    fewest = min(map(len, sides))
+    if fewest < LEAST_SEEDS:
+        why = "one seed says nothing of another" if fewest else "nothing was measured"
+        return Judgement(Word.UNDECIDED, None, bound, why, Undecided.TOO_FEW_SEEDS if fewest else None)
+    if factor is not None and min(min(side) for side in sides) <= 0:
         return Judgement(Word.UNDECIDED, None, bound, "a ratio needs values above 0")
-    effect = compare(group, than, scale, paired=paired, ratio=factor is not None)
+    compared = compare(group, than, scale, paired=paired, ratio=factor is not None)
+    effect, sign = compared.interval, -1 if better == "lower" else 1
     if effect.low == effect.high:
-        return Judgement(Word.UNDECIDED, effect, bound, "the seeds do not differ, which leaves their spread unknown")
-    claimed, beyond = ("above", effect.low > bound) if sign > 0 else ("below", effect.high < bound)
-    short = effect.high < bound if sign > 0 else effect.low > bound
-    if beyond:
-        return Judgement(Word.SUPPORTED, effect, bound, f"the whole interval is {claimed} the bound, as claimed")
-    if short:
-        return Judgement(Word.REFUTED, effect, bound, f"no part of the interval is {claimed} the bound, as was claimed")
-    return Judgement(Word.UNDECIDED, effect, bound, "the interval holds the bound")
+        why = "the seeds do not differ, which leaves their spread unknown"
+        return Judgement(Word.UNDECIDED, effect, bound, why)
+    claimed = Region.of(better, bound)
+    word = claimed.word(effect)
+    undecided, needed, why = _why(word, claimed, compared)
+    size = hedges_g(compared)
+    return Judgement(
+        word, effect, bound, why, undecided, needed, *claimed.p_values(compared),
+        None if size is None else sign * size, _probability(group, than, scale, sign, paired=paired),
+    )  # fmt: skip
 
 
-def compare(
-    group: Sequence[float], than: Sequence[float], scale: Scale, *, paired: bool, ratio: bool = False
-) -> Interval:
-    """The 95 % interval of the difference of the means group - than, or of the ratio of geometric means.
+def _probability(
+    group: Sequence[float], than: Sequence[float] | float, scale: Scale, sign: int, *, paired: bool
+) -> float | None:
+    """That a seed of ``group`` is better; None of yes and no against a constant, where it is the share itself."""
+    if scale is Scale.YES_NO and isinstance(than, float | int):
+        return None
+    above = probability_above(group, than, paired=paired)
+    return above if sign > 0 else 1 - above
 
-    Two seeds or more on each side, as many on both where they are paired; of a ratio all values are above 0.
+
+def bound_of(better: Better | None, by: float | None, factor: float | None, within: float | None) -> float:
+    """The difference, or the ratio, that a claim has to be beyond or within."""
+    if within is not None:
+        return within
+    sign = 1.0 if better == "higher" else -1.0
+    return sign * (by or 0.0) + 0.0 if factor is None else factor**sign  # 0, not -0
+
+
+def _why(word: Word, claimed: Region, compared: Comparison) -> tuple[Undecided | None, int | None, str]:
+    """What an undecided claim is, the seeds it would take, and the reason of each word."""
+    if word is Word.SUPPORTED:
+        return None, None, f"the whole interval is {claimed.words}, as claimed"
+    if word is Word.REFUTED:
+        return None, None, f"no part of the interval is {claimed.words}, as was claimed"
+    effect = compared.interval
+    if (alike := _alike(claimed, compared)) and alike[0] < effect.low and effect.high < alike[1]:
+        ends = " to ".join(text.number(end) for end in alike)
+        return Undecided.NO_DIFFERENCE, None, f"no difference that matters: the whole interval is within {ends}"
+    needed = _needed(claimed, compared)
+    side = " a side" if compared.design is Design.INDEPENDENT else ""
+    return Undecided.TOO_FEW_SEEDS, needed, f"too few seeds: {enough(needed)}{side} would show an effect like this"
+
+
+def enough(needed: int) -> str:
+    """``about 12``, or ``more than 1,000``."""
+    return f"more than {MOST_SEEDS:,}" if needed >= BEYOND else f"about {needed}"
+
+
+def _alike(claimed: Region, compared: Comparison) -> tuple[float, float] | None:
+    """Ends of the effects that do not matter, of a claim whose only bound is no effect at all."""
+    nothing = 1.0 if compared.logarithms else 0.0
+    if nothing not in (claimed.low, claimed.high):
+        return None
+    if compared.spread is None:
+        return -ALIKE_SHARES, ALIKE_SHARES
+    margin = compared.spread * ALIKE * (math.sqrt(2) if compared.design is Design.INDEPENDENT else 1.0)
+    return (math.exp(-margin), math.exp(margin)) if compared.logarithms else (-margin, margin)
+
+
+def _needed(claimed: Region, compared: Comparison) -> int:
+    """Seeds a side that decide the claim in 80 % of studies, if effect and spread are as they were found.
+
+    More than there are, with which it was not decided.
     """
-    assert not paired or len(group) == len(than), "a pair has two values"
-    if scale is Scale.YES_NO:
-        shares = (np.array(side, dtype=np.float64) for side in (group, than))
-        return _matched_shares(*shares) if paired else _shares(*shares)
-    a, b = (_side(side, scale, ratio=ratio) for side in (group, than))
-    interval = _paired(a, b) if paired else _independent(a, b)
-    if not ratio:
-        return interval
-    return Interval(_exp(interval.estimate), _exp(interval.low), _exp(interval.high), interval.method)
+    shown = _power_of_shares if compared.shares else _power_of_numbers
+    needed = seeds_needed(compared.design, lambda seeds: shown(claimed, compared, seeds))
+    return max(needed, min(compared.counts) + 1)
 
 
-def _exp(logarithm: float) -> float:
-    """The number of a logarithm, from 1e-100 to 1e100: of few seeds an end may lie beyond all numbers."""
-    return math.exp(min(max(logarithm, -_WIDEST), _WIDEST))
+def _power_of_numbers(claimed: Region, compared: Comparison, seeds: Seeds) -> float:
+    """The power to say where the effect that was found lies, in the claimed region or out of it."""
+    assert compared.spread, compared
+    numbers = [compared.interval.estimate, claimed.low, claimed.high]
+    if compared.logarithms:
+        numbers = [math.log(one) if 0 < one < math.inf else one for one in numbers]
+    effect, low, high = (one / compared.spread for one in numbers)
+    if low < effect < high:
+        return power_between(effect, low, high, seeds)
+    return power(low - effect if effect <= low else effect - high, seeds)
 
 
-@dataclass(frozen=True)
-class _Side:
-    """Values, or their logarithms, one a seed, and the variance below which theirs cannot be known."""
-
-    values: NDArray[np.float64]
-    rounding: float
-
-    @property
-    def variance(self) -> float:
-        return max(float(self.values.var(ddof=1)), self.rounding)
+def _power_of_shares(claimed: Region, compared: Comparison, seeds: Seeds) -> float:
+    assert compared.shares, compared
+    possible, effect = outcomes(seeds, compared.shares), compared.interval.estimate
+    if claimed.low < effect < claimed.high:
+        return possible.between(claimed.low, claimed.high)
+    return possible.below(claimed.low) if effect <= claimed.low else possible.above(claimed.high)
 
 
-def _side(side: Sequence[float], scale: Scale, *, ratio: bool) -> _Side:
-    values = np.array(side, dtype=np.float64)
-    rounding = ROUNDING if scale is Scale.WHOLE else 0.0
-    if ratio:  # a small change of x is one of dx / x in its logarithm
-        return _Side(np.log(values), rounding * float((values**-2).mean()))
-    return _Side(values, rounding)
+def together(members: Mapping[str, Judgement]) -> Judgement:
+    """The judgement on a claim about each of its members, by their names.
 
-
-def _paired(a: _Side, b: _Side) -> Interval:
-    differences = a.values - b.values
-    count, mean = len(differences), float(differences.mean())
-    variance = max(float(differences.var(ddof=1)), a.rounding + b.rounding)
-    half = _t(count - 1) * math.sqrt(variance / count)
-    low, high = _percentiles(_resampled(differences, np.random.default_rng(0)))
-    method = f"paired within the trained models of {count} seeds: the wider of Student's t and the percentile bootstrap"
-    return Interval(mean, min(mean - half, low), max(mean + half, high), method)
-
-
-def _independent(a: _Side, b: _Side) -> Interval:
-    """Welch's interval, whose degrees of freedom are Satterthwaite's, and the bootstrap of each side by itself."""
-    parts = [(side.variance / len(side.values), len(side.values) - 1) for side in (a, b)]
-    total = sum(variance for variance, _ in parts)
-    freedom = total**2 / sum(variance**2 / free for variance, free in parts) if total else 1.0
-    mean = float(a.values.mean() - b.values.mean())
-    half = _t(freedom) * math.sqrt(total)
-    source = np.random.default_rng(0)
-    low, high = _percentiles(_resampled(a.values, source) - _resampled(b.values, source))
-    method = (
-        f"{len(a.values)} and {len(b.values)} seeds, independent: the wider of Welch's t and the percentile bootstrap"
+    Supported where each is: an intersection-union test, whose p-value is the greatest of theirs without any correction
+    (Berger, Technometrics 24, 1982). Refuted where one is, which the more members the more often happens by chance:
+    that p-value is the least of theirs times their number. Effect and sizes are those of the member with the least
+    support.
+    """
+    judged = list(members.values())
+    undecided = [name for name, one in members.items() if one.word is Word.UNDECIDED]
+    refuted = [name for name, one in members.items() if one.word is Word.REFUTED]
+    if refuted:
+        word, why = Word.REFUTED, f"refuted for {_names(refuted)}"
+    elif undecided:
+        word, why = Word.UNDECIDED, f"undecided for {_names(undecided)}"
+    else:
+        word, why = Word.SUPPORTED, f"supported for each of the {len(judged)}"
+    weakest = max(judged, key=lambda one: 2.0 if one.p_supported is None else one.p_supported)
+    kinds = {members[name].undecided for name in undecided}
+    by_weight = (Undecided.TOO_FEW_SEEDS, None, Undecided.NO_DIFFERENCE)
+    known = [one.p_refuted for one in judged if one.p_refuted is not None]
+    return replace(
+        weakest,
+        word=word,
+        why=why,
+        undecided=None if word is not Word.UNDECIDED else next((kind for kind in by_weight if kind in kinds), None),
+        seeds_needed=None if word is not Word.UNDECIDED else _most(members[name].seeds_needed for name in undecided),
+        p_supported=1.0 if known and weakest.p_supported is None else weakest.p_supported,
+        p_refuted=min(1.0, len(judged) * min(known)) if known else None,
     )
-    return Interval(mean, min(mean - half, low), max(mean + half, high), method)
 
 
-def _shares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Interval:
-    """The interval of Agresti and Caffo (The American Statistician 54, 2000): a yes and a no are added to each side.
-
-    So it is no point where all seeds agree, and holds what it says from two seeds on. A seed's own share, of several
-    trials, counts as one observation: its variance is no greater than that of yes and no.
-    """
-    from scipy.special import ndtri
-
-    shares = [(float(values.sum()) + 1) / (len(values) + 2) for values in (a, b)]
-    variance = sum(p * (1 - p) / (len(values) + 2) for p, values in zip(shares, (a, b), strict=True))
-    middle, half = shares[0] - shares[1], float(ndtri((1 + LEVEL) / 2)) * math.sqrt(variance)
-    estimate = float(a.mean() - b.mean())
-    method = f"shares of {len(a)} and {len(b)} seeds, independent: Agresti and Caffo's interval"
-    return Interval(estimate, max(-1.0, middle - half), min(1.0, middle + half), method)
+def _most(needed: Iterable[int | None]) -> int | None:
+    """The greatest number of those that are known, where the others have no number: no difference, or no value."""
+    return max((one for one in needed if one is not None), default=None)
 
 
-def _matched_shares(a: NDArray[np.float64], b: NDArray[np.float64]) -> Interval:
-    """The interval of Bonett and Price (Journal of Educational and Behavioral Statistics 37, 2012), with Student's t.
-
-    A pair is added that differs one way, and one that differs the other way. Under the normal distribution's quantile,
-    which theirs has, three pairs of yes and no would be enough, which chance makes in one of eight studies.
-    """
-    differences = a - b
-    count = len(differences)
-    middle = float(differences.sum()) / (count + 2)
-    variance = ((float((differences**2).sum()) + 2) / (count + 2) - middle**2) / (count + 2)
-    half = _t(count - 1) * math.sqrt(variance)
-    method = f"shares paired within the trained models of {count} seeds: Bonett and Price's interval with Student's t"
-    return Interval(float(differences.mean()), max(-1.0, middle - half), min(1.0, middle + half), method)
-
-
-def _t(freedom: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + LEVEL) / 2))
-
-
-def _resampled(values: NDArray[np.float64], source: np.random.Generator) -> NDArray[np.float64]:
-    """Means of as many values drawn with replacement, (RESAMPLES,); drawn in parts, since seeds may be thousands."""
-    count = len(values)
-    rows = max(1, _AT_ONCE // count)
-    parts = [min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows)]
-    return np.concatenate([values[source.integers(count, size=(part, count))].mean(axis=1) for part in parts])
-
-
-def _percentiles(means: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.percentile(means, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-    return float(low), float(high)
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + text.more(len(names) - MOST_NAMED)

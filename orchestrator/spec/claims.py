@@ -1,4 +1,9 @@
-"""The ``claims`` of a job file: which of two groups of trials is to be better by a measure, and by how much."""
+"""The ``claims`` of a job file: what a measure of a group of trials is compared with, and what is to come of it.
+
+A claim compares the group with another one (``than``) or with a constant (``than_value``). It says which of them is
+better, or that they differ by less than a bound (``within``). With ``each`` it is about every value of a setting apart:
+see ``members_of``. ``spec.claim_checks`` tells which claims are well-formed.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +15,15 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.evaluations import KINDS
 from orchestrator.settings import Settings
-from orchestrator.spec.columns import evaluation_columns, trial_columns
-from orchestrator.spec.messages import did_you_mean, show
-from orchestrator.store.columns import TRAINING_METRICS, TRIALS, Column
+from orchestrator.spec.messages import show
+from orchestrator.store.columns import TRIALS, Column
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable
 
     from orchestrator.evaluations import Evaluation
     from orchestrator.training.settings import TrialSettings
@@ -27,16 +31,12 @@ if TYPE_CHECKING:
 ENDS = ("saturated", "collapsed", "diverged")
 """Measures that are yes or no: whether ``<end>_at`` of trials/ has a step."""
 
-_OWN = "evaluation."
-_PLAIN = {column.name: column for column in TRIALS if column.claimable}
+OWN = "evaluation."
+"""Before the settings of an evaluation."""
+PLAIN = {column.name: column for column in TRIALS if column.claimable}
+"""Columns of trials/ that are measures."""
 _OF_DISTRIBUTIONS = ("quality",)
 """Kinds of which a row is of a whole distribution; of others many rows are averaged, which rounds nothing."""
-_TYPES: dict[pa.DataType, tuple[tuple[type, ...], str]] = {
-    pa.string(): ((str,), "text"),
-    pa.bool_(): ((bool,), "true or false"),
-    pa.int64(): ((int,), "a whole number"),
-    pa.float64(): ((int, float), "a number"),
-}
 
 
 def _known_by(name: str) -> str:
@@ -59,6 +59,31 @@ def _where(raw: Any) -> Any:
     return {path: list(value) if isinstance(value, list | tuple) else value for path, value in raw.items()}
 
 
+def _each(raw: Any) -> Any:
+    """One path with a list of at least two distinct values."""
+    expected = "expected one setting with a list of two values or more"
+    if not isinstance(raw, Mapping) or len(raw) != 1:
+        raise ValueError(f"got {show(raw)}, {expected}")
+    ((path, values),) = raw.items()
+    if not isinstance(values, list | tuple) or len(values) < 2:
+        raise ValueError(f"{path}: got {show(values)}, {expected}; a claim about one value names it in group or than")
+    if len(values) > MOST_MEMBERS:
+        raise ValueError(f"{path}: got {len(values)} values, expected at most {MOST_MEMBERS}")
+    for place, value in enumerate(values):
+        if allows(list(values[:place]), value):
+            raise ValueError(f"{path}: got {show(value)} twice; take one out")
+    return _where(raw)
+
+
+def _given(raw: Any) -> Any:
+    """A key that is written has a value: ``within:`` alone is a mistake, not the same as no ``within``."""
+    if raw is None:
+        raise ValueError("got null, expected a value; give one or take the key out")
+    return raw
+
+
+MOST_MEMBERS = 50
+"""Values of ``each``."""
 Where = Annotated[dict[str, Any], BeforeValidator(_where)]
 
 
@@ -69,28 +94,56 @@ class Claim(Settings):
     """the name that the report and scripts know it by"""
     says: str = Field(min_length=1, max_length=300)
     """the claim as a sentence"""
+    source: Annotated[str | None, BeforeValidator(_given)] = Field(None, min_length=1, max_length=600)
+    """the sentence of the source that the claim tests, quoted in the report"""
     measure: str
     """a measured column of trials/, one of ENDS, or ``<kind>.<column>`` of an evaluation"""
-    better: Literal["lower", "higher"]
-    """which values of the measure are the better ones"""
+    unit: Annotated[str | None, BeforeValidator(_given)] = None
+    """the unit of than_value, by and within, which must be that of the measure; needed with than_value"""
+    better: Literal["lower", "higher"] | None = None
+    """which values of the measure are the better ones; needed unless ``within`` is there"""
     group: Where
     """settings of the trials, and columns of an evaluation's rows, that are claimed to be better"""
-    than: Where
+    than: Where | None = None
     """settings and columns of those they are compared with"""
+    than_value: Annotated[float | None, BeforeValidator(_given)] = None
+    """instead of ``than`` a constant that the group is compared with; a share in [0, 1] of a yes or no"""
+    each: Annotated[dict[str, list[Any]] | None, BeforeValidator(_each)] = None
+    """a setting with values: the claim is about each of them, on the sides that do not name the setting"""
     by: float | None = Field(None, ge=0.0)
     """the difference, in the measure's unit, that has to be exceeded; unset is 0"""
     factor: float | None = Field(None, ge=1.0)
     """instead of a difference, how many times as good"""
+    within: Annotated[float | None, BeforeValidator(_given)] = Field(None, gt=0.0)
+    """instead of ``better``: the difference that both stay within, in the measure's unit"""
     than_measure: str | None = None
     """the measure of ``than``, where it is another one than ``measure``"""
 
-    @model_validator(mode="after")
-    def _one_distance(self) -> Claim:
-        if self.by is not None and self.factor is not None:
-            raise ValueError("factor: stands beside by; a claim is of a difference or of a ratio, take one out")
-        if self.factor is not None and self.measure in ENDS:
-            raise ValueError(f"factor: {self.measure} is yes or no; take by, a difference of shares of the seeds")
-        return self
+
+def sides_of(claim: Claim) -> dict[str, dict[str, Any]]:
+    """``group``, and ``than`` unless the claim compares with a constant."""
+    return {"group": claim.group} | ({} if claim.than is None else {"than": claim.than})
+
+
+def sides_of_each(claim: Claim) -> list[str]:
+    """The sides that take the values of ``each``: those that do not name its setting."""
+    (path,) = claim.each or {}
+    return [side for side, where in sides_of(claim).items() if path not in where]
+
+
+def members_of(claim: Claim) -> list[Claim]:
+    """The claim itself, or one for each value of ``each``, which is added to the sides that do not name its setting.
+
+    A claim with ``each`` holds where all of its members hold.
+    """
+    if claim.each is None:
+        return [claim]
+    ((path, values),) = claim.each.items()
+    sides = {side: where for side, where in sides_of(claim).items() if side in sides_of_each(claim)}
+    return [
+        claim.model_copy(update={"each": None, **{side: {**where, path: one} for side, where in sides.items()}})
+        for one in values
+    ]
 
 
 class Scale(Enum):
@@ -117,9 +170,9 @@ def find_measure(name: str) -> Measure | None:
         return Measure(name, Scale.YES_NO, "share of seeds")
     kind, dot, column = name.partition(".")
     if dot:
-        known = _numbers(KINDS[kind].columns) if kind in KINDS else {}
+        known = numbers(KINDS[kind].columns) if kind in KINDS else {}
         return _measure(known[column], kind) if column in known else None
-    return _measure(_PLAIN[name], None) if name in _PLAIN else None
+    return _measure(PLAIN[name], None) if name in PLAIN else None
 
 
 def _measure(column: Column, kind: str | None) -> Measure:
@@ -127,18 +180,19 @@ def _measure(column: Column, kind: str | None) -> Measure:
     return Measure(column.name, Scale.WHOLE if whole else Scale.NUMBER, column.unit, kind)
 
 
-def _numbers(columns: Iterable[Column]) -> dict[str, Column]:
+def numbers(columns: Iterable[Column]) -> dict[str, Column]:
+    """The columns of numbers, by name."""
     return {column.name: column for column in columns if column.dtype in (pa.int64(), pa.float64())}
 
 
 def selects(where: Mapping[str, Any], settings: TrialSettings) -> bool:
     """Whether a trial of these settings is in the group, as far as its own settings tell."""
-    return all(allows(allowed, _value(settings, path)) for path, allowed in where.items() if _of_trial(path))
+    return all(allows(allowed, _value(settings, path)) for path, allowed in where.items() if is_of_trial(path))
 
 
 def meant(where: Mapping[str, Any], kind: str, evaluations: Iterable[Evaluation]) -> Evaluation | None:
     """The first evaluation of a kind whose settings ``where`` allows: what is added behind it changes no verdict."""
-    settings = {path.removeprefix(_OWN): allowed for path, allowed in where.items() if path.startswith(_OWN)}
+    settings = {path.removeprefix(OWN): allowed for path, allowed in where.items() if path.startswith(OWN)}
     of_kind = (one for one in evaluations if one.kind == kind)
     return next(
         (one for one in of_kind if all(allows(allowed, _value(one, path)) for path, allowed in settings.items())), None
@@ -156,8 +210,9 @@ def allows(allowed: Any, value: Any) -> bool:
     return any(one == value and isinstance(one, bool) == isinstance(value, bool) for one in alternatives)
 
 
-def _of_trial(path: str) -> bool:
-    return "." in path and not path.startswith(_OWN)
+def is_of_trial(path: str) -> bool:
+    """Whether a path of a group is a setting of trials, not of an evaluation nor a column of its rows."""
+    return "." in path and not path.startswith(OWN)
 
 
 def _value(settings: Settings, path: str) -> Any:
@@ -172,150 +227,3 @@ def measures_of(claim: Claim) -> tuple[Measure, Measure]:
     measures = find_measure(claim.measure), find_measure(claim.than_measure or claim.measure)
     assert measures[0] is not None and measures[1] is not None, claim  # noqa: PT018
     return measures[0], measures[1]
-
-
-Problem = tuple[str, str]
-"""The key below the claim, and what is wrong there."""
-
-
-def malformed(claim: Claim) -> Problem | None:
-    """What no job could give this claim: a measure, a setting or a column that does not exist, a value of no type."""
-    measure = find_measure(claim.measure)
-    if measure is None:
-        return "measure", f"got {show(claim.measure)}; {_measures(claim.measure)}"
-    if claim.than_measure and (problem := _incomparable(claim.than_measure, claim.measure, measure)):
-        return "than_measure", problem
-    known = {column.name: column for column in trial_columns() if _of_trial(column.name)}
-    if measure.kind:
-        of_kind = evaluation_columns(KINDS[measure.kind])
-        known |= {column.name: column for column in of_kind if column.name.startswith(_OWN)}
-        known |= {column.name: column for column in KINDS[measure.kind].columns}
-    for side, where in (("group", claim.group), ("than", claim.than)):
-        for path, allowed in where.items():
-            if problem := _misnamed(path, allowed, known, measure):
-                return f"{side}.{path}", problem
-    return None
-
-
-def _incomparable(name: str, other: str, measure: Measure) -> str | None:
-    """Why the measure of this name cannot be compared with the ``other``, or None where it can."""
-    other_measure = find_measure(name)
-    if other_measure is None:
-        return f"got {show(name)}; {_measures(name)}"
-    if other_measure == measure:
-        return f"got {show(name)}, which measure is; take it out"
-    if other_measure.kind != measure.kind:
-        of = f"a column of {measure.kind}" if measure.kind else "a measure of trials/"
-        return f"got {show(name)}, expected {of}, as {other} is"
-    if other_measure.unit != measure.unit:
-        units = [one.unit or "none" for one in (other_measure, measure)]
-        return f"got {show(name)}, whose unit is {units[0]}, but that of {other} is {units[1]}"
-    return None
-
-
-def _misnamed(path: str, allowed: Any, known: Mapping[str, Column], measure: Measure) -> str | None:
-    if path not in known:
-        of_rows = [name for name in known if not _of_trial(name)]
-        return f"unknown setting; {_nearest(path, known)}{_also(of_rows, measure)}"
-    column = known[path]
-    if column.dtype not in _TYPES:
-        return "is a list, by which trials cannot be told apart; name another setting"
-    types, expected = _TYPES[column.dtype]
-    for value in allowed if isinstance(allowed, list) else [allowed]:
-        right = isinstance(value, types) and (isinstance(value, bool) == (types == (bool,)))
-        if not right and value is not None:
-            return f"got {show(value)}, expected {expected}"
-    return None
-
-
-def _nearest(path: str, known: Iterable[str]) -> str:
-    hint = did_you_mean(path, list(known)).partition("allowed: ")[0]
-    return f"{hint}expected a dotted path, as in trials/ ('orch results --schema' has all)"
-
-
-def _also(columns: Sequence[str], measure: Measure) -> str:
-    return f", or of the rows of {measure.kind}: {', '.join(columns)}" if measure.kind else ""
-
-
-def _measures(name: str) -> str:
-    kind, dot, _ = name.partition(".")
-    if dot and kind in KINDS:
-        return did_you_mean(name, [f"{kind}.{column}" for column in _numbers(KINDS[kind].columns)])
-    ofkinds = [f"{one}.<column>" for one in KINDS]
-    return did_you_mean(name, [*ENDS, *_PLAIN, *ofkinds])
-
-
-def unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Sequence[Evaluation]) -> Problem | None:
-    """Why a job of these trials and evaluations cannot decide a well-formed claim, or None where it can."""
-    measure, other = measures_of(claim)
-    sides = {"group": claim.group, "than": claim.than}
-    members = {side: [one for one in trials if selects(where, one)] for side, where in sides.items()}
-    for side, chosen in members.items():
-        if not chosen:
-            return side, f"got {show(sides[side])}, which is no trial of this job"
-        if problem := _unmeasured(measure if side == "group" else other, chosen):
-            return "measure" if side == "group" or measure == other else "than_measure", problem
-        if measure.kind and (lacking := _unasked(measure.kind, sides[side], evaluations, chosen)):
-            key, problem = lacking
-            return f"{side}{key}", problem
-    others = {id(one) for one in members["than"]}
-    shared = [one for one in members["group"] if id(one) in others]
-    if shared and measure == other and _same_rows(claim, measure, evaluations):
-        both = f"{len(shared)} trial{'s are' if len(shared) > 1 else ' is'} in both groups"
-        return "than", f"got {show(claim.than)}, but {both}; name what tells them apart"
-    return None
-
-
-def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None:
-    if measure.kind:
-        return None
-    signals = [column.name for column in TRAINING_METRICS]
-    name = f"{measure.column}_at" if measure.column in ENDS else measure.column
-    needs = next(column.needs for column in TRIALS if column.name == name)
-    for settings in trials:
-        if measure.column in signals and measure.column not in settings.measures:
-            return f"got {show(measure.column)}, which a trial under {settings.objective.kind} does not have"
-        if "codes" in needs and settings.objective.family == "adversarial":
-            return f"got {show(measure.column)}, but no trial under {settings.objective.kind} has codes"
-        if "samples" in needs and not settings.training.measure_every:
-            return f"got {show(measure.column)}, which is measured of samples: set training.measure_every"
-        if "classes" in needs and not settings.data.has_classes:
-            return f"got {show(measure.column)}, which needs a data set with classes; {settings.data.name} has none"
-    return None
-
-
-def _unasked(
-    kind: str, where: Mapping[str, Any], evaluations: Sequence[Evaluation], trials: Collection[TrialSettings]
-) -> Problem | None:
-    """The key below the side, and what is wrong, where no evaluation has rows for it."""
-    if meant({}, kind, evaluations) is None:
-        return "", f"needs an evaluation of kind {kind}, which evaluate does not have"
-    evaluation = meant(where, kind, evaluations)
-    if evaluation is None:
-        settings_named = {path: allowed for path, allowed in where.items() if path.startswith(_OWN)}
-        return "", f"got {show(settings_named)}, which is no {kind} under evaluate"
-    if over := next((settings for settings in trials if evaluation.not_applicable(settings)), None):
-        return "", f"trials under {over.objective.kind} have no {kind}"
-    for column, allowed in columns_of(where).items():
-        there = [evaluation.values_of(column, settings) for settings in trials]
-        known = list(dict.fromkeys(value for values in there for value in values or ()))
-        if None not in there and not any(allows(allowed, value) for value in known):
-            return f".{column}", f"got {show(allowed)}, expected one of {', '.join(show(value) for value in known)}"
-    return None
-
-
-def _same_rows(claim: Claim, measure: Measure, evaluations: Sequence[Evaluation]) -> bool:
-    """Whether, within a trial, the rows of one side are among those of the other by what is named alone."""
-    if measure.kind is None:
-        return True
-    if meant(claim.group, measure.kind, evaluations) != meant(claim.than, measure.kind, evaluations):
-        return False
-    mine, other = columns_of(claim.group), columns_of(claim.than)
-    common = set(mine) & set(other)
-    if common not in (set(mine), set(other)):
-        return False
-    return all(any(allows(other[name], value) for value in _listed(mine[name])) for name in common)
-
-
-def _listed(allowed: Any) -> list[Any]:
-    return allowed if isinstance(allowed, list) else [allowed]

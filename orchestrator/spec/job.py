@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from orchestrator.errors import SettingsError
 from orchestrator.evaluations import AnyEvaluation
 from orchestrator.settings import Settings
-from orchestrator.spec.claims import Claim, malformed, unanswered
+from orchestrator.spec.claim_checks import malformed, unanswered
+from orchestrator.spec.claims import Claim
 from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS, Axis, cells, read_axes, with_path
 from orchestrator.spec.identity import flatten, trial_id
 from orchestrator.spec.messages import did_you_mean, explain, show

@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from orchestrator.report.charts import figure_of
-from orchestrator.report.claims import claims_table, judge_claims
-from orchestrator.report.sections.claims import claims_chart
+from orchestrator.report.claims import judge_claims
+from orchestrator.report.claims_chart import claims_chart
+from orchestrator.report.claims_table import claims_table
 from orchestrator.state.ledger import Status
 from tests.report.claimed import FID, claim, study
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.evaluations.quality.settings import Quality
-from orchestrator.spec.claims import ENDS, Scale, allows, find_measure, selects
+from orchestrator.spec.claims import ENDS, Scale, allows, find_measure, members_of, selects, sides_of
 from orchestrator.spec.job import Job, make_job
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 
@@ -25,7 +25,10 @@ GROUP, THAN = "{objective.kind: saturating}", "{objective.kind: non_saturating}"
 
 
 def claim(measure: str = "fid", group: str = GROUP, than: str = THAN, more: str = "", better: str = "lower") -> str:
-    return f"{{id: A, says: x, measure: {measure}, better: {better}, group: {group}, than: {than}{more}}}"
+    """As YAML; an empty ``better`` or ``than`` leaves the key out."""
+    keys = {"measure": measure, "better": better, "group": group, "than": than}
+    told = ", ".join(f"{key}: {value}" for key, value in keys.items() if value)
+    return f"{{id: A, says: x, {told}{more}}}"
 
 
 PATHS = "expected a dotted path, as in trials/ ('orch results --schema' has all)"
@@ -51,16 +54,16 @@ MISTAKES = {
     "[fid]": "claims.0: got 'fid', expected keys and values",
     "[{id: A}]": "claims.0.says: is missing",
     f"[{claim(more=', byy: 1')}]": (
-        "claims.0.byy: unknown key; did you mean 'by'? allowed: id, says, measure, better, group, than, by, factor, "
-        "than_measure"
+        "claims.0.byy: unknown key; did you mean 'by'? allowed: id, says, source, measure, unit, better, group, than, "
+        "than_value, each, by, factor, within, than_measure"
     ),
     f"[{claim(more=', by: -1')}]": "claims.0.by: got -1, expected a number >= 0.0",
     f"[{claim(more=', factor: 0.5')}]": "claims.0.factor: got 0.5, expected a number >= 1.0",
     f"[{claim(more=', by: 1, factor: 2')}]": (
-        "claims.0: factor: stands beside by; a claim is of a difference or of a ratio, take one out"
+        "claims.0.factor: stands beside by; a claim is of a difference or of a ratio, take one out"
     ),
     f"[{claim('saturated', more=', factor: 2')}]": (
-        "claims.0: factor: saturated is yes or no; take by, a difference of shares of the seeds"
+        "claims.0.factor: saturated is yes or no; take by, a difference of shares of the seeds"
     ),
     f"[{claim(better='larger')}]": "claims.0.better: got 'larger', expected 'lower' or 'higher'",
     f"[{claim().replace('id: A', 'id: a b')}]": (
@@ -124,6 +127,79 @@ MISTAKES = {
     ),
     f"[{claim(more=', than_measure: m_global')}]": (
         "claims.0.than_measure: got 'm_global', which a trial under non_saturating does not have"
+    ),
+    # what a claim compares with, and how
+    f"[{claim(than='')}]": "claims.0.than: is missing; name the trials to compare with, or a constant as than_value",
+    f"[{claim(more=', than_value: 3')}]": (
+        "claims.0.than: stands beside than_value, the one number that group is compared with; take one out"
+    ),
+    f"[{claim(than='', more=', than_value: 3, factor: 2')}]": (
+        "claims.0.factor: stands beside than_value, the one number that group is compared with; take one out"
+    ),
+    f"[{claim(than='', more=', than_value: .inf')}]": "claims.0.than_value: got inf, expected a finite number",
+    f"[{claim(than='', more=', than_value: true')}]": "claims.0.than_value: got true, expected a number",
+    f"[{claim(than='', more=', than_value: null')}]": (
+        "claims.0.than_value: got null, expected a value; give one or take the key out"
+    ),
+    f"[{claim('class_kl', than='', more=', than_value: 1')}]": (
+        "claims.0.unit: is missing: than_value is compared with class_kl, whose unit is nats"
+    ),
+    f"[{claim('class_kl', than='', more=', than_value: 1, unit: bits')}]": (
+        "claims.0.unit: got 'bits', but that of class_kl is nats"
+    ),
+    f"[{claim('fid', than='', more=', than_value: 1, unit: bits')}]": "claims.0.unit: got 'bits', but fid has none",
+    f"[{claim('class_kl', more=', unit: nats')}]": (
+        "claims.0.unit: got 'nats', but no number of this claim has a unit; take it out"
+    ),
+    f"[{claim('saturated', than='', more=', than_value: 30')}]": (
+        "claims.0.than_value: got 30, expected a share of the seeds in [0, 1]"
+    ),
+    f"[{claim(better='')}]": (
+        "claims.0.better: is missing, expected 'lower' or 'higher', or within: the difference that both stay within"
+    ),
+    f"[{claim(more=', within: 3')}]": (
+        "claims.0.better: stands beside within, which claims that neither is better by its bound; take one out"
+    ),
+    f"[{claim(better='', more=', within: 3, by: 1')}]": (
+        "claims.0.by: stands beside within, which claims that neither is better by its bound; take one out"
+    ),
+    f"[{claim(better='', more=', within: null')}]": (
+        "claims.0.within: got null, expected a value; give one or take the key out"
+    ),
+    f"[{claim(better='', more=', within: 0')}]": "claims.0.within: got 0, expected a number > 0.0",
+    f"[{claim(better='', more=', within: .inf')}]": "claims.0.within: got inf, expected a finite number",
+    f"[{claim('saturated', better='', more=', within: 1')}]": (
+        "claims.0.within: got 1, expected a difference of shares of the seeds, below 1"
+    ),
+    f"[{claim(more=', each: {training.d_steps: [1]}')}]": (
+        "claims.0.each: training.d_steps: got [1], expected one setting with a list of two values or more; a claim "
+        "about one value names it in group or than"
+    ),
+    f"[{claim(more=', each: {training.d_steps: [1, 2], training.seed: [0, 1]}')}]": (
+        'claims.0.each: got {"training.d_steps": [1, 2], "training.seed": [0, 1]}, expected one setting with a list of '
+        "two values or more"
+    ),
+    f"[{claim(more=', each: {training.d_steps: [1, 1]}')}]": (
+        "claims.0.each: training.d_steps: got 1 twice; take one out"
+    ),
+    f"[{claim(more=', each: {training.d_steps: [1, x]}')}]": (
+        "claims.0.each.training.d_steps: got 'x', expected a whole number"
+    ),
+    f"[{claim(more=', each: {training.d_steps: [1, 3]}')}]": (
+        'claims.0.each.training.d_steps: got {"objective.kind": "saturating", "training.d_steps": 3}, which is no '
+        "trial of this job"
+    ),
+    f"[{claim(more=', each: {objective.kind: [saturating, hinge]}')}]": (
+        "claims.0.each.objective.kind: is set in group and than too; take it out of the side whose trials it is to vary"
+    ),
+    f"[{claim(than='{}', more=', each: {objective.kind: [non_saturating, saturating]}')}]": (
+        'claims.0.each.objective.kind: got {"objective.kind": "saturating"}, but 4 trials are in both groups; name '
+        "what tells them apart"
+    ),
+    f"[{claim(more=', source: [a]')}]": 'claims.0.source: got ["a"], expected text',
+    f"[{claim(more=', source: null')}]": "claims.0.source: got null, expected a value; give one or take the key out",
+    f"[{claim(more=', source: ' + 601 * 'x')}]": (
+        f"claims.0.source: got '{56 * 'x'}..., expected at most 600 characters"
     ),
     # groups
     f"[{claim(group='{training.sed: 1}')}]": (
@@ -200,6 +276,11 @@ def test_a_mistake_is_one_line(mistake: Callable[..., str], text: str, message: 
         claim("fid", group="{}", than="{training.seed: 0}", more=", than_measure: best_fid, factor: 2"),
         claim("quality.fid", group="{evaluation.samples: 1000, training.seed: 0}", than="{training.seed: 1}"),
         claim(group="{model.batch_norm: synchronized, training.d_steps: 1}", than="{training.d_steps: 2}"),
+        claim(than="", more=", than_value: -3.5, source: 'A FID below <50> & \\\"good\\\".'"),
+        claim("class_kl", than="", better="", more=", than_value: 1, unit: nats, within: 0.1"),
+        claim("saturated", than="", more=", than_value: 0.5"),
+        claim("class_kl", more=", by: 1, unit: nats"),
+        claim("best_fid", "{training.seed: 1}", "{training.seed: 0}", more=", each: {training.d_steps: [1, 2]}"),
     ],
 )
 def test_it_is_kept_as_it_stands(load: Callable[..., Job], text: str) -> None:
@@ -276,6 +357,6 @@ def test_evaluations_know_what_their_rows_can_have(load: Callable[..., Job]) -> 
 def test_claims_of_job_files_are_decided_by_several_seeds(path: Path) -> None:
     job = make_job(parse_yaml(path.read_text(), path.name), path.name)  # type: ignore[arg-type]
     for one in job.header.claims:
-        for where in (one.group, one.than):
+        for where in (where for member in members_of(one) for where in sides_of(member).values()):
             seeds = {trial.settings.training.seed for trial in job.trials if selects(where, trial.settings)}
             assert len(seeds) >= 3, one.id

@@ -2,64 +2,44 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from orchestrator import text
-from orchestrator.report.blocks import (
-    PALETTE,
-    Card,
-    Cell,
-    Chart,
-    Facts,
-    Fold,
-    Head,
-    Items,
-    Key,
-    Panel,
-    PanelRow,
-    Row,
-    Section,
-    Series,
-    Table,
-    Text,
-    spans_decades,
-)
+from orchestrator.report.blocks import Card, Cell, Facts, Fold, Head, Items, Row, Section, Table, Text
 from orchestrator.report.cells import NONE, number
-from orchestrator.report.claims import counted, direction, judge_claims
+from orchestrator.report.claims import counted, judge_claims
+from orchestrator.report.claims_chart import BETTER, COMPARED, GROUP, claims_chart
+from orchestrator.report.claims_table import claimed_words, effect_words, holm_words, size_words, verdict_words
 from orchestrator.report.sections.run import notices
 from orchestrator.report.sections.trials import linked, short_id
-from orchestrator.report.verdicts import Word
-from orchestrator.spec.claims import Scale
+from orchestrator.statistics.effects import interquartile_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from orchestrator.report.blocks import Block
-    from orchestrator.report.claims import Side, Verdict
+    from orchestrator.report.claim_values import Side
+    from orchestrator.report.claims import Verdict
     from orchestrator.study import Study
 
 ORDER = 10
-DRAWN = 30
-"""So many claims are drawn; the page tells all of them."""
 OPEN = 3
 """Of so many claims all that is known is seen at once; that of more is folded away."""
 MOST_SEEDS, MOST_TRIALS = 40, 6
 """Seeds of a side of a claim that are listed, and trials of each."""
 
-BETTER, COMPARED = "claimed to be better", "compared with"
-_MARKS = {Word.SUPPORTED: "\u2713", Word.REFUTED: "\u2717", Word.UNDECIDED: "?"}
-_TINTS = {Word.SUPPORTED: PALETTE[2], Word.REFUTED: PALETTE[1], Word.UNDECIDED: PALETTE[6]}
-_GROUP, _THAN = PALETTE[0], PALETTE[3]
-_TITLE = 44
 _RULE = (
-    "A claim is supported when the whole 95\u00a0% interval of the difference (claimed to be better − compared with), "
-    "or of their ratio, lies beyond the bound as claimed, refuted when the whole of it lies on the other side. One "
-    "seed is one observation, the mean of its trials and of their rows; with fewer than two in a group nothing is "
-    "decided. Each interval stands for itself: of forty claims without any difference behind them, one is supported "
-    "by chance."
+    "A claim is supported when the whole 95\u00a0% interval of the difference (group − compared with), or of their "
+    "ratio, lies where it is claimed to lie, refuted when no part of it does. One seed is one observation, the mean of "
+    "its trials and of their rows; with fewer than two in a group nothing is decided. An undecided claim has either no "
+    "difference that matters (a seed of one group is better than one of the other in less than 75\u00a0%) or too few "
+    "seeds to tell; the number of seeds is what would decide it in 80\u00a0% of studies if effect and spread are as "
+    "measured. g is Hedges\u2019 effect size, the difference in standard deviations between seeds; P(better) is the "
+    "probability that a seed of the group is better than one that it is compared with. Each interval stands for "
+    "itself: of forty claims without any difference behind them, one is supported by chance. Holm\u2019s correction "
+    "allows for that: all claims that stand with it hold together at 95\u00a0%."
 )
 
 
@@ -86,15 +66,17 @@ def _blocks(verdicts: Sequence[Verdict], rows: Collection[str]) -> list[Block]:
 
 
 def _table(verdicts: Sequence[Verdict]) -> Table:
-    heads = ("claim", "verdict", "says", "difference or ratio (95\u00a0%)", "claimed")
+    heads = ("claim", "verdict", "says", "difference or ratio (95\u00a0%)", "claimed", "effect size", "Holm")
     rows = [
         Row(
             (
                 Cell(one.claim.id, link=f"claim-{place}"),
-                Cell(str(one.judgement.word), badge=str(one.judgement.word)),
+                Cell(str(one.judgement.word), badge=str(one.judgement.word), small=_undecided(one)),
                 Cell(one.claim.says, look="says"),
-                Cell(_effect(one)),
-                Cell(_claimed(one)),
+                Cell(effect_words(one.judgement)),
+                Cell(claimed_words(one)),
+                Cell(size_words(one)),
+                Cell(holm_words(one)),
             )
         )
         for place, one in enumerate(verdicts, start=1)
@@ -102,29 +84,82 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
     return Table("Claims", tuple(map(Head, heads)), tuple(rows), look="")
 
 
+def _undecided(one: Verdict) -> tuple[str, ...]:
+    words = verdict_words(one.judgement).partition(": ")[2]
+    return (words,) if words else ()
+
+
 def _card(place: int, one: Verdict, rows: Collection[str]) -> Card:
+    blocks: list[Block] = [Text(one.claim.says)]
+    if one.claim.source:
+        blocks.append(Text(f"\u201c{text.excerpt(one.claim.source, len(one.claim.source))}\u201d", "source"))
+    blocks.append(Facts(_facts(one), "facts small"))
+    if one.members:
+        blocks.append(_members(one))
+    blocks.append(
+        Fold("Seeds and trials", tuple(_trials(part, rows) for part in one.members or (one,)), f" of {one.claim.id}")
+    )
+    badge = str(one.judgement.word)
+    return Card(tuple(blocks), f"claim {badge}", one.claim.id, badge, f"claim-{place}")
+
+
+def _facts(one: Verdict) -> tuple[tuple[str, ...], ...]:
     judgement, claim = one.judgement, one.claim
     measure = Markup("<code>{}</code>").format(claim.measure)
     if claim.than_measure:
         measure += Markup(" against <code>{}</code>").format(claim.than_measure)
     unit = f" ({one.measure.unit})" if one.measure.unit else ""
-    facts = (
-        ("Measure", measure + f"{unit}, {claim.better} is better"),
-        ("Claimed to be better", one.group.words, _mean(one.group)),
-        ("Compared with", one.than.words, _mean(one.than)),
-        ("Ratio" if one.ratio else "Difference", _effect(one), f"claimed: {_claimed(one)}"),
+    aim = f", {claim.better} is better" if claim.better else ""
+    group = "Claimed to be better" if claim.better and one.than else "Group"
+    than = (one.than.words, _mean(one.than)) if one.than else (f"{text.number(claim.than_value)}", "a constant")
+    of = " of the least supported" if one.members else ""
+    effect = f"{'Ratio' if one.ratio else 'Difference'}{of}"
+    return (
+        ("Measure", measure + f"{unit}{aim}"),
+        (group, one.group.words, _mean(one.group)),
+        ("Compared with", *than),
+        (effect, effect_words(judgement), f"claimed: {claimed_words(one)}"),
+        ("Effect size", size_words(one), f"after Holm\u2019s correction: {holm_words(one)}"),
         ("Why", judgement.why, *([judgement.effect.method] if judgement.effect else [])),
     )
+
+
+def _members(one: Verdict) -> Table:
+    """A line for each value that the claim is about."""
+    (path,) = one.claim.each or {}
+    heads = (path, "verdict", "mean", "compared with", "difference or ratio (95\u00a0%)", "effect size", "why")
+    rows = [
+        Row(
+            (
+                Cell(member.value),
+                Cell(str(member.judgement.word), badge=str(member.judgement.word)),
+                number(member.group.mean),
+                number(member.claim.than_value if member.than is None else member.than.mean),
+                Cell(effect_words(member.judgement)),
+                Cell(size_words(member)),
+                Cell(member.judgement.why, look="says"),
+            )
+        )
+        for member in one.members
+    ]
+    return Table(f"Each value of {one.claim.id}", tuple(map(Head, heads)), tuple(rows), look="")
+
+
+def _trials(one: Verdict, rows: Collection[str]) -> Table:
     heads = (Head("group"), Head("seed", numeric=True), Head(one.compared, numeric=True), Head("trials"))
-    seeds = (*_seeds(BETTER, one.group, rows), *_seeds(COMPARED, one.than, rows))
-    table = Table(f"Seeds and trials of {claim.id}", heads, seeds, look="")
-    blocks = (Text(claim.says), Facts(facts, "facts small"), Fold("Seeds and trials", (table,), f" of {claim.id}"))
-    return Card(blocks, f"claim {judgement.word}", claim.id, str(judgement.word), f"claim-{place}")
+    seeds = _seeds(BETTER if one.claim.better and one.than else GROUP, one.group, rows)
+    seeds += _seeds(COMPARED, one.than, rows) if one.than else []
+    return Table(f"Seeds and trials of {one.name}", heads, tuple(seeds), look="")
 
 
 def _mean(side: Side) -> str:
+    if not side.seeds:
+        return "differs with each value"
+    values = list(side.known.values())
     mean = "no value" if side.mean is None else f"mean {text.number(side.mean)}"
-    return f"{mean}, {len(side.known)} of {text.plural(len(side.seeds), 'seed')}"
+    middle = interquartile_mean(values)
+    robust = "" if middle is None else f", interquartile mean {text.number(middle)}"
+    return f"{mean}{robust}, {len(values)} of {text.plural(len(side.seeds), 'seed')}"
 
 
 def _seeds(name: str, side: Side, rows: Collection[str]) -> list[Row]:
@@ -146,73 +181,3 @@ def _trial(trial: str, rows: Collection[str]) -> Markup:
     if trial not in rows:
         return Markup("<code>{}</code> (has not ended)").format(short_id(trial))
     return Markup('<a href="#trial-{}"><code>{}</code></a>').format(trial, short_id(trial))
-
-
-def _effect(one: Verdict) -> str:
-    effect = one.judgement.effect
-    if effect is None:
-        return text.NOTHING
-    return f"{text.number(effect.estimate)} ({text.number(effect.low)} to {text.number(effect.high)})"
-
-
-def _claimed(one: Verdict) -> str:
-    return f"{direction(one.claim)} {text.number(one.judgement.bound)}"
-
-
-def claims_chart(verdicts: Sequence[Verdict]) -> Chart | None:
-    """All claims in one figure, a row each: the values of both groups by seed, and the effect with its interval.
-
-    None where none of them has a value.
-    """
-    drawn = [one for one in verdicts if one.group.known or one.than.known][:DRAWN]
-    if not drawn:
-        return None
-    words = "; ".join(f"{one.claim.id} {one.judgement.word}" for one in drawn)
-    return Chart(
-        "claims",
-        "All claims",
-        f"For each claim the values of both groups by seed, and the effect with its interval: {words}. The numbers are "
-        "beside each claim.",
-        "Upper points: the group that is claimed to be better; lower points: what it is compared with; a point a seed. "
-        "Beside them the difference or the ratio with its 95 % interval; dashed, the bound that it is claimed to be "
-        f"beyond, with the claimed side shaded.{text.drawn(len(drawn), len(verdicts), 'claims')}",
-        tuple(PanelRow((_values(one), _interval(one))) for one in drawn),
-        (Key(BETTER, _GROUP, "o"), Key(COMPARED, _THAN, "s", hollow=True)),
-        (3.75, 1.05),
-    )
-
-
-def _values(one: Verdict) -> Panel:
-    group, than = list(one.group.known.values()), list(one.than.known.values())
-    return Panel(
-        (
-            Series(group, [1.0] * len(group), colour=_GROUP, look="points", marker="o", size=6, opacity=0.75),
-            Series(than, [0.0] * len(than), colour=_THAN, look="points", marker="s", size=5.5, hollow=True),
-        ),
-        textwrap.shorten(one.claim.id, _TITLE),
-        across=one.compared,
-        log_x=(one.ratio and min([*group, *than]) > 0) or spans_decades([*group, *than]),
-        x_limits=(-0.08, 1.08) if one.measure.scale is Scale.YES_NO else None,
-        flat=True,
-    )
-
-
-def _interval(one: Verdict) -> Panel:
-    word, effect, bound = one.judgement.word, one.judgement.effect, one.judgement.bound
-    title = f"{_MARKS[word]} {word}"
-    across = f"{'ratio' if one.ratio else 'difference'}, claimed {_claimed(one)}"
-    if effect is None:
-        return Panel(title=title, across=across, message=one.judgement.why, flat=True)
-    tint = _TINTS[word]
-    return Panel(
-        (
-            Series([effect.low, effect.high], [0.5, 0.5], colour=tint, marker="|", size=9, width=2),
-            Series([effect.estimate], [0.5], colour=tint, look="points", marker="D", size=5.5),
-        ),
-        title,
-        across=across,
-        log_x=one.ratio,
-        rule=bound,
-        shaded=direction(one.claim),
-        flat=True,
-    )

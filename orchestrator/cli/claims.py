@@ -1,0 +1,79 @@
+"""What results and plan print of a job's claims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.cli.columns import print_columns
+from orchestrator.cli.console import out, shown
+from orchestrator.errors import SettingsError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from orchestrator.cli.options import NamedJob
+    from orchestrator.report.claims import Claims, Verdict
+
+_ROWS = 50
+_HEADINGS = (
+    "claim", "verdict", "effect (95 %)", "claimed", "Holm", "effect size", "measure", "group", "than", "why", "source",
+)  # fmt: skip
+
+
+def judge_named(named: NamedJob) -> Claims:
+    """The verdicts on a job's claims. Raises SettingsError where it has none."""
+    from orchestrator.report.claims import judge_job
+
+    job = named.load()
+    if not job.header.claims:
+        raise SettingsError(job.source, "claims", "is missing; see docs/job-file.md")
+    return judge_job(named.store, job)
+
+
+def claims_rows(judged: Claims) -> pa.Table:
+    """A row a claim, for exports."""
+    from orchestrator.report.claims_table import claims_table
+
+    return claims_table(judged.verdicts)
+
+
+def print_claims(judged: Claims) -> None:
+    """Print the columns that a screen has room for, the ones that matter most first; the exports have all.
+
+    A claim about each value of a setting is followed by a row for every value.
+    """
+    rows = []
+    for one in judged.verdicts[:_ROWS]:
+        rows.append(_row(one))
+        rows += [_row(member) for member in one.members]
+    print_columns(out, _HEADINGS, [[shown(value) for value in row] for row in rows])
+    count = len(judged.verdicts)
+    out.print(f"{count} rows" if count <= _ROWS else f"{_ROWS} of {count} rows; --csv, --json, --parquet give all")
+    for notice in judged.notices:
+        out.print(notice)
+
+
+def _row(one: Verdict) -> tuple[str, ...]:
+    from orchestrator.report.claims_table import claimed_words, effect_words, holm_words, size_words, verdict_words
+
+    constant = one.claim.than_value
+    than = (
+        f"{constant:.4g}" if one.than is None and constant is not None else _mean(one.than.mean if one.than else None)
+    )
+    return (
+        f"- {one.value}" if one.value else one.claim.id,
+        verdict_words(one.judgement),
+        effect_words(one.judgement),
+        claimed_words(one),
+        "" if one.value else holm_words(one),
+        size_words(one),
+        one.compared,
+        _mean(one.group.mean),
+        than,
+        one.judgement.why,
+        one.claim.source or "",
+    )
+
+
+def _mean(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,1 @@
+"""Intervals, effect sizes, corrections and power for the values of few seeds. Pure functions of numbers."""
