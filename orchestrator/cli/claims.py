@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.columns import print_columns
 from orchestrator.cli.console import out, shown
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from orchestrator.cli.options import NamedJob
+    from orchestrator.report.claim_power import ClaimPower
     from orchestrator.report.claims import Claims, Verdict
+    from orchestrator.spec.job import Job
+    from orchestrator.store.location import Store
 
 _ROWS = 50
 _HEADINGS = (
@@ -77,3 +82,30 @@ def _row(one: Verdict) -> tuple[str, ...]:
 
 def _mean(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
+
+
+def claims_power_of(job: Job, store: Store) -> list[ClaimPower]:
+    """What the seeds of each claim can show; a job without claims needs no statistics for that."""
+    if not job.header.claims:
+        return []
+    from orchestrator.report.claim_power import claims_power
+
+    return claims_power(store, job)
+
+
+def power_json(powers: Sequence[ClaimPower]) -> list[dict[str, Any]]:
+    """What the seeds of each claim can show, for a script."""
+    return [
+        {
+            "claim": one.claim,
+            "group_seeds": one.seeds.group,
+            "than_seeds": None if one.seeds.design.name == "CONSTANT" else one.seeds.than,
+            "design": one.seeds.design.name.lower(),
+            "smallest_in_sd": one.in_sd,
+            "smallest": one.effect,
+            "unit": one.unit,
+            "spread": one.spread,
+            "earlier": one.earlier,
+        }
+        for one in powers
+    ]

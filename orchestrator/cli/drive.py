@@ -21,14 +21,16 @@ from orchestrator.errors import (
     StorageRefused,
     StorageUnavailable,
     SurroundingsError,
+    one_line,
 )
 from orchestrator.text import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from orchestrator.plan.placement import Cluster
     from orchestrator.plan.plan import Plan
+    from orchestrator.report.claim_power import ClaimPower
     from orchestrator.runtime.heartbeat import Heartbeat
     from orchestrator.runtime.interrupt import Interrupts
     from orchestrator.spec.job import Job
@@ -61,15 +63,23 @@ def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool, *, tr
     return plan if trains else plan.without_training()
 
 
-def show_plan(plan: Plan, *, as_json: bool, trains: bool = True) -> None:
-    """Print a plan, or without ``trains`` its evaluations alone. Raises DataError where it cannot be carried out."""
+def show_plan(plan: Plan, *, as_json: bool, trains: bool = True, powers: Sequence[ClaimPower] | None = None) -> None:
+    """Print a plan with what its seeds show of its claims, or without ``trains`` its evaluations alone.
+
+    Raises DataError where it cannot be carried out.
+    """
+    from orchestrator.cli.claims import power_json
     from orchestrator.cli.tables import evaluations_line, plan_json, plan_table
     from orchestrator.state.files import to_json
 
     if as_json:
-        typer.echo(to_json(plan_json(plan)), file=out.file)
-    for part in () if as_json else [plan_table(plan)] if trains else evaluations_line(plan):
-        out.print(part)
+        claims = {} if powers is None else {"claims": power_json(powers)}
+        typer.echo(to_json({**plan_json(plan), **claims}), file=out.file)
+    else:
+        for part in [plan_table(plan)] if trains else evaluations_line(plan):
+            out.print(part)
+        for line in powers or ():
+            out.print(one_line(str(line)))
     if plan.problem:
         raise DataError(plan.problem)
 

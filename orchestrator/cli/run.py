@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.claims import claims_power_of
 from orchestrator.cli.console import out
 from orchestrator.cli.drive import drive, machines, plan_job, show_plan
 from orchestrator.cli.handover import hand_over, show_remote
@@ -148,4 +149,5 @@ def _plan(named: NamedJob, address: str | None, retry_failed: bool, as_json: boo
         show_remote(named.load(), named.storage, address, options)
     job = named.load_to_run()
     with machines(joined=address is not None) as cluster:
-        show_plan(plan_job(job, named.store, cluster, retry_failed), as_json=as_json)
+        plan = plan_job(job, named.store, cluster, retry_failed)
+    show_plan(plan, as_json=as_json, powers=claims_power_of(job, named.store))

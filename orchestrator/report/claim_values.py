@@ -13,9 +13,9 @@ from orchestrator.report.verdicts import LARGEST, judge
 from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, members_of, selects, sides_of
 from orchestrator.spec.columns import declared
 from orchestrator.spec.identity import flatten
+from orchestrator.state.ledger import Status
 from orchestrator.state.stored import notice_of, stored_job
 from orchestrator.store.tables import Reading, left_out_notice, read_table
-from orchestrator.study import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.report.verdicts import Judgement
     from orchestrator.spec.job import Job, Trial
     from orchestrator.store.location import Store
+
+_UNTRAINED = (Status.STOPPED, Status.FAILED)
 
 _Values = dict[str, float]
 """Finite values by trial id."""
@@ -211,7 +213,7 @@ def _trained(trials: pa.Table, measure: Measure) -> _Values:
     values = {}
     for row in trials.to_pylist():
         value = row[_column(measure)]
-        if row["status"] not in ENDED:
+        if row["status"] in _UNTRAINED:
             continue
         if measure.column in ENDS:
             values[row["trial_id"]] = float(value is not None)

@@ -59,11 +59,10 @@ class Seeds:
 
 def power(distance: float, seeds: Seeds) -> float:
     """The probability that the interval lies beyond a bound, if the effect is ``distance`` standard deviations past."""
-    from scipy.special import stdtrit
-    from scipy.stats import nct
+    from scipy.special import nctdtr, stdtrit
 
     critical = stdtrit(seeds.freedom, (1 + LEVEL) / 2)
-    return float(nct.sf(critical, seeds.freedom, min(max(distance / seeds.error, -_FARTHEST), _FARTHEST)))
+    return 1.0 - float(nctdtr(seeds.freedom, min(max(distance / seeds.error, -_FARTHEST), _FARTHEST), critical))
 
 
 def power_between(effect: float, low: float, high: float, seeds: Seeds) -> float:
@@ -77,12 +76,9 @@ def power_between(effect: float, low: float, high: float, seeds: Seeds) -> float
 
 def smallest_distance(seeds: Seeds, target: float = POWER) -> float:
     """Standard deviations past the bound that the effect has to be, to be shown with this probability."""
-    from scipy.optimize import brentq
-
-    def lacking(distance: float) -> float:
-        return power(distance, seeds) - target
-
-    return float(brentq(lacking, 0.0, _FARTHEST * seeds.error))
+    found = _smallest(lambda distance: power(distance, seeds), 0.0, _FARTHEST * seeds.error, target)
+    assert found is not None, seeds
+    return found
 
 
 def smallest_within(seeds: Seeds) -> float:
@@ -126,29 +122,32 @@ class Outcomes:
 def outcomes(seeds: Seeds, shares: tuple[float, float]) -> Outcomes:
     """All outcomes under ``shares``; see Comparison for what these are."""
     from scipy.special import ndtri, stdtrit
-    from scipy.stats import binom
 
     tail = (1 + LEVEL) / 2
     a, b = shares
     if seeds.design is Design.CONSTANT:
         yes = np.arange(seeds.group + 1.0)
         low, high = clopper_pearson(yes, seeds.group)
-        return Outcomes(binom.pmf(yes, seeds.group, a), low - b, high - b)
+        return Outcomes(_multinomial(yes, 0.0, seeds.group, a, 0.0), low - b, high - b)
     if seeds.design is Design.INDEPENDENT:
         yes, other = np.arange(seeds.group + 1.0), np.arange(seeds.than + 1.0)
-        probability = np.outer(binom.pmf(yes, seeds.group, a), binom.pmf(other, seeds.than, b))
+        probability = np.outer(
+            _multinomial(yes, 0.0, seeds.group, a, 0.0), _multinomial(other, 0.0, seeds.than, b, 0.0)
+        )
         middle, scale = agresti_caffo(yes[:, None], other, (seeds.group, seeds.than))
         half = ndtri(tail) * scale
         return Outcomes(probability, middle - half, middle + half)
-    more, less = np.tril_indices(seeds.group + 1)
-    more = more - less  # so that more + less is at most their number
-    middle, scale = bonett_price((more - less).astype(float), (more + less).astype(float), seeds.group)
+    differing, less = (index.astype(np.float64) for index in np.tril_indices(seeds.group + 1))
+    more = differing - less
+    middle, scale = bonett_price(more - less, differing, seeds.group)
     half = stdtrit(seeds.group - 1, tail) * scale
-    return Outcomes(_of_pairs(more, less, seeds.group, a, b), middle - half, middle + half)
+    return Outcomes(_multinomial(more, less, seeds.group, a, b), middle - half, middle + half)
 
 
-def _of_pairs(more: NDArray[np.int64], less: NDArray[np.int64], count: int, a: float, b: float) -> NDArray[np.float64]:
-    """The probability that so many of the pairs differ one way and so many the other."""
+def _multinomial(
+    more: NDArray[np.float64], less: NDArray[np.float64] | float, count: int, a: float, b: float
+) -> NDArray[np.float64]:
+    """The probability that of ``count`` so many come out one way, so many the other, by the shares of both."""
     from scipy.special import gammaln, xlogy
 
     rest = count - more - less
@@ -182,10 +181,11 @@ def smallest_within_of_shares(seeds: Seeds, constant: float | None = None) -> fl
     return _smallest(lambda bound: possible.between(-bound, bound), 0.0, 1.0)
 
 
-def _smallest(shown: Callable[[float], float], low: float, high: float) -> float | None:
-    if shown(high) < POWER:
+def _smallest(shown: Callable[[float], float], low: float, high: float, target: float = POWER) -> float | None:
+    """Where a growing function reaches the target, to a millionth of the range; None where it does not."""
+    if shown(high) < target:
         return None
     for _ in range(20):
         middle = (low + high) / 2
-        low, high = (low, middle) if shown(middle) >= POWER else (middle, high)
+        low, high = (low, middle) if shown(middle) >= target else (middle, high)
     return high

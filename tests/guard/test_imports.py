@@ -8,7 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-HEAVY = ("torch", "torchvision", "ray", "sklearn", "matplotlib", "duckdb", "boto3")
+HEAVY = ("torch", "torchvision", "ray", "sklearn", "matplotlib", "scipy.stats", "duckdb", "boto3")
 TRAINERS = ("torch", "torchvision", "sklearn", "skimage", "scipy.stats")
 
 
@@ -49,6 +49,7 @@ LIGHT = [
     ["validate", "job.yaml"],
     ["plan", "job.yaml"],
     ["plan", "job.yaml", "--json"],
+    ["plan", "claims.yaml"],
     ["submit", "job.yaml", "--dry-run"],
     ["plan", "no.yaml"],
     ["status", "quickstart"],
@@ -57,7 +58,11 @@ LIGHT = [
 
 def test_what_only_looks_starts_light(tmp_path: Path, root: Path) -> None:
     """One process runs all, since what none has imported each has not."""
-    (tmp_path / "job.yaml").write_bytes((root / "jobs" / "quickstart.yaml").read_bytes())
+    job = (root / "jobs" / "quickstart.yaml").read_text()
+    (tmp_path / "job.yaml").write_text(job)
+    sides = "group: {objective.kind: saturating}, than: {objective.kind: least_squares}"
+    measured = [f"{{id: {name}, says: x, measure: {name}, better: lower, {sides}}}" for name in ("fid", "saturated")]
+    (tmp_path / "claims.yaml").write_text(f"{job}\nclaims: [{', '.join(measured)}]\n")
     code = (
         "import sys\n"
         "from orchestrator.cli.main import main\n"
@@ -73,11 +78,26 @@ def test_what_only_looks_starts_light(tmp_path: Path, root: Path) -> None:
     assert loaded == [f"loaded {arguments}" for arguments in LIGHT]
 
 
+def test_a_plan_without_claims_needs_no_statistics(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "job.yaml").write_bytes((root / "jobs" / "quickstart.yaml").read_bytes())
+    code = (
+        "import sys\n"
+        "from orchestrator.cli.main import main\n"
+        "sys.argv = ['orch', 'plan', 'job.yaml']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    print('loaded', *[name for name in sys.modules if name.split('.')[0] == 'scipy'])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "loaded"
+
+
 def test_what_drives_and_draws_needs_nothing_that_trains() -> None:
     """A driver and a report start in half the time without: torch alone takes seconds."""
     code = (
         "import sys\n"
-        "import orchestrator.report, orchestrator.runtime.remote, orchestrator.runtime.sweep\n"
+        "import orchestrator.report.page, orchestrator.runtime.remote, orchestrator.runtime.sweep\n"
         f"print([name for name in {TRAINERS!r} if name in sys.modules])\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
