@@ -27,6 +27,7 @@ BENCHMARKS = (
     "quality",
     "inversion",
     "evaluation",
+    "coverage",
 )
 
 

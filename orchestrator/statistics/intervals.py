@@ -206,10 +206,12 @@ class _Binomial:
         return self._at_least(self.count - self.yes, 1 - (value + self.constant))
 
     def _at_least(self, yes: float, share: float) -> float:
-        """The probability of so many yes or more under this share."""
+        """The probability of so many yes or more under this share; 0 under one below 0, which no share can be."""
         from scipy.special import betainc
 
-        return float(betainc(yes, self.count - yes + 1, min(max(share, 0.0), 1.0))) if yes > 0 else 1.0
+        if share < 0:
+            return 0.0
+        return float(betainc(yes, self.count - yes + 1, min(share, 1.0))) if yes > 0 else 1.0
 
 
 def _joined(estimate: float, parts: tuple[_Part, ...], method: str, *, ratio: bool = False) -> Interval:

@@ -18,8 +18,9 @@ from orchestrator.errors import OrchError
 from orchestrator.report import write_report
 from orchestrator.report.charts import empty_figure, literal, png_of
 from orchestrator.report.pictures import PROBLEMS, Album, read_picture
-from orchestrator.report.verdicts import LARGEST, compare
+from orchestrator.report.verdicts import LARGEST
 from orchestrator.spec.claims import Scale
+from orchestrator.statistics.intervals import compare
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.tables import write_rows
 from orchestrator.study import load_study
@@ -113,7 +114,7 @@ def test_a_grid_of_any_size_and_shape_costs_little(study: Any, grid: dict[Any, A
 @pytest.mark.parametrize(("group", "than"), [([1e-50, 1.0], [1e50, 1.0]), ([LARGEST / 2] * 2, [1.0, LARGEST / 2])])
 def test_claims_of_values_far_apart_have_intervals(group: list[float], than: list[float]) -> None:
     for ratio in (False, True):
-        found = compare(group, than, Scale.NUMBER, paired=False, ratio=ratio)
+        found = compare(group, than, Scale.NUMBER, ratio=ratio).interval
         assert found.low <= found.high
 
 

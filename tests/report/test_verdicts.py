@@ -1,9 +1,7 @@
-"""Verdicts and their intervals: against scipy, tables of the literature, and distributions whose means are known."""
+"""Verdicts: their words, bounds and reasons, and how often chance decides."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from typing import Any
 
 import numpy as np
@@ -12,152 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from orchestrator.report import verdicts
-from orchestrator.report.verdicts import Word, compare, judge
+from orchestrator.report.verdicts import Undecided, Word, judge, together
 from orchestrator.spec.claims import Scale
+from orchestrator.statistics import intervals
+from orchestrator.statistics.power import BEYOND
 
 YES_NO = Scale.YES_NO
 A, B = [3.1, 2.9, 3.4, 3.3], [4.0, 3.6, 4.4, 3.7]
-
-
-def yes(hits: int, of: int) -> list[float]:
-    return [1.0] * hits + [0.0] * (of - hits)
 
 
 def word(a: list[float], b: list[float], scale: Scale = Scale.NUMBER, better: str = "lower", **how: Any) -> Word:
     return judge(a, b, scale, better, **{"paired": True, **how}).word  # type: ignore[arg-type]
 
 
-class TestIntervals:
-    def test_a_few_pairs_have_the_interval_of_scipy_s_paired_t_test(self) -> None:
-        found = compare(A, B, Scale.NUMBER, paired=True)
-        expected = stats.ttest_rel(A, B).confidence_interval()
-        assert found.estimate == pytest.approx(np.mean(A) - np.mean(B))
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-
-    @pytest.mark.parametrize("b", [B, B[:3], [*B, 3.9, 4.1]])
-    def test_models_trained_apart_have_that_of_welch_s_test(self, b: list[float]) -> None:
-        found = compare(A, b, Scale.NUMBER, paired=False)
-        expected = stats.ttest_ind(A, b, equal_var=False).confidence_interval()
-        assert found.estimate == pytest.approx(np.mean(A) - np.mean(b))
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-
-    @pytest.mark.parametrize("paired", [True, False])
-    def test_a_ratio_is_a_difference_of_logarithms(self, paired: bool) -> None:
-        found = compare(A, B, Scale.NUMBER, paired=paired, ratio=True)
-        logarithms = np.log(A), np.log(B)
-        test = stats.ttest_rel(*logarithms) if paired else stats.ttest_ind(*logarithms, equal_var=False)
-        expected = test.confidence_interval()
-        assert found.estimate == pytest.approx(stats.gmean(A) / stats.gmean(B))
-        assert (found.low, found.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
-
-    def test_many_skewed_seeds_reach_as_far_as_scipy_s_percentile_bootstrap(self) -> None:
-        values = np.random.default_rng(3).lognormal(sigma=1.5, size=25)
-        found = compare(list(values), [0.0] * 25, Scale.NUMBER, paired=True)
-        plain = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
-        student = stats.ttest_1samp(values, 0).confidence_interval()
-        assert plain.high > student.high
-        assert found.high == pytest.approx(plain.high, rel=0.02)
-        assert found.low == pytest.approx(student.low)
-
-    def test_independent_sides_are_resampled_apart(self) -> None:
-        values = np.random.default_rng(4).lognormal(sigma=1.5, size=25)
-        others = np.random.default_rng(5).normal(size=20)
-        found = compare(list(values), list(others), Scale.NUMBER, paired=False)
-        plain = stats.bootstrap(
-            (values, others), lambda a, b, axis: a.mean(axis) - b.mean(axis), method="percentile", n_resamples=20_000,
-            rng=1,
-        ).confidence_interval  # fmt: skip
-        assert found.high == pytest.approx(plain.high, rel=0.02)
-
-    @pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (2, 5), (5, 5), (10, 10)])
-    def test_shares_are_held_as_often_as_it_says_whatever_they_are(self, seeds: tuple[int, int]) -> None:
-        """Over every outcome of two binomial draws, each by its probability: 95 % on average over the shares.
-
-        Where these are the same, a claim that one is greater is supported in 2.5 % of studies at most.
-        """
-        counts = [np.arange(number + 1) for number in seeds]
-        found = [
-            [compare(yes(i, seeds[0]), yes(j, seeds[1]), YES_NO, paired=False) for j in counts[1]] for i in counts[0]
-        ]
-        low, high = (np.array([[getattr(one, end) for one in row] for row in found]) for end in ("low", "high"))
-        coverage = []
-        for p, q in itertools.product(np.linspace(0, 1, 21), repeat=2):
-            weights = np.outer(
-                *(stats.binom.pmf(i, n, share) for i, n, share in zip(counts, seeds, (p, q), strict=True))
-            )
-            coverage.append(weights[(low - 1e-9 <= p - q) & (p - q <= high + 1e-9)].sum())
-            assert p != q or weights[low > 0].sum() <= 0.025
-        assert min(coverage) > 0.8
-        assert np.mean(coverage) > 0.95
-
-    @pytest.mark.parametrize("seeds", [2, 3, 5, 8, 12])
-    def test_so_are_shares_of_pairs(self, seeds: int) -> None:
-        """Over every number of pairs that differ one way or the other, three outcomes by their probabilities.
-
-        Where all pairs differ and chance alone decides how, seven of eight one way are supported: 9 / 256.
-        """
-        counts = [(more, less) for more in range(seeds + 1) for less in range(seeds + 1 - more)]
-        found = [
-            compare([1] * more + [0] * (seeds - more), [0] * more + yes(less, seeds - more), YES_NO, paired=True)
-            for more, less in counts
-        ]
-        coverage = []
-        for p, q in itertools.product(np.linspace(0, 1, 21), repeat=2):
-            if p + q > 1 + 1e-9:
-                continue
-            rest = max(0.0, 1 - p - q)
-            weights = stats.multinomial.pmf([(i, j, seeds - i - j) for i, j in counts], seeds, [p, q, rest])
-            held = [one.low - 1e-9 <= p - q <= one.high + 1e-9 for one in found]
-            coverage.append(weights[held].sum())
-            assert p != q or weights[[one.low > 0 for one in found]].sum() <= 0.036
-        assert min(coverage) > 0.8
-        assert np.mean(coverage) > 0.95
-
-    def test_counts_are_known_to_their_unit_only(self) -> None:
-        """Three seeds of 10 and of 1 mode each: a spread of nothing is that of rounding, 1/12 for each side."""
-        found = compare([10, 10, 10], [1, 1, 1], Scale.WHOLE, paired=True)
-        half = stats.t.ppf(0.975, 2) * math.sqrt(2 / 12 / 3)
-        assert (found.low, found.high) == pytest.approx((9 - half, 9 + half))
-        ratio = compare([10, 10, 10], [1, 1, 1], Scale.WHOLE, paired=True, ratio=True)
-        half = stats.t.ppf(0.975, 2) * math.sqrt((1 / 12 + 1 / 1200) / 3)
-        assert math.log(ratio.high) == pytest.approx(math.log(10) + half)
-
-    @pytest.mark.parametrize(
-        ("draw", "mean", "least"),
-        [
-            (lambda rng, size: rng.normal(2.0, 3.0, size), 2.0, 0.94),
-            (lambda rng, size: rng.uniform(0.0, 1.0, size), 0.5, 0.92),
-            (lambda rng, size: rng.exponential(1.0, size), 1.0, 0.87),
-        ],
-        ids=["normal", "uniform", "exponential"],
-    )
-    @pytest.mark.parametrize("seeds", [3, 5])
-    def test_it_holds_the_true_mean_as_often_as_it_says(
-        self, draw: object, mean: float, least: float, seeds: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """In 95 % of studies where differences are normal; somewhat less where they are skewed, but not 75 %."""
-        monkeypatch.setattr(verdicts, "RESAMPLES", 100)
-        rng, studies = np.random.default_rng(0), 600
-        held = alone = 0
-        for _ in range(studies):
-            values = draw(rng, seeds)  # type: ignore[operator]
-            found = compare(values, np.zeros(seeds), Scale.NUMBER, paired=True)
-            held += found.low <= mean <= found.high
-            alone += values.min() <= mean <= values.max()
-        assert held / studies >= least
-        assert seeds > 3 or alone / studies < 0.85  # what the percentile bootstrap could hold at most
-
-    @pytest.mark.parametrize("paired", [True, False])
-    def test_without_a_difference_few_claims_are_decided(self, paired: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(verdicts, "RESAMPLES", 100)
-        rng = np.random.default_rng(1)
-        words = [word(rng.normal(size=3), rng.normal(size=3), paired=paired) for _ in range(600)]  # type: ignore[arg-type]
-        assert words.count(Word.SUPPORTED) < 24
-        assert words.count(Word.REFUTED) < 24
-
-    def test_it_is_the_same_every_time(self) -> None:
-        assert compare(A, B, Scale.NUMBER, paired=True) == compare(A, B, Scale.NUMBER, paired=True)
+@pytest.mark.parametrize("paired", [True, False])
+def test_without_a_difference_few_claims_are_decided(paired: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intervals, "RESAMPLES", 100)
+    rng = np.random.default_rng(1)
+    words = [word(rng.normal(size=3), rng.normal(size=3), paired=paired) for _ in range(600)]  # type: ignore[arg-type]
+    assert words.count(Word.SUPPORTED) < 24
+    assert words.count(Word.REFUTED) < 24
 
 
 class TestWords:
@@ -225,3 +97,136 @@ class TestWords:
     def test_no_claim_and_its_opposite_are_both_supported(self, a: list[float], b: list[float], by: float) -> None:
         words = {word(a, b, better=better, by=by, paired=False) for better in ("lower", "higher")}
         assert words != {Word.SUPPORTED}
+
+
+class TestClaimsOfOtherForms:
+    """Against a constant, within a bound, and about each of several values."""
+
+    def test_a_constant(self) -> None:
+        assert judge(A, 5.0, Scale.NUMBER, "lower").word is Word.SUPPORTED
+        assert judge(A, 5.0, Scale.NUMBER, "higher").word is Word.REFUTED
+        assert judge(A, 3.2, Scale.NUMBER, "higher").word is Word.UNDECIDED
+        assert judge([1.0] * 8, 0.5, YES_NO, "higher").word is Word.SUPPORTED
+        assert judge([1.0] * 3, 0.5, YES_NO, "higher").word is Word.UNDECIDED
+
+    @pytest.mark.parametrize(
+        ("within", "expected"), [(1.5, Word.SUPPORTED), (0.8, Word.UNDECIDED), (0.1, Word.REFUTED)]
+    )
+    def test_within_a_bound(self, within: float, expected: Word) -> None:
+        """The interval of B - A is 0.33 to 1.17."""
+        found = judge(A, B, Scale.NUMBER, None, paired=True, within=within)
+        assert found.word is expected
+        assert found.word is judge(B, A, Scale.NUMBER, None, paired=True, within=within).word
+        assert found.p_value is not None
+        assert (found.p_value < 0.05) == (expected is not Word.UNDECIDED)
+
+    def test_within_is_two_one_sided_tests(self) -> None:
+        """At 2.5 % each, of which the p-value is twice the greater."""
+        found = judge(A, B, Scale.NUMBER, None, within=1.5)
+        sides = [
+            stats.ttest_ind(np.array(A) + shift, B, equal_var=False, alternative=side).pvalue
+            for shift, side in ((1.5, "greater"), (-1.5, "less"))
+        ]
+        assert found.p_value == pytest.approx(2 * max(sides))
+
+    def test_each_is_supported_where_all_are(self) -> None:
+        yes, weaker = judge(A, B, Scale.NUMBER, "lower"), judge(A, [x - 0.1 for x in B], Scale.NUMBER, "lower")
+        no, unknown = judge(B, A, Scale.NUMBER, "lower"), judge(A, [3.0, 4.0, 3.0, 4.0], Scale.NUMBER, "lower")
+        both = together({"a": yes, "b": weaker})
+        assert (both.word, both.why) == (Word.SUPPORTED, "supported for each of the 2")
+        assert (both.p_value, both.effect) == (weaker.p_value, weaker.effect)  # an intersection-union test
+        open_one = together({"a": yes, "b": unknown})
+        assert (open_one.word, open_one.why) == (Word.UNDECIDED, "undecided for b")
+        assert (open_one.undecided, open_one.seeds_needed) == (Undecided.TOO_FEW_SEEDS, unknown.seeds_needed)
+        refuted = together({"a": yes, "b": unknown, "c": no})
+        assert (refuted.word, refuted.why) == (Word.REFUTED, "refuted for c")
+        assert no.p_value is not None
+        assert refuted.p_value == pytest.approx(3 * no.p_value)  # by chance one in three is refuted more often
+
+    def test_each_of_some_that_have_no_value(self) -> None:
+        none = judge([], [], Scale.NUMBER, "lower")
+        found = together({"a": judge(A, B, Scale.NUMBER, "lower"), "b": none})
+        assert (found.word, found.undecided, found.p_value) == (Word.UNDECIDED, None, 1.0)
+        assert together({"a": none, "b": none}).p_value is None
+
+
+class TestUndecided:
+    """No difference, or too few seeds to tell."""
+
+    def test_few_seeds_are_too_few(self) -> None:
+        found = judge(A, [3.0, 4.0, 3.0, 4.0], Scale.NUMBER, "lower")
+        assert found.undecided is Undecided.TOO_FEW_SEEDS
+        assert found.seeds_needed is not None
+        assert found.why == f"too few seeds: about {found.seeds_needed} a side would show an effect like this"
+
+    @pytest.mark.parametrize("factor", [None, 1.0])
+    def test_many_seeds_that_agree_are_no_difference(self, factor: float | None) -> None:
+        """The interval of 30 seeds a side is within 0.95 standard deviations of 0, P(A > B) of 25 to 75 %."""
+        rng = np.random.default_rng(0)
+        a, b = rng.normal(9, 1, 30), rng.normal(9, 1, 30)
+        b += a.mean() - b.mean() + 0.1
+        found = judge(list(a), list(b), Scale.NUMBER, "lower", factor=factor)
+        assert (found.undecided, found.seeds_needed) == (Undecided.NO_DIFFERENCE, None)
+        assert found.why.startswith("no difference that matters: the whole interval is within ")
+        if factor is None:
+            margin = np.sqrt(2) * stats.norm.ppf(0.75) * np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
+            assert found.why.endswith(f"within -{margin:.4g} to {margin:.4g}")
+
+    def test_a_bound_of_its_own_leaves_no_difference_to_the_claim(self) -> None:
+        """What holds the bound may be as large as claimed."""
+        rng = np.random.default_rng(0)
+        a, b = list(rng.normal(9, 1, 30)), list(rng.normal(9, 1, 30))
+        assert judge(a, b, Scale.NUMBER, "lower", by=0.3).undecided is Undecided.TOO_FEW_SEEDS
+        assert judge(a, b, Scale.NUMBER, None, within=0.5).undecided is Undecided.TOO_FEW_SEEDS
+
+    def test_shares_differ_by_less_than_a_fifth(self) -> None:
+        half = [0.0, 1.0] * 60
+        assert judge(half, half, YES_NO, "lower").undecided is Undecided.NO_DIFFERENCE
+        assert judge(half[:20], half[:20], YES_NO, "lower").undecided is Undecided.TOO_FEW_SEEDS
+
+    @pytest.mark.parametrize("within", [None, 3.0])
+    def test_so_many_seeds_decide_it_in_four_of_five_studies(
+        self, within: float | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Drawn with the effect and the spread that were found."""
+        monkeypatch.setattr(intervals, "RESAMPLES", 60)
+        better = "lower" if within is None else None
+        a, b = np.array([1.0, 2.0, 3.0]), np.array([2.5, 3.5, 4.5])
+        found = judge(list(a), list(b), Scale.NUMBER, better, within=within)
+        assert found.seeds_needed is not None
+        rng = np.random.default_rng(3)
+        draws = rng.normal([[[2.0]], [[3.5]]], 1.0, (2, 400, found.seeds_needed))
+        words = [judge(list(x), list(y), Scale.NUMBER, better, within=within).word for x, y in zip(*draws, strict=True)]
+        assert words.count(Word.SUPPORTED) / len(words) == pytest.approx(0.8, abs=0.06)
+
+    def test_an_effect_that_is_the_bound_itself_is_never_shown(self) -> None:
+        found = judge(A, B, Scale.NUMBER, "lower", by=0.75)
+        assert (found.seeds_needed, found.why) == (
+            BEYOND, "too few seeds: more than 1,000 a side would show an effect like this",
+        )  # fmt: skip
+        assert judge(A, B, Scale.NUMBER, "lower", by=0.75, paired=True).why == (
+            "too few seeds: more than 1,000 would show an effect like this"
+        )
+
+    def test_no_seed_and_one_seed(self) -> None:
+        assert judge([], [], Scale.NUMBER, "lower").undecided is None
+        assert judge([1.0], [2.0, 3.0], Scale.NUMBER, "lower").undecided is Undecided.TOO_FEW_SEEDS
+
+
+def test_sizes_are_in_the_direction_of_the_better_values() -> None:
+    lower, higher = judge(A, B, Scale.NUMBER, "lower"), judge(A, B, Scale.NUMBER, "higher")
+    assert lower.size is not None
+    assert higher.size is not None
+    assert lower.size == -higher.size > 0
+    assert (lower.probability, higher.probability) == (1.0, 0.0)
+    assert judge([1.0, 0.0, 1.0], 0.5, YES_NO, "higher").probability is None  # the share says it
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_a_claim_is_decided_just_where_its_p_value_is_small(better: Any) -> None:
+    for shift in np.linspace(-2, 2, 17):
+        found = judge(A, [x + shift for x in B], Scale.NUMBER, better, by=0.1)
+        assert found.p_value is not None
+        assert (found.word is not Word.UNDECIDED) == (found.p_value < 0.05)
+        assert found.corrected(0.04) is found.word
+        assert found.corrected(0.06) is Word.UNDECIDED
