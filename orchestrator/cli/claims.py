@@ -76,7 +76,7 @@ def _row(one: Verdict) -> tuple[str, ...]:
         _mean(one.group.mean),
         than,
         one.judgement.why,
-        one.claim.source or "",
+        "" if one.value else one.claim.source or "",
     )
 
 

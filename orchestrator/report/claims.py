@@ -9,6 +9,7 @@ from orchestrator import text
 from orchestrator.errors import SettingsError
 from orchestrator.report.claim_values import ClaimValues, Side, words_of
 from orchestrator.report.verdicts import Judgement, Word, together
+from orchestrator.spec.claims import sides_of, sides_of_each
 from orchestrator.state.files import read_job
 from orchestrator.statistics.effects import holm
 
@@ -100,16 +101,20 @@ def _verdict(claim: Claim, compared: Sequence[Compared]) -> Verdict:
     if claim.each is None:
         return members[0]
     judgement = together({one.value: one.judgement for one in members})
-    group = _common(claim.group, [one.group for one in members])
-    than = None if claim.than is None else _common(claim.than, [one.than for one in members if one.than])
+    group = _common(claim, "group", [one.group for one in members])
+    than = None if claim.than is None else _common(claim, "than", [one.than for one in members if one.than])
     return Verdict(claim, members[0].measure, group, than, judgement, members=tuple(members))
 
 
-def _common(where: Mapping[str, Any], sides: Sequence[Side]) -> Side:
-    """The side of all members; of one that differs between them, only what they have in common."""
-    if all(side == sides[0] for side in sides):
+def _common(claim: Claim, name: str, sides: Sequence[Side]) -> Side:
+    """The side of all members; of one that takes each value in turn, only the words."""
+    if name not in sides_of_each(claim):
         return sides[0]
-    return Side(words_of(where, text.short_names(where)), ())
+    ((path, values),) = (claim.each or {}).items()
+    where = sides_of(claim)[name]
+    names = text.short_names([*where, path])
+    each = f"{names[path]} = each of {', '.join(text.setting(value) for value in values)}"
+    return Side(", ".join([*([words_of(where, names)] if where else []), each]), ())
 
 
 def direction(claim: Claim) -> str:

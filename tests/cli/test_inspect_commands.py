@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from orchestrator.cli import claims
 from orchestrator.evaluations.quality.settings import Quality
 from orchestrator.spec.columns import evaluation_columns, trial_columns
 from orchestrator.spec.job import Job, load_job
@@ -192,9 +193,9 @@ def test_claims_of_a_job_in_storage_and_of_a_job_file(orch: Callable[..., Any], 
     (folder / "job.yaml").write_text((folder / "job.yaml").read_text() + CLAIMS)
     ran = orch("results", "job.yaml", "--claims")
     heading, row, total = ran.out.splitlines()
-    assert heading.split()[:4] == ["claim", "verdict", "measure", "group_mean"]
-    assert row.split()[:3] == ["A", "undecided", "d_loss"]
-    assert row.rstrip().endswith("below 0  nothing was measured")
+    assert heading.split()[:5] == ["claim", "verdict", "effect", "(95", "%)"]
+    assert row.split()[:5] == ["A", "undecided", "\u2013", "below", "0"]
+    assert row.rstrip().endswith("nothing was measured")
     assert total == "1 rows"
     claimed = load_job(folder / "job.yaml")
     store = LocalStore(folder / "results" / "study")
@@ -208,6 +209,48 @@ def test_claims_of_a_job_in_storage_and_of_a_job_file(orch: Callable[..., Any], 
     assert orch("results", "study", "--claims", "--csv", "verdicts.csv").code == 0
     assert pd.read_csv(folder / "verdicts.csv")["claim"].tolist() == ["A"]
     assert job.trials[0].id == claimed.trials[0].id
+
+
+EACH = """\
+claims:
+  - id: A
+    says: More steps are better.
+    source: "We saw \x1b[31mthat."
+    measure: d_loss
+    better: lower
+    group: {training.seed: 0}
+    than: {training.seed: 1}
+    each: {training.d_steps: [1, 3]}
+"""
+
+
+@pytest.mark.usefixtures("job")
+def test_a_claim_about_each_value_has_a_row_for_every_value(orch: Callable[..., Any], folder: Path) -> None:
+    (folder / "job.yaml").write_text((folder / "job.yaml").read_text() + EACH.replace("\x1b", "\\e"))
+    _, *rows, total = orch("results", "job.yaml", "--claims").out.splitlines()
+    assert [row.split()[:3] for row in rows] == [
+        ["A", "undecided", "\u2013"],
+        ["-", "1", "undecided"],
+        ["-", "3", "undecided"],
+    ]
+    assert rows[0].rstrip().endswith("We saw \\x1b[31mthat.")
+    assert total == "1 rows"
+    (row,) = json.loads(orch("results", "job.yaml", "--claims", "--json").out)
+    assert row["source"] == "We saw \x1b[31mthat."
+    assert [one["value"] for one in json.loads(row["members"])] == ["1", "3"]
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("width", [60, 100])
+def test_verdicts_fit_a_terminal(
+    orch: Callable[..., Any], folder: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "job.yaml").write_text((folder / "job.yaml").read_text() + EACH.replace("\x1b", "\\e"))
+    monkeypatch.setattr(claims.out, "width", width)
+    lines = orch("results", "job.yaml", "--claims").out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0].split()[:2] == ["claim", "verdict"]
+    assert "claimed" in lines[0]
 
 
 @pytest.mark.usefixtures("job")

@@ -84,6 +84,7 @@ def test_the_plan_as_json(orch: Callable[..., Any], folder: Path, job: Job, comm
         "problem": None,
         "notes": [],
         "evaluations": [],
+        "claims": [],
     }
     assert done == {
         "trial_id": job.trials[0].id,
@@ -192,3 +193,29 @@ def test_linked_and_missing_values_have_their_columns(orch: Callable[..., Any]) 
     assert [first[at[0] : at[1]].strip(), first[at[1] : at[2]].strip()] == ["0.0001", "[0.1, 0.2]"]
     assert second[at[0] : at[2]].strip() == ""
     assert second[at[2] :].split()[0] == "7"
+
+
+CLAIMS = """
+claims:
+  - {id: A, says: s, measure: d_loss, better: lower, group: {training.d_steps: 3}, than: {training.d_steps: 1}}
+  - {id: B, says: s, measure: saturated, better: lower, group: {training.d_steps: 3}, than_value: 0.9}
+  - {id: C, says: s, measure: d_loss, within: 1, group: {training.seed: 0}, than: {training.seed: 1}}
+"""
+
+
+@pytest.mark.usefixtures("job")
+def test_what_the_seeds_of_each_claim_can_show(orch: Callable[..., Any], folder: Path) -> None:
+    (folder / "job.yaml").write_text((folder / "job.yaml").read_text() + CLAIMS)
+    assert [line for line in orch("plan", "job.yaml").out.splitlines() if line.startswith("claim ")] == [
+        "claim A: 2 and 2 seeds show a difference of 5.7 standard deviations between seeds (80 % power)",
+        "claim B: 2 seeds show a difference of 0.79 of the seeds (80 % power)",
+        "claim C: 1 and 1 seeds decide nothing; two on each side are the least",
+    ]
+    first, second, third = json.loads(orch("submit", "job.yaml", "--dry-run", "--json").out)["claims"]
+    assert (first["claim"], first["design"], first["smallest_in_sd"]) == (
+        "A",
+        "independent",
+        pytest.approx(5.653, abs=1e-3),
+    )
+    assert (second["than_seeds"], second["smallest"]) == (None, pytest.approx(0.9 - (1 - 0.8**0.5), abs=1e-4))
+    assert (third["group_seeds"], third["smallest_in_sd"]) == (1, None)

@@ -23,6 +23,7 @@ FID = {"saturating": [90.0, 95.0, 93.0], "non_saturating": [10.0, 12.0, 14.0]}
 
 
 def claim(name: str, measure: str = "fid", better: str = "lower", **more: Any) -> dict[str, Any]:
+    """A claim of a job file; keys that are None are left out."""
     sides = {"group": {"objective.kind": "non_saturating"}, "than": {"objective.kind": "saturating"}}
     return {"id": name, "says": f"{name} holds.", "measure": measure, "better": better, **sides, **more}
 
@@ -34,7 +35,7 @@ def study(*claims: dict[str, Any], seeds: int = 3, **more: Any) -> Job:
         "model": {"kind": "dcgan", "latent_dim": 4, "width": 4},
         "training": {"measure_every": 1},
         "grid": {"objective.kind": list(FID), "training.seed": list(range(seeds))},
-        "claims": list(claims),
+        "claims": [{key: value for key, value in claim.items() if value is not None} for claim in claims],
     }
     return make_job({**raw, **more}, "job.yaml")
 

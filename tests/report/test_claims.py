@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from orchestrator.report.charts import figure_of
+from orchestrator.report.claim_power import claims_power
 from orchestrator.report.claims import judge_claims
 from orchestrator.report.claims_chart import claims_chart
 from orchestrator.report.claims_table import claims_table
 from orchestrator.state.ledger import Status
+from orchestrator.statistics.intervals import Design
 from tests.report.claimed import FID, claim, study
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ def test_trials_that_share_seeds_are_compared_as_independent(stored: Callable[..
     assert third.than.mean == 1.0
 
 
+NONE = {"objective.kind": "non_saturating"}
 SATURATING, ALONE = {"objective.kind": "saturating"}, {"objective.kind": "non_saturating", "training.seed": [0, 1]}
 
 
@@ -176,6 +180,121 @@ def test_the_table_has_what_a_script_needs(stored: Callable[..., Stored]) -> Non
     assert (first["group_seeds"], first["than_seeds"], second["than_mean"]) == (3, 3, 0.0)
 
 
+def test_a_constant_is_compared_with_one_group(stored: Callable[..., Stored]) -> None:
+    only = {"than": None, "group": {"objective.kind": "saturating"}}
+    study_at = stored(
+        study(claim("A", than_value=99, **only), claim("B", "saturated", "higher", than_value=0.2, **only))
+    )
+    study_at.end_all()
+    first, second = study_at.found()
+    expected = stats.ttest_1samp(FID["saturating"], 99).confidence_interval()
+    assert first.judgement.effect is not None
+    assert first.judgement.effect.low == pytest.approx(expected.low - 99)
+    assert [str(one.judgement.word) for one in (first, second)] == ["supported", "supported"]
+    row, _ = claims_table([first, second]).to_pylist()
+    assert (row["than"], row["than_mean"], row["than_seeds"], row["than_value"]) == (None, None, None, 99.0)
+
+
+def test_each_value_is_judged_by_itself_and_all_of_them_together(stored: Callable[..., Stored]) -> None:
+    kinds = ["saturating", "least_squares", "hinge"]
+    grid = {"objective.kind": ["non_saturating", *kinds], "training.seed": [0, 1, 2]}
+    each = {"group": {"objective.kind": "non_saturating"}, "than": {}, "each": {"objective.kind": kinds}}
+    both = {"group": {"training.seed": [0, 1, 2]}, "than": None, "than_value": 50, "each": {"objective.kind": kinds}}
+    study_at = stored(study(claim("A", **each), claim("B", "fid", "lower", **both), grid=grid))
+    means = {"non_saturating": 10.0, "saturating": 90.0, "least_squares": 30.0, "hinge": 11.0}
+    for trial in study_at.job.trials:
+        study_at.end(trial, fid=means[trial.settings.objective.kind] + trial.settings.training.seed)
+    first, second = study_at.found()
+    assert [(one.value, str(one.judgement.word)) for one in first.members] == [
+        ("saturating", "supported"), ("least_squares", "supported"), ("hinge", "undecided"),
+    ]  # fmt: skip
+    assert told(first) == ("undecided", "undecided for hinge")
+    assert first.judgement.effect == first.members[2].judgement.effect  # the least supported
+    assert (first.group.mean, first.than and first.than.words) == (
+        11.0, "objective = each of saturating, least_squares, hinge",
+    )  # fmt: skip
+    assert told(second) == ("refuted", "refuted for saturating")
+    assert (second.group.words, second.group.seeds, second.than) == (
+        "seed = 0 or 1 or 2, objective = each of saturating, least_squares, hinge", (), None,
+    )  # fmt: skip
+    row, _ = claims_table([first, second]).to_pylist()
+    assert [one["verdict"] for one in json.loads(row["members"])] == ["supported", "supported", "undecided"]
+    assert json.loads(row["each"]) == {"objective.kind": kinds}
+    assert (row["than_mean"], row["than_seeds"]) == (None, None)
+
+
+def test_claims_of_a_job_are_corrected_together(stored: Callable[..., Stored]) -> None:
+    """By Holm's step-down over those that have a p-value; a claim about each value counts once."""
+    claims = [claim("A"), claim("B", by=79), claim("C", by=100), claim("D", "diversity")]
+    study_at = stored(study(*claims))
+    study_at.end_all()
+    verdicts = study_at.found()
+    first, second, third, fourth = (one.judgement.p_value for one in verdicts)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert (first < third < second, fourth) == (True, None)
+    assert [one.p_holm for one in verdicts] == pytest.approx([3 * first, second, 2 * third, None])
+    rows = claims_table(verdicts).to_pylist()
+    assert [row["verdict"] for row in rows] == ["supported", "undecided", "refuted", "undecided"]
+    assert [row["holm_verdict"] for row in rows][:2] == ["supported", "undecided"]
+
+
+def test_interquartile_means_stand_beside_ten_seeds(stored: Callable[..., Stored]) -> None:
+    study_at = stored(study(claim("A"), seeds=10))
+    for trial in study_at.job.trials:
+        seed = trial.settings.training.seed
+        study_at.end(trial, fid=1e6 if seed == 9 else float(seed))
+    (row,) = claims_table(study_at.found()).to_pylist()
+    assert row["group_iqm"] == row["than_iqm"] == stats.trim_mean(range(10), 0.25)
+    assert row["probability"] == 0.5
+
+
+class TestPower:
+    """What the planned seeds can show, by the spread of the rows that there are."""
+
+    def test_without_rows_it_is_in_standard_deviations(self, stored: Callable[..., Stored]) -> None:
+        study_at = stored(study(claim("A"), claim("B", by=3), claim("C", "best_fid", than_measure="fid", than=NONE)))
+        first, second, third = claims_power(study_at.store, study_at.job)
+        assert (
+            str(first)
+            == "claim A: 3 and 3 seeds show a difference of 3.1 standard deviations between seeds (80 % power)"
+        )
+        assert " beyond the bound by 3.1 " in str(second)
+        assert (third.seeds.design, round(third.in_sd or 0, 2)) == (Design.PAIRED, 3.26)
+
+    def test_rows_of_the_sides_give_the_unit(self, stored: Callable[..., Stored]) -> None:
+        study_at = stored(study(claim("A"), claim("B", factor=2), claim("C", "saturated"), seeds=5))
+        for trial in study_at.job.trials:
+            kind, seed = trial.settings.objective.kind, trial.settings.training.seed
+            if seed < 3:
+                study_at.end(trial, fid=FID[kind][seed])
+        first, second, third = claims_power(study_at.store, study_at.job)
+        pooled = sum(np.var(values, ddof=1) for values in FID.values()) / 2
+        assert first.spread == pytest.approx(pooled**0.5)
+        assert first.effect == pytest.approx(first.in_sd * pooled**0.5)  # type: ignore[operator]
+        assert str(first).endswith("by the spread of 6 earlier values")
+        assert "a factor of" in str(second)
+        assert (third.in_sd, third.effect) == (None, pytest.approx(0.8335, abs=1e-3))
+
+    def test_rows_of_other_trials_give_it_where_the_sides_have_none(self, stored: Callable[..., Stored]) -> None:
+        grid = {"objective.kind": [*FID, "hinge"], "training.seed": [0, 1, 2]}
+        study_at = stored(study(claim("A"), grid=grid))
+        for trial in study_at.job.trials:
+            if trial.settings.objective.kind == "hinge":
+                study_at.end(trial, fid=(1.0, 3.0, 5.0)[trial.settings.training.seed])
+        (one,) = claims_power(study_at.store, study_at.job)
+        assert (one.spread, one.earlier) == (2.0, 3)
+
+    def test_of_each_value_the_one_that_shows_the_least_is_told(self, stored: Callable[..., Stored]) -> None:
+        cells = [{"objective.kind": kind, "training.seed": seed} for kind in FID for seed in range(5)]
+        cells += [{"objective.kind": "hinge", "training.seed": seed} for seed in range(3)]
+        each = {"objective.kind": ["saturating", "hinge"]}
+        study_at = stored(study(claim("A", than={}, each=each), grid={"cell": cells}))
+        (one,) = claims_power(study_at.store, study_at.job)
+        assert str(one).startswith("claim A: each of 2, 5 and 3 seeds show a difference of 2.")
+
+
 @pytest.mark.parametrize("factor", [1.5, 7.0, 400.0])
 def test_axes_of_ratios_have_numbers_to_read_them_by(stored: Callable[..., Stored], factor: float) -> None:
     study_at = stored(study(claim("A", factor=factor), claim("B")))
@@ -243,6 +362,34 @@ class TestPage:
         study_at = stored(study())
         study_at.end_all()
         assert "claims" not in report_of(study_at).ids
+
+
+@pytest.mark.slow
+def test_claims_of_other_forms_on_the_page(stored: Callable[..., Stored], report_of: Callable[[Any], Any]) -> None:
+    source = 'They say <b>"less"</b>.'
+    alone = {"group": SATURATING, "than": None}
+    study_at = stored(
+        study(
+            claim("each", than={}, each={"objective.kind": ["saturating", "hinge"]}, source=source),
+            claim("constant", than_value=99, **alone),
+            claim("within", within=100) | {"better": None},
+            claim("few", "diversity"),
+            grid={"objective.kind": ["saturating", "hinge", "non_saturating"], "training.seed": [0, 1, 2]},
+        )
+    )
+    for trial in study_at.job.trials:
+        seed, kind = trial.settings.training.seed, trial.settings.objective.kind
+        study_at.end(trial, fid=FID.get(kind, [30.0, 31.0, 33.0])[seed], diversity=float(seed + (kind == "saturating")))
+    page = report_of(study_at)
+    words = page.text("claims")
+    for word in (
+        f"\u201c{source}\u201d", "supported for each of the 2", "compared with: hinge", "99 a constant",
+        "claimed: within 100", "too few seeds, about", "stands, p = ", "g = ", "P(better) = 1", "P(higher) = 0",
+    ):  # fmt: skip
+        assert word in words
+    assert all(name != "b" for name, _ in page.tags)
+    picture = next(image for image in page.all("img") if "each: hinge supported" in image["alt"])
+    assert "each: saturating supported" in picture["alt"]
 
 
 @pytest.mark.slow

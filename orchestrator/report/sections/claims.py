@@ -127,7 +127,10 @@ def _facts(one: Verdict) -> tuple[tuple[str, ...], ...]:
 def _members(one: Verdict) -> Table:
     """A line for each value that the claim is about."""
     (path,) = one.claim.each or {}
-    heads = (path, "verdict", "mean", "compared with", "difference or ratio (95\u00a0%)", "effect size", "why")
+    heads = (
+        Head(path), Head("verdict"), Head("mean", numeric=True), Head("compared with", numeric=True),
+        Head("difference or ratio (95\u00a0%)"), Head("effect size"), Head("why"),
+    )  # fmt: skip
     rows = [
         Row(
             (
@@ -142,19 +145,20 @@ def _members(one: Verdict) -> Table:
         )
         for member in one.members
     ]
-    return Table(f"Each value of {one.claim.id}", tuple(map(Head, heads)), tuple(rows), look="")
+    return Table(f"Each value of {one.claim.id}", heads, tuple(rows), look="")
 
 
 def _trials(one: Verdict, rows: Collection[str]) -> Table:
     heads = (Head("group"), Head("seed", numeric=True), Head(one.compared, numeric=True), Head("trials"))
-    seeds = _seeds(BETTER if one.claim.better and one.than else GROUP, one.group, rows)
-    seeds += _seeds(COMPARED, one.than, rows) if one.than else []
+    value = f": {one.value}" if one.value else ""
+    seeds = _seeds(f"{BETTER if one.claim.better and one.than else GROUP}{value}", one.group, rows)
+    seeds += _seeds(f"{COMPARED}{value}", one.than, rows) if one.than else []
     return Table(f"Seeds and trials of {one.name}", heads, tuple(seeds), look="")
 
 
 def _mean(side: Side) -> str:
     if not side.seeds:
-        return "differs with each value"
+        return "each for itself, below"
     values = list(side.known.values())
     mean = "no value" if side.mean is None else f"mean {text.number(side.mean)}"
     middle = interquartile_mean(values)
