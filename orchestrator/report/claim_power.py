@@ -12,7 +12,7 @@ from orchestrator import text
 from orchestrator.report.claim_values import ClaimValues
 from orchestrator.report.verdicts import LEAST_SEEDS
 from orchestrator.spec.claims import Scale
-from orchestrator.statistics.intervals import ROUNDING, Design
+from orchestrator.statistics.intervals import ROUNDING, Design, bounded_exp
 from orchestrator.statistics.power import (
     Seeds,
     smallest_difference_of_shares,
@@ -118,7 +118,7 @@ def _power(name: str, one: Compared, values: ClaimValues, members: int) -> Claim
     spread, earlier = _spread(one, values, design)
     if spread is None:
         return replace(told, in_sd=in_sd)
-    effect = math.exp(in_sd * spread) if ratio else in_sd * spread
+    effect = bounded_exp(in_sd * spread) if ratio else in_sd * spread
     return replace(told, in_sd=in_sd, effect=effect, spread=spread, earlier=earlier)
 
 

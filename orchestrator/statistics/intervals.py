@@ -219,11 +219,11 @@ def _joined(estimate: float, parts: tuple[_Part, ...], method: str, *, ratio: bo
     ends = [part.ends() for part in parts]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     if ratio:
-        return Interval(_exp(estimate), _exp(low), _exp(high), method)
+        return Interval(bounded_exp(estimate), bounded_exp(low), bounded_exp(high), method)
     return Interval(estimate, low, high, method)
 
 
-def _exp(logarithm: float) -> float:
+def bounded_exp(logarithm: float) -> float:
     """The number of a logarithm, from 1e-100 to 1e100: of few seeds an end may lie beyond all numbers."""
     return math.exp(min(max(logarithm, -_WIDEST), _WIDEST))
 

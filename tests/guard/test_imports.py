@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import yaml
+
 HEAVY = ("torch", "torchvision", "ray", "sklearn", "matplotlib", "scipy.stats", "duckdb", "boto3")
 TRAINERS = ("torch", "torchvision", "sklearn", "skimage", "scipy.stats")
 
@@ -49,7 +51,6 @@ LIGHT = [
     ["validate", "job.yaml"],
     ["plan", "job.yaml"],
     ["plan", "job.yaml", "--json"],
-    ["plan", "claims.yaml"],
     ["submit", "job.yaml", "--dry-run"],
     ["plan", "no.yaml"],
     ["status", "quickstart"],
@@ -58,11 +59,7 @@ LIGHT = [
 
 def test_what_only_looks_starts_light(tmp_path: Path, root: Path) -> None:
     """One process runs all, since what none has imported each has not."""
-    job = (root / "jobs" / "quickstart.yaml").read_text()
-    (tmp_path / "job.yaml").write_text(job)
-    sides = "group: {objective.kind: saturating}, than: {objective.kind: least_squares}"
-    measured = [f"{{id: {name}, says: x, measure: {name}, better: lower, {sides}}}" for name in ("fid", "saturated")]
-    (tmp_path / "claims.yaml").write_text(f"{job}\nclaims: [{', '.join(measured)}]\n")
+    (tmp_path / "job.yaml").write_bytes((root / "jobs" / "quickstart.yaml").read_bytes())  # which has claims
     code = (
         "import sys\n"
         "from orchestrator.cli.main import main\n"
@@ -79,7 +76,8 @@ def test_what_only_looks_starts_light(tmp_path: Path, root: Path) -> None:
 
 
 def test_a_plan_without_claims_needs_no_statistics(tmp_path: Path, root: Path) -> None:
-    (tmp_path / "job.yaml").write_bytes((root / "jobs" / "quickstart.yaml").read_bytes())
+    job = yaml.safe_load((root / "jobs" / "quickstart.yaml").read_text())
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump({**job, "claims": []}))
     code = (
         "import sys\n"
         "from orchestrator.cli.main import main\n"

@@ -61,3 +61,11 @@ def test_of_each_value_the_one_that_shows_the_least_is_told(stored: Callable[...
     study_at = stored(study(claim("A", than={}, each=each), grid={"cell": cells}))
     (one,) = claims_power(study_at.store, study_at.job)
     assert str(one).startswith("claim A: each of 2, 5 and 3 seeds show a difference of 2.")
+
+
+def test_values_far_apart_have_a_ratio_that_is_a_number(stored: Callable[..., Stored]) -> None:
+    study_at = stored(study(claim("A", factor=2), seeds=2))
+    for trial in study_at.job.trials:
+        study_at.end(trial, fid=(1e-59, 1e59)[trial.settings.training.seed])
+    (one,) = claims_power(study_at.store, study_at.job)
+    assert one.effect == pytest.approx(1e100)

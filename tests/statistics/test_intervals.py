@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks.coverage import LEAST, coverage, coverage_of_shares
 from orchestrator.spec.claims import Scale
 from orchestrator.statistics import intervals
 from orchestrator.statistics.intervals import Design, Interval, compare
@@ -239,3 +240,20 @@ def test_a_share_is_called_greater_by_chance_in_no_more_studies_than_it_says(see
     found = [interval(yes(hits, seeds), constant, YES_NO) for hits in range(seeds + 1)]
     assert sum(weights[[one.low > 0 for one in found]]) <= 0.025
     assert sum(weights[[one.high < 0 for one in found]]) <= 0.025
+
+
+@pytest.mark.parametrize(
+    ("values", "design"), [("normal", Design.PAIRED), ("lognormal", Design.INDEPENDENT), ("bimodal", Design.CONSTANT)]
+)
+def test_coverage_is_what_docs_verdicts_says(values: str, design: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few cells of its table, of few studies, with the bootstrap too narrow by itself."""
+    monkeypatch.setattr(intervals, "RESAMPLES", 300)
+    both, student, bootstrap = coverage(values, design, 3, studies=400)
+    assert both >= LEAST[values] - 0.02
+    assert both >= student >= bootstrap
+
+
+@pytest.mark.parametrize("design", list(Design))
+def test_coverage_of_shares_is_exact(design: Design) -> None:
+    mean, least = coverage_of_shares(design, 3)
+    assert (mean >= 0.95, least >= 0.87) == (True, True)
