@@ -55,7 +55,7 @@ fmt: $(STAMP) ## format and mend what can be mended
 
 check: lint types test-all ## all that must be green before a change lands
 
-bench: $(STAMP) ## speed, as ratios measured side by side
+bench: $(STAMP) ## speed, as ratios measured side by side, and the coverage of intervals
 	$(BIN)/python -m benchmarks
 
 chaos: $(STAMP) ## five minutes of faults at random, and a table of what they cost

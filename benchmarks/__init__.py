@@ -1,1 +1,1 @@
-"""Speed and memory as ratios, each pair measured side by side in one run."""
+"""Speed and memory as ratios, each pair measured side by side in one run; and how often intervals hold the truth."""
