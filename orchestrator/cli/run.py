@@ -67,7 +67,7 @@ def plan(
     retry_failed: RetryFailed = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a submission would do: each trial as new, cached or failed, devices, time, where results go.
+    """Show what a submission would do: trials as new, cached or failed, devices, time, what seeds can show of claims.
 
     Examples: `orch plan jobs/saturation_sweep.yaml` · `orch plan my.yaml --json | jq .new` ·
     `orch plan my.yaml --address http://head:8265`
