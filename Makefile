@@ -8,7 +8,7 @@ CODE := orchestrator tests benchmarks
 # tests/conftest.py says which files begin first.
 TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-fast test-faults test-all lint types fmt check bench chaos clean
+.PHONY: help setup demo test test-fast test-faults test-all lint types fmt check bench chaos references clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ bench: $(STAMP) ## speed, as ratios measured side by side, and the coverage of i
 
 chaos: $(STAMP) ## five minutes of faults at random, and a table of what they cost
 	$(BIN)/python -m tests.ray.chaos
+
+references: $(STAMP) ## run the studies of results/ again, and write their table of verdicts
+	$(BIN)/python -m benchmarks.references
 
 clean: ## remove the installation and caches; results stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
