@@ -1,7 +1,7 @@
 """``make references``: runs the studies that ``results/`` shows, one after the other, and writes its table of verdicts.
 
-Each run is a job file of ``jobs/`` at a size that two processor cores can do. A run that is there costs seconds, and one
-that was interrupted goes on where it was. Of a run's folder git keeps what ``orch report`` draws the page from:
+Each run is a job file of ``jobs/`` at a size that two processor cores can do. A run that is there costs seconds, and
+one that was interrupted goes on where it was. Of a run's folder git keeps what ``orch report`` draws the page from:
 everything but checkpoints and logs.
 
     make references                                    # or one by one: python -m benchmarks.references wae glow
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 LARGEST_MB = 5.0
 """What git keeps of a run is to stay below it."""
-_LEFT_OUT = ("checkpoints", "run.json", "run.log", "bundles")
+_LEFT_OUT = ("checkpoints", "run.json", "run.log", "bundles", "lease")
 """What git does not keep, see .gitignore."""
 
 
