@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.coverage import LEAST, coverage, coverage_of_shares
+from benchmarks.coverage import LEAST, coverage, coverage_of_shares, main
 from orchestrator.spec.claims import Scale
 from orchestrator.statistics import intervals
 from orchestrator.statistics.intervals import Design, Interval, compare
@@ -257,3 +258,13 @@ def test_coverage_is_what_docs_verdicts_says(values: str, design: Design, monkey
 def test_coverage_of_shares_is_exact(design: Design) -> None:
     mean, least = coverage_of_shares(design, 3)
     assert (mean >= 0.95, least >= 0.87) == (True, True)
+
+
+def test_the_table_of_coverage_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As Markdown, and as rows for ``make bench`` on the last line."""
+    monkeypatch.setattr(intervals, "RESAMPLES", 20)
+    monkeypatch.setattr("benchmarks.coverage.cells.__defaults__", (3,))
+    main()
+    *table, _, rows = capsys.readouterr().out.splitlines()
+    assert len(json.loads(rows)) == len(table) - 2 == 12
+    assert table[0] == "| values | compared with | n = 3 | n = 5 | n = 10 |"
