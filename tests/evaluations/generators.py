@@ -13,7 +13,7 @@ from orchestrator.evaluations.evaluation import TrainedModel
 from orchestrator.evaluations.latent_search.search import Targets
 from orchestrator.models.dcgan import Dcgan
 from orchestrator.models.model import initialize
-from orchestrator.training.settings import TrialSettings
+from tests.jobs import trial_settings
 
 LATENTS = 6
 SHAPE = ImageShape(1, 8, 8)
@@ -85,9 +85,6 @@ def subject_of(generator: nn.Module, held_out: ImageSet, train: ImageSet | None 
     def nobody() -> Any:
         raise AssertionError("nobody is asked to judge")
 
-    model = {"kind": "dcgan", "latent_dim": LATENTS, "width": 2}
-    settings = TrialSettings.model_validate(
-        {"data": {"name": "digits"}, "model": model, "objective": {"kind": "saturating"}}
-    )
+    settings = trial_settings(model={"latent_dim": LATENTS})
     splits: Any = {"test": held_out, "train": images_of(20, 1) if train is None else train}
     return TrainedModel("abc", settings, generator, torch.device("cpu"), splits, None, nobody)

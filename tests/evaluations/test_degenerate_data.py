@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,7 +21,10 @@ from orchestrator.metrics.classifier import Classifier, train_classifier
 from orchestrator.metrics.requirements import CLASSIFIER_FEATURES, NEIGHBOURS, unmeasured
 from orchestrator.metrics.sample_metrics import SampleMetrics
 from orchestrator.metrics.sample_quality import SampleQuality
-from orchestrator.training.settings import TrialSettings
+from tests.jobs import trial_settings
+
+if TYPE_CHECKING:
+    from orchestrator.training.settings import TrialSettings
 
 LATENTS, SHAPE = 4, (1, 8, 8)
 SMALL: dict[str, dict[str, Any]] = {
@@ -95,9 +98,7 @@ def quality_of(name: str) -> SampleQuality:
 
 
 def trial(**more: Any) -> TrialSettings:
-    model = {"kind": "dcgan", "latent_dim": LATENTS, "width": 2}
-    raw = {"data": {"name": "digits"}, "model": model, "objective": {"kind": "saturating"}, **more}
-    return TrialSettings.model_validate(raw)
+    return trial_settings(**{"model": {"latent_dim": LATENTS}, **more})
 
 
 def subject_of(name: str, evaluation: Evaluation, *, collapsed: bool) -> TrainedModel:

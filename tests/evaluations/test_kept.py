@@ -17,8 +17,8 @@ from orchestrator.evaluations.latent_search.kept import class_columns, kept_colu
 from orchestrator.metrics.feature_extractor import Features
 from orchestrator.metrics.ink import ink_kept
 from orchestrator.metrics.typicality import typicality
-from orchestrator.training.settings import TrialSettings
 from tests.evaluations.generators import SHAPE, convolutional, images_of, subject_of
+from tests.jobs import trial_settings
 
 if TYPE_CHECKING:
     from orchestrator.evaluations.evaluation import TrainedModel
@@ -96,13 +96,7 @@ def test_every_kind_tells_it_and_without_classes_or_a_classifier_there_is_no_cla
 
 def test_a_claim_can_name_typical_images_of_data_with_classes() -> None:
     settings = model_of().settings
-    faces = TrialSettings.model_validate(
-        {
-            "data": {"name": "celeba"},
-            "model": {"kind": "dcgan", "latent_dim": 3, "width": 2},
-            "objective": {"kind": "saturating"},
-        }
-    )
+    faces = trial_settings(data={"name": "celeba"})
     for kind in SMALL.keys() - {"restoration"}:
         assert KINDS[kind]().values_of("typical", settings) == (False, True)
         assert KINDS[kind]().values_of("typical", faces) == (None,)

@@ -22,8 +22,8 @@ from orchestrator.evaluations.interpolation.paths import SHARES, linear
 from orchestrator.evaluations.interpolation.settings import Interpolation
 from orchestrator.metrics.feature_extractor import Features
 from orchestrator.spec.columns import evaluation_columns
-from orchestrator.training.settings import TrialSettings
 from tests.evaluations.generators import LATENTS, SHAPE, Affine, convolutional
+from tests.jobs import trial_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,16 +31,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from orchestrator.metrics.classifier import Classifier
+    from orchestrator.training.settings import TrialSettings
 
 
 def trial(data: str = "digits") -> TrialSettings:
-    return TrialSettings.model_validate(
-        {
-            "data": {"name": data},
-            "model": {"kind": "dcgan", "latent_dim": LATENTS, "width": 2},
-            "objective": {"kind": "saturating"},
-        }
-    )
+    return trial_settings(data={"name": data}, model={"latent_dim": LATENTS})
 
 
 @dataclass

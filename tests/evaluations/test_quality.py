@@ -24,6 +24,7 @@ from orchestrator.metrics.classifier import Classifier, train_classifier
 from orchestrator.metrics.sample_quality import SHOWN, SampleQuality
 from orchestrator.spec.columns import evaluation_columns
 from orchestrator.training.settings import TrialSettings
+from tests.jobs import trial_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +36,7 @@ SAMPLES = 300
 
 @pytest.fixture(scope="module")
 def settings() -> TrialSettings:
-    return TrialSettings.model_validate(
-        {
-            "data": {"name": "digits"},
-            "model": {"kind": "dcgan", "latent_dim": 1, "width": 2},
-            "objective": {"kind": "saturating"},
-        }
-    )
+    return trial_settings(model={"latent_dim": 1})
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from orchestrator.evaluations.restoration.settings import EVERY_CORRUPTION, Rest
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
 from orchestrator.store.tables import write_rows
-from orchestrator.training.settings import TrialSettings
 from tests.evaluations.generators import LATENTS, SHAPE, Affine, convolutional
+from tests.jobs import trial_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from orchestrator.data.corruptions import AnyCorruption, Corruption
+    from orchestrator.training.settings import TrialSettings
 
 TOLD = ("image_id", "label", "corruption", "method", "norm", "mask", "top", "left", "class_kept", "classifier")
 SMALL: tuple[AnyCorruption, ...] = (Holes(size=3, number=2), Square(size=3))
@@ -43,13 +44,7 @@ SMALL: tuple[AnyCorruption, ...] = (Holes(size=3, number=2), Square(size=3))
 
 @pytest.fixture(scope="module")
 def settings() -> TrialSettings:
-    return TrialSettings.model_validate(
-        {
-            "data": {"name": "digits"},
-            "model": {"kind": "dcgan", "latent_dim": LATENTS, "width": 2},
-            "objective": {"kind": "saturating"},
-        }
-    )
+    return trial_settings(model={"latent_dim": LATENTS})
 
 
 def held_out(count: int) -> ImageSet:

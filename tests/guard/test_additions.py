@@ -9,10 +9,12 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+
+from tests.jobs import raw_job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,14 +110,13 @@ def build(study):
         return None
     return Section("brightness", "Brightness", "Brightness", (Text("Means.", "notes", "brightness-note"), table))
 '''
-JOB: dict[str, Any] = {
-    "name": "additions",
-    "data": {"name": "digits", "max_images": 160},
-    "model": {"kind": "dcgan", "latent_dim": 8, "width": 4},
-    "objective": {"kind": "plain_scores"},
-    "training": {"epochs": 1, "batch_size": 40},
-    "evaluate": [{"kind": "brightness", "samples": 3}],
-}
+JOB = raw_job(
+    "additions",
+    data={"max_images": 160},
+    objective={"kind": "plain_scores"},
+    training={"epochs": 1, "batch_size": 40},
+    evaluate=[{"kind": "brightness", "samples": 3}],
+)
 COMMANDS = (
     ["validate", "job.yaml"],
     ["plan", "job.yaml"],

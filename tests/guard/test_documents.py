@@ -26,6 +26,7 @@ from orchestrator.spec.job import Header, Resources, Search, load_job, make_job
 from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
 from orchestrator.training.settings import AugmentationSettings, TrainingSettings
+from tests.jobs import raw_job
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -106,7 +107,7 @@ def test_the_readme_shows_every_command() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=names(DOCUMENTS))
 def test_yaml_in_the_documents_is_right(document: Path) -> None:
-    minimal = {"name": "a", "data": {"name": "digits"}, "model": {"kind": "dcgan"}, "objective": {"kind": "saturating"}}
+    minimal = raw_job("a")
     for block in blocks(document.read_text(), "yaml"):
         raw = yaml.safe_load(block)
         grid = raw.get("grid", {})

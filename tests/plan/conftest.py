@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.spec.job import Job, make_job
 from orchestrator.store.local import LocalStore
+from tests.jobs import raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,14 +18,12 @@ if TYPE_CHECKING:
 @pytest.fixture
 def make() -> Callable[..., Job]:
     def make(grid: dict[str, list[Any]] | None = None, **sections: Any) -> Job:
-        raw: dict[str, Any] = {
-            "name": "study",
-            "data": {"name": "digits"},
-            "model": {"kind": "dcgan", "latent_dim": 8, "width": 4},
-            "objective": {"kind": "non_saturating"},
-            "training": {"epochs": 2, "batch_size": 100},
-            **({"grid": grid} if grid else {}),
-        }
+        raw = raw_job(
+            model={"latent_dim": 8, "width": 4},
+            objective={"kind": "non_saturating"},
+            training={"epochs": 2, "batch_size": 100},
+            grid=grid or None,
+        )
         for name, section in sections.items():
             raw[name] = {**raw.get(name, {}), **section} if isinstance(section, dict) else section
         return make_job(raw, "job.yaml")

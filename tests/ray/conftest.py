@@ -24,6 +24,7 @@ from orchestrator.spec.job import Job, make_job
 from orchestrator.state.ledger import Status, read_ledger
 from orchestrator.store.local import LocalStore
 from orchestrator.store.open import open_store
+from tests import jobs
 from tests.figures import unlaid
 
 if TYPE_CHECKING:
@@ -113,14 +114,14 @@ def raw_job(**changes: Any) -> dict[str, Any]:
 
     Its trials take turns in one process, which takes longer to start than they all to train.
     """
-    return {
-        "name": "tiny",
-        "data": {"name": "digits", "max_images": 64},
-        "model": {"kind": "dcgan", "latent_dim": 4, "width": 2},
-        "objective": {"kind": "non_saturating"},
-        "training": {"epochs": 4, "batch_size": 8, "log_every": 3, "samples_every": 2},
-        "resources": {"cpus_per_worker": 2},
-    } | changes
+    tiny = jobs.raw_job(
+        "tiny",
+        data={"name": "digits", "max_images": 64},
+        objective={"kind": "non_saturating"},
+        training={"epochs": 4, "batch_size": 8, "log_every": 3, "samples_every": 2},
+        resources={"cpus_per_worker": 2},
+    )
+    return tiny | changes
 
 
 def planner(folder: Path) -> Callable[..., tuple[Plan, Store]]:

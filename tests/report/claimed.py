@@ -12,6 +12,7 @@ from orchestrator.state.ledger import Status, provenance, record
 from orchestrator.store.columns import schema_of
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import write_rows
+from tests.jobs import raw_job
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,14 +30,12 @@ def claim(name: str, measure: str = "fid", better: str = "lower", **more: Any) -
 
 
 def study(*claims: dict[str, Any], seeds: int = 3, **more: Any) -> Job:
-    raw = {
-        "name": "study",
-        "data": {"name": "digits"},
-        "model": {"kind": "dcgan", "latent_dim": 4, "width": 4},
-        "training": {"measure_every": 1},
-        "grid": {"objective.kind": list(FID), "training.seed": list(range(seeds))},
-        "claims": [{key: value for key, value in claim.items() if value is not None} for claim in claims],
-    }
+    raw = raw_job(
+        objective=None,
+        training={"measure_every": 1},
+        grid={"objective.kind": list(FID), "training.seed": list(range(seeds))},
+        claims=[{key: value for key, value in claim.items() if value is not None} for claim in claims],
+    )
     return make_job({**raw, **more}, "job.yaml")
 
 

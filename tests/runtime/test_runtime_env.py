@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from packaging.requirements import Requirement
@@ -17,6 +17,7 @@ from orchestrator.runtime import preflight
 from orchestrator.runtime.runtime_env import PACKAGE_DATA, check_storage_is_shared, entrypoint, environment, pack, stage
 from orchestrator.spec.job import load_job, make_job
 from orchestrator.state.ledger import COMMIT_VARIABLE, code_commit, provenance
+from tests.jobs import raw_job
 
 if TYPE_CHECKING:
     from orchestrator.spec.job import Job
@@ -40,8 +41,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def job() -> Job:
-    raw: dict[str, Any] = {"name": "a", "model": {"kind": "dcgan"}, "objective": {"kind": "saturating"}}
-    return make_job({**raw, "data": {"name": "digits"}}, "a.yaml")
+    return make_job(raw_job("a"), "a.yaml")
 
 
 def test_the_job_as_it_was_resolved_with_its_storage(out: Path) -> None:

@@ -22,6 +22,7 @@ from orchestrator.runtime import runtime_env
 from orchestrator.runtime.remote import EVERYTHING_TRAVELS
 from orchestrator.runtime.runtime_env import Upload, pack, stage, staged
 from orchestrator.spec.job import make_job
+from tests.jobs import raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +61,7 @@ def draw(*names: str) -> None:
 
 
 def job(*data: dict[str, Any], **changes: Any) -> Job:
-    raw: dict[str, Any] = {"name": "a", "model": {"kind": "dcgan"}, "objective": {"kind": "saturating"}}
-    return make_job({**raw, "grid": {"data": list(data)}, **changes}, "a.yaml")
+    return make_job(raw_job("a", data=None, grid={"data": list(data)}, **changes), "a.yaml")
 
 
 def folder(root: str, **changes: Any) -> dict[str, Any]:

@@ -13,19 +13,14 @@ from orchestrator.spec import grid as grid_module
 from orchestrator.spec.grid import with_path
 from orchestrator.spec.job import make_job
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
+from tests.jobs import raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.spec.job import Job
 
-BASE: dict[str, Any] = {
-    "name": "study",
-    "data": {"name": "digits"},
-    "model": {"kind": "dcgan", "width": 8},
-    "objective": {"kind": "saturating"},
-    "training": {"epochs": 5},
-}
+BASE = raw_job(model={"kind": "dcgan", "width": 8}, training={"epochs": 5})
 
 
 def test_no_grid_is_one_trial(load: Callable[..., Job]) -> None:

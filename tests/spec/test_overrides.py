@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.spec.job import make_job
+from tests.jobs import raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,14 +61,7 @@ def test_what_an_alias_repeats_is_changed_in_one_place_only(load: Callable[..., 
 
 
 def test_the_raw_job_stays_as_it_was() -> None:
-    raw = {
-        "name": "study",
-        "data": {"name": "digits"},
-        "model": {"kind": "dcgan"},
-        "objective": {"kind": "saturating"},
-        "training": {"g_optimizer": {"lr": 0.1}},
-        "grid": {"training.g_optimizer.lr": [0.3, 0.4]},
-    }
+    raw = raw_job(training={"g_optimizer": {"lr": 0.1}}, grid={"training.g_optimizer.lr": [0.3, 0.4]})
     before = repr(raw)
     make_job(raw, "job.yaml", ["training.g_optimizer.lr=0.2", "model.width=8", "name=other"])
     assert repr(raw) == before

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from orchestrator.training.gan import Gan
 from orchestrator.training.settings import TrialSettings
+from tests.jobs import trial_settings
 
 IMAGES, BATCH, STEPS_PER_EPOCH = 22, 4, 5
 
@@ -39,13 +40,10 @@ def make_trial() -> MakeTrial:
     def make(
         objective: str = "non_saturating", *, width: int = 2, batch_norm: str = "synchronized", **training: Any
     ) -> TrialSettings:
-        return TrialSettings.model_validate(
-            {
-                "data": {"name": "digits"},
-                "model": {"kind": "dcgan", "latent_dim": 3, "width": width, "batch_norm": batch_norm},
-                "objective": {"kind": objective},
-                "training": {"batch_size": BATCH, **training},
-            }
+        return trial_settings(
+            model={"latent_dim": 3, "width": width, "batch_norm": batch_norm},
+            objective={"kind": objective},
+            training={"batch_size": BATCH, **training},
         )
 
     return make

@@ -13,15 +13,12 @@ from orchestrator.store.local import LocalStore
 from orchestrator.training.optimizers import Optimizer
 from orchestrator.training.session import Session
 from orchestrator.training.settings import TrialSettings
+from tests.jobs import raw_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-GOOD: dict[str, Any] = {
-    "data": {"name": "digits"},
-    "model": {"kind": "dcgan"},
-    "objective": {"kind": "saturating"},
-}
+GOOD = raw_settings(model={"kind": "dcgan"})
 
 
 @pytest.mark.parametrize(("batch_size", "steps"), [(128, 11), (1500, 1), (751, 1), (750, 2), (2, 750)])
