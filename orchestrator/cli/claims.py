@@ -43,15 +43,16 @@ def claims_rows(judged: Claims) -> pa.Table:
 
 
 def print_claims(judged: Claims) -> None:
-    """Print the columns that a screen has room for, the ones that matter most first; the exports have all.
+    """Print the columns that have words and that a screen has room for, the ones that matter most first.
 
-    A claim about each value of a setting is followed by a row for every value.
+    A claim about each value of a setting is followed by a row for every value. The exports have all columns.
     """
     rows = []
     for one in judged.verdicts[:_ROWS]:
         rows.append(_row(one))
         rows += [_row(member) for member in one.members]
-    print_columns(out, _HEADINGS, [[shown(value) for value in row] for row in rows])
+    told = [place for place in range(len(_HEADINGS)) if any(row[place] for row in rows)]
+    print_columns(out, [_HEADINGS[place] for place in told], [[shown(row[place]) for place in told] for row in rows])
     count = len(judged.verdicts)
     out.print(f"{count} rows" if count <= _ROWS else f"{_ROWS} of {count} rows; --csv, --json, --parquet give all")
     for notice in judged.notices:
