@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.columns import print_columns
 from orchestrator.cli.console import out, shown
 from orchestrator.errors import SettingsError
+from orchestrator.text import listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,6 +93,14 @@ def claims_power_of(job: Job, store: Store) -> list[ClaimPower]:
     from orchestrator.report.claim_power import claims_power
 
     return claims_power(store, job)
+
+
+def power_lines(powers: Sequence[ClaimPower]) -> list[str]:
+    """What the seeds of each claim can show; a line for those that can show the same."""
+    alike: dict[str, list[str]] = {}
+    for one in powers:
+        alike.setdefault(one.words, []).append(one.claim)
+    return [f"claim{'s' if len(ids) > 1 else ''} {listing(ids)}: {words}" for words, ids in alike.items()]
 
 
 def power_json(powers: Sequence[ClaimPower]) -> list[dict[str, Any]]:

@@ -68,7 +68,7 @@ def show_plan(plan: Plan, *, as_json: bool, trains: bool = True, powers: Sequenc
 
     Raises DataError where it cannot be carried out.
     """
-    from orchestrator.cli.claims import power_json
+    from orchestrator.cli.claims import power_json, power_lines
     from orchestrator.cli.tables import evaluations_line, plan_json, plan_table
     from orchestrator.state.files import to_json
 
@@ -78,8 +78,8 @@ def show_plan(plan: Plan, *, as_json: bool, trains: bool = True, powers: Sequenc
     else:
         for part in [plan_table(plan)] if trains else evaluations_line(plan):
             out.print(part)
-        for line in powers or ():
-            out.print(one_line(str(line)))
+        for line in power_lines(powers or ()):
+            out.print(one_line(line))
     if plan.problem:
         raise DataError(plan.problem)
 

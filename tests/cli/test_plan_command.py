@@ -200,18 +200,19 @@ claims:
   - {id: A, says: s, measure: d_loss, better: lower, group: {training.d_steps: 3}, than: {training.d_steps: 1}}
   - {id: B, says: s, measure: saturated, better: lower, group: {training.d_steps: 3}, than_value: 0.9}
   - {id: C, says: s, measure: d_loss, within: 1, group: {training.seed: 0}, than: {training.seed: 1}}
+  - {id: D, says: s, measure: g_loss, better: lower, group: {training.d_steps: 1}, than: {training.d_steps: 3}}
 """
 
 
 @pytest.mark.usefixtures("job")
 def test_what_the_seeds_of_each_claim_can_show(orch: Callable[..., Any], folder: Path) -> None:
     (folder / "job.yaml").write_text((folder / "job.yaml").read_text() + CLAIMS)
-    assert [line for line in orch("plan", "job.yaml").out.splitlines() if line.startswith("claim ")] == [
-        "claim A: 2 and 2 seeds show a difference of 5.7 standard deviations between seeds (80 % power)",
+    assert [line for line in orch("plan", "job.yaml").out.splitlines() if line.startswith("claim")] == [
+        "claims A and D: 2 and 2 seeds show a difference of 5.7 standard deviations between seeds (80 % power)",
         "claim B: 2 seeds show a difference of 0.79 of the seeds (80 % power)",
         "claim C: 1 and 1 seeds decide nothing; two on each side are the least",
     ]
-    first, second, third = json.loads(orch("submit", "job.yaml", "--dry-run", "--json").out)["claims"]
+    first, second, third, _ = json.loads(orch("submit", "job.yaml", "--dry-run", "--json").out)["claims"]
     assert (first["claim"], first["design"], first["smallest_in_sd"]) == (
         "A",
         "independent",

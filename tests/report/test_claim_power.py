@@ -22,10 +22,8 @@ NONE = {"objective.kind": "non_saturating"}
 def test_without_rows_it_is_in_standard_deviations(stored: Callable[..., Stored]) -> None:
     study_at = stored(study(claim("A"), claim("B", by=3), claim("C", "best_fid", than_measure="fid", than=NONE)))
     first, second, third = claims_power(study_at.store, study_at.job)
-    assert (
-        str(first) == "claim A: 3 and 3 seeds show a difference of 3.1 standard deviations between seeds (80 % power)"
-    )
-    assert " beyond the bound by 3.1 " in str(second)
+    assert first.words == "3 and 3 seeds show a difference of 3.1 standard deviations between seeds (80 % power)"
+    assert " beyond the bound by 3.1 " in second.words
     assert (third.seeds.design, round(third.in_sd or 0, 2)) == (Design.PAIRED, 3.26)
 
 
@@ -39,8 +37,8 @@ def test_rows_of_the_sides_give_the_unit(stored: Callable[..., Stored]) -> None:
     pooled = sum(np.var(values, ddof=1) for values in FID.values()) / 2
     assert first.spread == pytest.approx(pooled**0.5)
     assert first.effect == pytest.approx(first.in_sd * pooled**0.5)  # type: ignore[operator]
-    assert str(first).endswith("by the spread of 6 earlier values")
-    assert "a factor of" in str(second)
+    assert first.words.endswith("by the spread of 6 earlier values")
+    assert "a factor of" in second.words
     assert (third.in_sd, third.effect) == (None, pytest.approx(0.8335, abs=1e-3))
 
 
@@ -60,7 +58,7 @@ def test_of_each_value_the_one_that_shows_the_least_is_told(stored: Callable[...
     each = {"objective.kind": ["saturating", "hinge"]}
     study_at = stored(study(claim("A", than={}, each=each), grid={"cell": cells}))
     (one,) = claims_power(study_at.store, study_at.job)
-    assert str(one).startswith("claim A: each of 2, 5 and 3 seeds show a difference of 2.")
+    assert one.words.startswith("each of 2, 5 and 3 seeds show a difference of 2.")
 
 
 def test_values_far_apart_have_a_ratio_that_is_a_number(stored: Callable[..., Stored]) -> None:
