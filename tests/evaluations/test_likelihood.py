@@ -131,10 +131,12 @@ def test_as_many_images_of_other_sets_are_looked_at_and_told_apart() -> None:
     assert len(rows) == 3 * 66
 
 
-def test_the_trials_own_set_among_the_others_counts_once() -> None:
+@pytest.mark.parametrize("kept", [None, 7])
+def test_the_trials_own_set_among_the_others_counts_once_however_many_images_train(kept: int | None) -> None:
     own, foreign = images_of(5), images_of(5, seed=1)
     of = subject(own, others={FASHION: foreign})
-    with_own = Likelihood(images=3, against=(FASHION, of.settings.data))
+    listed = of.settings.data.model_copy(update={"max_images": kept})
+    with_own = Likelihood(images=3, against=(FASHION, listed))
     assert with_own.reject(of.settings) is None
     assert with_own.shards(of.settings) == 2
     assert with_own.values_of("data", of.settings) == ("digits", "fashion_mnist")
@@ -147,7 +149,7 @@ def test_sets_that_do_not_fit_are_refused_in_one_line() -> None:
     problem = Likelihood(against=(FASHION, celeba)).reject(settings)
     assert problem == f"against.1: images of {celeba.shape}, but those of the trial are 28x28x1"
     own = settings.data.model_copy(update={"max_images": 7})
-    assert Likelihood(against=(own,)).reject(settings) == "against.0: got digits twice; take one out"
+    assert Likelihood(against=(own, settings.data)).reject(settings) == "against.1: got digits twice; take one out"
     twice = Likelihood(against=(FASHION, FASHION)).reject(settings)
     assert twice == "against.1: got fashion_mnist twice; take one out"
     assert Likelihood(against=(FASHION, MNIST)).reject(settings) is None

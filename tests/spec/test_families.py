@@ -123,8 +123,8 @@ MISTAKES = {
     f"{FLOW}\nevaluate: [{{kind: likelihood, against: [{{name: celeba}}]}}]": (
         "evaluate.0: against.0: images of 64x64x3, but those of the trial are 28x28x1"
     ),
-    f"{FLOW}\nevaluate: [{{kind: likelihood, against: [{{name: digits, max_images: 99}}]}}]": (
-        "evaluate.0: against.0: got digits twice; take one out"
+    f"{FLOW}\nevaluate: [{{kind: likelihood, against: [{{name: mnist}}, {{name: mnist, max_images: 99}}]}}]": (
+        "evaluate.0: against.1: got mnist twice; take one out"
     ),
     f"{PAIRED}\n{MIXED}\nevaluate: [{{kind: likelihood}}]\n"
     "claims: [{id: C, says: so it is, measure: likelihood.bits_per_dimension, better: lower, group: "

@@ -49,7 +49,8 @@ class Likelihood(HeldOutEvaluation):
         for index, data in enumerate(self.against):
             if data.shape != trial.data.shape:
                 return f"against.{index}: images of {data.shape}, but those of the trial are {trial.data.shape}"
-            before = [trial.data, *self.against[:index]] if data != trial.data else self.against[:index]
+            own = _same_held_out(data, trial.data)
+            before = self.against[:index] if own else [trial.data, *self.against[:index]]
             if data.name in [other.name for other in before]:
                 return f"against.{index}: got {data.name} twice; take one out"
         return super().reject(trial)
@@ -69,7 +70,12 @@ class Likelihood(HeldOutEvaluation):
 
     def sets(self, trial: TrialSettings) -> tuple[Dataset, ...]:
         """The trial's own set, then the others."""
-        return trial.data, *(data for data in self.against if data != trial.data)
+        return trial.data, *(data for data in self.against if not _same_held_out(data, trial.data))
+
+
+def _same_held_out(one: Dataset, other: Dataset) -> bool:
+    """Whether two sections name the same held-out images, which ``max_images`` does not change."""
+    return one.model_copy(update={"max_images": None}) == other.model_copy(update={"max_images": None})
 
 
 def why_none(trial: TrialSettings) -> str:
