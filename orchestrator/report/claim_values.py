@@ -144,7 +144,8 @@ class ClaimValues:
         value = ""
         if claim.each is not None:
             ((path, _),) = claim.each.items()
-            value = text.setting({**member.group, **(member.than or {})}[path])
+            (one,) = told if isinstance(told := {**member.group, **(member.than or {})}[path], list) else [told]
+            value = text.setting(one)
         return Compared(member, measures[0], group, than, paired, value)
 
     def by_cell(self, measure: Measure, where: Mapping[str, Any]) -> list[list[float]]:

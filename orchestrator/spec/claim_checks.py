@@ -42,6 +42,7 @@ _TYPES: dict[pa.DataType, tuple[tuple[type, ...], str]] = {
     pa.int64(): ((int,), "a whole number"),
     pa.float64(): ((int, float), "a number"),
 }
+_LISTS = (pa.list_(pa.float64()), pa.list_(pa.int64()))
 
 Problem = tuple[str, str]
 """The key below the claim, and what is wrong there."""
@@ -138,6 +139,8 @@ def _misnamed(path: str, allowed: Any, known: Mapping[str, Column], measure: Mea
         of_rows = [name for name in known if not is_of_trial(name)]
         return f"unknown setting; {_nearest(path, known)}{_also(of_rows, measure)}"
     column = known[path]
+    if column.dtype in _LISTS:
+        return _not_listed(allowed)
     if column.dtype not in _TYPES:
         return "is a list, by which trials cannot be told apart; name another setting"
     types, expected = _TYPES[column.dtype]
@@ -145,6 +148,17 @@ def _misnamed(path: str, allowed: Any, known: Mapping[str, Column], measure: Mea
         right = isinstance(value, types) and (isinstance(value, bool) == (types == (bool,)))
         if not right and value is not None:
             return f"got {show(value)}, expected {expected}"
+    return None
+
+
+def _not_listed(allowed: Any) -> str | None:
+    """Of a setting that is a list of numbers each value is one, within the list of those allowed."""
+    for value in allowed if isinstance(allowed, list) else [allowed]:
+        numbers_alone = isinstance(value, list) and all(
+            isinstance(one, int | float) and not isinstance(one, bool) for one in value
+        )
+        if not numbers_alone and value is not None:
+            return f"got {show(value)}, expected a list of numbers within a list, as in [[0.5, 1]]"
     return None
 
 

@@ -54,9 +54,13 @@ def _where(raw: Any) -> Any:
         if not alternatives:
             raise ValueError(f"{path}: got [], expected a value or a list with at least one")
         for one in alternatives:
-            if not isinstance(one, str | int | float | None) or (isinstance(one, float) and not math.isfinite(one)):
+            if not (_is_value(one) or (isinstance(one, list) and one and all(map(_is_value, one)))):
                 raise ValueError(f"{path}: got {show(one)}, expected text, a finite number, true, false or null")
     return {path: list(value) if isinstance(value, list | tuple) else value for path, value in raw.items()}
+
+
+def _is_value(one: Any) -> bool:
+    return isinstance(one, str | int | float | None) and not (isinstance(one, float) and not math.isfinite(one))
 
 
 def _each(raw: Any) -> Any:
@@ -142,7 +146,7 @@ def members_of(claim: Claim) -> list[Claim]:
     sides = {side: where for side, where in sides_of(claim).items() if side in sides_of_each(claim)}
     return [
         claim.model_copy(update={"each": None, **{side: {**where, path: one} for side, where in sides.items()}})
-        for one in values
+        for one in ([value] if isinstance(value, list) else value for value in values)
     ]
 
 
@@ -176,7 +180,8 @@ def find_measure(name: str) -> Measure | None:
 
 
 def _measure(column: Column, kind: str | None) -> Measure:
-    whole = column.dtype == pa.int64() and (kind is None or kind in _OF_DISTRIBUTIONS)
+    # Trials end with an epoch: what stops them early is measured once in several.
+    whole = (column.dtype == pa.int64() and (kind is None or kind in _OF_DISTRIBUTIONS)) or column.name == "epoch"
     return Measure(column.name, Scale.WHOLE if whole else Scale.NUMBER, column.unit, kind)
 
 
@@ -205,8 +210,9 @@ def columns_of(where: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def allows(allowed: Any, value: Any) -> bool:
-    """Whether a value is the allowed one or among those allowed; true is no 1."""
+    """Whether a value is the allowed one or among those allowed; true is no 1. That of a list is a list among them."""
     alternatives = allowed if isinstance(allowed, list) else [allowed]
+    value = list(value) if isinstance(value, tuple) else value
     return any(one == value and isinstance(one, bool) == isinstance(value, bool) for one in alternatives)
 
 

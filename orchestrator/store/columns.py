@@ -211,7 +211,7 @@ TRIALS: tuple[Column, ...] = (
     Column("error", _STRING, "", "why the trial failed; null otherwise"),
     Column("error_kind", _STRING, "", "infrastructure, non_finite, out_of_memory or program; null unless failed"),
     Column("step", _INT, "steps", "steps done"),
-    Column("epoch", _FLOAT, "epochs", "epochs done", "epochs"),
+    Column("epoch", _FLOAT, "epochs", "epochs done", "epochs", claimable=True),
     *TRAINING_METRICS,
     *SAMPLE_METRICS,
     _measure(

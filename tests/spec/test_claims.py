@@ -79,7 +79,7 @@ MISTAKES = {
     ),
     # measures
     f"[{claim('fidd')}]": (
-        "claims.0.measure: got 'fidd'; did you mean 'fid'? allowed: saturated, collapsed, diverged, d_loss, g_loss, "
+        "claims.0.measure: got 'fidd'; did you mean 'fid'? allowed: saturated, collapsed, diverged, epoch, d_loss, g_loss, "
         "d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_image_gradient, g_grad_norm, "
         "d_penalty, k, m_global, loss_ratio, reconstruction, latent_penalty, penalty_weight, "
         "bits_per_dimension, fid, modes, class_kl, diversity, latent_ks, latent_ks_each, best_fid, images_per_second, "
@@ -108,8 +108,8 @@ MISTAKES = {
     ),
     # measures of two kinds
     f"[{claim(more=', than_measure: fidd')}]": (
-        "claims.0.than_measure: got 'fidd'; did you mean 'fid'? allowed: saturated, collapsed, diverged, d_loss, "
-        "g_loss, d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_image_gradient, "
+        "claims.0.than_measure: got 'fidd'; did you mean 'fid'? allowed: saturated, collapsed, diverged, epoch, "
+        "d_loss, g_loss, d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_image_gradient, "
         "g_grad_norm, d_penalty, k, m_global, loss_ratio, reconstruction, latent_penalty, penalty_weight, "
         "bits_per_dimension, fid, modes, class_kl, diversity, latent_ks, latent_ks_each, best_fid, "
         "images_per_second, train_s, encoder_inversion.<column>, interpolation.<column>, inversion.<column>, "
@@ -210,8 +210,13 @@ MISTAKES = {
         f"claims.0.than.truncatio: unknown setting; did you mean 'truncation'? {PATHS}, {ROWS}"
     ),
     f"[{claim(group='{training.g_optimizer.betas: 0.5}')}]": (
-        "claims.0.group.training.g_optimizer.betas: is a list, by which trials cannot be told apart; "
-        "name another setting"
+        "claims.0.group.training.g_optimizer.betas: got 0.5, expected a list of numbers within a list, as in [[0.5, 1]]"
+    ),
+    f"[{claim(group='{objective.labels.real: [[1, x]]}')}]": (
+        'claims.0.group.objective.labels.real: got [1, "x"], expected a list of numbers within a list, as in [[0.5, 1]]'
+    ),
+    f"[{claim(group='{model.generator_widths: [[]]}')}]": (
+        "claims.0.group: model.generator_widths: got [], expected text, a finite number, true, false or null"
     ),
     f"[{claim(group='{training.seed: one}')}]": "claims.0.group.training.seed: got 'one', expected a whole number",
     f"[{claim(group='{training.seed: true}')}]": "claims.0.group.training.seed: got true, expected a whole number",
@@ -280,6 +285,8 @@ def test_a_mistake_is_one_line(mistake: Callable[..., str], text: str, message: 
         claim("class_kl", than="", better="", more=", than_value: 1, unit: nats, within: 0.1"),
         claim("saturated", than="", more=", than_value: 0.5"),
         claim("class_kl", more=", by: 1, unit: nats"),
+        claim(group="{objective.labels.real: [[1.0, 1.0]], objective.kind: saturating}"),
+        claim("epoch", than="", more=", than_value: 20, unit: epochs"),
         claim("best_fid", "{training.seed: 1}", "{training.seed: 0}", more=", each: {training.d_steps: [1, 2]}"),
     ],
 )
@@ -326,7 +333,7 @@ def test_measures_know_their_scale() -> None:
     scales = {
         **dict.fromkeys(("fid", "quality.fid", "restoration.mse"), Scale.NUMBER),
         **dict.fromkeys(("interpolation.third_classes", "inversion.dropped_at"), Scale.NUMBER),  # means over many rows
-        **dict.fromkeys(("modes", "quality.modes"), Scale.WHOLE),
+        **dict.fromkeys(("modes", "quality.modes", "epoch"), Scale.WHOLE),
         **dict.fromkeys(ENDS, Scale.YES_NO),
     }
     assert {name: measure.scale for name in scales if (measure := find_measure(name))} == scales
@@ -339,6 +346,8 @@ def test_values_are_compared_as_yaml_has_them(load: Callable[..., Job]) -> None:
     assert not allows(1, True)
     assert not allows(True, 1)
     assert not allows([1, 2], 3)
+    assert allows([[0.9, 1], [1, 1]], (0.9, 1.0))
+    assert not allows([0.9, 1], (0.9, 1.0))
     settings = load("model: {kind: dcgan, width: 8}").trials[0].settings
     assert selects({"model.width": [4, 8], "objective.gamma": None, "truncation": 0.5}, settings)
     assert not selects({"model.width": 4}, settings)
