@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,18 +140,24 @@ def test_a_picture_has_its_frames_side_by_side() -> None:
     assert strip(*frames, np.zeros((5, 5, 3), np.uint8)).shape == (5, 23, 3)
 
 
-def test_first_and_last_panel_of_the_autoencoder_of_each_sample(study: Any) -> None:
-    first, second = study.grid({"objective.gamma": [0.3, 0.7]}, samples=(1,))
-    for epoch in (1, 5, 12):
+def test_panels_of_the_autoencoder_of_each_sample_over_the_epochs(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = study.grid({"objective.gamma": [0.3, 0.5, 0.7]}, samples=(1,))
+    for epoch in range(1, 42):
         study.store.write(f"samples/{first}/autoencoder-{epoch:04d}.png", png(np.full((8, 8), epoch, np.uint8)))
     study.store.write(f"samples/{second}/autoencoder-0003.png", b"no picture")
+    for epoch in (2, 9):
+        study.store.write(f"samples/{third}/autoencoder-{epoch:04d}.png", png(np.full((8, 8), epoch, np.uint8)))
     found = samples.reconstructions(load_study(study.store), shown(study).samples)
+    of_each = [(first, "0.3", epoch) for epoch in (1, 11, 21, 31, 41)] + [(third, "0.7", epoch) for epoch in (2, 9)]
     assert [(one.trial_id, one.title) for one in found.pictures] == [
-        (first, "gamma = 0.3, epoch 1"),
-        (first, "gamma = 0.3, epoch 12"),
+        (trial, f"gamma = {gamma}, epoch {epoch}") for trial, gamma, epoch in of_each
     ]
+    assert [int(one.frames[0][0, 0]) for one in found.pictures] == [epoch for _, _, epoch in of_each]
     assert all(one.alt.startswith(f"{one.title}: training images") for one in found.pictures)
     assert found.problems == [f"samples/{second}/autoencoder-0003.png: not a readable PNG"]
+    monkeypatch.setattr(samples, "Album", partial(samples.Album, most=4))
+    few = samples.reconstructions(load_study(study.store), shown(study).samples)
+    assert [one.title.partition(", ")[2] for one in few.pictures] == [f"epoch {epoch}" for epoch in (1, 41, 2, 9)]
 
 
 @pytest.mark.slow

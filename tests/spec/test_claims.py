@@ -79,9 +79,9 @@ MISTAKES = {
     ),
     # measures
     f"[{claim('fidd')}]": (
-        "claims.0.measure: got 'fidd'; did you mean 'fid'? allowed: saturated, collapsed, diverged, epoch, d_loss, g_loss, "
-        "d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_image_gradient, g_grad_norm, "
-        "d_penalty, k, m_global, loss_ratio, reconstruction, latent_penalty, penalty_weight, "
+        "claims.0.measure: got 'fidd'; did you mean 'fid'? allowed: saturated, collapsed, diverged, epoch, d_loss, "
+        "g_loss, d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, g_image_gradient, "
+        "g_grad_norm, d_penalty, k, m_global, loss_ratio, reconstruction, latent_penalty, penalty_weight, "
         "bits_per_dimension, fid, modes, class_kl, diversity, latent_ks, latent_ks_each, best_fid, images_per_second, "
         "train_s, "
         "encoder_inversion.<column>, interpolation.<column>, inversion.<column>, likelihood.<column>, "

@@ -28,6 +28,9 @@ FILMS, FRAMES = 12, 6
 GRID_SIDE, FRAME_SIDE = 320, 128
 """Longer sides are scaled down to this many pixels."""
 
+PANELS = 5
+"""Epochs of which images before and after an autoencoder are shown, the first and the last among them."""
+
 BUDGET = 5_000_000
 """Bytes of PNG after which no further grid is shown."""
 
@@ -77,7 +80,8 @@ def build(study: Study) -> Section:
         blocks += [sample_grid(study, grids.samples), *_films(grids.samples)]
     words = (
         "From above: training images and what becomes of them by way of their codes; where the autoencoder is a "
-        "discriminator, also generated images and what it makes of these. After the first and the last stored epoch."
+        "discriminator, also generated images and what it makes of these: early on it may turn anything into an image "
+        f"like the data's. Up to {PANELS} of the stored epochs, the first and the last among them."
     )
     of = "images before and after the autoencoder"
     blocks += reconstructions(study, grids.samples).blocks("Before and after the autoencoder", of, words)
@@ -127,14 +131,23 @@ def _films(samples: Sequence[Sample]) -> list[Block]:
 
 
 def reconstructions(study: Study, samples: Sequence[Sample]) -> Album:
-    """Of each sample shown, images before and after an autoencoder if there is one, at its first and last epoch."""
+    """Of each sample shown, images before and after an autoencoder if there is one, at epochs evenly spaced.
+
+    Where not all of them fit, the first and the last epoch of every sample go before those between.
+    """
     album = Album(study.store)
-    for sample in samples:
-        keys = study.autoencoders.get(sample.grid.trial_id, {})
-        for epoch in sorted({min(keys), max(keys)} if keys else ()):
-            title = ", ".join(filter(None, (study.describe(sample.settings), f"epoch {epoch}")))
-            alt = f"{title}: training images, these after the autoencoder; generated ones likewise, if it judges them."
-            album.add(keys[epoch], sample.grid.trial_id, title, alt)
+    between: list[tuple[bool, int, int]] = []
+    for place, sample in enumerate(samples):
+        epochs = evenly(sorted(study.autoencoders.get(sample.grid.trial_id, {})), PANELS)
+        between += [(epoch not in (epochs[0], epochs[-1]), place, epoch) for epoch in epochs]
+    order: dict[tuple[str, str], tuple[int, int]] = {}
+    for _, place, epoch in sorted(between):
+        trial = samples[place].grid.trial_id
+        title = ", ".join(filter(None, (study.describe(samples[place].settings), f"epoch {epoch}")))
+        alt = f"{title}: training images, these after the autoencoder; generated ones likewise, if it judges them."
+        order[trial, title] = place, epoch
+        album.add(study.autoencoders[trial][epoch], trial, title, alt)
+    album.pictures.sort(key=lambda picture: order[picture.trial_id, picture.title])
     return album
 
 
