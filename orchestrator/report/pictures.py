@@ -28,7 +28,7 @@ OPEN = 8
 """So many of them are seen at once; the others are folded away."""
 
 BUDGET = 1_000_000
-"""Bytes of PNG after which no further picture is put into an album."""
+"""Bytes of PNG after which no further picture is put into an album, unless it is told otherwise."""
 
 SIDE = 720
 """Longer sides of its pictures are scaled down to this many pixels."""
@@ -45,13 +45,14 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, IndexError, struct.error, zlib.
 
 @dataclass
 class Album:
-    """The pictures of a section, at most ``most`` and as many as fit.
+    """The pictures of a section, at most ``most``, and as many as fit into ``budget`` bytes.
 
     ``left_out`` are there, ``problems`` could not be shown.
     """
 
     store: Store
     most: int = SHOWN
+    budget: int = BUDGET
     pictures: list[Picture] = field(default_factory=list)
     left_out: int = 0
     problems: list[str] = field(default_factory=list)
@@ -59,7 +60,7 @@ class Album:
 
     def add(self, key: str, trial_id: str, title: str, alt: str) -> None:
         """Put in the picture below ``key``, if it fits and can be shown."""
-        if len(self.pictures) >= self.most or self.size > BUDGET or len(self.problems) >= PROBLEMS:
+        if len(self.pictures) >= self.most or self.size > self.budget or len(self.problems) >= PROBLEMS:
             self.left_out += 1
         elif not is_key(key):  # of rows that a stranger wrote
             self.problems.append(f"{key[:80]!r}: not the name of a picture")

@@ -14,7 +14,6 @@ from orchestrator.data.corruptions import GaussianNoise, Holes
 from orchestrator.evaluations.evaluation import ShardResult
 from orchestrator.evaluations.interpolation.settings import Interpolation
 from orchestrator.evaluations.restoration.settings import Restoration
-from orchestrator.report import pictures
 from orchestrator.report.pictures import Album
 from orchestrator.report.sections.interpolation import build as build_interpolation
 from orchestrator.report.sections.interpolation import path_table, strips
@@ -218,14 +217,14 @@ class TestInterpolation:
 
 
 class TestAlbum:
-    def test_it_is_full_when_it_says_so(self, study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_is_full_when_it_says_so(self, study: Any) -> None:
         study.store.write("samples/a.png", png())
         album = Album(study.store, most=2)
         for _ in range(5):
             album.add("samples/a.png", "t", "title", "alt")
         assert (len(album.pictures), album.left_out) == (2, 3)
         album.most = 100
-        monkeypatch.setattr(pictures, "BUDGET", len(album.pictures[0].png))
+        album.budget = len(album.pictures[0].png)
         album.add("samples/a.png", "t", "title", "alt")
         assert (len(album.pictures), album.left_out) == (2, 4)
 

@@ -302,6 +302,18 @@ def test_it_is_kept_as_it_stands(load: Callable[..., Job], text: str) -> None:
     assert found == told
 
 
+def test_values_that_are_lists_tell_trials_apart_also_one_by_one(load: Callable[..., Job]) -> None:
+    path, smooth = "objective.labels.real", [[0.9, 0.9], [0.9, 1.0]]
+    labels = f"{{real: 1.0}}, {{real: 0.9}}, {{real: {smooth[1]}}}"
+    text = STUDY.replace("training.d_steps: [1, 2]", f"objective.labels: [{labels}]")
+    each = claim(group="{}", than=f"{{{path}: [[1.0, 1.0]]}}", more=f", each: {{{path}: {smooth}}}")
+    job = load(f"{text}claims: [{each}]")
+    members = members_of(job.header.claims[0])
+    assert [member.group for member in members] == [{path: [one]} for one in smooth]
+    sides = [[selects(where, trial.settings) for trial in job.trials] for m in members for where in (m.group, m.than)]
+    assert [sum(side) for side in sides] == [4] * 4
+
+
 def test_the_first_evaluation_is_told_apart_from_one_that_is_named(load: Callable[..., Job]) -> None:
     two = "evaluate: [{kind: quality}, {kind: quality, samples: 500}]"
     named = claim("quality.fid", group="{evaluation.samples: 500}", than="{}")

@@ -28,8 +28,8 @@ FILMS, FRAMES = 12, 6
 GRID_SIDE, FRAME_SIDE = 320, 128
 """Longer sides are scaled down to this many pixels."""
 
-PANELS = 5
-"""Epochs of which images before and after an autoencoder are shown, the first and the last among them."""
+PANELS, PANELS_BUDGET = 5, 3_000_000
+"""Epochs of which images before and after an autoencoder are shown, the first and the last among them; their bytes."""
 
 BUDGET = 5_000_000
 """Bytes of PNG after which no further grid is shown."""
@@ -135,7 +135,7 @@ def reconstructions(study: Study, samples: Sequence[Sample]) -> Album:
 
     Where not all of them fit, the first and the last epoch of every sample go before those between.
     """
-    album = Album(study.store)
+    album = Album(study.store, budget=PANELS_BUDGET)
     between: list[tuple[bool, int, int]] = []
     for place, sample in enumerate(samples):
         epochs = evenly(sorted(study.autoencoders.get(sample.grid.trial_id, {})), PANELS)
