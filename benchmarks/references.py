@@ -93,7 +93,7 @@ RUNS = (
         (
             *("data={name: procedural_fish, height: 35, width: 80, images: 320}", "model.width=8"),
             *("model.latent_dim=64", "model.code_dim=64", "objective.lambda_k=0.05", "training.epochs=40"),
-            *("training.checkpoint_every=20", "grid.objective.gamma=[0.3, 0.7]", "grid.training.seed=[0, 1, 2]"),
+            "training.checkpoint_every=20",
         ),
         "fish of 35 x 80 pixels, width 8, 40 epochs, lambda_k 0.05 for as long a way in fewer steps",
     ),
@@ -101,7 +101,7 @@ RUNS = (
         "fish_relativistic",
         (
             *("data={name: procedural_fish, height: 35, width: 80, images: 160}", "model.width=8"),
-            *("model.max_width=32", "training.samples_every=100", "grid.training.seed=[0, 1, 2]"),
+            *("model.max_width=32", "training.samples_every=100"),
         ),
         "fish of 35 x 80 pixels, 160 of them, width 8",
     ),
