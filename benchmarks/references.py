@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 LARGEST_MB = 5.0
 """What git keeps of a run is to stay below it."""
-_LEFT_OUT = ("checkpoints", "run.json", "run.log", "bundles", "lease")
+_LEFT_OUT = ("checkpoints", "run.json", "run.log", "bundles", "lease", "report/figures")
 """What git does not keep, see .gitignore."""
 
 
@@ -56,7 +56,13 @@ RUNS = (
             *("grid.training.seed=[0, 1, 2, 3, 4]", "evaluate.0.images=128", "evaluate.0.steps=150"),
             *("evaluate.1.images=128", "evaluate.1.steps=150", "evaluate.1.encoder={steps: 1000}"),
             *("evaluate.2.images=32", "evaluate.2.restarts=2", "evaluate.2.steps=150"),
-            *("evaluate.3.pairs=32", "evaluate.3.restarts=2", "evaluate.3.steps=150", "evaluate.4.samples=2000"),
+            *(
+                "evaluate.3.pairs=32",
+                "evaluate.3.restarts=2",
+                "evaluate.3.steps=150",
+                "evaluate.4.samples=2000",
+                "evaluate.5.samples=2000",
+            ),
         ),
         "width 16, 5,120 digits, 25 epochs; 128 images inverted, 32 restored, 32 pairs, 150 steps of a search",
     ),
@@ -144,7 +150,8 @@ def submit(run: Run) -> int:
 def kept_mb(folder: Path) -> float:
     """Megabytes of what git keeps of a run."""
     files = (path for path in folder.rglob("*") if path.is_file())
-    kept = (path for path in files if path.relative_to(folder).parts[0] not in _LEFT_OUT)
+    left_out = [folder / name for name in _LEFT_OUT]
+    kept = (path for path in files if not any(path.is_relative_to(one) for one in left_out))
     return sum(path.stat().st_size for path in kept) / 1e6
 
 
@@ -163,9 +170,10 @@ def readme() -> str:
         store = LocalStore(RESULTS / run.job)
         if not (RESULTS / run.job / "job.yaml").is_file():
             continue
-        claims = claims_table(judge_job(store, read_job(store)).verdicts).to_pylist()
-        lines += [f"## [{run.job}]({run.job}/report/index.html)", "", f"{run.scale[0].upper()}{run.scale[1:]}.", ""]
-        lines += table(claims)
+        judged = judge_job(store, read_job(store))
+        scale = f"{run.scale[0].upper()}{run.scale[1:]}."
+        lines += [f"## [{run.job}]({run.job}/report/index.html)", "", " ".join([scale, *judged.notices]), ""]
+        lines += table(claims_table(judged.verdicts).to_pylist())
     return "\n".join(lines)
 
 
