@@ -25,6 +25,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: more th
 # want the same processors, that takes five times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Ray lets its workers give way to whatever else runs, which here are the tests of the other processes: they would wait.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 if threading.current_thread() is threading.main_thread():
     # Where a shell has put the tests into the background, or nohup keeps them from hearing of a closed terminal: what
     # they start would not hear of these signals either.
