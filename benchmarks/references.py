@@ -88,11 +88,11 @@ RUNS = (
     Run(
         "unrolled",
         (
-            *("model.width=8", "data.max_images=1280", "training.batch_size=64", "training.epochs=10"),
-            "training.samples_every=10",
+            *("model.width=8", "data.max_images=1280", "training.batch_size=32", "training.epochs=5"),
+            "training.samples_every=5",
             "grid.rhythm=[{training.g_steps: 10, training.g_optimizer.lr: 5.0e-3}]",
         ),
-        "width 8, 1,280 digits, 10 epochs, ten updates of the generator a step",
+        "width 8, 1,280 digits, 5 epochs of batches of 32, ten updates of the generator a step",
     ),
     Run(
         "fish_began",
@@ -106,10 +106,10 @@ RUNS = (
     Run(
         "fish_relativistic",
         (
-            *("data={name: procedural_fish, height: 35, width: 80, images: 160}", "model.width=8"),
+            *("data={name: procedural_fish, height: 35, width: 80, images: 80}", "model.width=8"),
             *("model.max_width=32", "training.samples_every=100"),
         ),
-        "fish of 35 x 80 pixels, 160 of them, width 8",
+        "fish of 35 x 80 pixels, 80 of them, width 8",
     ),
     Run(
         "glow",
