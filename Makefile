@@ -6,8 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 CODE := orchestrator tests benchmarks
 # tests/conftest.py says which files begin first.
-TEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
-PROCESSES := 2
+TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test test-fast test-faults test-all lint types fmt check bench chaos references clean
 
@@ -40,8 +39,6 @@ test: $(STAMP) ## all tests but those of faults and clusters
 test-faults: $(STAMP) ## what is taken away, autoscaling and remote jobs, on clusters of several nodes
 	$(TEST) tests/ray -m faults
 
-# Those of faults often wait for something to end, while others can go on.
-test-all: PROCESSES := 3
 test-all: $(STAMP) ## all tests
 	$(TEST)
 
