@@ -10,10 +10,21 @@ from orchestrator import text
 from orchestrator.evaluations.evaluation import FOLDER
 from orchestrator.report.evaluated import EvaluationRows, rows_of
 from orchestrator.report.verdicts import LARGEST, judge
-from orchestrator.spec.claims import ENDS, Claim, Measure, columns_of, meant, measures_of, members_of, selects, sides_of
+from orchestrator.spec.claims import (
+    ENDS,
+    Claim,
+    Measure,
+    alternatives_of,
+    columns_of,
+    meant,
+    measures_of,
+    members_of,
+    selects,
+    sides_of,
+)
 from orchestrator.spec.columns import declared
 from orchestrator.spec.identity import flatten
-from orchestrator.state.ledger import Status
+from orchestrator.state.ledger import ENDED
 from orchestrator.state.stored import notice_of, stored_job
 from orchestrator.store.tables import Reading, left_out_notice, read_table
 
@@ -25,8 +36,6 @@ if TYPE_CHECKING:
     from orchestrator.report.verdicts import Judgement
     from orchestrator.spec.job import Job, Trial
     from orchestrator.store.location import Store
-
-_UNTRAINED = (Status.STOPPED, Status.FAILED)
 
 _Values = dict[str, float]
 """Finite values by trial id."""
@@ -144,7 +153,7 @@ class ClaimValues:
         value = ""
         if claim.each is not None:
             ((path, _),) = claim.each.items()
-            (one,) = told if isinstance(told := {**member.group, **(member.than or {})}[path], list) else [told]
+            (one,) = alternatives_of({**member.group, **(member.than or {})}[path])
             value = text.setting(one)
         return Compared(member, measures[0], group, than, paired, value)
 
@@ -185,7 +194,7 @@ def words_of(where: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """``objective = saturating, d_steps = 2 or 3``."""
     words = []
     for path, allowed in where.items():
-        values = [text.setting(value) for value in (allowed if isinstance(allowed, list) else [allowed])]
+        values = [text.setting(value) for value in alternatives_of(allowed)]
         words.append(f"{names[path]} = {' or '.join(values)}")
     return ", ".join(words) or "all"
 
@@ -214,7 +223,7 @@ def _trained(trials: pa.Table, measure: Measure) -> _Values:
     values = {}
     for row in trials.to_pylist():
         value = row[_column(measure)]
-        if row["status"] in _UNTRAINED:
+        if row["status"] not in ENDED:
             continue
         if measure.column in ENDS:
             values[row["trial_id"]] = float(value is not None)

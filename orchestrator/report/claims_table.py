@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.report.claim_values import Side
     from orchestrator.report.claims import Verdict
     from orchestrator.report.verdicts import Judgement
+    from orchestrator.statistics.intervals import Interval
 
 _STRING, _FLOAT, _INT = pa.string(), pa.float64(), pa.int64()
 COLUMNS = (
@@ -76,9 +77,7 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "measure": claim.measure,
         "than_measure": claim.than_measure,
         "effect": "ratio" if verdict.ratio else "difference",
-        "estimate": effect and effect.estimate,
-        "low": effect and effect.low,
-        "high": effect and effect.high,
+        **_ends(effect),
         "claimed": direction(claim),
         "bound": judgement.bound,
         "method": effect and effect.method,
@@ -112,15 +111,16 @@ def _side(name: str, where: dict[str, Any] | None, side: Side | None) -> dict[st
     }
 
 
+def _ends(effect: Interval | None) -> dict[str, float | None]:
+    return {name: getattr(effect, name, None) for name in ("estimate", "low", "high")}
+
+
 def _member(one: Verdict) -> dict[str, Any]:
-    effect = one.judgement.effect
     return {
         "value": one.value,
         "verdict": str(one.judgement.word),
         "why": one.judgement.why,
-        "estimate": effect and effect.estimate,
-        "low": effect and effect.low,
-        "high": effect and effect.high,
+        **_ends(one.judgement.effect),
         "p_value": one.judgement.p_value,
     }
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.report.verdicts import LARGEST
+from orchestrator.spec.claims import alternatives_of
 from orchestrator.spec.recorded import evaluation_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class EvaluationRows:
             if name not in rows.column_names:
                 return {}
             column = rows[name]
-            known = pa.array(allowed if isinstance(allowed, list) else [allowed], column.type)
+            known = pa.array(alternatives_of(allowed), column.type)
             rows = rows.filter(pc.is_in(column, known))
         if measure.column not in rows.column_names:
             return {}

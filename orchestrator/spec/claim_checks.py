@@ -13,6 +13,7 @@ from orchestrator.spec.claims import (
     PLAIN,
     Scale,
     allows,
+    alternatives_of,
     columns_of,
     find_measure,
     is_of_trial,
@@ -144,7 +145,7 @@ def _misnamed(path: str, allowed: Any, known: Mapping[str, Column], measure: Mea
     if column.dtype not in _TYPES:
         return "is a list, by which trials cannot be told apart; name another setting"
     types, expected = _TYPES[column.dtype]
-    for value in allowed if isinstance(allowed, list) else [allowed]:
+    for value in alternatives_of(allowed):
         right = isinstance(value, types) and (isinstance(value, bool) == (types == (bool,)))
         if not right and value is not None:
             return f"got {show(value)}, expected {expected}"
@@ -153,7 +154,7 @@ def _misnamed(path: str, allowed: Any, known: Mapping[str, Column], measure: Mea
 
 def _not_listed(allowed: Any) -> str | None:
     """Of a setting that is a list of numbers each value is one, within the list of those allowed."""
-    for value in allowed if isinstance(allowed, list) else [allowed]:
+    for value in alternatives_of(allowed):
         numbers_alone = isinstance(value, list) and all(
             isinstance(one, int | float) and not isinstance(one, bool) for one in value
         )
@@ -262,8 +263,4 @@ def _same_rows(sides: Mapping[str, dict[str, Any]], measure: Measure, evaluation
     common = set(mine) & set(other)
     if common not in (set(mine), set(other)):
         return False
-    return all(any(allows(other[name], value) for value in _listed(mine[name])) for name in common)
-
-
-def _listed(allowed: Any) -> list[Any]:
-    return allowed if isinstance(allowed, list) else [allowed]
+    return all(any(allows(other[name], value) for value in alternatives_of(mine[name])) for name in common)

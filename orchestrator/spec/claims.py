@@ -209,11 +209,15 @@ def columns_of(where: Mapping[str, Any]) -> dict[str, Any]:
     return {name: allowed for name, allowed in where.items() if "." not in name}
 
 
+def alternatives_of(allowed: Any) -> list[Any]:
+    """The values that a claim allows where it names one or a list of them."""
+    return allowed if isinstance(allowed, list) else [allowed]
+
+
 def allows(allowed: Any, value: Any) -> bool:
     """Whether a value is the allowed one or among those allowed; true is no 1. That of a list is a list among them."""
-    alternatives = allowed if isinstance(allowed, list) else [allowed]
     value = list(value) if isinstance(value, tuple) else value
-    return any(one == value and isinstance(one, bool) == isinstance(value, bool) for one in alternatives)
+    return any(one == value and isinstance(one, bool) == isinstance(value, bool) for one in alternatives_of(allowed))
 
 
 def is_of_trial(path: str) -> bool:

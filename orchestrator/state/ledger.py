@@ -67,6 +67,10 @@ class Status(StrEnum):
         return self not in (Status.STOPPED, Status.FAILED)
 
 
+ENDED = tuple(str(status) for status in Status if status.final)
+"""Statuses of trials that ran as they were told to, to their last epoch or to the condition that was to end them."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """The columns of an ended trial's row that plans use."""

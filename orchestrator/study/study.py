@@ -17,6 +17,7 @@ from orchestrator.objectives import FAMILIES
 from orchestrator.spec.claims import ENDS
 from orchestrator.spec.columns import declared, evaluation_columns
 from orchestrator.spec.identity import IDLE_OF_EVALUATIONS
+from orchestrator.state.ledger import ENDED
 from orchestrator.store.columns import FLOAT, TRIALS, Column
 from orchestrator.store.tables import read_files
 from orchestrator.study.cells import Cells
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 D_STEPS = "training.d_steps"
 
-ENDED = ("finished", *ENDS)
-"""Statuses of trials that ran as they were told to, to their last epoch or to the condition that was to end them."""
 _ERRORS = (
     Column(
         "d_real_error", FLOAT, "", "what d_real is where the discriminator is an autoencoder", "error on real", log=True

@@ -10,6 +10,7 @@ from orchestrator import text
 from orchestrator.durations import duration
 from orchestrator.report.blocks import Code, Facts, Fold, Heading, Items, Section
 from orchestrator.spec.identity import SPEC_VERSION
+from orchestrator.state.ledger import Status
 from orchestrator.state.stored import notice_of
 from orchestrator.store.tables import foreign_notice
 from orchestrator.study import ENDED
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.study import Study
 
 ORDER = 20
-STATUSES = (*ENDED, "stopped", "failed")
+STATUSES = tuple(map(str, Status))
 MOST_TEXT = 200_000
 """Characters of the job file that are shown."""
 _SHOWN_VALUES = 12
