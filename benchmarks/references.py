@@ -20,6 +20,7 @@ from rich.console import Console
 
 from orchestrator.report.claims import judge_job
 from orchestrator.report.claims_table import claims_table
+from orchestrator.spec.job import load_job
 from orchestrator.state.files import read_job
 from orchestrator.store.local import LocalStore
 from orchestrator.text import setting
@@ -27,12 +28,18 @@ from orchestrator.text import setting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.spec.job import Job
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 LARGEST_MB = 5.0
 """What git keeps of a run is to stay below it."""
 _LEFT_OUT = ("checkpoints", "run.json", "run.log", "bundles", "lease", "report/figures")
 """What git does not keep, see .gitignore."""
+
+
+EARLIER = "An earlier run at another scale, which its `job.yaml` has, without sheets of samples."
+"""What is said of a run that is not made again yet."""
 
 
 class Run(NamedTuple):
@@ -83,7 +90,7 @@ RUNS = (
             *("evaluate.0.samples=2000", "evaluate.2.images=32", "evaluate.2.steps=150", "evaluate.3.steps=150"),
             "evaluate.4.steps=150",
         ),
-        "2,560 digits",
+        "autoencoders and GLO of width 16, 2,560 digits; 32 images reconstructed, 150 steps of a search",
     ),
     Run(
         "unrolled",
@@ -170,11 +177,18 @@ def readme() -> str:
         store = LocalStore(RESULTS / run.job)
         if not (RESULTS / run.job / "job.yaml").is_file():
             continue
-        judged = judge_job(store, read_job(store))
-        scale = f"{run.scale[0].upper()}{run.scale[1:]}."
+        job = read_job(store)
+        judged = judge_job(store, job)
+        scale = f"{run.scale[0].upper()}{run.scale[1:]}." if is_of(run, job) else EARLIER
         lines += [f"## [{run.job}]({run.job}/report/index.html)", "", " ".join([scale, *judged.notices]), ""]
         lines += table(claims_table(judged.verdicts).to_pylist())
     return "\n".join(lines)
+
+
+def is_of(run: Run, job: Job) -> bool:
+    """Whether the job in storage has the trials of the run."""
+    planned = load_job(ROOT / "jobs" / f"{run.job}.yaml", list(run.changes))
+    return {trial.id for trial in job.trials} == {trial.id for trial in planned.trials}
 
 
 def table(claims: Sequence[dict[str, Any]]) -> list[str]:
