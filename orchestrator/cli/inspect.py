@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
 
+    from orchestrator.spec.grid import Axis
+    from orchestrator.spec.job import Job
     from orchestrator.state.files import RunState
     from orchestrator.state.status import JobState
     from orchestrator.store.export import Format
@@ -156,11 +158,12 @@ def _deliver(
 
     store = Snapshot(named.store)
     judged = judge_named(named) if claims else None
+    job = None if judged or sql is not None else _job_of(named, store)
     if judged:
         table = claims_rows(judged)
         answer = Answer(table, len(table))
     else:
-        answer = _answer(named, store, sql, evaluation, None if exports else _ROWS)
+        answer = _answer(job, store, sql, evaluation, None if exports else _ROWS)
     for option, target in exports:
         export(answer.table, _FORMATS[option], target)
     if exports:
@@ -169,19 +172,19 @@ def _deliver(
     if judged:
         print_claims(judged)
     else:
-        _print_results(answer, everything=sql is not None)
+        _print_results(answer, job, everything=sql is not None)
     _print_left_out(out, answer.left_out)
     _print_foreign(store)
 
 
-def _print_results(answer: Answer, *, everything: bool) -> None:
+def _print_results(answer: Answer, job: Job | None, *, everything: bool) -> None:
     """Print the rows of an answer, with ``everything`` all columns, else those that a screen has room for."""
     from orchestrator.store.export import rows_of
 
-    names = answer.table.column_names if everything else _visible_columns(answer.table)
+    names = answer.table.column_names if everything else _visible_columns(answer.table, job.axes if job else ())
     _print_table(names, rows_of(answer.table.slice(0, _ROWS)), answer.total)
     if not everything:
-        out.print("settings that are the same in all, times and versions: --csv, --json or --parquet")
+        out.print("settings that are the same in all or follow another, times and versions: --csv, --json or --parquet")
 
 
 def _print_left_out(console: Console, left_out: Sequence[str]) -> None:
@@ -200,7 +203,7 @@ def _print_foreign(store: Store) -> None:
         out.print(f"note: {notice}", soft_wrap=True)
 
 
-def _answer(named: NamedJob, store: Store, sql: str | None, evaluation: str | None, limit: int | None) -> Answer:
+def _answer(job: Job | None, store: Store, sql: str | None, evaluation: str | None, limit: int | None) -> Answer:
     """The rows of the query, the evaluation or the trials; the first ``limit`` suffice."""
     from orchestrator.spec.columns import declared
     from orchestrator.store.query import query
@@ -209,17 +212,20 @@ def _answer(named: NamedJob, store: Store, sql: str | None, evaluation: str | No
         if not sql.strip():
             raise SettingsError("--sql", "", "is empty, expected a query, such as 'select * from trials'")
         return query(store, sql, declared, limit)
-    return _trials(store, _grid_order(named, store), limit) if evaluation is None else _evaluated(store, evaluation)
+    if evaluation is not None:
+        return _evaluated(store, evaluation)
+    order = {trial.id: place for place, trial in enumerate(job.trials)} if job else {}
+    return _trials(store, order, limit)
 
 
-def _grid_order(named: NamedJob, store: Store) -> dict[str, int]:
-    """Places of trials in the job's grid, by the ids of their rows; empty where the job cannot be read."""
+def _job_of(named: NamedJob, store: Store) -> Job | None:
+    """The job in storage, with the ids of its rows; None where it cannot be read."""
     from orchestrator.state.stored import stored_job
 
     try:
-        return {trial.id: place for place, trial in enumerate(stored_job(named.load(), store).job.trials)}
+        return stored_job(named.load(), store).job
     except OrchError:
-        return {}
+        return None
 
 
 def _trials(store: Store, order: Mapping[str, int], limit: int | None) -> Answer:
@@ -269,18 +275,12 @@ def _evaluated(store: Store, kind: str) -> Answer:
     return Answer(table, len(table), (*read.left_out, *trials.left_out))
 
 
-def _visible_columns(table: pa.Table) -> list[str]:
-    """The columns that a screen has room for: settings that differ between the rows, and measured values."""
+def _visible_columns(table: pa.Table, axes: Sequence[Axis]) -> list[str]:
+    """The columns that a screen has room for: settings that vary between the rows, and measured values."""
     from orchestrator.store.columns import EVALUATIONS, SAMPLE_METRICS, TRAINING_METRICS
 
     columns = table.column_names
-    of_trials = table.filter(table["data.name"].is_valid()) if "data.name" in columns else table  # those with a row
-
-    def differs(name: str) -> bool:
-        rows = table if name.startswith("evaluation.") else of_trials
-        return len({str(value) for value in rows[name].to_pylist()}) > 1
-
-    settings = [name for name in columns if "." in name and differs(name)]
+    settings = _varying(table, axes)
     if "evaluation_id" in columns:
         fixed = {column.name for column in EVALUATIONS}
         return ["trial_id", *settings, *(name for name in columns if "." not in name and name not in fixed)]
@@ -288,6 +288,22 @@ def _visible_columns(table: pa.Table) -> list[str]:
     ends = ("saturated_at", "collapsed_at", "diverged_at")
     names = ("trial_id", "status", "error", *settings, *ends, *measures, "step", "images_per_second")
     return [name for name in names if name in columns and table[name].null_count < len(table)]
+
+
+def _varying(table: pa.Table, axes: Sequence[Axis]) -> list[str]:
+    """The settings of trials that vary, as in the report, then those of the evaluation."""
+    from orchestrator.spec.claims import OWN
+    from orchestrator.spec.varying import grid_columns, varying_settings
+
+    columns = [name for name in table.column_names if "." in name]
+    of_trials = table.filter(table["data.name"].is_valid()) if "data.name" in columns else table  # those with a row
+
+    def values(rows: pa.Table, name: str) -> list[str]:
+        return [str(value) for value in rows[name].to_pylist()]
+
+    trials = {name: values(of_trials, name) for name in columns if not name.startswith(OWN)}
+    evaluation = [name for name in columns if name.startswith(OWN) and len(set(values(table, name))) > 1]
+    return [*varying_settings(trials, [grid_columns(axis) for axis in axes]), *evaluation]
 
 
 def _print_table(names: Sequence[str], rows: Sequence[dict[str, Any]], total: int | None) -> None:

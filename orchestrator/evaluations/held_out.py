@@ -17,11 +17,16 @@ if TYPE_CHECKING:
 
 
 IMAGE_ID = Column("image_id", INT, "", "the image's place in the held-out set")
-LABEL = Column("label", INT, "", "the image's class; null where the set has none")
+LABEL = Column("label", INT, "", "the image's class; null where the set has none", needs=("classes",))
 """The columns by which the rows of these evaluations name their image."""
 CLASS_KEPT = (
     Column(
-        "class_kept", INT, "", "1 if the classifier sees the image's class in it, else 0; null without", "class kept"
+        "class_kept",
+        INT,
+        "",
+        "1 if the classifier sees the image's class in it, else 0; null without",
+        "class kept",
+        needs=("classes",),
     ),
     Column("classifier", STRING, "", "digest of the classifier; compare class_kept of the same only"),
 )
@@ -43,7 +48,11 @@ INK_KEPT = (
 )
 TYPICALITY = (
     Column(
-        "class_distance", FLOAT, "", "mean squared difference of the image from the mean training image of its class"
+        "class_distance",
+        FLOAT,
+        "",
+        "mean squared difference of the image from the mean training image of its class",
+        needs=("classes",),
     ),
     Column(
         "typical", BOOL, "", "whether that is at most the median of the class's training images; null without classes"

@@ -83,8 +83,9 @@ class Health:
     Collapsed: twice in a row the FID exceeds both WORSE times the lowest held FID and that FID plus GIVEN_BACK of the
     way from it to the first FID; or fewer than FEW_MODES of the classes are covered; or, without classes, diversity is
     below ALIKE. A FID is held if two in a row do not exceed it, since single ones jump. Modes and diversity count only
-    after they were higher, or from the middle of the run on unless diversity is the greatest so far, and never with the
-    lowest FID so far: early samples are all alike, and a run whose variety still grows is slow, not collapsed.
+    after they were higher, or from the middle of the run on, and never with the greatest diversity or the lowest FID so
+    far: early samples are all alike, and a run whose variety still grows is slow, not collapsed, although its blurred
+    samples may cover some classes for a while and then others.
 
     Diverged: a row's mean loss is OUT_OF_BOUNDS times the greatest early one. (A loss that is not finite has no row.)
     """
@@ -109,8 +110,10 @@ class Health:
     had_variety: bool = False
     most_diverse: float = 0.0
     """The greatest diversity measured."""
-    bad_samples: int = 0
-    """Sample metrics in a row with a worse FID or with samples that are too alike."""
+    worse_fids: int = 0
+    """FIDs in a row that are worse."""
+    too_alike: int = 0
+    """Sample metrics in a row whose samples cover too few modes or are too alike."""
 
     def after(self, row: Row, course: Course) -> Health:
         """The state after one more row of metrics/: from its training metrics, then its sample metrics, if any."""
@@ -125,14 +128,17 @@ class Health:
         worse = fid is not None and self._is_worse(fid)
         best = fid is not None and (self.best_fid is None or fid < self.best_fid)
         diversity = _number(row, "diversity") or 0.0
-        due = self.had_variety or (step > course.total_steps / 2 and diversity <= self.most_diverse)
-        bad_samples = self.bad_samples + 1 if worse or (due and not varied and not best) else 0
+        due = self.had_variety or step > course.total_steps / 2
+        grows = best or diversity > self.most_diverse
+        worse_fids = self.worse_fids + 1 if worse else 0
+        too_alike = self.too_alike + 1 if due and not varied and not grows else 0
         return replace(
             self,
             had_variety=self.had_variety or varied,
             most_diverse=max(self.most_diverse, diversity),
-            bad_samples=bad_samples,
-            collapsed_at=step if self.collapsed_at is None and bad_samples >= 2 else self.collapsed_at,
+            worse_fids=worse_fids,
+            too_alike=too_alike,
+            collapsed_at=step if self.collapsed_at is None and max(worse_fids, too_alike) >= 2 else self.collapsed_at,
             best_fid=fid if best else self.best_fid,
             best_step=step if best else self.best_step,
             first_fid=fid if self.first_fid is None else self.first_fid,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.study.levels import names_objective
+from orchestrator.spec.varying import names_objective
 from orchestrator.text import plural
 
 if TYPE_CHECKING:

@@ -215,20 +215,22 @@ def _unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Se
 
 
 def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None:
-    if measure.kind:
-        return None
     signals = [column.name for column in TRAINING_METRICS]
     name = f"{measure.column}_at" if measure.column in ENDS else measure.column
-    needs = next(column.needs for column in TRIALS if column.name == name)
+    columns = KINDS[measure.kind].columns if measure.kind else TRIALS
+    needs = next(column.needs for column in columns if column.name == name)
     for settings in trials:
-        if measure.column in signals and measure.column not in settings.measures:
+        if not measure.kind and measure.column in signals and measure.column not in settings.measures:
             return f"got {show(measure.column)}, which a trial under {settings.objective.kind} does not have"
         if "codes" in needs and settings.objective.family == "adversarial":
             return f"got {show(measure.column)}, but no trial under {settings.objective.kind} has codes"
         if "samples" in needs and not settings.training.measure_every:
             return f"got {show(measure.column)}, which is measured of samples: set training.measure_every"
         if "classes" in needs and not settings.data.has_classes:
-            return f"got {show(measure.column)}, which needs a data set with classes; {settings.data.name} has none"
+            of = f"{measure.kind}." if measure.kind else ""
+            return (
+                f"got {show(of + measure.column)}, which needs a data set with classes; {settings.data.name} has none"
+            )
     return None
 
 

@@ -1,4 +1,4 @@
-"""Which settings vary in a study, and the axes of its grid that set several of them together. Pure functions."""
+"""The axes of a grid that set several settings together: their levels and what these are called. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from orchestrator.spec.identity import IDLE, flatten
+from orchestrator.spec.varying import OBJECTIVE, is_linked, leaves
 from orchestrator.text import LINKED, SEED, setting, short_names
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from orchestrator.spec.grid import Axis
     from orchestrator.spec.job import Trial
 
-OBJECTIVE = "objective.kind"
 FEW = 2
 """So many settings are named in full; of more only those that are needed to tell levels apart."""
 
@@ -42,22 +41,6 @@ class _Level:
 
     values: dict[str, Any]
     sets: dict[str, Any]
-
-
-def leaves(axis: Axis) -> list[dict[str, Any]]:
-    """The dotted paths that each entry of the axis sets, with their values."""
-    return [flatten(entry) for entry in axis.entries]
-
-
-def is_linked(axis: Axis) -> bool:
-    """Whether entries of the axis may set several settings."""
-    return any(list(entry) != [axis.name] or isinstance(entry[axis.name], dict) for entry in axis.entries)
-
-
-def grid_columns(axis: Axis) -> list[str]:
-    """The columns of trials that an axis may set: its own one first, if it links several, then dotted paths."""
-    paths = dict.fromkeys(path for entry in leaves(axis) for path in entry)
-    return [*([LINKED + axis.name] if is_linked(axis) else []), *dict.fromkeys([axis.name, *paths])]
 
 
 def link(trials: pd.DataFrame, axes: Sequence[Axis], planned: Mapping[str, Trial]) -> pd.DataFrame:
@@ -125,34 +108,6 @@ def meanings(trials: pd.DataFrame, axes: Sequence[Axis]) -> list[tuple[str, list
             ]
             axes_meanings.append((axis.name, rows))
     return axes_meanings
-
-
-def varying_settings(trials: pd.DataFrame, axes: Sequence[Sequence[str]]) -> list[str]:
-    """The settings in which trials differ: the objective's first, then in the grid's order, then others, seed last.
-
-    ``axes`` are the grid's, see ``grid_columns``. A setting that only follows another one (an objective's own
-    target; all that the levels of an axis of its own name set) is left out, and so is one that changes no result.
-    """
-    dotted = [column for column in trials.columns if "." in column]
-    present = [[path for path in axis if path in dotted] for axis in axes]
-    free = {axis[0] for axis in present if axis}
-    listed = [path for axis in present for path in axis]
-    listed += sorted(set(dotted) - set(listed))
-    listed.sort(key=lambda path: (path == SEED, not names_objective(trials, path)))
-    kept: list[str] = []
-    for column in listed:
-        if column in IDLE or len(set(trials[column])) < 2:
-            continue
-        if column in free or not any(_follows(trials, column, other) for other in kept):
-            kept.append(column)
-    return kept
-
-
-def names_objective(trials: pd.DataFrame, column: str) -> bool:
-    """Whether the setting is the objective's kind, or an axis that sets it."""
-    if not column.startswith(LINKED) or OBJECTIVE not in trials or len(set(trials[OBJECTIVE])) < 2:
-        return column == OBJECTIVE
-    return _follows(trials, OBJECTIVE, column)
 
 
 def names_of(columns: Sequence[str], varying: Sequence[str]) -> dict[str, str]:
@@ -229,10 +184,6 @@ def _one_kind(trials: pd.DataFrame, columns: Sequence[str]) -> bool:
         if kind in columns and all(column.startswith(f"{section}.") for column in columns):
             return len(set(trials[kind])) == len(set(_keys(trials, columns)))
     return False
-
-
-def _follows(trials: pd.DataFrame, column: str, other: str) -> bool:
-    return len(set(zip(trials[other], trials[column], strict=True))) == len(set(trials[other]))
 
 
 def _keys(trials: pd.DataFrame, columns: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -16,12 +16,13 @@ from orchestrator.spec.columns import declared, evaluation_columns
 from orchestrator.spec.grid import read_axes
 from orchestrator.spec.job import make_job
 from orchestrator.spec.recorded import current_id
+from orchestrator.spec.varying import grid_columns
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 from orchestrator.state.files import JOB_BYTES, JOB_KEY
 from orchestrator.store.columns import METRICS, TRIALS
 from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.tables import left_out_notice, parquet_keys, read_table
-from orchestrator.study.levels import grid_columns, link
+from orchestrator.study.levels import link
 from orchestrator.study.study import Study, plain, whole
 
 if TYPE_CHECKING:

@@ -17,11 +17,12 @@ from orchestrator.objectives import FAMILIES
 from orchestrator.spec.claims import ENDS
 from orchestrator.spec.columns import declared, evaluation_columns
 from orchestrator.spec.identity import IDLE_OF_EVALUATIONS
+from orchestrator.spec.varying import OBJECTIVE, grid_columns, leaves, varying_settings
 from orchestrator.state.ledger import ENDED
 from orchestrator.store.columns import FLOAT, TRIALS, Column
 from orchestrator.store.tables import read_files
 from orchestrator.study.cells import Cells
-from orchestrator.study.levels import OBJECTIVE, Level, grid_columns, leaves, meanings, names_of, varying_settings
+from orchestrator.study.levels import Level, meanings, names_of
 from orchestrator.text import SEED
 
 if TYPE_CHECKING:

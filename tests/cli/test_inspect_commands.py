@@ -162,6 +162,18 @@ def test_results_without_a_query_are_the_trials(orch: Callable[..., Any], job: J
     assert note.startswith("settings that are the same in all")
 
 
+def test_a_setting_that_only_follows_another_is_no_column(
+    orch: Callable[..., Any], folder: Path, store: LocalStore
+) -> None:
+    """The target of its own that an objective has says no more than the objective's name."""
+    job = load_job(folder / "job.yaml", ["grid.objective.kind=[least_squares, non_saturating, hinge]"])
+    write_job(store, job)
+    for trial in job.trials:
+        record(store, "study", trial, Status.FINISHED, {"step": 30}, provenance())
+    heading = orch("results", "study").out.splitlines()[0].split()
+    assert [name for name in heading if "." in name] == ["objective.kind", "training.d_steps", "training.seed"]
+
+
 def test_results_are_in_the_order_of_the_grid(orch: Callable[..., Any], folder: Path, store: LocalStore) -> None:
     job = load_job(folder / "job.yaml")
     write_job(store, job)

@@ -103,6 +103,9 @@ MISTAKES = {
     f"[{claim('modes')}]\ndata: {{name: celeba}}\nevaluate: []": (
         "claims.0.measure: got 'modes', which needs a data set with classes; celeba has none"
     ),
+    f"[{claim('inversion.class_kept')}]\ndata: {{name: celeba}}\nevaluate: [{{kind: inversion}}]": (
+        "claims.0.measure: got 'inversion.class_kept', which needs a data set with classes; celeba has none"
+    ),
     f"[{claim('quality.fid')}]\nevaluate: []": (
         "claims.0.group: needs an evaluation of kind quality, which evaluate does not have"
     ),

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from orchestrator.spec.grid import read_axes
+from orchestrator.spec.varying import grid_columns, varying_settings
 from orchestrator.study import Spread, Study, evenly
-from orchestrator.study.levels import grid_columns, varying_settings
 from orchestrator.study.study import conditions, plain
 
 
