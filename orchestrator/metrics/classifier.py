@@ -20,6 +20,7 @@ from orchestrator.data.batches import BatchStream, to_device
 from orchestrator.data.images import ImageShape
 from orchestrator.data.ranges import from_bytes
 from orchestrator.errors import DataError
+from orchestrator.hardware import compute_float32_exactly
 from orchestrator.metrics.feature_extractor import Features, digest_of
 from orchestrator.metrics.requirements import CLASSIFIER_FEATURES
 from orchestrator.store.tensors import DamagedError, pack, unpack
@@ -133,6 +134,7 @@ def train_classifier(
 
 
 def _build(shape: ImageShape, classes: int) -> _Network:
+    compute_float32_exactly()
     with torch.random.fork_rng(devices=[]):  # layers draw default weights, which are replaced
         return _Network(shape, classes)
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from orchestrator.hardware import nvidia_smi
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WSL = Path("/usr/lib/wsl/lib/nvidia-smi")
-"""The tool's path in Windows' Linux subsystem, outside of most PATHs."""
 _PROC, _DEV = Path("/proc/driver/nvidia/gpus"), Path("/dev")
-_ANSWER_S = 20.0
-"""How long the tool may take: without the persistence daemon it wakes every GPU first."""
 
 _GPU = re.compile(r"GPU (?P<index>\d+): (?P<name>.*) \(UUID: (?P<uuid>GPU-[^)\s]+)\)\s*")
 _MIG = re.compile(r"\s+(?P<name>MIG \S+)\s+Device\s+\d+: \(UUID: (?P<uuid>MIG-[^)\s]+)\)\s*")
@@ -77,23 +72,11 @@ def visible_devices() -> str | None:
 
 def present_gpus() -> tuple[Gpu, ...]:
     """Every GPU of this machine; one that MIG divides is listed as its parts."""
-    tool = shutil.which("nvidia-smi") or (str(_WSL) if _WSL.is_file() else None)
-    text = None if tool is None else _listing(tool)
-    if text is not None:
+    if (text := nvidia_smi("-L")) is not None:
         return parse_listing(text)
     # Containers may hide /proc's entries and have /dev's.
     nodes = list(_PROC.glob("*")) or [path for path in _DEV.glob("nvidia*") if path.name[6:].isdigit()]
     return tuple(Gpu(index, "NVIDIA GPU") for index in range(len(nodes)))
-
-
-@cache
-def _listing(tool: str) -> str | None:
-    """What ``nvidia-smi -L`` prints; None where it does not work."""
-    try:
-        result = subprocess.run([tool, "-L"], capture_output=True, text=True, check=True, timeout=_ANSWER_S)  # noqa: S603
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):  # a tool without its driver
-        return None
-    return result.stdout
 
 
 def parse_listing(text: str) -> tuple[Gpu, ...]:

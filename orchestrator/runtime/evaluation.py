@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import ray
 
 from orchestrator.evaluations import compute_shard
+from orchestrator.hardware import device_columns
 from orchestrator.plan.retry import classify
 from orchestrator.runtime.trainer import describe
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
@@ -148,6 +149,7 @@ def _store_result(
         "shard": shard,
         "evaluated_at": datetime.now(UTC),
         "evaluated_on": model.device.type,
+        **device_columns(model.device),
         **{name: context.provenance[name] for name in ("orch_version", "torch_version")},
         **evaluation_settings(evaluation),
     }

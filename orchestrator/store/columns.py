@@ -199,6 +199,14 @@ METRICS: tuple[Column, ...] = (
     Column("elapsed_s", _FLOAT, "s", "training time so far, over all attempts that were kept"),
 )
 
+DEVICE: tuple[Column, ...] = (
+    Column("device_model", _STRING, "", "model of the GPU or processor; null where the system does not tell it"),
+    Column("device_memory_gib", _FLOAT, "GiB", "memory of the GPU, or of its MIG part; null on a processor"),
+    Column("driver_version", _STRING, "", "version of NVIDIA's driver; null on a processor"),
+    Column("threads", _INT, "", "processor threads of the process"),
+)
+"""On what a row was computed, beside the kind of device: ``hardware.device_columns``."""
+
 TRIALS: tuple[Column, ...] = (
     Column("trial_id", _STRING, "", "hash of the trial's resolved settings"),
     Column("job", _STRING, "", "name of the job file that asked for the trial first"),
@@ -253,6 +261,7 @@ TRIALS: tuple[Column, ...] = (
     _measure("train_s", "s", "training time, over all attempts that were kept", "training", better="lower"),
     Column("resumes", _INT, "", "times the trial went on from a checkpoint"),
     Column("device", _STRING, "", "kind of device the trial trained on"),
+    *DEVICE,
     Column("workers", _INT, "", "processes the trial trained on, in its last attempt"),
     Column("images", _INT, "images", "images the trial trained on"),
     Column("data_fingerprint", _STRING, "", "hash of their content, labels and size; the same wherever they lie"),
@@ -273,6 +282,7 @@ EVALUATIONS: tuple[Column, ...] = (
     Column("shard", _INT, "", "part of the evaluation that the row is of, from 0"),
     Column("evaluated_at", _TIME, "UTC", "when the part was computed"),
     Column("evaluated_on", _STRING, "", "kind of device it was computed on"),
+    *DEVICE,
     Column("orch_version", _STRING, "", "version of this program"),
     Column("torch_version", _STRING, "", "version of torch"),
 )

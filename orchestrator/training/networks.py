@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from orchestrator.distributed.batch_norm import synchronize
+from orchestrator.hardware import compute_float32_exactly
 from orchestrator.training.fitted_prior import FittedPrior
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 
 def build(model: Model, objective: Objective, shape: ImageShape) -> nn.ModuleDict:
-    """The networks of a trained model: its ``generator``, and the ``encoder`` if the objective trains one."""
+    """The networks of a trained model: its ``generator``, and the ``encoder`` if the objective trains one.
+
+    From then on this process computes float32 exactly.
+    """
+    compute_float32_exactly()
     generator = model.build_generator(shape)
     if objective.family == "free_latents":
         generator = FittedPrior(generator, model.latents(shape))

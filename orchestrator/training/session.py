@@ -16,6 +16,7 @@ from orchestrator.data.images import order_of
 from orchestrator.data.ranges import to_bytes, to_unit
 from orchestrator.distributed.group import ALONE
 from orchestrator.errors import CheckpointError, StorageUnavailable
+from orchestrator.hardware import device_columns
 from orchestrator.metrics.latent_normality import measure_codes
 from orchestrator.store.columns import METRICS, schema_of
 from orchestrator.store.tables import write_rows
@@ -213,6 +214,7 @@ class Session:
             "classifier": self.sample_metrics.digest if self.sample_metrics is not None else None,
             "resumes": self.resumes,
             "device": self.learner.device.type,
+            **device_columns(self.learner.device),
             "workers": self.group.size,
             "precision": self.learner.precision,
             "started_at": self.started_at,

@@ -20,7 +20,6 @@ pytestmark = [
 
 def steps(group: Group) -> tuple[Tensor, list[Tensor], set[str]]:
     """Signals and weights after three steps in single precision on this process's GPU."""
-    torch.backends.cudnn.allow_tf32 = False
     settings = trial(model={"width": 8}, precision="fp32", d_steps=2)
     pixels = images().to(f"cuda:{group.rank}")
     gan = Gan(settings.model, settings.objective, settings.training, pixels, settings.data.shape, group)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orchestrator import hardware
 from orchestrator.cli.doctor import _devices
 from orchestrator.errors import PlacementError
 from orchestrator.plan import gpus as module
@@ -89,11 +90,13 @@ class Machine:
         patch.setenv("PATH", str(folder / "bin"))
         patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         patch.delitem(sys.modules, "torch", raising=False)
-        for name, path in (("_PROC", "proc"), ("_DEV", "dev"), ("_WSL", "wsl-smi")):
-            patch.setattr(module, name, folder / path)
+        for holder, name, path in ((module, "_PROC", "proc"), (module, "_DEV", "dev"), (hardware, "_WSL", "wsl-smi")):
+            patch.setattr(holder, name, folder / path)
+        hardware.nvidia_smi.cache_clear()
 
     def tool(self, listing: str, path: str = "bin/nvidia-smi", code: int = 0) -> None:
         """Have nvidia-smi print this."""
+        hardware.nvidia_smi.cache_clear()
         (self.folder / path).write_text(f"#!/bin/sh\n[ \"$1\" = -L ] || exit 9\necho '{listing}'\nexit {code}\n")
         (self.folder / path).chmod(0o755)
 
@@ -119,7 +122,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 def test_who_tells_of_gpus(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     def gpus() -> int:
-        module._listing.cache_clear()
+        hardware.nvidia_smi.cache_clear()
         assert len(usable_gpus()) == this_machine().gpus
         return this_machine().gpus
 
@@ -154,7 +157,6 @@ def test_who_tells_of_gpus(machine: Machine, monkeypatch: pytest.MonkeyPatch) ->
 def test_each_process_gets_its_part_of_a_gpu(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.tool(WHOLE)
     assert visible_devices() is None, "Ray counts whole GPUs by itself"
-    module._listing.cache_clear()
     machine.tool(PARTS)
     parts = "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f,MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb"
     assert visible_devices() == f"{parts},GPU-aaaa2222-d33d-2b2c-524d-9e3d8d2b8a77"
@@ -191,7 +193,6 @@ def test_the_doctor_agrees_with_the_placement(
     good: bool,
     text: str,
 ) -> None:
-    module._listing.cache_clear()
     machine.tool(WHOLE)
     machine.torch(cuda, seen)
     if devices is not None:

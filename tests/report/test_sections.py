@@ -57,6 +57,14 @@ def test_a_trial_that_went_on_is_not_called_finished_alone(study: Any, report: C
     assert "froze" not in " ".join(page.text_of.values())
 
 
+def test_devices_are_named_by_their_models_where_rows_tell_them(study: Any, report: Callable[[], Any]) -> None:
+    study.trial({"training.seed": 1}, samples=(), metrics=False)
+    for seed in (2, 3):
+        more = {"device": "cuda", "device_model": "NVIDIA L4"}
+        study.trial({"training.seed": seed}, samples=(), metrics=False, **more)
+    assert "Devicescuda: NVIDIA L4 (2), cpu (1)" in report().text("run")
+
+
 def test_figures_beyond_the_budget_are_files(
     study: Any, report: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

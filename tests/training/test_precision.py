@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from orchestrator.data.images import ImageSet
 from orchestrator.discriminator_output import DiscriminatorOutput
+from orchestrator.metrics.classifier import train_classifier
 from orchestrator.objectives.binary_cross_entropy import NonSaturating
 from orchestrator.store.local import LocalStore
+from orchestrator.training.checkpoint import load_networks
 from orchestrator.training.session import Session
 from orchestrator.training.settings import TrainingSettings
+from tests.training.families import make, trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
 
@@ -69,6 +76,45 @@ def test_networks_compute_in_bf16_and_all_else_in_single(make_gan, monkeypatch, 
     for optimizer in (gan.g_optimizer, gan.d_optimizer):
         kept += [value for state in optimizer.state.values() for value in state.values()]
     assert {tensor.dtype for tensor in kept} == {torch.float32, torch.int64}
+
+
+FLOAT32 = [
+    torch.backends.cudnn.conv,
+    torch.backends.cuda.matmul,
+    torch.backends.mkldnn.conv,
+    torch.backends.mkldnn.matmul,
+]
+
+
+@pytest.fixture
+def rounded() -> Iterator[None]:
+    """Convolutions and products of float32 numbers that may be rounded: GPUs to TF32, processors to bf16."""
+    before = [operation.fp32_precision for operation in FLOAT32]
+    for operation, rounding in zip(FLOAT32, ("tf32", "tf32", "bf16", "bf16"), strict=True):
+        operation.fp32_precision = rounding
+    yield
+    for operation, precision in zip(FLOAT32, before, strict=True):
+        operation.fp32_precision = precision
+
+
+WAYS = ["non_saturating", "wae_mmd", "glo", "likelihood"]
+
+
+@pytest.mark.parametrize("entry", [*WAYS, "networks that are evaluated", "classifier"])
+def test_whatever_computes_has_float32_computed_exactly(rounded: None, images: Tensor, tmp_path, entry: str) -> None:
+    assert not any(operation.fp32_precision == "ieee" for operation in FLOAT32)
+    if entry == "classifier":
+        labels = torch.arange(len(images)) % 2
+        train_classifier(ImageSet(images.numpy(), labels.numpy()))
+    elif entry in WAYS:
+        make(trial(entry, model={"kind": "dcgan"} if entry == "non_saturating" else None), images)
+    else:
+        settings, store = trial("glo", epochs=1), LocalStore(tmp_path)
+        Session("id", settings, images, store).save()
+        for operation in FLOAT32:
+            operation.fp32_precision = "none"
+        load_networks(store, "id", settings)
+    assert [operation.fp32_precision for operation in FLOAT32] == ["ieee"] * 4
 
 
 def test_single_precision_is_what_it_was(make_gan, differences) -> None:

@@ -51,7 +51,7 @@ def summary(study: Study) -> list[tuple[str, str]]:
     if study.varying:
         facts.append(("Varied", "; ".join(_varied(study, column) for column in study.varying)))
     facts += [("Data", _section(study, "data", "name")), ("Model", _section(study, "model", "kind"))]
-    facts.append(("Devices", _counted(trials["device"])))
+    facts.append(("Devices", _counted(_devices(trials))))
     if trials["train_s"].notna().any():
         facts.append(("Training time", f"{duration(float(trials['train_s'].sum()))}, all trials together"))
     facts.append(("When", _when(trials)))
@@ -125,6 +125,13 @@ def _section(study: Study, section: str, key: str) -> str:
 def _distinct(values: pd.Series[Any]) -> str:
     known = [text.excerpt(str(value)) for value in values.dropna().unique().tolist()]
     return ", ".join(known[:_SHOWN_VALUES]) + text.more(len(known) - _SHOWN_VALUES)
+
+
+def _devices(trials: pd.DataFrame) -> pd.Series[Any]:
+    """``cuda: NVIDIA H100 80GB HBM3``; the kind alone where the model is not known, as in rows of earlier versions."""
+    pairs = zip(trials["device"], trials["device_model"], strict=True)
+    named = [kind if pd.isna(kind) or pd.isna(model) else f"{kind}: {model}" for kind, model in pairs]
+    return pd.Series(named, index=trials.index, dtype=object)
 
 
 def _counted(values: pd.Series[Any]) -> str:
