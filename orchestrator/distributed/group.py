@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,6 +25,12 @@ class Group:
 
     All processes must call each method in the same order; a group of one never communicates. Methods raise
     ConnectionError if another process has gone: the trial can continue on other processes.
+
+    gloo tells so in the call itself. NCCL only queues its work on the device: a call returns before anything was sent.
+    Where a process has gone, the work of the others never ends, or fails in torch's watchdog thread, which then ends
+    the process (``TORCH_NCCL_ASYNC_ERROR_HANDLING=1``, which Ray Train sets). So on GPUs a loss is heard of in one of
+    three ways: by ``broadcast``, which goes over gloo before each slice of steps; from Ray, which ends a worker group
+    of which one process has died; or, where a process hangs, by the watchdog's timeout, the process group's own.
     """
 
     def __init__(self, rank: int, size: int) -> None:
@@ -54,13 +61,15 @@ class Group:
 
     def stack(self, tensor: Tensor) -> Tensor:
         """The tensors of all processes, of one shape, stacked by rank: (size, ...). It has no gradient."""
-        tensor = tensor.detach()
+        tensor = tensor.detach().contiguous()
         rows = tensor.new_empty(self.size, *tensor.shape)
         with _lost_as_connection_error():
             if self.size == 1 or tensor.device.type == "cpu":
-                self._stack_at_leader(tensor.contiguous(), rows)
+                self._stack_at_leader(tensor, rows)
             else:
-                distributed.all_gather(list(rows), tensor.contiguous())
+                # torch 2.14 gave it a new name.
+                gather = getattr(distributed, "all_gather_single", None) or distributed.all_gather_into_tensor
+                gather(rows.view(-1), tensor.view(-1))
         return rows
 
     def _stack_at_leader(self, tensor: Tensor, rows: Tensor) -> None:
@@ -83,6 +92,8 @@ class Group:
         """
         if self.size == 1:
             return part.detach()
+        if total % self.size == 0:
+            return self.stack(part).flatten(0, 1)
         longest = -(-total // self.size)
         padded = part.new_zeros(longest, *part.shape[1:])
         padded[: len(part)] = part.detach()
@@ -100,24 +111,45 @@ class Group:
                 distributed.all_reduce(tensor)
 
     def sum_gradients(self, parameters: Iterable[Parameter], extra: Iterable[Tensor] = ()) -> None:
-        """Sum each parameter's gradient, and each of ``extra``, over all processes, in place and in one exchange."""
-        if self.size > 1:
-            self._sum_flat([*(p.grad for p in parameters if p.grad is not None), *extra], 1.0)
+        """Sum each parameter's gradient, and each of ``extra``, over all processes, in one exchange.
+
+        Each gradient is then a view of what was exchanged, which takes no copy; ``extra`` changes in place.
+        """
+        if self.size == 1:
+            return
+        trained, extra = [p for p in parameters if p.grad is not None], list(extra)
+        tensors = [*(p.grad for p in trained if p.grad is not None), *extra]
+        sums = self._sum_together(tensors)
+        for parameter, gradient in zip(trained, sums, strict=False):
+            parameter.grad = gradient
+        _copy(extra, sums[len(trained) :])
 
     def average(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by the mean over all processes, in place and in one exchange; all have one dtype."""
         if self.size > 1:
-            self._sum_flat(list(tensors), 1.0 / self.size)
+            tensors = list(tensors)
+            _copy(tensors, [total * (1.0 / self.size) for total in self._sum_together(tensors)])
 
-    def _sum_flat(self, tensors: list[Tensor], factor: float) -> None:
+    def _sum_together(self, tensors: list[Tensor]) -> list[Tensor]:
+        """The sums over all processes, each of its tensor's shape and strides: views of one flat tensor."""
         if not tensors:
-            return
-        flat = torch.cat([tensor.flatten() for tensor in tensors])
+            return []
+        # In the order of memory, so that channels last are not copied into another order first.
+        flat = torch.cat([_in_memory_order(tensor) for tensor in tensors])
         self.sum(flat)
-        if factor != 1.0:
-            flat.mul_(factor)
-        for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
-            tensor.copy_(part.view(tensor.shape))
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        return [part.as_strided(t.shape, t.stride()) for part, t in zip(parts, tensors, strict=True)]
+
+
+def _in_memory_order(tensor: Tensor) -> Tensor:
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    assert extent == tensor.numel(), "a tensor with gaps, or whose elements share memory"
+    return tensor.as_strided((tensor.numel(),), (1,))
+
+
+def _copy(to: list[Tensor], values: list[Tensor]) -> None:
+    for tensor, value in zip(to, values, strict=True):
+        tensor.copy_(value)
 
 
 ALONE = Group(0, 1)
@@ -137,9 +169,20 @@ def current_group() -> Group:
 
 @contextmanager
 def _lost_as_connection_error() -> Iterator[None]:
-    # gloo and NCCL report a process that has gone as they report everything else: as a RuntimeError.
     try:
         yield
     except RuntimeError as error:
+        if not _may_be_a_loss(error):
+            raise
         text = " ".join(str(error).split())
         raise ConnectionError(f"a process that trained the trial with this one has gone: {text[:200]}") from error
+
+
+def _may_be_a_loss(error: RuntimeError) -> bool:
+    """Whether the loss of another process can look so: gloo and NCCL report it as they report all else.
+
+    Memory that lacks and a fault of this process's device are no loss: others decide what they mean for the trial. NCCL
+    has a class for all of its errors, so that of them the text tells.
+    """
+    of_this_process = (torch.OutOfMemoryError, torch.AcceleratorError, NotImplementedError, RecursionError)
+    return not isinstance(error, of_this_process) and not re.search(r"out of memory|allocate memory", str(error))

@@ -144,7 +144,7 @@ def initialize(
             if spectral:
                 with _as_global_generator(generator):
                     parametrizations.spectral_norm(module)
-        elif isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm | nn.GroupNorm):
+        elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm):
             nn.init.normal_(module.weight, 1.0, 0.02, generator=generator)
         else:
             continue

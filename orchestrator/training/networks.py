@@ -49,7 +49,7 @@ def encoder_of(networks: nn.ModuleDict) -> Callable[[Tensor], Tensor] | None:
 def place(network: nn.Module, model: Model, group: Group, device: torch.device) -> nn.Module:
     """The network on the device, with batch norms synchronized over the group's processes if the model says so."""
     if model.batch_statistics == "synchronized":
-        network = synchronize(network, group, device)
+        network = synchronize(network, group)
     # Channels last is the layout in which both oneDNN and cuDNN run these convolutions fastest.
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 

@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
-
 
 @contextmanager
 def statistics_held(*networks: nn.Module) -> Iterator[None]:
     """Forward passes within do not change running statistics and spectral norms' vectors; may be nested."""
     modules = [module for network in networks for module in network.modules()]
-    norms = [module for module in modules if isinstance(module, BATCH_NORMS) and module.track_running_stats]
+    norms = [module for module in modules if isinstance(module, nn.BatchNorm2d) and module.track_running_stats]
     # In eval mode a spectral norm divides by the same estimate but does not refine it.
     spectral = [module for module in modules if isinstance(module, _SpectralNorm) and module.training]
     for norm in norms:
@@ -45,7 +43,7 @@ def running_statistics(network: nn.Module) -> list[Tensor]:
     return [
         statistic
         for module in network.modules()
-        if isinstance(module, BATCH_NORMS)
+        if isinstance(module, nn.BatchNorm2d)
         for statistic in (module.running_mean, module.running_var)
         if statistic is not None
     ]

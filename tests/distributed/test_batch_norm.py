@@ -16,7 +16,6 @@ from orchestrator.training.statistics import statistics_held
 if TYPE_CHECKING:
     from tests.distributed.processes import Processes
 
-CPU = torch.device("cpu")
 PARTS = {2: (5, 2), 3: (1, 4, 2)}
 """Unequal shares of seven images."""
 
@@ -56,7 +55,7 @@ def part(group: Group, tensor: Tensor) -> Tensor:
 def passes(group: Group, case: Case) -> dict[str, Tensor]:
     """Two passes forward and one back; gradients of the weights are summed as in training."""
     batch, towards = (part(group, tensor).clone() for tensor in case.tensors())
-    norm = synchronize(case.layer(), group, CPU)
+    norm = synchronize(case.layer(), group)
     assert isinstance(norm, nn.BatchNorm2d)
     norm(batch.flip(2))
     output = norm(batch.requires_grad_())
@@ -140,7 +139,7 @@ def penalized(group: Group, case: Case) -> list[Tensor]:
     Each process adds the summands of its own images; its gradients of the weights are such summands already.
     """
     batch, towards = (part(group, tensor).clone() for tensor in case.tensors())
-    norm = synchronize(case.layer(), group, CPU)
+    norm = synchronize(case.layer(), group)
     batch.requires_grad_()
     scores = (norm(batch).tanh() * towards).sum()
     of_batch, *of_weights = torch.autograd.grad(scores, [batch, *norm.parameters()], create_graph=True)
@@ -164,7 +163,7 @@ def test_gradients_of_gradients(processes: Processes, dtype: torch.dtype, tolera
 def frozen(group: Group, case: Case) -> list[Tensor]:
     """With weights that want no gradient, as the discriminator's in the generator's update."""
     batch, towards = (part(group, tensor).clone() for tensor in case.tensors())
-    norm = synchronize(case.layer(), group, CPU).requires_grad_(requires_grad=False)
+    norm = synchronize(case.layer(), group).requires_grad_(requires_grad=False)
     batch.requires_grad_()
     norm(batch).backward(towards)
     assert norm.weight.grad is None
@@ -181,7 +180,7 @@ def test_frozen_weights_pass_the_gradient_on(two: Processes) -> None:
 def evaluated(group: Group, case: Case) -> tuple[Tensor, list[Tensor]]:
     """In evaluation, where a process may be alone at it; then with statistics held in training."""
     batch = case.tensors()[0]
-    norm = synchronize(case.layer(), group, CPU)
+    norm = synchronize(case.layer(), group)
     norm.eval()
     output = norm(batch) if group.is_leader else torch.zeros(0)
     norm.train()
@@ -206,7 +205,7 @@ def network() -> nn.Sequential:
 
 def test_alone_a_network_stays_as_it_is() -> None:
     plain = network()
-    assert synchronize(plain, ALONE, CPU) is plain
+    assert synchronize(plain, ALONE) is plain
     assert [type(module) for module in plain.modules()].count(nn.BatchNorm2d) == 2
 
 
@@ -214,7 +213,7 @@ def test_in_a_group_every_batch_norm_is_replaced_with_all_it_holds() -> None:
     plain = network().double()
     plain(torch.randn(4, 1, 8, 8, dtype=torch.float64))
     state = {name: value.clone() for name, value in plain.state_dict().items()}
-    ours = synchronize(plain.eval(), Group(0, 2), CPU)
+    ours = synchronize(plain.eval(), Group(0, 2))
     assert [type(module) for module in ours.modules()].count(SynchronizedBatchNorm2d) == 2
     assert nn.BatchNorm2d not in {type(module) for module in ours.modules()}
     assert not any(module.training for module in ours.modules())
@@ -222,8 +221,3 @@ def test_in_a_group_every_batch_norm_is_replaced_with_all_it_holds() -> None:
     assert all(torch.equal(value, state[name]) for name, value in ours.state_dict().items())
     assert all(value.dtype in (torch.float64, torch.int64) for value in ours.state_dict().values())
     network().double().load_state_dict(ours.state_dict())
-
-
-def test_on_a_gpu_they_are_torchs_own() -> None:
-    ours = synchronize(network(), Group(0, 2), torch.device("cuda"))
-    assert [type(module) for module in ours.modules()].count(nn.SyncBatchNorm) == 2

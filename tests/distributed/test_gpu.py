@@ -35,6 +35,6 @@ def test_two_gpus_come_to_the_numbers_of_one() -> None:
     with Processes(2, backend="cpu:gloo,cuda:nccl") as two:
         answers = two.run(steps)
     for found, found_weights, found_norms in answers:
-        assert found_norms == {"SyncBatchNorm"}
+        assert found_norms == {"SynchronizedBatchNorm2d"}
         torch.testing.assert_close(found, signals, rtol=1e-3, atol=1e-5)
         torch.testing.assert_close(found_weights, weights, rtol=1e-2, atol=1e-3)

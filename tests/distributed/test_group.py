@@ -49,6 +49,27 @@ def summed(group: Group) -> list[Tensor]:
     return [parameter.grad for parameter in parameters[:2]]
 
 
+def laid_out(group: Group) -> list[tuple[Tensor, Tensor]]:
+    """Gradients of each layout as a backward pass leaves them, and one more tensor: before their sum, and after."""
+    parameters = [
+        nn.Parameter(torch.zeros(4, 3, 2, 2).contiguous(memory_format=torch.channels_last)),
+        nn.Parameter(torch.zeros(4, 1, 1, 1).contiguous(memory_format=torch.channels_last)),
+        nn.Parameter(torch.zeros(3, 5).t()),
+        nn.Parameter(torch.zeros(())),
+    ]
+    random = torch.Generator().manual_seed(group.rank)
+    loss = sum((p * torch.randn(p.shape, generator=random)).sum() for p in parameters)
+    assert isinstance(loss, Tensor)
+    loss.backward()
+    also = torch.randn(2, 2, generator=random)
+    before = [*(p.grad.clone() for p in parameters if p.grad is not None), also.clone()]
+    group.sum_gradients(parameters, [also])
+    after = [*(p.grad for p in parameters), also]
+    for parameter in parameters:
+        assert parameter.grad.stride() == parameter.stride()  # type: ignore[union-attr]
+    return list(zip(before, after, strict=True))
+
+
 def averaged(group: Group) -> list[Tensor]:
     tensors = [torch.full((3,), float(group.rank)), torch.full((2, 2), 10.0 * group.rank)]
     group.average(tensors)
@@ -57,7 +78,7 @@ def averaged(group: Group) -> list[Tensor]:
 
 def left_alone(group: Group) -> list[BaseException]:
     """The last process ends without a word; the others wait for it in a backward pass, and in each kind of exchange."""
-    norm = synchronize(nn.BatchNorm2d(1), group, torch.device("cpu"))
+    norm = synchronize(nn.BatchNorm2d(1), group)
     output = norm(torch.randn(2, 1, 2, 2, requires_grad=True))
     if group.rank == group.size - 1:
         os._exit(0)
@@ -130,6 +151,65 @@ def test_gradients_are_summed_and_statistics_averaged_in_place(processes: Proces
     for one, other in processes.run(averaged):
         torch.testing.assert_close(one, torch.full((3,), ranks / size))
         torch.testing.assert_close(other, torch.full((2, 2), 10 * ranks / size))
+
+
+@pytest.mark.slow
+def test_sums_keep_the_layout_that_optimizers_want(processes: Processes) -> None:
+    answers = processes.run(laid_out)
+    for each in zip(*answers, strict=True):
+        expected = sum(before for before, _ in each)
+        for _, after in each:
+            torch.testing.assert_close(after, expected)
+
+
+@pytest.mark.parametrize("gaps", [torch.zeros(4, 4)[:, :3], torch.zeros(1).expand(4)], ids=["gaps", "shared"])
+def test_a_sum_of_what_is_not_dense_is_refused(gaps: Tensor) -> None:
+    with pytest.raises(AssertionError, match="gaps"):
+        Group(0, 2).average([gaps])
+
+
+LOST = (
+    "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:545] Connection closed by peer [127.0.0.1]:53994",
+    "[/pytorch/third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv",
+)
+NCCL = "NCCL error in: ProcessGroupNCCL.cpp:3690, {}, NCCL version 2.28.9"
+RAISED: list[tuple[RuntimeError, type[Exception], str]] = [
+    *((RuntimeError(text), ConnectionError, "infrastructure") for text in LOST),
+    (distributed.DistBackendError(NCCL.format("remote process exited")), ConnectionError, "infrastructure"),
+    (distributed.DistNetworkError("The client socket has failed to connect"), ConnectionError, "infrastructure"),
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), torch.OutOfMemoryError, "out_of_memory"),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory"), RuntimeError, "out_of_memory"),
+    (
+        distributed.DistBackendError(NCCL.format("unhandled cuda error\nCuda failure 2 'out of memory'")),
+        distributed.DistBackendError,
+        "out_of_memory",
+    ),
+    (torch.AcceleratorError("CUDA error: an illegal memory access"), torch.AcceleratorError, "infrastructure"),
+    (NotImplementedError("no kernel"), NotImplementedError, "program"),
+    (RecursionError("too deep"), RecursionError, "program"),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "means"), RAISED, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize("exchange", ["sum", "stack", "broadcast"])
+def test_only_what_may_be_the_loss_of_another_process_is_told_as_one(
+    monkeypatch: pytest.MonkeyPatch, exchange: str, error: RuntimeError, kind: type[Exception], means: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    for name in ("all_reduce", "recv", "broadcast_object_list"):
+        monkeypatch.setattr(distributed, name, fail)
+    group = Group(0, 2)
+    calls = {
+        "sum": lambda: group.sum(torch.ones(100_000)),
+        "stack": lambda: group.stack(torch.ones(2)),
+        "broadcast": lambda: group.broadcast(1),
+    }
+    with pytest.raises(kind) as caught:
+        calls[exchange]()
+    assert (caught.value is error) is (kind is not ConnectionError)
+    assert classify(caught.value) == FailureKind(means)
 
 
 @pytest.mark.slow

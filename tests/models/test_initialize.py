@@ -14,7 +14,6 @@ LAYERS = {
     "linear": lambda: nn.Linear(512, 256),
     "norm": lambda: nn.BatchNorm2d(40_000),
     "norm over processes": lambda: SynchronizedBatchNorm2d(40_000, 1e-5, 0.1, ALONE),
-    "norm over GPUs": lambda: nn.SyncBatchNorm(40_000),
 }
 
 

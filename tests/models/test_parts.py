@@ -62,7 +62,7 @@ def pass_through(model: Any, shape: ImageShape, trained: frozenset[str], workers
         network: nn.Module = model.build_generator(shape) if name == "flow" else getattr(model, f"build_{name}")(shape)
         set_generator(network, torch.Generator().manual_seed(0))
         if workers > 1 and model.batch_statistics == "synchronized":
-            network = synchronize(network, Twins(), torch.device("cpu"))
+            network = synchronize(network, Twins())
         if name == "flow":
             network.encode(pictures)  # type: ignore[operator]
         else:

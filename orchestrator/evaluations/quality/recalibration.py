@@ -6,18 +6,17 @@ import copy
 from typing import TYPE_CHECKING
 
 import torch
-
-from orchestrator.training.statistics import BATCH_NORMS
+from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
-def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d | nn.SyncBatchNorm]:
+def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
     """Its layers that keep running statistics."""
-    return [layer for layer in network.modules() if isinstance(layer, BATCH_NORMS) and layer.track_running_stats]
+    return [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d) and layer.track_running_stats]
 
 
 @torch.no_grad()
