@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
 from orchestrator.errors import (
     LeaseLostError,
@@ -20,12 +21,22 @@ _SYSTEM_ERRORS = tuple(
 """Texts of the system's errors that native code repeats in its own exceptions."""
 
 
-def classify(error: BaseException) -> FailureKind:
-    """The kind of an exception that training raised; the loss of a whole worker is handled elsewhere."""
+_OUT_OF_GPU_MEMORY = re.compile(
+    r"CUDA error: out of memory|Cuda failure .*out of memory|_STATUS_ALLOC_FAILED", re.DOTALL
+)
+"""What CUDA, NCCL, cuBLAS and cuDNN say where they ask for memory themselves, beside torch's allocator."""
+
+
+def classify(error: BaseException, gpu_share: float = 1.0) -> FailureKind:
+    """The kind of an exception that training raised; the loss of a whole worker is handled elsewhere.
+
+    ``gpu_share`` is what the process has of a GPU. Where others have the rest, one of them may have taken the memory
+    that was missing: another try, later or beside others, can go well.
+    """
     if isinstance(error, NonFiniteLossError):
         return FailureKind.NON_FINITE
-    if _is_out_of_memory(error):
-        return FailureKind.OUT_OF_MEMORY
+    if (of_gpu := _is_out_of_gpu_memory(error)) or _is_out_of_memory(error):
+        return FailureKind.INFRASTRUCTURE if of_gpu and gpu_share < 1 else FailureKind.OUT_OF_MEMORY
     # The store has already waited for storage.
     if isinstance(error, StorageUnavailable | StorageRefused | LeaseLostError | SurroundingsError):
         return FailureKind.SURROUNDINGS
@@ -50,12 +61,17 @@ def classify(error: BaseException) -> FailureKind:
     return FailureKind.PROGRAM
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch's own class is recognised by its name, so that plans need not import torch; the CPU allocator has no class.
-    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-        return True
+def _is_out_of_gpu_memory(error: BaseException) -> bool:
+    # torch's own class is recognised by its name, so that plans need not import torch.
     if type(error).__name__ == "OutOfMemoryError" and "RayError" not in _names(error):
         return True
+    return isinstance(error, RuntimeError) and _OUT_OF_GPU_MEMORY.search(str(error)) is not None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    # The CPU's allocator has no class of its own.
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 

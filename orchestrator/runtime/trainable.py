@@ -26,7 +26,7 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
 
         from orchestrator.distributed.group import ALONE
 
-        self.trainer = Trainer(ray.get(references[0]), torch.device(placement.device), placement.cpus, ALONE)
+        self.trainer = Trainer(ray.get(references[0]), torch.device(placement.device), placement, ALONE)
         self.node = ray.get_runtime_context().get_node_id()
         self.trainer.take(config["trial_id"])
 

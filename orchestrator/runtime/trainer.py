@@ -9,6 +9,7 @@ from ray import tune
 
 from orchestrator.errors import NonFiniteLossError, OrchError
 from orchestrator.plan.retry import classify
+from orchestrator.runtime.device import give_back_memory, set_up
 from orchestrator.state.ledger import FailureKind, Status, record
 from orchestrator.store.columns import TRIALS
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.data.images import ImageSet
     from orchestrator.distributed.group import Group
     from orchestrator.metrics.sample_metrics import SampleMetrics
+    from orchestrator.plan.placement import Placement
     from orchestrator.spec.job import Trial
     from orchestrator.store.location import Store
     from orchestrator.training.session import Session
@@ -56,14 +58,10 @@ class Trainer:
     In a group every process has a Trainer, all take the same trials, and the leader's reports count.
     """
 
-    def __init__(self, context: SweepContext, device: torch.device, threads: int, group: Group) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
-        # Denormal numbers (below 1e-38) carry no information here, and processors are many times slower on them.
-        torch.set_flush_denormal(True)
-        torch.backends.cudnn.benchmark = True
+    def __init__(self, context: SweepContext, device: torch.device, placement: Placement, group: Group) -> None:
+        set_up(device, placement.cpus, placement.gpus)
         self.context, self.device, self.group = context, device, group
+        self.gpu_share = placement.gpus
         self.on_device: tuple[Dataset, torch.Tensor] | None = None
         self.sample_metrics: tuple[Dataset, SampleMetrics] | None = None
         self.session: Session | None = None
@@ -79,6 +77,7 @@ class Trainer:
         if self.session is not None and not self.session.progress.done:
             self.session.save()
         self.session = None
+        give_back_memory(self.device)
 
     def advance(self) -> dict[str, Any]:
         """Train for about a second and report the trial's progress.
@@ -86,10 +85,16 @@ class Trainer:
         A failure that would happen again ends the trial with its row. Failures of the infrastructure and of the
         surroundings are raised, and in a group all that may have failed in one process only: the others wait for it.
         """
+        report = self._report()
+        if report[tune.result.DONE]:
+            give_back_memory(self.device)
+        return report
+
+    def _report(self) -> dict[str, Any]:
         try:
             return self._advance()
         except Exception as error:
-            kind = classify(error)
+            kind = classify(error, self.gpu_share)
             if kind is FailureKind.SURROUNDINGS and isinstance(error, OrchError):
                 self.session = None  # storing its state would wait for the same storage once more
             if not kind.of_trial or (self.group.size > 1 and not isinstance(error, NonFiniteLossError)):

@@ -129,7 +129,7 @@ def train_together(config: dict[str, Any]) -> None:
     placement: Placement = config["placement"]
     device = get_device() if placement.device == "cuda" else torch.device("cpu")
     group, channel = current_group(), config["channel"]
-    trainer = Trainer(ray.get(config["references"][0]), device, placement.cpus, group)
+    trainer = Trainer(ray.get(config["references"][0]), device, placement, group)
     ray.get(channel.join.remote(ray.get_runtime_context().get_node_id()))
     number = 0
     while True:

@@ -73,6 +73,32 @@ def test_kinds(error: BaseException, kind: str) -> None:
     assert classify(error) == FailureKind(kind)
 
 
+OF_THE_GPU = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 15.77 GiB"),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA` to enable device-side assertions"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    torch.distributed.DistBackendError("NCCL error in: NCCLUtils.cpp:94\nLast error:\nCuda failure 2 'out of memory'"),
+)
+ELSEWHERE = (MemoryError(), OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), cpu_out_of_memory())
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.25, 0.01])
+@pytest.mark.parametrize("error", OF_THE_GPU, ids=lambda error: str(error)[:40])
+def test_a_gpus_memory_is_final_only_where_the_trial_had_the_gpu_to_itself(error: BaseException, share: float) -> None:
+    kind = classify(error, share)
+    assert kind.may_pass is (share < 1)
+    assert kind.of_trial is (share == 1)
+    assert kind is (FailureKind.OUT_OF_MEMORY if share == 1 else FailureKind.INFRASTRUCTURE)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("error", ELSEWHERE, ids=lambda error: type(error).__name__)
+def test_the_hosts_memory_is_no_matter_of_shares_of_a_gpu(error: BaseException, share: float) -> None:
+    assert classify(error, share) is FailureKind.OUT_OF_MEMORY
+
+
 def test_only_failures_of_the_infrastructure_may_pass_and_those_of_the_surroundings_are_no_trial_s() -> None:
     assert [kind for kind in FailureKind if kind.may_pass] == [FailureKind.INFRASTRUCTURE]
     assert [kind for kind in FailureKind if not kind.of_trial] == [FailureKind.INFRASTRUCTURE, FailureKind.SURROUNDINGS]

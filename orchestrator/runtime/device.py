@@ -1,0 +1,40 @@
+"""How a process that Ray starts uses its processors and its GPU: set once, before anything is computed."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def set_up(device: torch.device, threads: int, gpu_share: float) -> None:
+    """Set this process's threads, its arithmetic, and the most that it may take of a GPU's memory.
+
+    ``gpu_share`` is its part of a GPU, 0 without one.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    # Denormal numbers (below 1e-38) carry no information here, and processors are many times slower on them.
+    torch.set_flush_denormal(True)
+    # cuDNN is to choose by rule, not by trying out, and among algorithms that always come to the same numbers. Trying
+    # out begins anew in each process and for each shape, also of samples and measures; it chooses by times, which on a
+    # shared GPU the neighbours decide; and each choice sums in another order. A trial that goes on elsewhere, or is
+    # run again, would then come to other numbers. What it might save is little: the steps of these networks are
+    # bound by the launches of many small kernels.
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    if device.type == "cuda" and gpu_share < 1:
+        # Without it the first to grow leaves nothing to the others. Each process's CUDA context comes on top.
+        torch.cuda.set_per_process_memory_fraction(gpu_share, device)
+
+
+def give_back_memory(device: torch.device) -> None:
+    """Return the memory of networks that are gone to the GPU, where others can have it; torch would keep it."""
+    import torch
+
+    if device.type == "cuda":
+        gc.collect()  # networks that are part of a cycle hold their memory until then
+        torch.cuda.empty_cache()
