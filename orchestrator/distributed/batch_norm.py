@@ -151,7 +151,7 @@ class _NormalizeOnCuda(torch.autograd.Function):
         return torch.batch_norm_elemt(x, weight, bias, mean, invstd, eps)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, weight, bias, mean, invstd, counts = ctx.saved_tensors
         if torch.is_grad_enabled():
             return (*_differentiable_gradients(ctx, images, weight, bias, gradient), *[None] * 5)
@@ -164,8 +164,9 @@ class _NormalizeOnCuda(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             sums = torch.cat((of_output, of_centred))
             ctx.group.sum(sums)
+            of_output, of_centred = torch.split(sums, len(mean))
             x_gradient = torch.batch_norm_backward_elemt(
-                gradient, x, mean, invstd, weight, *torch.split(sums, len(mean)), counts
+                gradient, x, mean, invstd, weight, of_output, of_centred, counts
             )
         return x_gradient, weight_gradient, bias_gradient, *[None] * 5
 

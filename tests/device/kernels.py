@@ -58,6 +58,8 @@ def _joined_statistics(
     eps: float,
     counts: Tensor,
 ) -> tuple[Tensor, Tensor]:
+    # The kernel's rule, which the host cannot see: counts of the type of the running statistics, or else of the images.
+    assert counts.dtype == (x if running_mean is None else running_mean).dtype
     total, shares = counts.sum(), (counts / counts.sum())[:, None]
     mean = (means * shares).sum(0)
     variance = ((invstds.square().reciprocal() - eps + (means - mean).square()) * shares).sum(0)

@@ -133,17 +133,17 @@ def test_statistics_of_numbers_far_from_zero(processes: Processes, scale: float)
         assert ours <= 2 * theirs + 1e-6, name
 
 
-def penalized(group: Group, case: Case) -> list[Tensor]:
+def penalized(group: Group, case: Case, device: str = "cpu") -> list[Tensor]:
     """Gradients of a function of gradients, as a penalty or an unrolled update takes them.
 
     Each process adds the summands of its own images; its gradients of the weights are such summands already.
     """
-    batch, towards = (part(group, tensor).clone() for tensor in case.tensors())
-    norm = synchronize(case.layer(), group)
+    batch, towards = (part(group, tensor).clone().to(device) for tensor in case.tensors())
+    norm = synchronize(case.layer(), group).to(device)
     batch.requires_grad_()
     scores = (norm(batch).tanh() * towards).sum()
     of_batch, *of_weights = torch.autograd.grad(scores, [batch, *norm.parameters()], create_graph=True)
-    factors = torch.linspace(-1, 2, case.maps, dtype=case.dtype)
+    factors = torch.linspace(-1, 2, case.maps, dtype=case.dtype, device=device)
     penalty = of_batch.square().sum() + sum((factors * gradient).sum() for gradient in of_weights)
     (penalty + scores).backward()
     group.sum_gradients(norm.parameters())
