@@ -1,9 +1,11 @@
-"""How a process that Ray starts uses its processors and its GPU: set once, before anything is computed."""
+"""How a process that Ray starts uses its processors, its memory and its GPU: set once, before anything is computed."""
 
 from __future__ import annotations
 
 import gc
 from typing import TYPE_CHECKING
+
+from orchestrator.runtime.memory import keep_freed_memory, return_freed_memory
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +21,7 @@ def set_up(device: torch.device, threads: int, gpu_share: float) -> None:
     torch.set_num_threads(threads)
     # Denormal numbers (below 1e-38) carry no information here, and processors are many times slower on them.
     torch.set_flush_denormal(True)
+    keep_freed_memory()
     # cuDNN is to choose by rule, not by trying out, and among algorithms that always come to the same numbers. Trying
     # out begins anew in each process and for each shape, also of samples and measures; it chooses by times, which on a
     # shared GPU the neighbours decide; and each choice sums in another order. A trial that goes on elsewhere, or is
@@ -32,9 +35,10 @@ def set_up(device: torch.device, threads: int, gpu_share: float) -> None:
 
 
 def give_back_memory(device: torch.device) -> None:
-    """Return the memory of networks that are gone to the GPU, where others can have it; torch would keep it."""
+    """Return the memory of networks that are gone, on host and GPU, where others can have it; torch would keep it."""
     import torch
 
     if device.type == "cuda":
         gc.collect()  # networks that are part of a cycle hold their memory until then
         torch.cuda.empty_cache()
+    return_freed_memory()
