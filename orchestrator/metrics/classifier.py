@@ -19,6 +19,7 @@ from torch.nn import functional
 from orchestrator.data.batches import BatchStream, to_device
 from orchestrator.data.images import ImageShape
 from orchestrator.data.ranges import from_bytes
+from orchestrator.eager import eager
 from orchestrator.errors import DataError
 from orchestrator.hardware import compute_float32_exactly
 from orchestrator.metrics.feature_extractor import Features, digest_of
@@ -117,7 +118,7 @@ def train_classifier(
     network = network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     batch = min(_BATCH, len(images))
     steps = max(1, min(_EPOCHS * len(images), _MOST_IMAGES) // batch)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
+    optimizer = eager(torch.optim.AdamW)(network.parameters(), lr=_RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps + 1, pct_start=0.2)
     stream = BatchStream(to_device(images, device), batch, torch.Generator(device).manual_seed(1))
     for _ in range(steps):

@@ -46,6 +46,8 @@ class Optimizer(Settings):
         """The fused optimizer of torch: one kernel for all parameters on a GPU, one loop on a CPU."""
         import torch
 
+        from orchestrator.eager import eager
+
         if self.kind == "sgd":
-            return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum, fused=True)
-        return torch.optim.Adam(parameters, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
+            return eager(torch.optim.SGD)(parameters, lr=self.lr, momentum=self.momentum, fused=True)
+        return eager(torch.optim.Adam)(parameters, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
-from torchvision.utils import make_grid
+from torch.nn import functional
 
 from orchestrator.data._tiles import tiled
 from orchestrator.data.images import order_of
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _SAMPLED_AT_ONCE = 250
 _ACROSS = 8
+_GAP = 2
+"""Black pixels around each image of a grid."""
 
 
 class Session:
@@ -199,12 +201,13 @@ class Session:
 
     def _sample_grid(self) -> bytes:
         """PNG of 8x8 images from latent vectors that are the same at every epoch."""
-        grid = make_grid(to_unit(self.learner.sample(self.learner.fixed_latents)), nrow=8)
+        images = functional.pad(to_unit(self.learner.sample(self.learner.fixed_latents)), (_GAP, 0, _GAP, 0))
+        rows = torch.unflatten(images, 0, (8, 8)).permute(2, 0, 3, 1, 4)  # channel, row, height, column, width
+        grid = functional.pad(rows.flatten(3, 4).flatten(1, 2), (0, _GAP, 0, _GAP))
         pixels = grid.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
-        if self.settings.data.shape.channels == 1:
-            pixels = pixels[..., 0]
         buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, format="png", optimize=True)
+        shown = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+        Image.fromarray(shown).save(buffer, format="png", optimize=True)
         return buffer.getvalue()
 
     def summary(self) -> dict[str, object]:

@@ -102,6 +102,30 @@ def test_what_drives_and_draws_needs_nothing_that_trains() -> None:
     assert ran.stdout == "[]\n"
 
 
+def test_what_trains_and_measures_needs_neither_a_compiler_nor_torchvision(tmp_path: Path) -> None:
+    """Each takes every worker as long to import as torch itself."""
+    code = (
+        "import pathlib, sys\n"
+        "from orchestrator.data.batches import to_device\n"
+        "from orchestrator.metrics.classifier import train_classifier\n"
+        "from orchestrator.spec.job import make_job\n"
+        "from orchestrator.store.local import LocalStore\n"
+        "from orchestrator.training.session import Session\n"
+        "from tests.jobs import raw_job\n"
+        "training = {'epochs': 1, 'batch_size': 16, 'samples_every': 1}\n"
+        "raw = raw_job('light', data={'max_images': 16}, training=training)\n"
+        "trial = make_job(raw, 'job.yaml').trials[0].settings\n"
+        "images = trial.data.load()\n"
+        f"session = Session('0', trial, to_device(images, 'cpu'), LocalStore(pathlib.Path({str(tmp_path)!r})))\n"
+        "session.advance(60)\n"
+        "assert session.progress.done\n"
+        "train_classifier(images)\n"
+        "print([name for name in ('torch._dynamo', 'torchvision') if name in sys.modules])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("[]\n", "")
+
+
 def test_imports_point_down(root: Path) -> None:
     lint = Path(sys.executable).with_name("lint-imports")
     ran = subprocess.run([lint, "--no-cache"], cwd=root, capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from orchestrator.data.images import ImageShape
 from orchestrator.data.ranges import signed_from_unit, unit_from_bytes, unit_from_signed
+from orchestrator.eager import eager
 from orchestrator.errors import NonFiniteLossError
 from orchestrator.models._sides import depth_to, doubled, halved
 from orchestrator.models._strided import encoder
@@ -84,7 +85,7 @@ class _Training:
     ) -> None:
         self.settings, self.generator, self.encoder = settings, generator, encoder
         self.images, self.source = images, source
-        self.optimizer = torch.optim.Adam(encoder.parameters(), lr=settings.lr, fused=True)
+        self.optimizer = eager(torch.optim.Adam)(encoder.parameters(), lr=settings.lr, fused=True)
         self.unweighted = torch.tensor([settings.latent_weight == 0, settings.image_weight == 0])
 
     def step(self, step: int, latent_dim: int) -> Tensor:
