@@ -60,7 +60,8 @@ def _classifier(
     stage(f"training a classifier of {data.name}, which samples are measured by")
     placement = next(iter(plan.placements.values()))
     cpus = placement.cpus if placement.gpus else _processors(placement.cpus)
-    task = train_task.options(num_cpus=cpus, num_gpus=placement.gpus)
+    # Not by ``.options()``: its process would then take others' tasks on other GPUs, while CUDA stays on the first.
+    task = ray.remote(num_cpus=cpus, num_gpus=placement.gpus)(_train)
     trained: bytes
     # Loaded on the driver, as all images are: in a task a relative root would mean a folder of its node.
     image_sets = [ray.put(images), ray.put(data.load("test"))]
@@ -101,6 +102,3 @@ def _train(images: list[ray.ObjectRef], device: str, threads: int) -> tuple[byte
     training, held_out = ray.get(images)
     classifier = train_classifier(training, held_out, device)
     return dump(classifier), classifier.accuracy
-
-
-train_task = ray.remote(_train)

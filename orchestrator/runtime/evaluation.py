@@ -1,16 +1,22 @@
-"""The Ray task of an evaluation: load the trial's networks, compute shard after shard, store each at once."""
+"""The warm worker of evaluations: one Ray actor that computes shard after shard on one device, and stores each at once.
+
+A process of Ray's tasks would serve one task on this device and the next on that, while CUDA stays on the first device
+that a process has used. The devices of an actor are its own until it ends.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import ray
 
 from orchestrator.evaluations import compute_shard
+from orchestrator.evaluations.cache import Cache
 from orchestrator.hardware import device_columns
 from orchestrator.plan.retry import classify
+from orchestrator.runtime.device import give_back_memory, set_up
 from orchestrator.runtime.trainer import describe
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
 from orchestrator.store.columns import schema_of
@@ -19,22 +25,29 @@ from orchestrator.store.tables import write_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import torch
     from torch import nn
 
     from orchestrator.data import Dataset
+    from orchestrator.data.images import ImageSet
     from orchestrator.evaluations import Evaluation
     from orchestrator.evaluations.evaluation import ShardResult, TrainedModel
+    from orchestrator.metrics.classifier import Classifier
     from orchestrator.metrics.feature_extractor import FeatureExtractor
+    from orchestrator.metrics.requirements import Resize
     from orchestrator.metrics.sample_quality import SampleQuality
     from orchestrator.plan.placement import Placement
     from orchestrator.runtime.trainer import SweepContext
     from orchestrator.spec.job import Trial
     from orchestrator.state.ledger import FailureKind
 
+_NETWORKS, _EXTRACTORS, _REFERENCES = 2, 4, 2
+"""How many trials' networks, feature extractors, and real images' features a worker keeps on its device."""
+
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """What all evaluation tasks of a run share: put into Ray's object store once.
+    """What all evaluations of a run share: put into Ray's object store once.
 
     ``context`` is the sweep's, with the training images and the classifiers, so that these are stored only once too.
     """
@@ -46,13 +59,6 @@ class EvaluationInputs:
     placement: Placement
 
 
-class _Cache:
-    """What this process reuses from task to task: the last trial's networks and the last real images' features."""
-
-    networks: tuple[tuple[str, ...], nn.ModuleDict] | None = None
-    sample_quality: tuple[Any, SampleQuality] | None = None
-
-
 class Problem(NamedTuple):
     """Why an evaluation failed, in one line, where another try cannot help."""
 
@@ -60,83 +66,114 @@ class Problem(NamedTuple):
     kind: FailureKind
 
 
-def _evaluate(
-    inputs: list[ray.ObjectRef], trial: Trial, evaluation: Evaluation, shards: Sequence[int]
-) -> Problem | None:
-    """Compute the shards that have no file yet; returns why that failed, where another try cannot help.
+class EvaluationWorker:
+    """Computes evaluations of any trial, and keeps what it has loaded and prepared for those that come next."""
 
-    Errors that may pass are raised: Ray then tries again, and shards that were stored stay.
-    """
-    shared: EvaluationInputs = ray.get(inputs[0])
-    context: SweepContext = ray.get(shared.context)
-    try:
-        missing = [shard for shard in shards if not context.store.exists(evaluation.rows_key(trial.id, shard))]
-        model = _trained_model(shared, context, trial, evaluation) if missing else None
-        for shard in missing:
-            assert model is not None
-            _store_result(context, model, evaluation, shard, compute_shard(evaluation, model, shard))
-    except Exception as error:
-        kind = classify(error)
-        if kind.may_pass:
-            raise
-        return Problem(describe(error), kind)
-    return None
+    def __init__(self, inputs: list[ray.ObjectRef], placement: Placement) -> None:
+        """``inputs`` is a list of one EvaluationInputs, as Ray would fetch a bare one."""
+        import torch
+
+        self._inputs, self._gpu_share = inputs, placement.gpus
+        self.device = torch.device(placement.device)
+        self._models: Models | None = None
+        set_up(self.device, placement.cpus, placement.gpus)
+
+    def node(self) -> str:
+        """The hexadecimal id of the worker's node."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    def evaluate(self, trial: Trial, evaluation: Evaluation, shards: Sequence[int]) -> Problem | None:
+        """Compute the shards that have no file yet; returns why that failed, where another try cannot help.
+
+        Errors that may pass are raised: the driver then tries again, and shards that were stored stay.
+        """
+        try:
+            models = self._models = self._models or Models(ray.get(self._inputs[0]), self.device)
+            store = models.context.store
+            missing = [shard for shard in shards if not store.exists(evaluation.rows_key(trial.id, shard))]
+            model = models.get(trial, evaluation) if missing else None
+            for shard in missing:
+                assert model is not None
+                _store_result(models.context, model, evaluation, shard, compute_shard(evaluation, model, shard))
+        except Exception as error:
+            kind = classify(error, self._gpu_share)
+            if kind.may_pass:
+                raise
+            return Problem(describe(error), kind)
+        finally:
+            give_back_memory(self.device)
+        return None
 
 
-evaluate_task = ray.remote(_evaluate)
+class Models:
+    """Makes trained models of checkpoints, and keeps the networks on the device as far as there is room."""
 
+    def __init__(self, shared: EvaluationInputs, device: torch.device) -> None:
+        self.shared, self.device = shared, device
+        self.context: SweepContext = ray.get(shared.context)
+        self._networks, self._extractors, self._references = Cache(_NETWORKS), Cache(_EXTRACTORS), Cache(_REFERENCES)
 
-def _trained_model(
-    shared: EvaluationInputs, context: SweepContext, trial: Trial, evaluation: Evaluation
-) -> TrainedModel:
-    import torch
+    def get(self, trial: Trial, evaluation: Evaluation) -> TrainedModel:
+        """The trial's generator, with all that the evaluation compares it with. Raises OrchError."""
+        from orchestrator.evaluations.evaluation import TrainedModel
+        from orchestrator.training.networks import encoder_of
 
-    from orchestrator.evaluations.evaluation import TrainedModel
-    from orchestrator.metrics.classifier import load
-    from orchestrator.training.networks import encoder_of
+        data, images = trial.settings.data, self.context.images
+        name = (trial.id, evaluation.checkpoint)
+        networks = self._networks.get(name, lambda: self._load(trial, evaluation))
+        return TrainedModel(
+            trial.id,
+            trial.settings,
+            networks["generator"],
+            self.device,
+            {split: images[data] if split == "train" else self._held_out(data) for split in evaluation.splits},
+            self._classifier(data) if evaluation.uses_classifier else None,
+            lambda: self._sample_quality(data, evaluation),
+            {other: self._held_out(other) for other in evaluation.others},
+            encoder_of(networks),
+        )
 
-    torch.set_num_threads(shared.placement.cpus)
-    device, data = torch.device(shared.placement.device), trial.settings.data
-    name = (context.store.uri, trial.id, evaluation.checkpoint)
-    if _Cache.networks is None or _Cache.networks[0] != name:
-        _Cache.networks = (name, _networks(context, trial, evaluation).to(device))
-    networks = _Cache.networks[1]
-    classifier_bytes = context.classifiers.get(data) if evaluation.uses_classifier else None
-    classifier = None if classifier_bytes is None else load(classifier_bytes).to(device)
+    def _load(self, trial: Trial, evaluation: Evaluation) -> nn.ModuleDict:
+        from orchestrator.training.checkpoint import load_networks
 
-    def make_sample_quality() -> SampleQuality:
+        networks = load_networks(self.context.store, trial.id, trial.settings, evaluation.checkpoint)
+        return networks.to(self.device)
+
+    def _held_out(self, data: Dataset) -> ImageSet:
+        images: ImageSet = ray.get(self.shared.held_out[data])
+        return images
+
+    def _classifier(self, data: Dataset) -> Classifier | None:
+        from orchestrator.metrics.classifier import load
+
+        stored = self.context.classifiers.get(data)
+        if stored is None:
+            return None
+        classifier: Classifier = self._extractors.get(data, lambda: load(stored).to(self.device))
+        return classifier
+
+    def _inception(self, resize: Resize) -> FeatureExtractor:
         from orchestrator.metrics.inception import load_inception
-        from orchestrator.metrics.sample_quality import SampleQuality
 
-        resize, most_real = evaluation.comparison
-        name = (data, evaluation.feature_extractor, classifier_bytes, evaluation.comparison)
-        if _Cache.sample_quality is None or _Cache.sample_quality[0] != name:
-            extractor: FeatureExtractor | None = classifier
-            if evaluation.feature_extractor == "inception":
-                extractor = load_inception(ray.get(shared.inception), resize)
+        weights = self.shared.inception
+        extractor: FeatureExtractor = self._extractors.get(
+            resize, lambda: load_inception(ray.get(weights), resize).to(self.device)
+        )
+        return extractor
+
+    def _sample_quality(self, data: Dataset, evaluation: Evaluation) -> SampleQuality:
+        def make() -> SampleQuality:
+            from orchestrator.metrics.sample_quality import SampleQuality
+
+            resize, most_real = evaluation.comparison
+            inception = evaluation.feature_extractor == "inception"
+            extractor = self._inception(resize) if inception else self._classifier(data)
             assert extractor is not None, "an evaluation that measures samples names what extracts their features"
-            held_out = ray.get(shared.held_out[data])
-            _Cache.sample_quality = (
-                name,
-                SampleQuality(context.images[data], held_out, extractor, device, most_real),
-            )
-        return _Cache.sample_quality[1]
+            return SampleQuality(self.context.images[data], self._held_out(data), extractor, self.device, most_real)
 
-    splits = {
-        split: context.images[data] if split == "train" else ray.get(shared.held_out[data])
-        for split in evaluation.splits
-    }
-    generator, encoder = networks["generator"], encoder_of(networks)
-    others = {other: ray.get(shared.held_out[other]) for other in evaluation.others}
-    return TrainedModel(
-        trial.id, trial.settings, generator, device, splits, classifier, make_sample_quality, others, encoder
-    )
-
-
-def _networks(context: SweepContext, trial: Trial, evaluation: Evaluation) -> nn.ModuleDict:
-    from orchestrator.training.checkpoint import load_networks
-
-    return load_networks(context.store, trial.id, trial.settings, evaluation.checkpoint)
+        name = (data, evaluation.feature_extractor, evaluation.comparison)
+        quality: SampleQuality = self._references.get(name, make)
+        return quality
 
 
 def _store_result(

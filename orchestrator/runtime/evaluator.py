@@ -1,4 +1,4 @@
-"""Starts the evaluations of a run: those of each trial as soon as it ends, as many tasks at once as devices allow."""
+"""Starts the evaluations of a run: those of each trial as soon as it ends, as many at once as devices allow."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from orchestrator.errors import SurroundingsError
 from orchestrator.plan.plan import CellState
 from orchestrator.plan.retry import classify
 from orchestrator.runtime.deaths import cause_of, inner
-from orchestrator.runtime.evaluation import EvaluationInputs, Problem, evaluate_task
+from orchestrator.runtime.evaluation import EvaluationInputs, Problem
+from orchestrator.runtime.worker_pool import Ended, Task, WorkerPool
 from orchestrator.state.files import EvaluationProgress
 from orchestrator.state.ledger import FailureKind, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.events import Event, Watcher
@@ -27,34 +29,25 @@ _POLL_S = 1.0
 
 
 class Evaluator:
-    """A watcher of a sweep that starts the evaluations of each trial as it ends.
+    """A watcher of a sweep that starts the evaluations of each trial as it ends; a context, which ends its workers.
 
-    Its tasks wait in Ray for devices, as trials do. Only a few wait at a time. So on a machine whose warm workers hold
-    all processors they start as soon as the last trials free some, and a trial waits for a few tasks at most.
+    They wait in Ray for devices, as trials do. So on a machine whose warm workers hold all processors evaluations start
+    as soon as the last trials free some, and a trial waits for one evaluation at most.
     """
 
     def __init__(
         self, plan: Plan, inputs: EvaluationInputs, watchers: Sequence[Watcher], notify: Callable[[str], None]
     ) -> None:
-        self.watchers, self.notify = watchers, notify
-        self._inputs = [ray.put(inputs)]
+        self.inputs, self.watchers, self.notify = inputs, watchers, notify
         placement = inputs.placement
         slots = placement.concurrent * placement.workers
-        self._max_running = 2 * slots
-        # With one task per evaluation a process loads generator and images once; few evaluations are split instead,
-        # so that all devices are used.
+        self._pool = WorkerPool([ray.put(inputs)], placement, slots)
+        # Few evaluations are split, so that all devices are used.
         self._tasks_each = math.ceil(slots / max(1, len(plan.due)))
-        self._task = evaluate_task.options(
-            num_cpus=placement.cpus,
-            num_gpus=placement.gpus,
-            max_retries=plan.job.header.resources.max_retries,
-            retry_exceptions=True,
-            scheduling_strategy="SPREAD",
-        )
+        self._max_tries = 1 + plan.job.header.resources.max_retries
         new = {cell.trial.id for cell in plan.having(CellState.NEW)}
         self._after_training: dict[str, list[Due]] = {}
-        self._waiting: deque[tuple[Due, Sequence[int]]] = deque()
-        self._running: dict[ray.ObjectRef, tuple[Due, Sequence[int]]] = {}
+        self._waiting: deque[Task] = deque()
         self._unfinished: dict[tuple[str, str], int] = {}
         """Number of each evaluation's tasks that have not ended."""
         self._failed: set[tuple[str, str]] = set()
@@ -64,6 +57,14 @@ class Evaluator:
                 self._after_training.setdefault(due.trial.id, []).append(due)
             else:
                 self._queue(due)
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.close()
 
     def update(self, event: Event) -> None:
         """Queue the evaluations of a trial that has ended; drop those of one that failed or was stopped."""
@@ -84,7 +85,7 @@ class Evaluator:
 
     def drain(self, check: Callable[[], None]) -> None:
         """Wait until all queued evaluations have ended; ``check`` is called every second, and may raise."""
-        while self._waiting or self._running:
+        while self._waiting or self._pool.busy:
             check()
             self._poll(_POLL_S)
             for watcher in self.watchers:
@@ -93,20 +94,25 @@ class Evaluator:
     def _queue(self, due: Due) -> None:
         number = min(self._tasks_each, len(due.missing))
         self._unfinished[_name(due)] = number
-        self._waiting.extend((due, due.missing[first::number]) for first in range(number))
+        self._waiting.extend(Task(due, due.missing[first::number]) for first in range(number))
 
     def _poll(self, timeout_s: float) -> None:
-        while self._waiting and len(self._running) < self._max_running:
-            due, shards = self._waiting.popleft()
-            self._running[self._task.remote(self._inputs, due.trial, due.evaluation, shards)] = due, shards
-        if self._running:
-            for reference in ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout_s)[0]:
-                self._end(reference, *self._running.pop(reference))
+        self._pool.distribute(self._waiting)
+        for ended in self._pool.collect(self._waiting, timeout_s):
+            self._end(ended)
 
-    def _end(self, reference: ray.ObjectRef, due: Due, shards: Sequence[int]) -> None:
-        name, problem = _name(due), _problem(reference)
+    def _end(self, ended: Ended) -> None:
+        (due, shards, tries), problem = ended.task, ended.problem
+        if ended.error is not None:
+            tries += not getattr(ended.error, "preempted", False)
+            kind = classify(inner(ended.error))
+            if tries < self._max_tries and kind.may_pass:
+                self._waiting.appendleft(Task(due, shards, tries))
+                return
+            problem = Problem(f"given up: {cause_of(ended.error)}", kind)
         if problem is not None and problem.kind is FailureKind.SURROUNDINGS:
             raise SurroundingsError(f"{due.evaluation.kind} of trial {due.trial.id}: {problem.error}")
+        name = _name(due)
         if problem is not None and name not in self._failed:
             self._failed.add(name)
             self.notify(f"{due.evaluation.kind} of trial {due.trial.id} failed: {problem.error}")
@@ -126,12 +132,3 @@ class Evaluator:
 
 def _name(due: Due) -> tuple[str, str]:
     return due.trial.id, due.evaluation.id
-
-
-def _problem(reference: ray.ObjectRef) -> Problem | None:
-    """Why a task has failed; None where it has not."""
-    try:
-        problem: Problem | None = ray.get(reference)
-    except ray.exceptions.RayError as error:
-        return Problem(f"given up: {cause_of(error)}", classify(inner(error)))
-    return problem

@@ -79,13 +79,12 @@ def run_sweep(
     stage("starting workers")
     # A run waits for storage that is down, but not once it is to end: Tune checks only between its callbacks.
     hurry = store.hurry if isinstance(store, RetryingStore) else lambda: None
-    with interrupts_deferred(hurry) as check, tempfile.TemporaryDirectory(prefix="orch-tune-") as folder:
-        references = [ray.put(context)]
-        placement = next(iter(plan.placements.values()))
-        held_out_references = {data: ray.put(image_set) for data, image_set in held_out.items()}
-        inception_reference = None if inception is None else ray.put(inception)
-        inputs = EvaluationInputs(references[0], held_out_references, inception_reference, placement)
-        evaluator = Evaluator(plan, inputs, watchers, notify)
+    with (
+        interrupts_deferred(hurry) as check,
+        tempfile.TemporaryDirectory(prefix="orch-tune-") as folder,
+        Evaluator(plan, _evaluation_inputs(plan, context, held_out, inception), watchers, notify) as evaluator,
+    ):
+        references = [evaluator.inputs.context]
         reporter = Reporter(context, [*watchers, evaluator], check, notify)
         expected = 0
         for placement in plan.placements.values():
@@ -102,6 +101,18 @@ def run_sweep(
             evaluator.drain(check)
     interrupted = reporter.ended < len(trials)
     return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.progress)
+
+
+def _evaluation_inputs(
+    plan: Plan, context: SweepContext, held_out: Mapping[Dataset, ImageSet], inception: bytes | None
+) -> EvaluationInputs:
+    """What evaluations share, in Ray's object store, with the devices of an evaluation: those of a trial's worker."""
+    return EvaluationInputs(
+        ray.put(context),
+        {data: ray.put(image_set) for data, image_set in held_out.items()},
+        None if inception is None else ray.put(inception),
+        next(iter(plan.placements.values())),
+    )
 
 
 def _fit(tuner: tune.Tuner, reporter: Reporter) -> None:

@@ -69,11 +69,11 @@ def ended_drivers() -> Iterator[None]:
 
 @pytest.fixture(scope="package")
 def ray_here() -> Iterator[None]:
-    """A Ray of two logical processors, and of a GPU that exists for its scheduler only.
+    """A Ray of two logical processors, and of two GPUs that exist for its scheduler only.
 
     It ends with the tests of this folder: those of other folders start Rays of their own, or count on none.
     """
-    with local_ray(Cluster((Machine(cpus=2, gpus=1),)), worker_groups=True):
+    with local_ray(Cluster((Machine(cpus=2, gpus=2),)), worker_groups=True):
         yield
 
 

@@ -19,7 +19,7 @@ PATIENCE_S = 240
 """How long to wait for what takes half a minute on two processors that have nothing else to do."""
 WORKERS = ("RayTrainWorker", "TrialWorker", "ResourceTrainable")
 """What Ray calls the processes that train: those of a worker group, and Tune's own."""
-EVALUATORS = ("ray::_evaluate",)
+EVALUATORS = ("ray::EvaluationWorker.evaluate",)
 """What it calls those that evaluate, for as long as they do."""
 
 

@@ -67,7 +67,7 @@ def test_storage_that_a_node_does_not_reach(tmp_path: Path, kind: type[OnlyHere]
 
 def test_a_cluster_of_fixed_size_is_its_nodes() -> None:
     cluster = cluster_now()
-    assert (cluster.nodes, cluster.where) == ((Machine(cpus=2, gpus=1),), "in the cluster")
+    assert (cluster.nodes, cluster.where) == ((Machine(cpus=2, gpus=2),), "in the cluster")
 
 
 def test_nodes_are_counted() -> None:
