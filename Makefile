@@ -8,7 +8,7 @@ CODE := orchestrator tests benchmarks
 # tests/conftest.py says which files begin first.
 TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-fast test-faults test-all lint types fmt check bench chaos references clean
+.PHONY: help setup demo test test-fast test-faults test-slurm test-all lint types fmt check bench chaos references clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,10 +34,13 @@ test-fast: $(STAMP) ## the tests that start no Ray and no server
 	$(TEST) -m "not slow"
 
 test: $(STAMP) ## all tests but those of faults and clusters
-	$(TEST) -m "not faults"
+	$(TEST) -m "not faults and not slurm"
 
 test-faults: $(STAMP) ## what is taken away, autoscaling and remote jobs, on clusters of several nodes
 	$(TEST) tests/ray -m faults
+
+test-slurm: $(STAMP) ## studies on a real Slurm, where Debian's packages of it and root are there
+	$(BIN)/python -m pytest tests/slurm
 
 test-all: $(STAMP) ## all tests
 	$(TEST)

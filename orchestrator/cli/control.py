@@ -9,11 +9,12 @@ import typer
 from rich.text import Text
 
 from orchestrator.cli.console import err, out, spinner
-from orchestrator.cli.handover import connect, outcome_of
+from orchestrator.cli.handover import outcome_of
 from orchestrator.cli.options import Address, JobName, Storage, name_job
 from orchestrator.cli.usage import line_count
 from orchestrator.durations import duration
 from orchestrator.errors import ClusterError, NotFoundError, SettingsError, StorageError, one_line
+from orchestrator.runtime.launchers import connect
 from orchestrator.state.marks import Kind
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Jobs on a remote cluster: hand them over, follow them, and let them go on when the user leaves."""
+"""Jobs that run elsewhere: hand them over, follow them, and let them go on when the user leaves."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from rich.text import Text
 
 from orchestrator.cli.console import err, out, print_error
 from orchestrator.errors import ClusterError, StorageError
+from orchestrator.runtime.launchers import connect
 from orchestrator.state.handovers import Handover, note_failure, settle_handover, write_handover
 from orchestrator.state.marks import Kind, Line, MarkedStdout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from orchestrator.runtime.remote import RemoteCluster
-    from orchestrator.runtime.runtime_env import Upload
+    from orchestrator.runtime.launchers import Launcher
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
 _BEGIN_S = 120.0
 """How long a detached run may take to begin before the command returns all the same."""
 _POLL_S = 0.5
-_SOON_S = 5.0
-"""How long a cluster may take to answer where storage has an answer too."""
 _ERROR = "error: "
 
 
@@ -40,7 +38,7 @@ class _HandedOverJob:
     ``store`` is None where this machine cannot reach that storage; ``apart`` is the reason, and empty otherwise.
     """
 
-    cluster: RemoteCluster
+    cluster: Launcher
     record: Handover
     name: str
     storage: str
@@ -59,15 +57,26 @@ class _HandedOverJob:
 def hand_over(job: Job, storage: str, address: str, command: Sequence[str], *, detach: bool) -> NoReturn:
     """Have the cluster run a command for the job, and exit as it does; with ``detach`` once the run has begun."""
     cluster = connect(address)
-    submission = cluster.submit(_pack(job, storage), command)
+    storage = cluster.place(storage)
+    submission = cluster.submit(job, storage, command, _notify)
     record, name = Handover(cluster.address, submission, time.time()), job.header.name
     handed = _HandedOverJob(cluster, record, name, storage, *_record(storage, name, record))
     if detach:
         out.print(submission, soft_wrap=True)
-        _await_run(handed)
+        if cluster.queues:
+            _print_commands(handed)
+        else:
+            _await_run(handed)
         raise typer.Exit
     err.print(f"{submission} is on {cluster.address}; Ctrl-C stops following, not the job", soft_wrap=True)
     _follow(handed)
+
+
+def script_for(job: Job, storage: str, command: Sequence[str]) -> str:
+    """The batch script that hands the job to Slurm."""
+    from orchestrator.runtime.slurm import Slurm, write_script
+
+    return write_script(job, Slurm().place(storage), command)
 
 
 def begin(store: Store) -> None:
@@ -80,7 +89,7 @@ def begin(store: Store) -> None:
 def show_remote(job: Job, storage: str, address: str, command: Sequence[str]) -> NoReturn:
     """Run an ``orch`` command that changes nothing on the cluster, with its devices and storage; print its output."""
     cluster = connect(address)
-    submission = cluster.submit(_pack(job, storage), command, runs=False)
+    submission = cluster.submit(job, cluster.place(storage), command, _notify, runs=False)
     lines = list(cluster.follow(submission))
     for line in lines:
         if line.kind is Kind.RESULT:
@@ -92,24 +101,8 @@ def show_remote(job: Job, storage: str, address: str, command: Sequence[str]) ->
     raise typer.Exit(cluster.result(submission))
 
 
-def _pack(job: Job, storage: str) -> Upload:
-    """The upload for the job, whose content is printed before it is sent. Raises StorageError, DataError."""
-    from orchestrator.cli.tables import travel_lines
-    from orchestrator.runtime.runtime_env import pack
-
-    upload = pack(job, storage)
-    for line in travel_lines(upload):
-        err.print(line, soft_wrap=True)
-    return upload
-
-
-def connect(address: str, *, soon: bool = False) -> RemoteCluster:
-    """The cluster at a dashboard's URL; ``soon`` gives up on answers that take long. Raises ClusterError."""
-    if address == "auto":
-        raise ClusterError("--address: got 'auto', expected the URL of a Ray dashboard, such as http://head:8265")
-    from orchestrator.runtime.remote import RemoteCluster
-
-    return RemoteCluster(address, **({"answer_s": _SOON_S} if soon else {}))
+def _notify(line: str) -> None:
+    err.print(Text(line), soft_wrap=True)
 
 
 def outcome_of(handover: Handover) -> tuple[str, bool]:
@@ -129,7 +122,7 @@ def outcome_of(handover: Handover) -> tuple[str, bool]:
                 True,
             )
         if not ended:
-            how = "is queued there" if cluster.queued(submission) else "has started there, but not begun to train"
+            how = cluster.waits(submission) or "has started there, but not begun to train"
             return f"{handover}, which {how}", True
         return f"{handover}, which came to nothing: {_cause(cluster, submission, lines)}", False
     except ClusterError as error:
@@ -198,7 +191,7 @@ def _wait_for_run(handed: _HandedOverJob) -> tuple[Line | None, str]:
     while time.monotonic() - began < _BEGIN_S:
         try:
             ended, lines = cluster.ended(submission), cluster.log(submission)
-            how = "Ray has only queued it" if cluster.queued(submission) else "it has started, but not begun"
+            how = "Ray has only queued it" if cluster.waits(submission) else "it has started, but not begun"
             late = f"{how} in {_BEGIN_S:.0f} s"
         except ClusterError as error:  # the job does not depend on it
             late = str(error)
@@ -229,7 +222,7 @@ def _find_begun(lines: Iterable[Line]) -> Line | None:
     return next((line for line in lines if line.kind is Kind.BEGUN), None)
 
 
-def _cause(cluster: RemoteCluster, submission: str, lines: Sequence[Line]) -> str:
+def _cause(cluster: Launcher, submission: str, lines: Sequence[Line]) -> str:
     """Why a submission has ended before its run began: its error, or its last line, or Ray's reason."""
     notes = [line.text.strip() for line in lines if line.kind is Kind.NOTE and line.text.strip()]
     errors = [note.removeprefix(_ERROR) for note in notes if note.startswith(_ERROR)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.usage import refuse_without
 from orchestrator.errors import NotFoundError, SettingsError
 
 if TYPE_CHECKING:
@@ -29,12 +30,31 @@ Storage = Annotated[
 ]
 Address = Annotated[
     str | None,
-    typer.Option("--address", metavar="URL", help="A Ray cluster: its dashboard's URL, or auto on a node of it."),
+    typer.Option(
+        "--address", metavar="URL", help="A Ray cluster: its dashboard's URL, or auto on a node of it; or slurm."
+    ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="With --address: hand the job over and leave it.")]
 TakeOver = Annotated[
     bool,
     typer.Option("--take-over", help="Take the place of a run of the job that is dead, on a machine that is not this."),
+]
+Partition = Annotated[
+    str | None, typer.Option("--partition", metavar="NAME", help="With --address slurm: the partition to run in.")
+]
+Nodes = Annotated[str | None, typer.Option("--nodes", metavar="N", help="With --address slurm: nodes; 1 by default.")]
+GpusPerNode = Annotated[
+    str | None, typer.Option("--gpus-per-node", metavar="N", help="With --address slurm: GPUs of each node.")
+]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option("--time", metavar="TIME", help="With --address slurm: the time limit, after which it goes on anew."),
+]
+SlurmOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--slurm", metavar="KEY=VALUE", help="With --address slurm: any option of sbatch, as account=x; repeatable."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
 DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON for a script to read.")]
@@ -116,6 +136,24 @@ class NamedJob:
         names = [name for name in list(candidates)[:_SHOWN] if has_job(self.root.child(name))]
         hint = f"did you mean {near!r}? " if near in names else ""
         return f"; {hint}jobs there: {', '.join(sorted(names))}{', ...' * (len(candidates) > _SHOWN)}" if names else ""
+
+
+def asking_slurm(job: Job, address: str | None, options: dict[str, str | None], pairs: list[str] | None) -> Job:
+    """The job with what the command asks of Slurm, options by name and pairs, in its resources. Raises SettingsError.
+
+    They stay there, so that ``orch resume`` asks for the same.
+    """
+    from orchestrator.runtime.launchers import SLURM
+    from orchestrator.spec.slurm import read_flags
+
+    given = [*((f"--{name}", value) for name, value in options.items()), ("--slurm", pairs)]
+    refuse_without((f"--address {SLURM}", address == SLURM), *given)
+    if address != SLURM:
+        return job
+    resources = job.header.resources
+    asked = {**(resources.slurm or {}), **read_flags(options, pairs or [])}
+    resources = resources.model_copy(update={"slurm": asked or None})
+    return replace(job, header=job.header.model_copy(update={"resources": resources}))
 
 
 def name_job(job: str, storage: str | None, overrides: list[str] | None = None) -> NamedJob:

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.claims import claims_power_of
 from orchestrator.cli.console import out
 from orchestrator.cli.drive import drive, machines, plan_job, show_plan
-from orchestrator.cli.handover import hand_over, show_remote
+from orchestrator.cli.handover import hand_over, script_for, show_remote
 from orchestrator.cli.options import (
     ON_THIS_MACHINE,
     Address,
     AsJson,
     Detach,
     DryRunAsJson,
+    GpusPerNode,
     JobName,
     NamedJob,
+    Nodes,
     Overrides,
+    Partition,
+    SlurmOption,
     Storage,
     TakeOver,
+    TimeLimit,
+    asking_slurm,
     name_job,
     reject_detach,
 )
-from orchestrator.cli.usage import refuse_together, refuse_without
+from orchestrator.cli.usage import refuse_beside, refuse_together, refuse_without
 from orchestrator.errors import DataError, one_line
+from orchestrator.runtime.launchers import SLURM
 from orchestrator.text import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orchestrator.spec.job import Job
 
 RetryFailed = Annotated[
     bool,
@@ -83,10 +96,17 @@ def submit(
     detach: Detach = False,
     retry_failed: RetryFailed = False,
     take_over: TakeOver = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
+    partition: Partition = None,
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
+    time: TimeLimit = None,
+    slurm: SlurmOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show the plan; with --address slurm, the script for sbatch.")
+    ] = False,
     as_json: DryRunAsJson = False,
 ) -> None:
-    """Run what is missing of a job, here or on a Ray cluster, then write its report.
+    """Run what is missing of a job, here, on a Ray cluster or under Slurm, then write its report.
 
     Trials that are done stay as they are; interrupted ones go on from their last checkpoint.
 
@@ -94,16 +114,23 @@ def submit(
     `orch submit jobs/quickstart.yaml --set grid.training.d_steps=[1,2,3]` ·
     `orch submit my.yaml --storage s3://bucket/studies --dry-run` ·
     `orch submit my.yaml --storage s3://bucket/studies --address http://head:8265 --detach` ·
+    `orch submit my.yaml --address slurm --partition gpu --nodes 4 --gpus-per-node 8 --time 8:00:00` ·
     `orch submit my.yaml --storage s3://bucket/studies --take-over`
     """
     refuse_without(("--dry-run", dry_run), ("--json", as_json))
     refuse_together(("--dry-run", dry_run), ("--detach", detach))
     refuse_together(("--dry-run", dry_run), ("--take-over", take_over))
     named = name_job(job, storage, overrides)
-    if dry_run:
+    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
+    ask = partial(asking_slurm, address=address, options=options, pairs=slurm)
+    if dry_run and address == SLURM:
+        refuse_beside(f"--address {SLURM}", ("--json", as_json))
+        typer.echo(script_for(ask(named.load()), named.storage, _submission(retry_failed)), nl=False)
+    elif dry_run:
+        ask(named.load())
         _plan(named, address, retry_failed, as_json)
     else:
-        _run(named, address, detach, retry_failed, take_over)
+        _run(named, ask, address, detach, retry_failed, take_over)
 
 
 def resume(
@@ -113,6 +140,11 @@ def resume(
     detach: Detach = False,
     retry_failed: RetryFailed = False,
     take_over: TakeOver = False,
+    partition: Partition = None,
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
+    time: TimeLimit = None,
+    slurm: SlurmOption = None,
 ) -> None:
     """Go on with an interrupted job: with what was last submitted under its name, or with its job file.
 
@@ -124,17 +156,26 @@ def resume(
     """
     named = name_job(job, storage)
     named.require()
-    _run(named, address, detach, retry_failed, take_over)
+    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
+    ask = partial(asking_slurm, address=address, options=options, pairs=slurm)
+    _run(named, ask, address, detach, retry_failed, take_over)
 
 
-def _run(named: NamedJob, address: str | None, detach: bool, retry_failed: bool, take_over: bool) -> None:
+def _run(
+    named: NamedJob,
+    ask: Callable[[Job], Job],
+    address: str | None,
+    detach: bool,
+    retry_failed: bool,
+    take_over: bool,
+) -> None:
     if address in ON_THIS_MACHINE:
         reject_detach(detach)
-        job = named.load_to_run()
+        job = ask(named.load_to_run())
         drive(job, named.store, retry_failed, joined=address is not None, take_over=take_over)
     else:
         assert address is not None
-        hand_over(named.load(), named.storage, address, _submission(retry_failed, take_over), detach=detach)
+        hand_over(ask(named.load()), named.storage, address, _submission(retry_failed, take_over), detach=detach)
 
 
 def _submission(retry_failed: bool, take_over: bool = False) -> list[str]:

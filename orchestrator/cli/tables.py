@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +18,6 @@ from orchestrator.text import plural
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Cell, Plan
-    from orchestrator.runtime.runtime_env import Upload
     from orchestrator.spec.job import Job
 
 _SHOWN = 60
@@ -47,18 +45,6 @@ def note_lines(plan: Plan) -> list[Text]:
 def left_out_lines(job: Job) -> list[Text]:
     """A line for each claim whose trials overrides have removed."""
     return [Text(one_line(line)) for line in job.left_out]
-
-
-def travel_lines(upload: Upload) -> list[Text]:
-    """A line on what is sent to a cluster with a job, and a line for each folder of data that is not."""
-    parts = [
-        f"{name} ({files:,} {'file' if files == 1 else 'files'}, {decimal(size)})" for name, files, size in upload.parts
-    ]
-    lines = [f"travels: {', '.join(parts)}; {decimal(upload.size)} in all"]
-    lines += [
-        f"stays: {root}, which lacks what its data set needs: {reason}" for root, reason in upload.missing.items()
-    ]
-    return [Text(one_line(line)) for line in lines]
 
 
 def plan_table(plan: Plan) -> Group:

@@ -77,7 +77,7 @@ def local_ray(cluster: Cluster, *, worker_groups: bool) -> Iterator[None]:
     }
     # Ray prints messages about dead workers to stdout, which is for results; its own logs have them too.
     with (
-        _ray_folder() as folder,
+        ray_folder() as folder,
         closed_to_others(Path(folder).parent),
         Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
@@ -113,8 +113,8 @@ def private_folder(base: str | None = None) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _ray_folder() -> Iterator[str]:
-    """A folder within a private one; its path leaves room for the sockets that Ray makes below it."""
+def ray_folder() -> Iterator[str]:
+    """A folder for Ray within a private one; its path leaves room for the sockets that Ray makes below it."""
     default = "/tmp" if sys.platform == "darwin" else None  # noqa: S108 - TMPDIR is too deep there, always
     with private_folder(os.environ.get("RAY_TMPDIR") or default) as folder:
         base = str(Path(folder).parent)

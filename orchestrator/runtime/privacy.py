@@ -1,4 +1,4 @@
-"""Closes a Ray on this machine to other users and to the network: loopback only, and a token of its own."""
+"""Closes a Ray to others: it wants a token of its own, and on one machine it listens on loopback only."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ if TYPE_CHECKING:
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 _NO_PORT = "65536"
 """The port of Ray's pages that need no token: Ray cannot open it, notes that in its log, and goes on."""
-_ENVIRONMENT: dict[str, str | None] = {
+TOKEN_ONLY: dict[str, str | None] = {
     # A user's own token is for a cluster elsewhere.
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": None,
-    # No other machine can join, so that Ray uses 127.0.0.1 as its address.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_REDIS_ADDRESS": None,  # its state is not for a database that others share
     "DASHBOARD_METRIC_PORT": _NO_PORT,
     "AUTOSCALER_METRIC_PORT": _NO_PORT,
+}
+"""Variables under which Ray accepts the token in RAY_AUTH_TOKEN_PATH only, and has no page without one."""
+_LOOPBACK_ONLY: dict[str, str | None] = {
+    # No other machine can join, so that Ray uses 127.0.0.1 as its address.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # gloo and NCCL need no token.
     "GLOO_SOCKET_IFNAME": _LOOPBACK,
     "NCCL_SOCKET_IFNAME": _LOOPBACK,
@@ -45,7 +48,10 @@ def closed_to_others(folder: Path) -> Iterator[None]:
     token.touch(mode=0o600, exist_ok=False)
     token.write_text(secrets.token_hex(32))
     # The environment is restored before Ray reads it again.
-    with contextlib.ExitStack() as stack, variables({**_ENVIRONMENT, "RAY_AUTH_TOKEN_PATH": str(token)}):
+    with (
+        contextlib.ExitStack() as stack,
+        variables({**TOKEN_ONLY, **_LOOPBACK_ONLY, "RAY_AUTH_TOKEN_PATH": str(token)}),
+    ):
         stack.enter_context(loopback_only())
         yield
 

@@ -21,15 +21,17 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from orchestrator.errors import ClusterError
 from orchestrator.runtime.ray_private import CHATTY_LOGGERS
-from orchestrator.runtime.runtime_env import entrypoint, environment, staged
+from orchestrator.runtime.runtime_env import check_storage_is_shared, entrypoint, environment, pack, staged
 from orchestrator.state.marks import Kind, Line, read_marks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from orchestrator.runtime.runtime_env import Upload
+    from orchestrator.spec.job import Job
 
 _CONNECT_S, _ANSWER_S = 5.0, 60.0
+SOON_S = 5.0
+"""How long a cluster may take to answer where storage has an answer too."""
 _PATIENCE_S = 120.0
 """How long a lost connection is retried before following ends; the job does not depend on it."""
 _QUIET_S = 10.0
@@ -66,6 +68,8 @@ class RemoteCluster:
     ``answer_s`` is how long each answer may take.
     """
 
+    queues = False
+
     def __init__(self, address: str, answer_s: float = _ANSWER_S) -> None:
         self.address, self._answer_s = _checked(address), answer_s
         headers, self._token_from = _authorization()
@@ -81,12 +85,18 @@ class RemoteCluster:
             self._client = _Client(self.address, headers=headers)
         self._client.answer_s = answer_s
 
-    def submit(self, upload: Upload, command: Sequence[str] = ("submit",), *, runs: bool = True) -> str:
-        """Run an ``orch`` command that takes a job file on the cluster, with its options; returns the submission's id.
+    def place(self, storage: str) -> str:
+        """See Launcher."""
+        check_storage_is_shared(storage)
+        return storage
 
-        ``runs`` is False for a command that only prints the plan. Raises DataError where an uploaded file was changed
-        meanwhile.
-        """
+    def submit(
+        self, job: Job, storage: str, command: Sequence[str], notify: Callable[[str], None], *, runs: bool = True
+    ) -> str:
+        """See Launcher. Raises DataError for what cannot be sent, and where a file was changed meanwhile."""
+        upload = pack(job, storage)
+        for line in upload.describe():
+            notify(line)
         verb, *options = command
         submission_id = f"orch-{upload.name}-{secrets.token_hex(4)}"
         with staged(upload) as (working, package), self._explained():
@@ -115,10 +125,10 @@ class RemoteCluster:
         with self._explained():
             return bool(self._client.get_job_status(submission_id).is_terminal())
 
-    def queued(self, submission_id: str) -> bool:
-        """Whether Ray has not started the submission's driver yet."""
+    def waits(self, submission_id: str) -> str | None:
+        """See Launcher."""
         with self._explained():
-            return bool(self._client.get_job_status(submission_id) == JobStatus.PENDING)
+            return "is queued there" if self._client.get_job_status(submission_id) == JobStatus.PENDING else None
 
     def log(self, submission_id: str) -> list[Line]:
         """The driver's output so far, without Ray's own lines."""

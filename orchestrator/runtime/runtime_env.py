@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import ClusterError, DataError, StorageError
+from rich.filesize import decimal
+
+from orchestrator.errors import ClusterError, DataError, StorageError, one_line
 from orchestrator.runtime.copying import LinkedError, copy_files, measure
 from orchestrator.spec.yaml_file import dump_yaml
-from orchestrator.state.ledger import COMMIT_VARIABLE, provenance
+from orchestrator.state.ledger import COMMIT_VARIABLE, commit_to_send
 from orchestrator.store.local import LocalStore
 from orchestrator.store.open import open_store
 
@@ -65,6 +67,18 @@ class Upload:
     def size(self) -> int:
         """Bytes of the whole upload."""
         return sum(size for _, _, size in self.parts)
+
+    def describe(self) -> list[str]:
+        """A line on what is sent to a cluster with a job, and a line for each folder of data that is not."""
+        parts = [
+            f"{name} ({files:,} {'file' if files == 1 else 'files'}, {decimal(size)})"
+            for name, files, size in self.parts
+        ]
+        lines = [f"travels: {', '.join(parts)}; {decimal(self.size)} in all"]
+        lines += [
+            f"stays: {root}, which lacks what its data set needs: {reason}" for root, reason in self.missing.items()
+        ]
+        return [one_line(line) for line in lines]
 
 
 def check_storage_is_shared(uri: str) -> None:
@@ -226,10 +240,8 @@ def entrypoint(ray_version: str, arguments: Sequence[str]) -> str:
 
 def environment(submission_id: str, address: str) -> dict[str, Any]:
     """The driver's environment variables: its address, id and commit. No variable of this machine is sent."""
-    code = provenance()
-    commit = f"{code['git_commit']}{'-dirty' if code['git_dirty'] else ''}" if code["git_commit"] else ""
     return {
-        COMMIT_VARIABLE: commit,
+        COMMIT_VARIABLE: commit_to_send(),
         "ORCH_SUBMISSION_ID": submission_id,
         "ORCH_ADDRESS": address,
         # Ray kills a driver that it stopped after three seconds; trials take longer to store their last states.

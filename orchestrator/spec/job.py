@@ -16,6 +16,7 @@ from orchestrator.spec.claims import Claim
 from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS, Axis, cells, read_axes, with_path
 from orchestrator.spec.identity import flatten, trial_id
 from orchestrator.spec.messages import did_you_mean, explain, show
+from orchestrator.spec.slurm import SlurmOptions
 from orchestrator.spec.yaml_file import parse_yaml, read_yaml_file
 from orchestrator.store.columns import TRAINING_METRICS
 from orchestrator.training.settings import TrialSettings
@@ -51,6 +52,8 @@ class Resources(Settings):
     """None runs as many trials at once as fit."""
     max_retries: int = Field(2, ge=0, le=100)
     """How often a trial is started again after its worker or node was lost; preemptions do not count."""
+    slurm: SlurmOptions | None = None
+    """Options of sbatch for a submission with --address slurm."""
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> Resources:

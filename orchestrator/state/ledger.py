@@ -179,6 +179,12 @@ def code_commit(package: Path) -> dict[str, Any]:
     return {"git_commit": head or None, "git_dirty": bool(changes)}
 
 
+def commit_to_send() -> str:
+    """The value of ``COMMIT_VARIABLE`` for a copy of this program elsewhere; empty where the commit is unknown."""
+    code = provenance()
+    return f"{code['git_commit']}{'-dirty' if code['git_dirty'] else ''}" if code["git_commit"] else ""
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     """The output of git in the folder; None where git is missing or fails."""
     try:

@@ -12,6 +12,7 @@ import pytest
 from orchestrator.cli import control, handover
 from orchestrator.cli.handover import begin
 from orchestrator.errors import ClusterError
+from orchestrator.runtime.runtime_env import pack
 from orchestrator.state.handovers import Handover, note_failure, read_handover, settle_handover, write_handover
 from orchestrator.state.log import RunLog
 from orchestrator.state.marks import Kind, Line, MarkedStdout, read_marks
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from orchestrator.spec.job import Job
     from orchestrator.store.local import LocalStore
 
 URL, ID = "http://head:8265", "orch-study-1"
@@ -37,7 +39,14 @@ class Cluster:
     silent: str | None = None
     address: str = URL
 
-    def submit(self, *_: Any, **__: Any) -> str:
+    queues: bool = False
+
+    def place(self, storage: str) -> str:
+        return storage
+
+    def submit(self, job: Job, storage: str, _: Any, notify: Callable[[str], None], **__: Any) -> str:
+        for line in pack(job, storage).describe():
+            notify(line)
         return ID
 
     def ended(self, submission: str) -> bool:
@@ -46,9 +55,9 @@ class Cluster:
             raise ClusterError(self.silent)
         return self.code is not None
 
-    def queued(self, submission: str) -> bool:
+    def waits(self, submission: str) -> str | None:
         assert submission == ID
-        return self.queue
+        return "is queued there" if self.queue else None
 
     def log(self, submission: str) -> list[Line]:
         assert submission == ID

@@ -12,7 +12,6 @@ from zipfile import ZipFile
 import pytest
 from PIL import Image
 
-from orchestrator.cli.tables import travel_lines
 from orchestrator.data import AnyDataset
 from orchestrator.data.celeba import Celeba
 from orchestrator.data.dataset import Dataset, Split
@@ -250,11 +249,11 @@ def test_what_evaluations_compare_with_travels_and_nothing_twice(tmp_path: Path)
 def test_the_plan_tells_what_travels(tmp_path: Path) -> None:
     draw(*PNG)
     Path("x/b/2.png").write_bytes(bytes(1_234_000))
-    first, second = travel_lines(pack(job(folder("x"), {"name": "mnist"}), SHARED))
+    first, second = pack(job(folder("x"), {"name": "mnist"}), SHARED).describe()
     size = 1_234_000 + Path("x/a/1.png").stat().st_size
-    assert first.plain.startswith("travels: the job (3 files, ")
-    assert f", x (2 files, {size / 1e6:.1f} MB); " in first.plain
-    assert second.plain.startswith("stays: data, which lacks what its data set needs: mnist: neither train-images-idx3")
+    assert first.startswith("travels: the job (3 files, ")
+    assert f", x (2 files, {size / 1e6:.1f} MB); " in first
+    assert second.startswith("stays: data, which lacks what its data set needs: mnist: neither train-images-idx3")
 
 
 def test_all_that_travels_counts_and_nothing_is_copied_of_too_much(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,85 @@
+"""Where a job runs that is handed over: one small module a launcher, which ``connect`` finds by the address.
+
+What a launcher does with a job is in ``Launcher``: hand it over, and then ask for it, follow it or stop it by the id
+that it gave. A run that is not handed over takes place in the command's own process (``local``, and ``cluster`` for a
+node of a Ray cluster).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from orchestrator.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from orchestrator.spec.job import Job
+    from orchestrator.state.marks import Line
+
+SLURM = "slurm"
+"""The address of the Slurm whose commands this machine has."""
+
+
+class Launcher(Protocol):
+    """Hands jobs over and answers for them. Every method raises ClusterError."""
+
+    address: str
+    queues: bool
+    """Whether a run may wait for hours: a hand-over that is to be left alone is not watched until it begins."""
+
+    def place(self, storage: str) -> str:
+        """The storage as the run gets it. Raises StorageError where the run could not reach that."""
+        ...
+
+    def submit(
+        self, job: Job, storage: str, command: Sequence[str], notify: Callable[[str], None], *, runs: bool = True
+    ) -> str:
+        """Run an ``orch`` command that takes a job file, with its options; returns the submission's id.
+
+        ``notify`` hears what is sent along. ``runs`` is False for a command that only prints the plan.
+        """
+        ...
+
+    def newest(self, job: str) -> str | None:
+        """The id of the last submission of the job of that name; None where none is known."""
+        ...
+
+    def ended(self, submission_id: str) -> bool:
+        """Whether the submission has ended, in whatever way."""
+        ...
+
+    def waits(self, submission_id: str) -> str | None:
+        """Why the submission's driver has not been started, such as ``is queued there``; None where it has."""
+        ...
+
+    def log(self, submission_id: str) -> list[Line]:
+        """The driver's output so far."""
+        ...
+
+    def follow(self, submission_id: str) -> Iterator[Line]:
+        """The driver's output line by line as it comes, until the submission has ended."""
+        ...
+
+    def result(self, submission_id: str) -> int:
+        """The exit code of the driver of a submission that has ended."""
+        ...
+
+    def stop(self, submission_id: str) -> None:
+        """Have the driver end as on Ctrl-C, with every trial's state stored."""
+        ...
+
+
+def connect(address: str, *, soon: bool = False) -> Launcher:
+    """The launcher for an address; ``soon`` gives up on answers that take long. Raises ClusterError."""
+    if address == "auto":
+        raise ClusterError(
+            "--address: got 'auto', expected the URL of a Ray dashboard, such as http://head:8265, or slurm"
+        )
+    if address == SLURM:
+        from orchestrator.runtime.slurm import Slurm
+
+        return Slurm()
+    from orchestrator.runtime.remote import SOON_S, RemoteCluster
+
+    return RemoteCluster(address, **({"answer_s": SOON_S} if soon else {}))

@@ -1,0 +1,269 @@
+"""One task on each node of a Slurm allocation: brings up Ray among them, runs a command on the first, ends Ray.
+
+    python -P -m orchestrator.runtime.slurm_node FOLDER VERB ARGUMENTS...
+
+The tasks tell each other of token, address and end by files in FOLDER, which only this user can enter. They leave no
+process behind and touch no other Ray of the nodes, and Ray's processes hear no SIGTERM: Slurm sends that to every
+process of a job at once, and the driver needs Ray to have the trials store their state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import ClusterError
+from orchestrator.runtime.interrupt import children_block_signals
+from orchestrator.runtime.local import ray_folder, set_environment
+from orchestrator.runtime.privacy import SYSTEM_CONFIG, TOKEN_ONLY, variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+_UP_S = 180.0
+"""How long the nodes may take until Ray is up on all of them: a shared file system may read Python in minutes."""
+_END_S = 10.0
+_POLL_S = 0.1
+_ATTEMPTS, _SLOW = 3, "timed out during startup"
+_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of prctl(2)."""
+_OBJECT_STORE, _HEAP = 0.3, 0.6
+"""Shares of the memory that Slurm has granted, for Ray's object store and for its workers."""
+_SHARED = Path("/dev/shm")  # noqa: S108 - where Ray keeps its objects
+_SHARED_USED = 0.8
+
+
+class _StoppedError(Exception):
+    """A signal came before the command was started."""
+
+
+class Signals:
+    """Takes the signals that stop a job: the driver hears them itself, this process waits for it to end."""
+
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._take)
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        self.first = self.first or signal.Signals(number)
+
+    def check(self) -> None:
+        """Raise where one has come."""
+        if self.first is not None:
+            raise _StoppedError
+
+
+class Tasks:
+    """What the tasks of one allocation tell each other: short texts under names, each written whole, by one task."""
+
+    def __init__(self, folder: Path, rank: int, size: int) -> None:
+        self.folder, self.rank, self.size = folder, rank, size
+
+    def tell(self, name: str, text: str = "-") -> None:
+        """Write a text for the other tasks; only this user can read it."""
+        draft = self.folder / f".{name}.{self.rank}"
+        draft.touch(mode=0o600)
+        draft.write_text(text)
+        draft.rename(self.folder / name)
+
+    def told(self) -> set[str]:
+        """The names under which something was written. Listing makes network file systems look anew."""
+        return {path.name for path in self.folder.iterdir() if not path.name.startswith(".")}
+
+    def hear(self, name: str) -> str:
+        """The text under a name."""
+        return (self.folder / name).read_text()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command on the first node, and hold the others ready; returns the command's exit code."""
+    tasks = Tasks(Path(arguments[0]), int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"]))
+    signals = Signals()
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1)  # what loses its parent becomes this process's child, and ends with it
+    set_environment()
+    try:
+        with _ray(tasks, signals) as ray:
+            return _lead(tasks, signals, ray, arguments[1:]) if tasks.rank == 0 else _stand_by(tasks, ray)
+    except _StoppedError:
+        return 128 + (signals.first or signal.SIGTERM) if tasks.rank == 0 else 0
+    except ClusterError as error:
+        text = f"error: node {_node()}: {error}"
+        if "failed" not in tasks.told():
+            tasks.tell("failed", text)
+            sys.stderr.write(f"{text}\n")
+        return 2
+
+
+def _lead(tasks: Tasks, signals: Signals, ray: subprocess.Popen[bytes], command: Sequence[str]) -> int:
+    """Run the command once all nodes are there, and tell the others when it has ended."""
+    _wait(tasks, signals, ray, {f"ready-{rank}" for rank in range(1, tasks.size)})
+    driver = subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-P", "-m", "orchestrator.cli", *command, *_again(command)],
+        env={**os.environ, "RAY_ADDRESS": tasks.hear("address")},
+    )
+    if signals.first is signal.SIGTERM:  # it came before the driver was there
+        driver.send_signal(signal.SIGTERM)
+    code = driver.wait()
+    tasks.tell("over")
+    return 128 - code if code < 0 else code
+
+
+def _again(command: Sequence[str]) -> list[str]:
+    """What to add to the command after a requeue: Slurm has ended the attempt before, wherever it was."""
+    option = "--take-over"
+    return [option] if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and option not in command else []
+
+
+def _stand_by(tasks: Tasks, ray: subprocess.Popen[bytes]) -> int:
+    """Hold this node ready until the command has ended; a node that fails meanwhile is for Ray to notice."""
+    tasks.tell(f"ready-{tasks.rank}")
+    while not tasks.told() & {"over", "failed"}:
+        if ray.poll() is not None:
+            sys.stderr.write(f"note: node {_node()} has left: Ray ended there\n")
+            return 0
+        time.sleep(_POLL_S)
+    return 0
+
+
+def _wait(tasks: Tasks, signals: Signals, ray: subprocess.Popen[bytes] | None, names: set[str]) -> None:
+    """Wait until all of the names were told. Raises ClusterError where they are not, or another task has failed."""
+    deadline = time.monotonic() + _UP_S
+    while missing := names - (told := tasks.told()):
+        signals.check()
+        if "failed" in told:
+            raise ClusterError("another node failed")
+        if ray is not None and ray.poll() is not None:
+            raise ClusterError("Ray ended while the other nodes started")
+        if time.monotonic() > deadline:
+            raise ClusterError(f"the nodes were not up in {_UP_S:.0f} s: {', '.join(sorted(missing))} missing")
+        time.sleep(_POLL_S)
+
+
+@contextlib.contextmanager
+def _ray(tasks: Tasks, signals: Signals) -> Iterator[subprocess.Popen[bytes]]:
+    """Ray on this node, up when the context begins, with all its processes gone when it has ended."""
+    head = tasks.rank == 0
+    if head:
+        tasks.tell("token", secrets.token_hex(32))
+    else:
+        _wait(tasks, signals, None, {"token", "address"})
+    os.environ |= {"RAY_AUTH_TOKEN_PATH": str(tasks.folder / "token")}
+    with ray_folder() as folder, variables(TOKEN_ONLY):
+        try:
+            ray, address = _bring_up(Path(folder), None if head else tasks.hear("address"), signals)
+            if head:
+                tasks.tell("address", address)
+            yield ray
+        finally:
+            _end()
+
+
+def _bring_up(folder: Path, head: str | None, signals: Signals) -> tuple[subprocess.Popen[bytes], str]:
+    """Start Ray on this node; returns its process and the address of the head. Raises ClusterError.
+
+    Ray gives its own processes half a minute, which a busy node or file system may not keep to at first.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        log = folder / f"start-{attempt}.log"
+        with children_block_signals(), log.open("wb") as output:
+            ray = subprocess.Popen(  # noqa: S603 - our own command
+                _start(folder, head), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder
+            )
+        try:
+            return ray, _address(folder, signals, ray, log)
+        except ClusterError as error:
+            if attempt == _ATTEMPTS or _SLOW not in str(error):
+                raise
+            _end()
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _address(folder: Path, signals: Signals, ray: subprocess.Popen[bytes], log: Path) -> str:
+    """The address of the head, which Ray writes once it is up on this node. Raises ClusterError."""
+    deadline = time.monotonic() + _UP_S
+    while not (text := _read(folder / "ray_current_cluster")):
+        signals.check()
+        if ray.poll() is not None or time.monotonic() > deadline:
+            why = " ".join(_read(log).split())[-300:]
+            raise ClusterError(f"Ray did not start{f': {why}' if why else f' in {_UP_S:.0f} s'}")
+        time.sleep(_POLL_S)
+    return text
+
+
+def _start(folder: Path, address: str | None) -> list[str]:
+    """The command that starts Ray on this node, with what Slurm has granted and with free ports."""
+    command = [sys.executable, "-P", "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
+    command += ["--disable-usage-stats", f"--temp-dir={folder}"]
+    command += ["--min-worker-port=0", "--max-worker-port=0"]
+    command += [f"--{name}={value}" for name, value in granted().items()]
+    if address is not None:
+        return [*command, f"--address={address}"]
+    command += ["--head", "--port=0", f"--system-config={json.dumps(SYSTEM_CONFIG)}"]
+    command += [f"--ray-client-server-port={_free_port()}"]  # the one port that Ray chooses no free one for
+    node = os.environ.get("SLURM_LAUNCH_NODE_IPADDR")
+    return [*command, f"--node-ip-address={node}"] if node else command
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return int(free.getsockname()[1])
+
+
+def granted() -> dict[str, int]:
+    """Processors, GPUs and bytes that Slurm has granted on this node, by the names of Ray's options.
+
+    Without a limit of memory Ray takes what the machine has.
+    """
+    cpus = int(os.environ["SLURM_CPUS_ON_NODE"])
+    options = {"num-cpus": cpus, "num-gpus": int(os.environ.get("SLURM_GPUS_ON_NODE") or 0)}
+    megabytes = int(os.environ.get("SLURM_MEM_PER_NODE") or 0)
+    megabytes = megabytes or int(os.environ.get("SLURM_MEM_PER_CPU") or 0) * cpus
+    if megabytes:
+        memory = megabytes * 2**20
+        shared = os.statvfs(_SHARED).f_bavail * os.statvfs(_SHARED).f_frsize
+        options["object-store-memory"] = int(min(_OBJECT_STORE * memory, _SHARED_USED * shared))
+        options["memory"] = int(_HEAP * memory)
+    return options
+
+
+def _end() -> None:
+    """Kill every process that this one has started, and those that they have."""
+    import psutil
+
+    deadline = time.monotonic() + _END_S
+    while (children := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(children, timeout=0.2)
+        with contextlib.suppress(ChildProcessError):  # those that were adopted wait to be waited for
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _node() -> str:
+    return os.environ.get("SLURMD_NODENAME", "")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
