@@ -8,6 +8,7 @@ import ray
 
 from orchestrator.errors import DataError, NotFoundError
 from orchestrator.plan.estimate import MOST_CPUS
+from orchestrator.runtime.device import choose_algorithms_by_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,6 +100,7 @@ def _train(images: list[ray.ObjectRef], device: str, threads: int) -> tuple[byte
     from orchestrator.metrics.classifier import dump, train_classifier
 
     torch.set_num_threads(threads)
+    choose_algorithms_by_rule()
     training, held_out = ray.get(images)
     classifier = train_classifier(training, held_out, device)
     return dump(classifier), classifier.accuracy

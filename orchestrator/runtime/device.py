@@ -22,16 +22,24 @@ def set_up(device: torch.device, threads: int, gpu_share: float) -> None:
     # Denormal numbers (below 1e-38) carry no information here, and processors are many times slower on them.
     torch.set_flush_denormal(True)
     keep_freed_memory()
-    # cuDNN is to choose by rule, not by trying out, and among algorithms that always come to the same numbers. Trying
-    # out begins anew in each process and for each shape, also of samples and measures; it chooses by times, which on a
-    # shared GPU the neighbours decide; and each choice sums in another order. A trial that goes on elsewhere, or is
-    # run again, would then come to other numbers. What it might save is little: the steps of these networks are
-    # bound by the launches of many small kernels.
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
+    choose_algorithms_by_rule()
     if device.type == "cuda" and gpu_share < 1:
         # Without it the first to grow leaves nothing to the others. Each process's CUDA context comes on top.
         torch.cuda.set_per_process_memory_fraction(gpu_share, device)
+
+
+def choose_algorithms_by_rule() -> None:
+    """Have cuDNN choose by rule, not by trying out, and among algorithms that always come to the same numbers.
+
+    Trying out begins anew in each process and for each shape, also of samples and measures; it chooses by times, which
+    on a shared GPU the neighbours decide; and each choice sums in another order. A trial that goes on elsewhere, or is
+    run again, would come to other numbers. What it might save is little: the steps of these networks are bound by the
+    launches of many small kernels.
+    """
+    import torch
+
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 def give_back_memory(device: torch.device) -> None:

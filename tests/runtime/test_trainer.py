@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -16,6 +17,7 @@ from orchestrator.data import ImageSet
 from orchestrator.distributed.group import ALONE
 from orchestrator.errors import NonFiniteLossError
 from orchestrator.plan.placement import Placement
+from orchestrator.runtime import classifiers
 from orchestrator.runtime import trainer as trainer_module
 from orchestrator.runtime.device import give_back_memory, set_up
 from orchestrator.runtime.trainer import SweepContext, Trainer
@@ -87,9 +89,16 @@ def test_a_process_may_take_its_share_of_a_gpus_memory(device: torch.device, sha
     assert torch.get_num_threads() == 3
 
 
-def test_cudnn_chooses_by_rule_among_what_comes_to_the_same_numbers() -> None:
+def train_a_classifier() -> None:
+    """The classifier's training itself, where it begins, ends in an error: there are no images."""
+    with mock.patch("orchestrator.runtime.classifiers.ray.get", side_effect=LookupError), pytest.raises(LookupError):
+        classifiers._train([], "cpu", 1)
+
+
+@pytest.mark.parametrize("begin", [partial(set_up, CPU, 1, 0.0), train_a_classifier], ids=["worker", "classifier"])
+def test_cudnn_chooses_by_rule_among_what_comes_to_the_same_numbers(begin: Callable[[], None]) -> None:
     torch.backends.cudnn.benchmark = True
-    set_up(CPU, 1, 0.0)
+    begin()
     assert not torch.backends.cudnn.benchmark
     assert torch.backends.cudnn.deterministic
 
