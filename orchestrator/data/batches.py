@@ -39,7 +39,8 @@ class BatchStream:
     """An endless stream of batches; every pass over the images is shuffled anew.
 
     A pass returns each image at most once: the images after the last whole batch are dropped. All work is done on the
-    device of ``images``, and the host never waits for it.
+    device of ``images``, and the host never waits for it. Which images are next is decided by ``choose``, which writes
+    their indices to one place; ``chosen`` reads them there, by the same operations each time.
     """
 
     def __init__(self, images: Tensor, batch_size: int, generator: torch.Generator, local: slice = slice(None)) -> None:
@@ -68,20 +69,36 @@ class BatchStream:
         self._pass_generator = generator.get_state()
         self._order = self._shuffle()
         self._position = 0
+        self._chosen = self._order.new_empty(0, len(range(batch_size)[local]))
+
+    def choose(self, batches: int) -> None:
+        """Let ``chosen`` return the next so many batches."""
+        if len(self._chosen) != batches:
+            self._chosen = self._chosen.new_empty(batches, self._chosen.shape[1])
+        for indices in self._chosen:
+            if self._position + self._batch_size > len(self._pixels):
+                self._pass_generator = self._generator.get_state()
+                self._order = self._shuffle()
+                self._position = 0
+            indices.copy_(self._order[self._position : self._position + self._batch_size][self._local])
+            self._position += self._batch_size
+
+    def chosen(self, batch: int = 0) -> tuple[Tensor, Tensor]:
+        """This process's part of a chosen batch, (part, c, h, w) float32 in [-1, 1], channels last in memory.
+
+        And the indices of its images (part,), which the next ``choose`` writes over.
+        """
+        indices = self._chosen[batch]
+        return from_bytes(self._pixels.index_select(0, indices).permute(0, 3, 1, 2)), indices
 
     def next(self) -> Tensor:
-        """This process's part of the next batch: (part, c, h, w) float32 in [-1, 1], channels last in memory."""
+        """Choose one batch; returns this process's part of it."""
         return self.next_with_indices()[0]
 
     def next_with_indices(self) -> tuple[Tensor, Tensor]:
         """The same, and the indices of its images (part,)."""
-        if self._position + self._batch_size > len(self._pixels):
-            self._pass_generator = self._generator.get_state()
-            self._order = self._shuffle()
-            self._position = 0
-        indices = self._order[self._position : self._position + self._batch_size][self._local]
-        self._position += self._batch_size
-        return from_bytes(self._pixels.index_select(0, indices).permute(0, 3, 1, 2)), indices
+        self.choose(1)
+        return self.chosen()
 
     def first(self) -> Tensor:
         """The first whole batch of the current pass, the same on every process; ``next`` will return it again."""

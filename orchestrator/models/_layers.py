@@ -44,12 +44,16 @@ class Dropout(nn.Module):
 class Noise(nn.Module):
     """Adds Gaussian noise of standard deviation share * deviation to its inputs in training, drawn at every pass.
 
-    ``set_noise`` sets ``share``; ``generator`` is as for ``Dropout``.
+    ``set_noise`` sets ``share``; ``generator`` is as for ``Dropout``. A GPU reads the deviation from its own memory,
+    so that passes of different deviations are the same operations, as long as there is noise at all.
     """
+
+    scale: Tensor
 
     def __init__(self, deviation: float) -> None:
         super().__init__()
         self.deviation, self.share = deviation, 1.0
+        self.register_buffer("scale", torch.tensor(deviation), persistent=False)
         self.generator: torch.Generator | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -58,7 +62,10 @@ class Noise(nn.Module):
         if deviation == 0 or not self.training:
             return inputs
         assert self.generator is not None, "noise has no generator to draw from"
-        return inputs + torch.empty_like(inputs).normal_(0.0, deviation, generator=self.generator)
+        noise = torch.empty_like(inputs)
+        if inputs.device.type == "cpu":
+            return inputs + noise.normal_(0.0, deviation, generator=self.generator)
+        return inputs + noise.normal_(generator=self.generator).mul_(self.scale)
 
 
 def set_generator(network: nn.Module, generator: torch.Generator) -> None:
@@ -68,11 +75,18 @@ def set_generator(network: nn.Module, generator: torch.Generator) -> None:
             module.generator = generator
 
 
+def draws(network: nn.Module) -> bool:
+    """Whether the network's passes draw random numbers while it trains."""
+    dropouts = any(module.share > 0 for module in network.modules() if isinstance(module, Dropout))
+    return dropouts or any(module.deviation > 0 for module in network.modules() if isinstance(module, Noise))
+
+
 def set_noise(network: nn.Module, share: float) -> None:
     """Scale the standard deviation of all of the network's noise by ``share`` in [0, 1]."""
     for module in network.modules():
-        if isinstance(module, Noise):
+        if isinstance(module, Noise) and module.share != share:
             module.share = share
+            module.scale.fill_(module.deviation * share)
 
 
 class Discriminator(nn.Module):

@@ -38,6 +38,8 @@ def cross_entropy(scores: Tensor, label: float | Tensor) -> Tensor:
     """-t log sigma(F) - (1 - t) log(1 - sigma(F)), for scores F (n,) and labels t in [0, 1], a number or (n,)."""
     from torch.nn.functional import softplus
 
+    if isinstance(label, float) and label in (0.0, 1.0):  # the other term is 0, at the price of four launches
+        return softplus(-scores) if label else softplus(scores)
     return label * softplus(-scores) + (1 - label) * softplus(scores)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.func import functional_call
 
 from orchestrator.data.ranges import from_bytes
 from orchestrator.discriminator_output import DiscriminatorOutput
+from orchestrator.models._layers import draws
 from orchestrator.objectives.adversarial import Adversarial, UpdateContext
 from orchestrator.training.augmentation import Augmentation
 from orchestrator.training.discriminator_noise import DiscriminatorNoise
@@ -27,6 +28,26 @@ if TYPE_CHECKING:
     from orchestrator.models.pair import Pair
 
     Tensors = tuple[Tensor, ...]
+
+
+class _DiscriminatorUpdate(NamedTuple):
+    """Its loss, the scores of all real images (n,), and each penalty of each of this process's images (part,)."""
+
+    loss: Tensor
+    scores: Tensor
+    penalties: Sequence[Tensor]
+
+
+class _GeneratorUpdate(NamedTuple):
+    """Its loss, the scores of all generated images (n,), and the loss's gradient in them.
+
+    ``image_gradients`` is the sum over images of the norm of the loss's gradient in an image.
+    """
+
+    loss: Tensor
+    scores: Tensor
+    gradient: Tensor
+    image_gradients: Tensor
 
 
 class Gan(Learner):
@@ -51,16 +72,22 @@ class Gan(Learner):
         noise_steps = self.steps_per_epoch * settings.noise_epochs
         rank, device = self.group.rank, self.device
         self.discriminator_noise = DiscriminatorNoise(self.discriminator, self.noise_seed, rank, noise_steps, device)
+        self.batches_a_step = settings.d_steps
         self.augment = Augmentation(settings.augmentation.policies, self.discriminator_noise.generator)
+        self._draws_within = bool(self.augment.policies) or draws(self.discriminator)
 
-    def _step(self) -> Mapping[str, Tensor]:
+    def prepare(self) -> None:
+        """As ``Learner``; also the seed and the deviation of the noise within the discriminator."""
+        super().prepare()
+        self.discriminator_noise.set_for(self.steps)
+
+    def _update(self) -> Mapping[str, Tensor]:
         """``d_steps`` updates of the discriminator, then ``g_steps`` of the generator.
 
         The generator's first update uses the images of the last discriminator update again, as DCGAN's training does,
         which saves a forward pass. With ``accumulate`` it computes them again, since keeping their graph would take
         the memory of the whole batch.
         """
-        self.discriminator_noise.set_for(self.steps)
         fake: Tensor | None = None
         for update in range(self.settings.d_steps):
             latents = self._draw()
@@ -70,14 +97,37 @@ class Gan(Learner):
             with torch.set_grad_enabled(reuse), nullcontext() if reuse else statistics_held(self.generator):
                 fakes = [self._forward(self.generator, part) for part in latents]
             fake = fakes[0] if reuse else None
-            reals = self._parts(self.batches.next())
-            d_metrics, d_scores = self._update_discriminator(reals, [images.detach() for images in fakes])
+            reals = self._parts(self.batches.chosen(update)[0])
+            d_update = self._update_discriminator(reals, [images.detach() for images in fakes])
         for update in range(self.settings.g_steps):
             if update > 0 or self.objective.fresh_latents:
                 latents, fake = self._draw(), None
-            g_metrics, g_scores = self._update_generator(latents, fake, reals)
-        self.state = self.objective.next_state(self._context(), d_scores, g_scores)
-        return d_metrics | g_metrics | self.state
+            g_update = self._update_generator(latents, fake, reals, update)
+        for name, value in self.objective.next_state(self._context(), d_update.scores, g_update.scores).items():
+            self.state[name].copy_(value)
+        return self._metrics(d_update, g_update) | self.state
+
+    def _metrics(self, d_update: _DiscriminatorUpdate, g_update: _GeneratorUpdate) -> dict[str, Tensor]:
+        d_real, d_fake = d_update.scores, g_update.scores
+        probabilities = {}
+        if self.objective.judges == "scores":
+            probabilities = {
+                "d_real_probability": d_real.sigmoid().mean(),
+                "d_fake_probability": d_fake.sigmoid().mean(),
+            }
+        return {
+            **probabilities,
+            "d_loss": d_update.loss,
+            "d_real": d_real.mean(),
+            **self.penalties.metrics(d_update.penalties),
+            "g_loss": g_update.loss,
+            "d_fake": d_fake.mean(),
+            # The loss is a mean over the batch, and its gradient in one score is 1/n of the gradient of the image's
+            # own loss: the sum over the batch is the mean of the latter.
+            "g_score_gradient": g_update.gradient.abs().sum(),
+            "g_image_gradient": g_update.image_gradients,
+            "g_grad_norm": self._gradient_norm(),
+        }
 
     def _context(self) -> UpdateContext:
         return UpdateContext(self.state, self.noise)
@@ -97,11 +147,7 @@ class Gan(Learner):
         outputs = torch.cat([scores[:, None], features], 1) if self.objective.needs_features else scores[:, None]
         return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
 
-    def _update_discriminator(
-        self, reals: Sequence[Tensor], fakes: Sequence[Tensor]
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """One update; returns its metrics and the scores of all real images."""
-
+    def _update_discriminator(self, reals: Sequence[Tensor], fakes: Sequence[Tensor]) -> _DiscriminatorUpdate:
         def forward(part: int) -> Tensors:
             # Real and generated images are separate batches: batch norm would mix their statistics.
             return self._run_discriminator(reals[part]), self._run_discriminator(fakes[part])
@@ -111,19 +157,19 @@ class Gan(Learner):
 
         self.d_optimizer.zero_grad(set_to_none=True)
         # The gradient is that in the image before augmentation, as in the authors' code.
-        penalty = self.penalties.add(lambda points: self.discriminator(self.augment(points)).scores, reals, fakes)
+        penalties = self.penalties.add(
+            lambda points: self.discriminator(self.augment(points)).scores, reals, fakes, self.d_parameters
+        )
         loss, (outputs, _), _ = self._backward(forward, global_loss, self.d_parameters)
         self.d_optimizer.step()
-        d_real = outputs[:, 0]
-        metrics = {"d_loss": loss, "d_real": d_real.mean(), "d_real_probability": d_real.sigmoid().mean()}
-        return metrics | penalty, d_real
+        return _DiscriminatorUpdate(loss, outputs[:, 0], penalties)
 
     def _update_generator(
-        self, latents: Sequence[Tensor], fake: Tensor | None, reals: Sequence[Tensor]
-    ) -> tuple[dict[str, Tensor], Tensor]:
+        self, latents: Sequence[Tensor], fake: Tensor | None, reals: Sequence[Tensor], number: int
+    ) -> _GeneratorUpdate:
         """One update on the images of these latent vectors; ``fake`` are these images if they are already computed.
 
-        Returns its metrics and the scores of all generated images.
+        ``number`` counts the generator's updates in a step, from 0 on.
         """
         unrolled = self.settings.unrolled_steps > 0
         if unrolled and fake is None:
@@ -155,18 +201,8 @@ class Gan(Learner):
             loss, (outputs, *_), (gradient, *_) = self._backward(
                 forward, global_loss, self.g_parameters, (gradient_norms,)
             )
-        norm = self._end_update()
-        d_fake = outputs[:, 0]
-        return {
-            "g_loss": loss,
-            "d_fake": d_fake.mean(),
-            "d_fake_probability": d_fake.sigmoid().mean(),
-            # The loss is a mean over the batch, and its gradient in one score is 1/n of the gradient of the image's
-            # own loss: the sum over the batch is the mean of the latter.
-            "g_score_gradient": gradient[:, 0].abs().sum(),
-            "g_image_gradient": gradient_norms,
-            "g_grad_norm": norm,
-        }, d_fake
+        self._end_update(number)
+        return _GeneratorUpdate(loss, outputs[:, 0], gradient[:, 0], gradient_norms)
 
     def _unroll(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """The discriminator's parameters and buffers after ``unrolled_steps`` updates, with a graph to ``fake``."""
@@ -182,10 +218,12 @@ class Gan(Learner):
 
     @contextmanager
     def _state_kept(self) -> Iterator[None]:
-        before = self.discriminator_noise.generator.get_state()
+        # What a CUDA graph cannot record, and so is left out where nothing is drawn.
+        before = self.discriminator_noise.generator.get_state() if self._draws_within else None
         with super()._state_kept():
             yield
-        self.discriminator_noise.generator.set_state(before)
+        if before is not None:
+            self.discriminator_noise.generator.set_state(before)
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """The reconstructions of images (n, c, h, w) in [-1, 1] by a discriminator that is an autoencoder."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from orchestrator.metrics.image_quality import mse
 from orchestrator.training.fitted_prior import FittedPrior
 from orchestrator.training.learner import Learner
+from orchestrator.training.step_number import StepNumber
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,13 +35,21 @@ class Glo(Learner):
         prior = self.generator
         assert isinstance(prior, FittedPrior)
         self.prior, self.network = prior, prior.made_of
+        self.latent_rate = StepNumber.on(self.device)
         self.table = torch.empty(len(self.images), self.latent_dim, device=self.device)
         for rows in torch.split(self.table, _ROWS_AT_ONCE):
             rows.copy_(_into_ball(rows.normal_(generator=self.latents)))
 
-    def _step(self) -> Mapping[str, Tensor]:
+    def prepare(self) -> None:
+        """As ``Learner``; also the rate of the latent vectors."""
+        super().prepare()
+        # The loss is a mean over the batch: the gradient of an image's own error is ``batch_size`` times as large.
+        rate = self.objective.latent_lr * self.rates.factor_at(self.steps)
+        self.latent_rate.set(rate * self.settings.batch_size)
+
+    def _update(self) -> Mapping[str, Tensor]:
         assert self.table is not None
-        images, indices = self.batches.next_with_indices()
+        images, indices = self.batches.chosen()
         latents = self.table[indices].requires_grad_()
         reals, latent_parts = self._parts(images), self._parts(latents)
         squared_errors = []
@@ -52,22 +61,19 @@ class Glo(Learner):
             return (self.objective.errors(reals[part], fake)[:, None],)
 
         self.g_optimizer.zero_grad(set_to_none=True)
-        loss, _, _ = self._backward(forward, lambda errors: errors.mean(), self.g_parameters)
+        loss, _, _ = self._backward(forward, lambda errors: errors.mean(), self.g_parameters, inputs=[latents])
         assert latents.grad is not None
         self._update_latents(indices, latents.detach(), latents.grad)
         errors = self.group.gather(torch.cat(squared_errors[: len(latent_parts)]), self.settings.batch_size)
-        return {"g_loss": loss, "g_grad_norm": self._end_update(), "reconstruction": errors.mean()}
+        self._end_update()
+        return {"g_loss": loss, "g_grad_norm": self._gradient_norm(), "reconstruction": errors.mean()}
 
     @torch.no_grad()
     def _update_latents(self, indices: Tensor, latents: Tensor, gradient: Tensor) -> None:
-        """One step of these latent vectors against the gradient of each image's own error, projected into the ball.
-
-        The loss is a mean over the batch: the gradient of an image's own error is ``batch_size`` times as large.
-        """
+        """One step of these latent vectors against the gradient of each image's own error, projected into the ball."""
         assert self.table is not None
         batch = self.settings.batch_size
-        rate = self.objective.latent_lr * self.rates.factor_at(self.steps)
-        moved = _into_ball(latents - rate * batch * gradient)
+        moved = _into_ball(latents - self.latent_rate.tensor * gradient)
         self.table[self.group.gather(indices, batch)] = self.group.gather(moved, batch)
 
     def codes(self, indices: Tensor) -> Tensor:

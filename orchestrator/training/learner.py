@@ -40,6 +40,8 @@ class Learner(ABC):
 
     parts: tuple[str, ...] = ("networks", "g_optimizer", "batches")
     """Attributes with a state of their own; checkpoints use the same names."""
+    batches_a_step: int = 1
+    """Batches of real images in a step."""
     table: Tensor | None = None
     """One latent vector for each training image, stored apart from the checkpoint; None where there are none."""
 
@@ -67,10 +69,10 @@ class Learner(ABC):
         self.g_parameters = list(self.networks.parameters())
         self.d_parameters: list[nn.Parameter] = []
         self.g_optimizer = settings.g_optimizer.build(self.g_parameters)
-        self.averaged = EMA(self.networks, settings.g_ema) if settings.g_ema else None
+        self.averaged = EMA(self.networks, settings.g_ema, settings.g_steps) if settings.g_ema else None
         self.steps, self.steps_per_epoch = 0, len(images) // settings.batch_size
         self.rates = LRSchedule(settings.schedule, self.steps_per_epoch * settings.epochs)
-        self.rates.add(self.g_optimizer)
+        self.rates.add(self.g_optimizer, settings.g_optimizer.lr)
         self._synced_at: int | None = None
         self.latents = torch.Generator(self.device).manual_seed(latents_seed)
         self.noise = torch.Generator(self.device).manual_seed(self.noise_seed)
@@ -88,13 +90,29 @@ class Learner(ABC):
         Metrics come from the last update of each network and cover the whole batch of all processes: every process
         returns the same.
         """
-        self.rates.set_for(self.steps)
-        metrics = self._step()
+        self.prepare()
+        metrics = self.update()
         self.steps += 1
+        return metrics
+
+    def prepare(self) -> None:
+        """Write what the next step has of its own into tensors that ``update`` reads: its batches, rates and decays."""
+        self.batches.choose(self.batches_a_step)
+        self.rates.set_for(self.steps)
+        if self.averaged is not None:
+            self.averaged.prepare()
+
+    def update(self) -> Tensor:
+        """Make the updates of the prepared step; returns as ``step``.
+
+        From the second step on this is static: the same operations, with the same numbers, on the same memory, as a
+        CUDA graph would repeat them. Only the contents of tensors differ. docs/gpu.md tells what the variants are.
+        """
+        metrics = self._update()
         return torch.stack([metrics[name].to(metrics["g_loss"].dtype) for name in self.metric_names])
 
     @abstractmethod
-    def _step(self) -> Mapping[str, Tensor]:
+    def _update(self) -> Mapping[str, Tensor]:
         """Make the updates of a step; returns at least its metrics."""
 
     def _place(self, network: nn.Module) -> Any:
@@ -104,7 +122,7 @@ class Learner(ABC):
         """Make the optimizer of a discriminator of images or of codes."""
         self.d_parameters = list(network.parameters())
         self.d_optimizer = self.settings.d_optimizer.build(self.d_parameters)
-        self.rates.add(self.d_optimizer)
+        self.rates.add(self.d_optimizer, self.settings.d_optimizer.lr)
 
     def _forward(self, network: Callable[[Tensor], Any], inputs: Tensor) -> Any:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -124,8 +142,11 @@ class Learner(ABC):
         global_loss: Callable[..., Tensor],
         parameters: list[nn.Parameter],
         extra_sums: Sequence[Tensor] = (),
+        inputs: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensors, Tensors]:
         """Add the gradient of the whole batch's loss L(y_1, ..., y_n) to the parameters' gradients; L has any form.
+
+        And to those of ``inputs``, tensors of this process alone.
 
         1. ``forward`` computes the outputs y of one part of this process's images: one or more tensors (part, width).
         2. The outputs of all parts and processes are gathered, and each process computes ``global_loss`` of them and
@@ -143,13 +164,14 @@ class Learner(ABC):
         else:
             with torch.no_grad(), self._state_kept():
                 local = [forward(part) for part in parts]
-        joined = torch.cat([torch.cat(kind) for kind in zip(*local, strict=True)], dim=1)
+        joined = _cat([_cat(kind) for kind in zip(*local, strict=True)], dim=1)
         gathered = self.group.gather(joined, self.settings.batch_size)
         widths = [kind.shape[1] for kind in local[0]]
         outputs = tuple(kind.detach().requires_grad_() for kind in torch.split(gathered, widths, dim=1))
         loss = global_loss(*outputs)
         gradients = torch.autograd.grad(loss, outputs, materialize_grads=True)
         local_gradients = [self._parts(self.group.local_shard(gradient)) for gradient in gradients]
+        leaves = [*parameters, *inputs]
         for part in parts:
             part_outputs = local[part] if len(parts) == 1 else forward(part)
             pairs = [
@@ -157,7 +179,9 @@ class Learner(ABC):
                 for output, gradient in zip(part_outputs, local_gradients, strict=True)
                 if output.requires_grad
             ]
-            torch.autograd.backward([output for output, _ in pairs], [gradient for _, gradient in pairs])
+            # Named, so that no gradient is computed in what else has one: unrolled, the discriminator's first weights.
+            wanted, towards = [output for output, _ in pairs], [gradient for _, gradient in pairs]
+            torch.autograd.backward(wanted, towards, inputs=leaves)
         self.group.sum_gradients(parameters, extra_sums)
         return loss.detach(), tuple(output.detach() for output in outputs), gradients
 
@@ -171,13 +195,15 @@ class Learner(ABC):
         """All networks that are trained."""
         return (self.networks,)
 
-    def _end_update(self) -> Tensor:
-        """Update the weights of ``networks`` and their average; returns the norm of the gradient."""
-        norm = nn.utils.get_total_norm([p.grad for p in self.g_parameters if p.grad is not None])
+    def _end_update(self, number: int = 0) -> None:
+        """Update the weights of ``networks`` and their average; ``number`` counts such updates in a step."""
         self.g_optimizer.step()
         if self.averaged is not None:
-            self.averaged.update(self.networks)
-        return norm
+            self.averaged.update(self.networks, number)
+
+    def _gradient_norm(self) -> Tensor:
+        """The norm of the gradient in the weights of ``networks``."""
+        return nn.utils.get_total_norm([p.grad for p in self.g_parameters if p.grad is not None])
 
     @property
     def sampling_networks(self) -> nn.ModuleDict:
@@ -255,4 +281,10 @@ class Learner(ABC):
         self.steps, self.rates.plateau, self._synced_at = state["steps"], PlateauState(*state["stall"]), None
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
-        self.state = {name: state["objective"][name].to(self.device) for name in self.state}
+        for name, value in self.state.items():
+            value.copy_(state["objective"][name])
+
+
+def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """``torch.cat``, without a copy where there is one tensor."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(tuple(tensors), dim=dim)

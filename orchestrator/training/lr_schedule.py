@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from orchestrator.settings import Settings
+from orchestrator.training.step_number import StepNumber
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,23 +71,31 @@ class LRSchedule:
 
     def __init__(self, schedule: Schedule, total_steps: int) -> None:
         self.schedule, self.total_steps = schedule, total_steps
-        self.optimizers: list[tuple[torch.optim.Optimizer, float]] = []
+        self.optimizers: list[tuple[torch.optim.Optimizer, float, StepNumber | None]] = []
         self.plateau = PlateauState()
 
-    def add(self, optimizer: torch.optim.Optimizer) -> None:
-        """Let one more optimizer follow the schedule; the rate that it was made with is its base rate."""
-        self.optimizers.append((optimizer, optimizer.defaults["lr"]))
+    def add(self, optimizer: torch.optim.Optimizer, base: float) -> None:
+        """Let one more optimizer follow the schedule from its base rate on; it was built with this rate."""
+        rate = optimizer.defaults["lr"]
+        self.optimizers.append((optimizer, base, None if isinstance(rate, float) else StepNumber(rate, base)))
 
     def factor_at(self, step: int) -> float:
         """The factor of every rate at a step, counted from 0."""
         return self.plateau.factor * self.schedule.factor(min(1.0, step / max(1, self.total_steps - 1)))
 
     def set_for(self, step: int) -> None:
-        """Set the optimizers' rates for a step, counted from 0."""
+        """Set the optimizers' rates for a step, counted from 0.
+
+        A rate that is a tensor stays the same one: an optimizer that has loaded a state has another.
+        """
         factor = self.factor_at(step)
-        for optimizer, rate in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = factor * rate
+        for optimizer, base, rate in self.optimizers:
+            (group,) = optimizer.param_groups
+            if rate is None:
+                group["lr"] = factor * base
+            else:
+                rate.set(factor * base)
+                group["lr"] = rate.tensor
 
     def end_epoch(self, means: Mapping[str, float]) -> None:
         """Update the plateau's state from the means of an epoch's metrics."""

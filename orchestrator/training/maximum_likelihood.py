@@ -29,8 +29,8 @@ class MaximumLikelihood(Learner):
         if self.averaged is not None:
             self.averaged.module.load_state_dict(self.networks.state_dict())
 
-    def _step(self) -> Mapping[str, Tensor]:
-        images = self.batches.next()
+    def _update(self) -> Mapping[str, Tensor]:
+        images = self.batches.chosen()[0]
         size = self.settings.batch_size, *images.shape[1:]
         noise = self.group.local_shard(torch.rand(size, generator=self.noise, device=self.device))
         inputs = self._parts(dequantize(images, noise))
@@ -40,7 +40,8 @@ class MaximumLikelihood(Learner):
 
         self.g_optimizer.zero_grad(set_to_none=True)
         loss, _, _ = self._backward(forward, lambda bits: bits.mean(), self.g_parameters)
-        return {"g_loss": loss, "g_grad_norm": self._end_update(), "bits_per_dimension": loss}
+        self._end_update()
+        return {"g_loss": loss, "g_grad_norm": self._gradient_norm(), "bits_per_dimension": loss}
 
     def panel(self, across: int) -> tuple[Tensor, ...]:
         """No rows: an invertible network's reconstruction is the image itself."""

@@ -12,6 +12,7 @@ from torch import nn
 from orchestrator.distributed.batch_norm import synchronize
 from orchestrator.hardware import compute_float32_exactly
 from orchestrator.training.fitted_prior import FittedPrior
+from orchestrator.training.step_number import StepNumber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -75,23 +76,39 @@ class EMA:
     on the device and waits for it.)
     """
 
-    def __init__(self, networks: nn.ModuleDict, decay: float) -> None:
+    def __init__(self, networks: nn.ModuleDict, decay: float, updates_a_step: int = 1) -> None:
         self.module = copy.deepcopy(networks).requires_grad_(False)
         self.decay, self.updates = decay, 0
+        device = next(networks.parameters()).device
+        self._complements = [StepNumber.on(device, torch.float32) for _ in range(updates_a_step)]
+
+    def prepare(self) -> None:
+        """Set the decays of the updates of the next step."""
+        for complement in self._complements:
+            self.updates += 1
+            complement.set(1 - min(self.decay, (1 + self.updates) / (10 + self.updates)))
 
     @torch.no_grad()
-    def update(self, networks: nn.Module) -> None:
-        """Add the weights after one more step to the average."""
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(list(self.module.parameters()), list(networks.parameters()), 1 - decay)
+    def update(self, networks: nn.Module, number: int = 0) -> None:
+        """Add the weights after an update of the step, of this number from 0 on, to the average."""
+        complement = self._complements[number].tensor
+        averages: list[Tensor] = list(self.module.parameters())
+        current: list[Tensor] = list(networks.parameters())
+        if complement.device.type == "cpu":
+            torch._foreach_lerp_(averages, current, [complement] * len(averages))
+        else:  # three launches; CUDA's lerp with a weight that is a tensor takes one for each parameter
+            differences = list(torch._foreach_sub(current, averages))
+            torch._foreach_mul_(differences, complement)
+            torch._foreach_add_(averages, differences)
         self.copy_buffers(networks)
 
     @torch.no_grad()
     def copy_buffers(self, networks: nn.Module) -> None:
         """Copy the buffers of the networks, such as batch norm's running statistics."""
-        for averaged, current in zip(self.module.buffers(), networks.buffers(), strict=True):
-            averaged.copy_(current)
+        pairs = list(zip(self.module.buffers(), networks.buffers(), strict=True))
+        for dtype in dict.fromkeys(current.dtype for _, current in pairs):  # one launch for all of a dtype
+            averages, currents = zip(*(pair for pair in pairs if pair[1].dtype == dtype), strict=True)
+            torch._foreach_copy_(averages, currents)
 
     def state_dict(self) -> dict[str, Any]:
         """The averaged weights and the number of updates."""

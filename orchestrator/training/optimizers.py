@@ -43,11 +43,19 @@ class Optimizer(Settings):
         return self
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """The fused optimizer of torch: one kernel for all parameters on a GPU, one loop on a CPU."""
+        """The fused optimizer of torch: one kernel for all parameters on a GPU, one loop on a CPU.
+
+        On a GPU its rate is a tensor there: a number would be an argument of the kernel, which a CUDA graph repeats as
+        it was recorded. On a CPU it is a number.
+        """
         import torch
 
         from orchestrator.eager import eager
 
+        parameters = list(parameters)
+        device = parameters[0].device
+        on_gpu = device.type == "cuda"
+        lr = torch.full((), self.lr, device=device) if on_gpu else self.lr
         if self.kind == "sgd":
-            return eager(torch.optim.SGD)(parameters, lr=self.lr, momentum=self.momentum, fused=True)
-        return eager(torch.optim.Adam)(parameters, lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
+            return eager(torch.optim.SGD)(parameters, lr=lr, momentum=self.momentum, fused=True)
+        return eager(torch.optim.Adam)(parameters, lr=lr, betas=self.betas, eps=self.eps, fused=True, capturable=on_gpu)

@@ -50,20 +50,28 @@ class Penalties:
         self.penalties, self.settings, self.group, self.noise = penalties, settings, group, noise
 
     def add(
-        self, score: Callable[[Tensor], Tensor], reals: Sequence[Tensor], fakes: Sequence[Tensor]
-    ) -> dict[str, Tensor]:
-        """Add the penalties' gradients, of this process's images, to those of the parameters behind ``score``.
+        self,
+        score: Callable[[Tensor], Tensor],
+        reals: Sequence[Tensor],
+        fakes: Sequence[Tensor],
+        parameters: Sequence[Tensor],
+    ) -> Sequence[Tensor]:
+        """Add the penalties' gradients, of this process's images, to those of the ``parameters`` behind ``score``.
 
-        Images (n, c, h, w) come in parts. Returns the metric: the mean over all images of the penalties' sum.
+        Images (n, c, h, w) come in parts. Returns each penalty of each image (n,), for ``metrics``.
         """
         values = []
         for penalty in self.penalties:
             shares = self._shares(penalty)
-            parts = [self._backward(penalty, score, *part) for part in zip(reals, fakes, shares, strict=True)]
-            values.append(torch.cat(parts))
+            parts = zip(reals, fakes, shares, strict=True)
+            values.append(torch.cat([self._backward(penalty, score, parameters, *part) for part in parts]))
+        return values
+
+    def metrics(self, values: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The mean over all processes' images of the penalties' sum, if there are penalties."""
         if not values:
             return {}
-        return {"d_penalty": self.group.gather(torch.stack(values, 1), self.settings.batch_size).sum(1).mean()}
+        return {"d_penalty": self.group.gather(torch.stack(tuple(values), 1), self.settings.batch_size).sum(1).mean()}
 
     def _shares(self, penalty: Penalty) -> Sequence[Tensor | None]:
         """The shares of the interpolated images, drawn for the whole batch; None for penalties at other images."""
@@ -74,13 +82,20 @@ class Penalties:
         return torch.tensor_split(self.group.local_shard(shares), parts)
 
     def _backward(
-        self, penalty: Penalty, score: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, share: Tensor | None
+        self,
+        penalty: Penalty,
+        score: Callable[[Tensor], Tensor],
+        parameters: Sequence[Tensor],
+        real: Tensor,
+        fake: Tensor,
+        share: Tensor | None,
     ) -> Tensor:
         """The penalty of each image of a part (n,); also adds its gradient to that of the parameters."""
-        ends = fake if penalty.at == "fake" else real
+        ends = fake.to(real.dtype) if penalty.at == "fake" else real  # those of autocast are not of single precision
         images = ends if share is None else between(real, fake, share)
         # Second derivatives in bf16 would be noise.
         with torch.autocast(images.device.type, enabled=False):
             values = gradient_penalty(score, images, penalty)
-            torch.autograd.backward(values.sum() / self.settings.batch_size)
+            # The parameters are named, so that no gradient is computed in the images.
+            torch.autograd.backward(values.sum() / self.settings.batch_size, inputs=parameters)
         return values.detach()

@@ -16,6 +16,8 @@ from orchestrator.metrics.health import Condition, Course, Health
 from orchestrator.store.columns import SAMPLE_METRICS
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from orchestrator.training.learner import Learner
 
 _NEVER = 2**53
@@ -46,6 +48,7 @@ class Progress:
         self._window_steps = 0
         self._window_s = 0.0
         self._steps_here, self._pace_s = 0, 0.0  # steps of this process; seconds per step in its last slice
+        self._step_there = torch.zeros((), dtype=torch.float64, device=learner.device)  # ``step``, on the device
         self._bad_step = torch.full((), _NEVER, dtype=torch.float64, device=learner.device)
 
     @property
@@ -92,12 +95,7 @@ class Progress:
         began = mark = time.perf_counter()
         first_step = self.step
         for _ in range(steps):
-            metrics = self.learner.step()
-            self.step += 1
-            self._window += metrics
-            self._window_steps += 1
-            bad_step = torch.where(metrics.isfinite().all(), _NEVER, self.step).to(torch.float64)
-            self._bad_step = torch.minimum(self._bad_step, bad_step)
+            self._count(self.learner.step())
             if self._logs_now:
                 means = self._fetch()
                 mark = self._clock(mark)
@@ -110,6 +108,15 @@ class Progress:
             self.learner.rates.end_epoch(self._means())
         self._steps_here += self.step - first_step
         self._pace_s = max(mark - began, 1e-9) / (self.step - first_step)
+
+    def _count(self, metrics: Tensor) -> None:
+        """Add a step's metrics to the window, on the device, as static as the step itself."""
+        self.step += 1
+        self._window_steps += 1
+        self._window += metrics
+        self._step_there += 1
+        bad_step = self._step_there.masked_fill(metrics.isfinite().all(), _NEVER)
+        torch.minimum(self._bad_step, bad_step, out=self._bad_step)
 
     def _clock(self, mark: float) -> float:
         """Add the time since ``mark`` to the training time; returns the time now."""
@@ -200,6 +207,7 @@ class Progress:
         self.health = reduce(lambda health, row: health.after(row, self.course), self.rows, Health())
         measured = next((row for row in reversed(self.rows) if "diversity" in row), {})
         self.sample_metrics = _sample_metrics_of(measured)
+        self._step_there.fill_(self.step)
         self._window.copy_(state["window"])
         self._bad_step.copy_(state["bad_step"])
         self._window_steps, self._window_s = state["window_steps"], state["window_s"]

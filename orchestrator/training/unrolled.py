@@ -5,6 +5,7 @@ Metz et al., arXiv 1611.02163, section 2.2. As in the authors' code, all K updat
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,10 +34,13 @@ def unroll(
         for parameter, moments in optimizer.state.items()
     }
     (group,) = optimizer.param_groups
-    for _ in range(steps):
+    # All parameters have made as many updates.
+    made = next((moments["step"] for moments in state.values() if "step" in moments), None)
+    for ahead in range(1, steps + 1):
         loss = compute_loss({**parameters, **buffers})
         gradients = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
-        update = _adam if "betas" in group else _sgd
+        step = ahead if made is None else made + ahead
+        update = partial(_adam, corrections=_corrections(step, group)) if "betas" in group else _sgd
         parameters = {
             name: update(value, gradient, state.setdefault(name, {}), group)
             for (name, value), gradient in zip(parameters.items(), gradients, strict=True)
@@ -44,15 +48,22 @@ def unroll(
     return {**parameters, **buffers}
 
 
-def _adam(value: Tensor, gradient: Tensor, state: Tensors, group: Mapping[str, Any]) -> Tensor:
+def _corrections(step: Tensor | int, group: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What Adam divides the means by in its update of this number, counted from 1."""
+    beta1, beta2 = group["betas"]
+    step = step.double() if isinstance(step, torch.Tensor) else step
+    return 1 - beta1**step, 1 - beta2**step
+
+
+def _adam(
+    value: Tensor, gradient: Tensor, state: Tensors, group: Mapping[str, Any], corrections: tuple[Any, Any]
+) -> Tensor:
     """Algorithm 1 of arXiv 1412.6980, without in-place operations."""
-    lr, betas, eps = group["lr"], group["betas"], group["eps"]
-    beta1, beta2 = betas
-    state["step"] = step = state.get("step", torch.zeros((), device=value.device)) + 1
+    lr, (beta1, beta2), eps = group["lr"], group["betas"], group["eps"]
     state["exp_avg"] = beta1 * state.get("exp_avg", 0.0) + (1 - beta1) * gradient
     state["exp_avg_sq"] = beta2 * state.get("exp_avg_sq", 0.0) + (1 - beta2) * gradient.square()
-    mean = state["exp_avg"] / (1 - beta1 ** step.double())
-    square = state["exp_avg_sq"] / (1 - beta2 ** step.double())
+    mean = state["exp_avg"] / corrections[0]
+    square = state["exp_avg_sq"] / corrections[1]
     # The root of 0 has an infinite derivative: no gradient flows through weights that never had one.
     positive = square > 0
     root = torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)

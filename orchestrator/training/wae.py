@@ -13,6 +13,7 @@ from orchestrator.objectives.wasserstein_autoencoder import WassersteinAutoencod
 from orchestrator.training.learner import Learner
 from orchestrator.training.networks import frozen
 from orchestrator.training.statistics import statistics_held
+from orchestrator.training.step_number import StepNumber
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,20 +38,27 @@ class Wae(Learner):
         self.encoder: nn.Module = self.networks["encoder"]
         self.wasserstein = self.objective if isinstance(self.objective, WassersteinAutoencoder) else None
         self.critic = self.wasserstein.critic(self.latent_dim) if self.wasserstein is not None else None
+        self.penalty_weight = StepNumber.on(self.device)
         if self.critic is not None:
             initialize(self.critic, self.weights, "orthogonal")
             self.critic.to(self.device)
             self._add_discriminator(self.critic)
             self.parts = (*self.parts, "critic", "d_optimizer")
 
-    def _step(self) -> Mapping[str, Tensor]:
-        reals = self._parts(self.batches.next())
+    def prepare(self) -> None:
+        """As ``Learner``; also the weight of the penalty, which grows from epoch to epoch."""
+        super().prepare()
+        if self.wasserstein is not None:
+            self.penalty_weight.set(self.wasserstein.weight_at(self.steps // self.steps_per_epoch))
+
+    def _update(self) -> Mapping[str, Tensor]:
+        reals = self._parts(self.batches.chosen()[0])
         size = self.settings.batch_size, self.latent_dim
         prior = torch.randn(size, generator=self.latents, device=self.device)
         critic_metrics = {}
         if self.critic is not None:
             critic_metrics = self._update_critic(reals, self._parts(self.group.local_shard(prior)))
-        return critic_metrics | self._update(reals, prior)
+        return critic_metrics | self._update_autoencoder(reals, prior)
 
     def _update_critic(self, reals: Sequence[Tensor], priors: Sequence[Tensor]) -> dict[str, Tensor]:
         """One update of the discriminator of latent vectors; returns its metrics."""
@@ -77,12 +85,11 @@ class Wae(Learner):
             "d_fake_probability": code_scores.sigmoid().mean(),
         }
 
-    def _update(self, reals: Sequence[Tensor], prior: Tensor) -> dict[str, Tensor]:
+    def _update_autoencoder(self, reals: Sequence[Tensor], prior: Tensor) -> dict[str, Tensor]:
         """One update of encoder and generator; returns its metrics.
 
         ``prior`` (batch, latent_dim) are the whole batch's draws from N(0, I).
         """
-        weight = self._weight()
         loss_terms: dict[str, Tensor] = {}
 
         def forward(part: int) -> Tensors:
@@ -98,14 +105,19 @@ class Wae(Learner):
             if self.wasserstein is None or outputs is None:
                 return loss
             loss_terms["latent_penalty"] = penalty = self.wasserstein.penalty(outputs, prior)
-            return loss + weight * penalty
+            return loss + self.penalty_weight.tensor.to(penalty.dtype) * penalty
 
         self.g_optimizer.zero_grad(set_to_none=True)
         with frozen(self.d_parameters):
             loss, _, _ = self._backward(forward, global_loss, self.g_parameters)
         metrics = {name: value.detach() for name, value in loss_terms.items()}
-        metrics["penalty_weight"] = loss.new_full((), weight)  # filled on the device: a copy would wait for it
-        return {**metrics, "g_loss": loss, "g_grad_norm": self._end_update()}
+        self._end_update()
+        return {
+            **metrics,
+            "penalty_weight": self.penalty_weight.tensor,
+            "g_loss": loss,
+            "g_grad_norm": self._gradient_norm(),
+        }
 
     def _encode(self, images: Tensor) -> Tensor:
         """Codes in at least single precision, which moments and distances need."""
@@ -116,11 +128,6 @@ class Wae(Learner):
         """The same codes, through which only ``encoder_reconstruction`` times the gradient reaches the encoder."""
         share = 1.0 if self.wasserstein is None else self.wasserstein.encoder_reconstruction
         return codes if share == 1.0 else codes.detach() + share * (codes - codes.detach())
-
-    def _weight(self) -> float:
-        if self.wasserstein is None:
-            return 0.0
-        return self.wasserstein.weight_at(self.steps // self.steps_per_epoch)
 
     def _trained(self) -> tuple[nn.Module, ...]:
         return (self.networks,) if self.critic is None else (self.networks, self.critic)

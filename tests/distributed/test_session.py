@@ -160,13 +160,14 @@ def test_processes_that_read_different_checkpoints_do_not_start(two: Processes, 
 def poisoned(group: Group, root: Path) -> int:
     """One process's images become no numbers at step 6, within a window."""
     session = make(group, root, {"batch_norm": "none"})
-    draw = session.learner.batches.next
+    chosen = session.learner.batches.chosen
 
-    def bad() -> Tensor:
-        images = draw()
-        return images * float("nan") if session.progress.step == 5 and not group.is_leader else images
+    def bad(batch: int) -> tuple[Tensor, Tensor]:
+        images, numbers = chosen(batch)
+        poison = session.progress.step == 5 and not group.is_leader
+        return images * float("nan") if poison else images, numbers
 
-    session.learner.batches.next = bad  # type: ignore[method-assign]
+    session.learner.batches.chosen = bad  # type: ignore[method-assign]
     try:
         while not session.progress.done:
             session.advance(0.0)

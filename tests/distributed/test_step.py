@@ -98,8 +98,8 @@ class Reordered(Gan):
 
     def __init__(self, *arguments: Any, order: Tensor) -> None:
         super().__init__(*arguments)
-        draw, self.order = self.batches.next, order
-        self.batches.next = lambda: draw()[order]  # type: ignore[method-assign]
+        chosen, self.order = self.batches.chosen, order
+        self.batches.chosen = lambda batch: tuple(t[order] for t in chosen(batch))  # type: ignore[method-assign]
 
     def _draw(self) -> tuple[Tensor, ...]:
         return torch.tensor_split(torch.cat(super()._draw())[self.order], self.settings.accumulate)

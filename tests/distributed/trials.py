@@ -77,13 +77,13 @@ def images() -> Tensor:
 
 def in_default_precision(learner: AnyLearner) -> AnyLearner:
     """Real images come in single precision, whatever that of the networks."""
-    draw = learner.batches.next_with_indices
+    chosen = learner.batches.chosen
 
-    def drawn() -> tuple[Tensor, Tensor]:
-        batch, numbers = draw()
-        return batch.to(torch.get_default_dtype()), numbers
+    def widened(batch: int = 0) -> tuple[Tensor, Tensor]:
+        images, numbers = chosen(batch)
+        return images.to(torch.get_default_dtype()), numbers
 
-    learner.batches.next_with_indices = drawn  # type: ignore[method-assign]
+    learner.batches.chosen = widened  # type: ignore[method-assign]
     return learner
 
 

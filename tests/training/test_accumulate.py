@@ -56,8 +56,14 @@ def test_batch_norm_is_that_of_each_part(kind: str) -> None:
     gan = make(kind, batch_size=8, accumulate=2)
     generator, discriminator = deepcopy(gan.generator), deepcopy(gan.discriminator)
     drawn: list[Tensor] = []
-    draw = gan.batches.next
-    gan.batches.next = lambda: drawn.append(draw()) or drawn[-1]  # type: ignore[method-assign,func-returns-value]
+    chosen = gan.batches.chosen
+
+    def noted(batch: int) -> tuple[Tensor, Tensor]:
+        images, numbers = chosen(batch)
+        drawn.append(images)
+        return images, numbers
+
+    gan.batches.chosen = noted  # type: ignore[method-assign]
     latents = torch.randn(8, 3, generator=torch.Generator().set_state(gan.latents.get_state())).split(4)
     gan.step()
     reals = list(drawn[0].split(4))

@@ -71,10 +71,13 @@ def test_cpu_and_gpu_compute_the_same_step(make_gan, make_trial, images: Tensor,
     trial = make_trial(kind, precision="fp32")
     cpu = Gan(trial.model, trial.objective, trial.training, images, trial.data.shape)
     gpu = make_gan(kind, precision="fp32")
-    batch, latents = cpu.batches.next(), torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    (batch, numbers), latents = (
+        cpu.batches.next_with_indices(),
+        torch.randn(4, 3, generator=torch.Generator().manual_seed(1)),
+    )
     signals = []
     for gan in (cpu, gpu):
-        gan.batches.next = lambda gan=gan: batch.to(gan.device)  # type: ignore[method-assign]
+        gan.batches.chosen = lambda _, gan=gan: (batch.to(gan.device), numbers)  # type: ignore[method-assign]
         gan._draw = lambda gan=gan: (latents.to(gan.device),)  # type: ignore[method-assign]
         signals.append(gan.step().cpu())
     torch.testing.assert_close(*signals, rtol=1e-3, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -86,3 +88,19 @@ def test_a_step_adds_their_gradient_to_that_of_the_loss(kind: str, *, augmented:
     assert signals["d_loss"] == pytest.approx(loss.item(), rel=1e-6)
     for ours, theirs in zip(gan.d_parameters, expected, strict=True):
         torch.testing.assert_close(ours.grad, theirs, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["wgan_gp", "R1", "R2"])
+def test_no_gradient_is_computed_in_the_images_whose_slope_is_penalized(kind: str, precision: str) -> None:
+    """Second derivatives are of single precision, whatever that of the generated images is."""
+    gan = make_gan(ALONE, trial(kind, precision=precision))
+    add, seen = gan.penalties.add, []
+
+    def noted(score: Any, *others: Any) -> Any:
+        return add(lambda points: seen.append(points) or score(points), *others)  # type: ignore[func-returns-value]
+
+    gan.penalties.add = noted  # type: ignore[method-assign]
+    gan.step()
+    assert seen
+    assert all(points.requires_grad and points.grad is None and points.dtype == torch.float32 for points in seen)

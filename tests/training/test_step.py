@@ -36,13 +36,14 @@ class Recorder:
     def __init__(self, gan: Gan) -> None:
         self.batches: list[Tensor] = []
         self.latents: list[Tensor] = []
-        draw = gan.batches.next
+        chosen = gan.batches.chosen
 
-        def next_batch() -> Tensor:
-            self.batches.append(draw().to(torch.get_default_dtype()))
-            return self.batches[-1]
+        def noted(batch: int) -> tuple[Tensor, Tensor]:
+            images, numbers = chosen(batch)
+            self.batches.append(images.to(torch.get_default_dtype()))
+            return self.batches[-1], numbers
 
-        gan.batches.next = next_batch  # type: ignore[method-assign]
+        gan.batches.chosen = noted  # type: ignore[method-assign]
         gan.generator.register_forward_pre_hook(lambda _module, inputs: self.latents.append(inputs[0].clone()))
 
 

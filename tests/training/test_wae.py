@@ -197,7 +197,7 @@ def test_the_encoders_update_leaves_the_critic_and_its_gradients_as_they_were(
     images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner = make(trial("wae_adversarial", **CRITIC), images)
-    original, seen = learner._update, []
+    original, seen = learner._update_autoencoder, []
 
     def critic() -> list[Tensor]:
         return [each.detach().clone() for p in learner.critic.parameters() for each in (p, p.grad)]
@@ -210,7 +210,7 @@ def test_the_encoders_update_leaves_the_critic_and_its_gradients_as_they_were(
         seen.extend(zip(before, critic(), strict=True))
         return answer
 
-    monkeypatch.setattr(learner, "_update", watched)
+    monkeypatch.setattr(learner, "_update_autoencoder", watched)
     learner.step()
     assert seen
     assert all(torch.equal(before, after) for before, after in seen)
