@@ -5,8 +5,10 @@ A new folder here is a new ``kind`` under ``evaluate``.
 
 import importlib
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from orchestrator.data import Dataset, ImageSet, Split
 from orchestrator.evaluations.evaluation import Evaluation, ShardResult, TrainedModel
 from orchestrator.settings import kinds_in, union_of_kinds
 
@@ -23,9 +25,21 @@ KINDS: dict[str, type[Evaluation]] = {
 
 def compute_shard(evaluation: Evaluation, model: TrainedModel, shard: int) -> ShardResult:
     """Compute one shard by the ``compute`` module beside the kind's settings. Raises OrchError if that fails."""
-    folder, _, _ = type(evaluation).__module__.rpartition(".")
-    result: ShardResult = importlib.import_module(f"{folder}.compute").compute(evaluation, model, shard)
+    result: ShardResult = _module(evaluation).compute(evaluation, model, shard)
     return result
 
 
-__all__ = ["KINDS", "AnyEvaluation", "Evaluation", "compute_shard"]
+def compute_on_host(
+    evaluation: Evaluation, data: Dataset, splits: Mapping[Split, ImageSet], shard: int
+) -> dict[Hashable, Any]:
+    """What of a shard the processor computes from the data alone, for the cache of its model, by name."""
+    values: dict[Hashable, Any] = _module(evaluation).on_host(evaluation, data, splits, shard)
+    return values
+
+
+def _module(evaluation: Evaluation) -> Any:
+    folder, _, _ = type(evaluation).__module__.rpartition(".")
+    return importlib.import_module(f"{folder}.compute")
+
+
+__all__ = ["KINDS", "AnyEvaluation", "Evaluation", "compute_on_host", "compute_shard"]

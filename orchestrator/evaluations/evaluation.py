@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.data import Split
+from orchestrator.evaluations.cache import Cache, cache_of_values
 from orchestrator.metrics.requirements import Comparison, measures_fid
 from orchestrator.settings import Settings
 from orchestrator.store.columns import Column
@@ -50,6 +51,8 @@ class TrainedModel:
     """The held-out images of the further data sets that the evaluation names."""
     encoder: Callable[[Tensor], Tensor] | None = None
     """(n, c, h, w) in [-1, 1] to (n, latent_dim), as ``generator``; None where the trial trained none."""
+    cache: Cache = field(default_factory=cache_of_values)
+    """What other shards need too, of this trial or others, named by all that it follows from."""
 
     @property
     def real(self) -> ImageSet:
@@ -100,6 +103,9 @@ class Evaluation(Settings):
     """The splits of the data set that it uses."""
     classifies: ClassVar[bool] = False
     """Whether it tells the classes of images by the data set's classifier, where the data set has classes."""
+
+    on_host: ClassVar[bool] = False
+    """Whether ``on_host`` of its ``compute`` module makes part of a shard without networks: no GPU is held for it."""
 
     kind: str
     """what is computed"""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +25,29 @@ class Typicality(NamedTuple):
     """Whether the distance is at most the median one of the training images of its class."""
 
 
-def typicality(pixels: NDArray[np.uint8], labels: Sequence[int | None], training: ImageSet) -> list[Typicality | None]:
+class ClassCentre(NamedTuple):
+    """Where a class's training images lie."""
+
+    mean: NDArray[np.float64]
+    """Their mean (c, h, w), in [0, 1]."""
+    median: float
+    """The median of their mean squared differences from it."""
+
+
+def class_centres(training: ImageSet) -> dict[int, ClassCentre]:
+    """The centre of each class that a training image has; none without classes."""
+    centres: dict[int, ClassCentre] = {}
+    for label in [] if training.labels is None else np.unique(training.labels).tolist():
+        members = np.flatnonzero(training.labels == label)
+        mean = _mean(training.pixels, members)
+        median = float(np.median(np.concatenate([*_distances(training.pixels, members, mean)])))
+        centres[label] = ClassCentre(mean, median)
+    return centres
+
+
+def typicality(
+    pixels: NDArray[np.uint8], labels: Sequence[int | None], centres: Mapping[int, ClassCentre]
+) -> list[Typicality | None]:
     """The typicality of images (n, c, h, w) by the training images of their classes.
 
     None for an image without a class, or of a class that no training image has. The mean image of a class is the
@@ -33,17 +55,12 @@ def typicality(pixels: NDArray[np.uint8], labels: Sequence[int | None], training
     section 4.3 with equal spherical covariances.
     """
     found: list[Typicality | None] = [None] * len(labels)
-    if training.labels is None:
-        return found
-    for label in sorted({label for label in labels if label is not None}):
-        members = np.flatnonzero(training.labels == label)
-        if not len(members):
-            continue
-        mean = _mean(training.pixels, members)
-        median = float(np.median(np.concatenate([*_distances(training.pixels, members, mean)])))
+    for label, centre in centres.items():
         places = np.flatnonzero([one == label for one in labels])
-        for place, distance in zip(places, np.concatenate([*_distances(pixels, places, mean)]), strict=True):
-            found[place] = Typicality(float(distance), bool(distance <= median))
+        if not len(places):
+            continue
+        for place, distance in zip(places, np.concatenate([*_distances(pixels, places, centre.mean)]), strict=True):
+            found[place] = Typicality(float(distance), bool(distance <= centre.median))
     return found
 
 

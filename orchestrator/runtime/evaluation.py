@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import ray
 
 from orchestrator.evaluations import compute_shard
-from orchestrator.evaluations.cache import Cache
+from orchestrator.evaluations.cache import Cache, cache_of_values
 from orchestrator.hardware import device_columns
 from orchestrator.plan.retry import classify
 from orchestrator.runtime.device import give_back_memory, set_up
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from orchestrator.data import Dataset
+    from orchestrator.data import Dataset, Split
     from orchestrator.data.images import ImageSet
     from orchestrator.evaluations import Evaluation
     from orchestrator.evaluations.evaluation import ShardResult, TrainedModel
@@ -66,6 +66,16 @@ class Problem(NamedTuple):
     kind: FailureKind
 
 
+def splits_of(
+    shared: EvaluationInputs, context: SweepContext, data: Dataset, evaluation: Evaluation
+) -> dict[Split, ImageSet]:
+    """The images of a data set that an evaluation uses."""
+    return {
+        split: context.images[data] if split == "train" else ray.get(shared.held_out[data])
+        for split in evaluation.splits
+    }
+
+
 class EvaluationWorker:
     """Computes evaluations of any trial, and keeps what it has loaded and prepared for those that come next."""
 
@@ -82,10 +92,13 @@ class EvaluationWorker:
         """The hexadecimal id of the worker's node."""
         return str(ray.get_runtime_context().get_node_id())
 
-    def evaluate(self, trial: Trial, evaluation: Evaluation, shards: Sequence[int]) -> Problem | None:
+    def evaluate(
+        self, trial: Trial, evaluation: Evaluation, shards: Sequence[int], on_host: Sequence[ray.ObjectRef] = ()
+    ) -> Problem | None:
         """Compute the shards that have no file yet; returns why that failed, where another try cannot help.
 
-        Errors that may pass are raised: the driver then tries again, and shards that were stored stay.
+        ``on_host`` are what ``runtime.host_work`` has computed for each. Errors that may pass are raised: the driver
+        then tries again, and shards that were stored stay.
         """
         try:
             models = self._models = self._models or Models(ray.get(self._inputs[0]), self.device)
@@ -94,6 +107,12 @@ class EvaluationWorker:
             model = models.get(trial, evaluation) if missing else None
             for shard in missing:
                 assert model is not None
+                if on_host:
+                    made = ray.get(on_host[shards.index(shard)])
+                    if isinstance(made, Problem):
+                        return made
+                    for name, value in made.items():
+                        model.cache.get(name, lambda value=value: value)  # type: ignore[misc]
                 _store_result(models.context, model, evaluation, shard, compute_shard(evaluation, model, shard))
         except Exception as error:
             kind = classify(error, self._gpu_share)
@@ -112,13 +131,14 @@ class Models:
         self.shared, self.device = shared, device
         self.context: SweepContext = ray.get(shared.context)
         self._networks, self._extractors, self._references = Cache(_NETWORKS), Cache(_EXTRACTORS), Cache(_REFERENCES)
+        self._values = cache_of_values()
 
     def get(self, trial: Trial, evaluation: Evaluation) -> TrainedModel:
         """The trial's generator, with all that the evaluation compares it with. Raises OrchError."""
         from orchestrator.evaluations.evaluation import TrainedModel
         from orchestrator.training.networks import encoder_of
 
-        data, images = trial.settings.data, self.context.images
+        data = trial.settings.data
         name = (trial.id, evaluation.checkpoint)
         networks = self._networks.get(name, lambda: self._load(trial, evaluation))
         return TrainedModel(
@@ -126,11 +146,12 @@ class Models:
             trial.settings,
             networks["generator"],
             self.device,
-            {split: images[data] if split == "train" else self._held_out(data) for split in evaluation.splits},
+            splits_of(self.shared, self.context, data, evaluation),
             self._classifier(data) if evaluation.uses_classifier else None,
             lambda: self._sample_quality(data, evaluation),
             {other: self._held_out(other) for other in evaluation.others},
             encoder_of(networks),
+            self._values,
         )
 
     def _load(self, trial: Trial, evaluation: Evaluation) -> nn.ModuleDict:

@@ -13,6 +13,7 @@ from orchestrator.plan.plan import CellState
 from orchestrator.plan.retry import classify
 from orchestrator.runtime.deaths import cause_of, inner
 from orchestrator.runtime.evaluation import EvaluationInputs, Problem
+from orchestrator.runtime.host_work import HostWork
 from orchestrator.runtime.worker_pool import Ended, Task, WorkerPool
 from orchestrator.state.files import EvaluationProgress
 from orchestrator.state.ledger import FailureKind, Status
@@ -41,12 +42,16 @@ class Evaluator:
         self.inputs, self.watchers, self.notify = inputs, watchers, notify
         placement = inputs.placement
         slots = placement.concurrent * placement.workers
-        self._pool = WorkerPool([ray.put(inputs)], placement, slots)
+        reference, retries = [ray.put(inputs)], plan.job.header.resources.max_retries
+        self._pool = WorkerPool(reference, placement, slots)
+        self._host_work = HostWork(reference, retries) if placement.gpus else None
+        """None where a worker holds no GPU, and does this work itself."""
         # Few evaluations are split, so that all devices are used.
         self._tasks_each = math.ceil(slots / max(1, len(plan.due)))
-        self._max_tries = 1 + plan.job.header.resources.max_retries
+        self._max_tries = 1 + retries
         new = {cell.trial.id for cell in plan.having(CellState.NEW)}
         self._after_training: dict[str, list[Due]] = {}
+        self._preparing: deque[Task] = deque()
         self._waiting: deque[Task] = deque()
         self._unfinished: dict[tuple[str, str], int] = {}
         """Number of each evaluation's tasks that have not ended."""
@@ -85,7 +90,7 @@ class Evaluator:
 
     def drain(self, check: Callable[[], None]) -> None:
         """Wait until all queued evaluations have ended; ``check`` is called every second, and may raise."""
-        while self._waiting or self._pool.busy:
+        while self._preparing or self._waiting or self._pool.busy:
             check()
             self._poll(_POLL_S)
             for watcher in self.watchers:
@@ -94,20 +99,34 @@ class Evaluator:
     def _queue(self, due: Due) -> None:
         number = min(self._tasks_each, len(due.missing))
         self._unfinished[_name(due)] = number
-        self._waiting.extend(Task(due, due.missing[first::number]) for first in range(number))
+        tasks = [Task(due, due.missing[first::number]) for first in range(number)]
+        on_host = due.evaluation.on_host and self._host_work is not None
+        (self._preparing if on_host else self._waiting).extend(tasks)
 
     def _poll(self, timeout_s: float) -> None:
-        self._pool.distribute(self._waiting)
+        self._pool.distribute(self._waiting, self._prepare())
         for ended in self._pool.collect(self._waiting, timeout_s):
             self._end(ended)
 
+    def _prepare(self) -> int:
+        """Have the processors' part of the next tasks computed; the number of shards of which it is not there yet."""
+        unfinished = 0
+        for _ in range(min(len(self._preparing), 2 * self._pool.most)):
+            task = self._preparing.popleft()
+            assert self._host_work is not None
+            on_host = task.on_host or self._host_work.of(task.due, task.shards)
+            _, left = ray.wait(on_host, num_returns=len(on_host), timeout=0, fetch_local=False)
+            unfinished += len(left)
+            (self._preparing if left else self._waiting).append(task._replace(on_host=on_host))
+        return unfinished
+
     def _end(self, ended: Ended) -> None:
-        (due, shards, tries), problem = ended.task, ended.problem
+        (due, shards, tries, _), problem = ended.task, ended.problem
         if ended.error is not None:
             tries += not getattr(ended.error, "preempted", False)
             kind = classify(inner(ended.error))
             if tries < self._max_tries and kind.may_pass:
-                self._waiting.appendleft(Task(due, shards, tries))
+                self._waiting.appendleft(ended.task._replace(tries=tries))
                 return
             problem = Problem(f"given up: {cause_of(ended.error)}", kind)
         if problem is not None and problem.kind is FailureKind.SURROUNDINGS:

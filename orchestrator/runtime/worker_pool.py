@@ -31,6 +31,8 @@ class Task(NamedTuple):
     due: Due
     shards: Sequence[int]
     tries: int = 0
+    on_host: Sequence[ray.ObjectRef] = ()
+    """What was computed for the shards where no GPU is needed; empty where there is nothing of the kind."""
 
 
 class Ended(NamedTuple):
@@ -75,14 +77,19 @@ class WorkerPool:
         """Whether a task has not ended."""
         return any(worker.task for worker in self._workers)
 
-    def distribute(self, waiting: deque[Task]) -> None:
-        """Give the first tasks to workers that idle, and ask for as many workers as the others need."""
-        self._give_back(bool(waiting))
+    def distribute(self, waiting: deque[Task], others: int = 0) -> None:
+        """Give the first tasks to workers that idle, and ask for as many workers as the others need.
+
+        ``others`` are further tasks that this process has in Ray, for which no worker is ended.
+        """
+        self._give_back(bool(waiting), others)
         for worker in self._idle():
             if waiting:
                 task = waiting.popleft()
                 worker.task, worker.served = task, True
-                worker.call = worker.actor.evaluate.remote(task.due.trial, task.due.evaluation, task.shards)
+                worker.call = worker.actor.evaluate.remote(
+                    task.due.trial, task.due.evaluation, task.shards, task.on_host
+                )
         starting = self._starting()
         for worker in starting[len(waiting) :]:
             self._end(worker)
@@ -127,11 +134,11 @@ class WorkerPool:
             return None
         return Ended(task, problem=answer)
 
-    def _give_back(self, work_waits: bool) -> None:
+    def _give_back(self, work_waits: bool, others: int) -> None:
         """End workers that idle for too long, that are on a node that is drained, or whose devices others wait for."""
         if not self._workers:
             return
-        wanted = self._demand.others_wait(own=len(self._starting()))
+        wanted = self._demand.others_wait(own=len(self._starting()) + others)
         if not (idle := self._idle()):
             return
         draining, now = draining_nodes(), time.monotonic()

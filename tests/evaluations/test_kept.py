@@ -16,7 +16,7 @@ from orchestrator.evaluations.inversion.settings import Inversion
 from orchestrator.evaluations.latent_search.kept import class_columns, kept_columns, typicality_columns
 from orchestrator.metrics.feature_extractor import Features
 from orchestrator.metrics.ink import ink_kept
-from orchestrator.metrics.typicality import typicality
+from orchestrator.metrics.typicality import class_centres, typicality
 from tests.evaluations.generators import SHAPE, convolutional, images_of, subject_of
 from tests.jobs import trial_settings
 
@@ -75,7 +75,7 @@ def test_typicality_is_by_the_training_images() -> None:
     subject = model_of()
     batch = choose(Inversion(images=4), subject, 0)
     pixels = subject.held_out.pixels[list(batch.indices)]
-    expected = [one and one.distance for one in typicality(pixels, batch.labels, subject.real)]
+    expected = [one and one.distance for one in typicality(pixels, batch.labels, class_centres(subject.real))]
     assert [row["class_distance"] for row in typicality_columns(subject, batch)] == expected
     assert None not in expected
 

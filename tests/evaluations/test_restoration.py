@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,11 @@ from skimage import metrics
 from orchestrator.data.corruptions import Crosswalk, GaussianNoise, Holes, Pepper, Square
 from orchestrator.data.images import ImageSet
 from orchestrator.errors import DataError, EvaluationError
-from orchestrator.evaluations import compute_shard
+from orchestrator.evaluations import compute_on_host, compute_shard
+from orchestrator.evaluations.cache import Cache, cache_of_values
 from orchestrator.evaluations.evaluation import TrainedModel
 from orchestrator.evaluations.inputs.image_batch import ImageBatch, choose
+from orchestrator.evaluations.restoration import compute
 from orchestrator.evaluations.restoration.compute import RING_PX, edges, restore, rows_of, surroundings
 from orchestrator.evaluations.restoration.settings import EVERY_CORRUPTION, Restoration
 from orchestrator.spec.columns import evaluation_columns, evaluation_settings
@@ -327,3 +330,46 @@ def test_what_cannot_be_restored_is_told_in_one_line(settings: TrialSettings) ->
     torch.nn.init.constant_(broken.bias, torch.nan)
     with pytest.raises(EvaluationError, match="trial abc makes images that are not finite"):
         compute_shard(search(corruptions=SMALL, steps=1), subject_of(settings, broken), 0)
+
+
+def test_what_trials_or_corruptions_share_is_computed_once_and_changes_nothing(
+    settings: TrialSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clean images are inverted once for all corruptions of a trial, and a baseline is made once for all trials."""
+    corruptions = (Holes(size=3), Holes(size=3, fill="black"), Square(size=3), Pepper())
+    evaluation = search(corruptions=corruptions, optimizer="adam", steps=2, images=5)
+    subjects = [replace(subject_of(settings, convolutional(seed)), trial_id=str(seed)) for seed in (0, 1)]
+
+    def shards_of(subject: TrainedModel, cache: Cache | None = None) -> list[Any]:
+        return [
+            compute_shard(evaluation, replace(subject, cache=cache or cache_of_values()), shard)
+            for shard in range(len(corruptions))
+        ]
+
+    alone = [shards_of(subject) for subject in subjects]
+    counts = {"search": 0, "baseline": 0}
+    for name in counts:
+        original = getattr(compute, name)
+
+        def counting(*given: Any, name: str = name, original: Any = original) -> Any:
+            counts[name] += 1
+            return original(*given)
+
+        monkeypatch.setattr(compute, name, counting)
+    cache = cache_of_values()
+    together = [shards_of(subject, cache) for subject in subjects]
+    assert together == alone
+    assert counts == {"search": 2 * (len(corruptions) + 1), "baseline": len(corruptions)}
+
+
+def test_the_part_of_a_shard_without_networks_is_its_baseline(
+    settings: TrialSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = search(corruptions=(GaussianNoise(), Pepper()), optimizer="adam", steps=2, images=70)
+    subject = subject_of(settings, convolutional(), held_out(70))
+    expected = [compute_shard(evaluation, replace(subject, cache=cache_of_values()), shard) for shard in range(4)]
+    for shard in range(4):
+        for name, value in compute_on_host(evaluation, settings.data, subject.splits, shard).items():
+            subject.cache.get(name, lambda value=value: value)  # type: ignore[misc]
+    monkeypatch.setattr(compute, "baseline", lambda *_: pytest.fail("the worker makes a baseline"))
+    assert [compute_shard(evaluation, subject, shard) for shard in range(4)] == expected

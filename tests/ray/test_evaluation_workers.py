@@ -15,9 +15,11 @@ import ray
 import torch
 from ray.util.placement_group import placement_group, remove_placement_group
 
+from orchestrator.evaluations.restoration import compute
 from orchestrator.plan.placement import Placement
 from orchestrator.runtime import classifiers, evaluation, worker_pool
 from orchestrator.runtime.evaluation import EvaluationInputs, Models
+from orchestrator.runtime.host_work import HostWork
 from orchestrator.runtime.sweep import run_sweep
 from orchestrator.runtime.trainer import SweepContext
 from orchestrator.runtime.worker_pool import Task, WorkerPool
@@ -28,6 +30,9 @@ from tests.ray.nodes import is_alive, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from orchestrator.state.due import Due
+    from orchestrator.store.location import Store
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -188,6 +193,47 @@ def test_a_worker_that_never_starts_fails_the_task_that_waits_for_it(
     assert not waiting
 
 
+RESTORATION = {
+    "kind": "restoration",
+    "images": 4,
+    "restarts": 1,
+    "steps": 1,
+    "norms": ["l2"],
+    "corruptions": [{"kind": "pepper"}, {"kind": "gaussian_noise"}],
+}
+
+
+def test_what_needs_no_gpu_is_computed_without_one_and_once_for_all_trials(
+    plan_for: Callable, trained: Path, classifier: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, store = plan_for(raw_job(**STUDY, evaluate=[RESTORATION]))
+    placement = Placement("cpu", workers=1, cpus=torch.get_num_threads(), gpus=1, concurrent=1)
+    first, second, third = plan.due
+    inputs = [ray.put(inputs_of(first, store, classifier, placement))]
+    holder = Holder.options(num_gpus=2).remote()
+    assert ray.get(holder.devices.remote()) == "0,1"
+    work = HostWork(inputs, max_retries=0)
+    on_host = work.of(first, first.missing)
+    assert len(on_host) == 2
+    assert work.of(second, second.missing) == on_host
+    assert [type(part) for part in ray.get(on_host)] == [dict, dict]
+    ray.kill(holder)
+    with monkeypatch.context() as patched:
+        patched.setattr(compute, "baseline", lambda *_: pytest.fail("the worker makes a baseline"))
+        worker = evaluation.EvaluationWorker(inputs, placement)
+        assert worker.evaluate(first.trial, first.evaluation, first.missing, on_host) is None
+    plan = replace(plan_for(raw_job(**STUDY, evaluate=[RESTORATION]))[0], placements={1: replace(placement, cpus=1)})
+    assert [due.trial.id for due in plan.due if due.missing] == [due.trial.id for due in (second, third)]
+    outcome = run_sweep(plan, store, [])
+    assert (outcome.evaluations.done, outcome.evaluations.failed) == (2, 0)
+
+
+def inputs_of(due: Due, store: Store, classifier: bytes, placement: Placement) -> EvaluationInputs:
+    data = due.trial.settings.data
+    context = SweepContext("job", {}, {data: data.load()}, {data: classifier}, store, provenance(), {})
+    return EvaluationInputs(ray.put(context), {data: ray.put(data.load("test"))}, None, placement)
+
+
 COUNTED = (
     "orchestrator.training.checkpoint.load_networks",
     "orchestrator.metrics.classifier.load",
@@ -208,11 +254,8 @@ def test_networks_and_real_features_are_kept_as_long_as_there_is_room(
     for place in COUNTED:
         count(place)
     monkeypatch.setattr(evaluation, "_NETWORKS", 2)
-    data = study.plan.due[0].trial.settings.data
-    context = SweepContext("job", {}, {data: data.load()}, {data: classifier}, study.store, provenance(), {})
-    held_out = {data: ray.put(data.load("test"))}
     placement = Placement("cpu", workers=1, cpus=1, gpus=0, concurrent=1)
-    models = Models(EvaluationInputs(ray.put(context), held_out, None, placement), torch.device("cpu"))
+    models = Models(inputs_of(study.plan.due[0], study.store, classifier, placement), torch.device("cpu"))
     first, second, third = study.plan.due
     for due in (first, second, first, second, third, second, first):
         model = models.get(due.trial, due.evaluation)

@@ -12,10 +12,12 @@ from orchestrator.data.ranges import unit_from_bytes
 from orchestrator.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
-    from orchestrator.data import ImageSet
+    from orchestrator.data import Dataset, ImageSet, Split
     from orchestrator.evaluations.evaluation import TrainedModel
     from orchestrator.evaluations.held_out import HeldOutEvaluation
 
@@ -33,10 +35,19 @@ class ImageBatch(NamedTuple):
 
 def choose(settings: HeldOutEvaluation, model: TrainedModel, shard: int) -> ImageBatch:
     """The images of one shard. Raises DataError if the set holds fewer than ``images``."""
-    if problem := settings.reject_images(model.settings.data, model.splits):
+    return choose_of(settings, model.settings.data, model.splits, shard, model.device)
+
+
+def choose_of(
+    settings: HeldOutEvaluation, data: Dataset, splits: Mapping[Split, ImageSet], shard: int, device: torch.device
+) -> ImageBatch:
+    """The same, of a data set without a trial."""
+    if problem := settings.reject_images(data, splits):
         raise DataError(f"{settings.kind}: {problem}")
-    order = order_of(len(model.held_out))[: settings.images]
-    return take(model, order[shard * settings.shard_images : (shard + 1) * settings.shard_images])
+    order = order_of(len(splits["test"]))[: settings.images]
+    return choose_from(
+        splits["test"], order[shard * settings.shard_images : (shard + 1) * settings.shard_images], device
+    )
 
 
 def take(model: TrainedModel, indices: NDArray[np.int64]) -> ImageBatch:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.data.ranges import signed_from_unit, to_bytes
 from orchestrator.metrics.ink import ink_kept
-from orchestrator.metrics.typicality import typicality
+from orchestrator.metrics.typicality import class_centres, typicality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,8 @@ def kept_columns(model: TrainedModel, batch: ImageBatch, images: Tensor) -> dict
 def typicality_columns(model: TrainedModel, batch: ImageBatch) -> list[dict[str, Any]]:
     """``class_distance`` and ``typical`` of each image; None without a class."""
     pixels = model.held_out.pixels[list(batch.indices)]
+    centres = model.cache.get(("class centres", model.settings.data), lambda: class_centres(model.real))
     return [
         {"class_distance": one and one.distance, "typical": one and one.typical}
-        for one in typicality(pixels, batch.labels, model.real)
+        for one in typicality(pixels, batch.labels, centres)
     ]

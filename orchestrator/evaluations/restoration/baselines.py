@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def baseline(corruption: Corruption, corrupted: Corrupted) -> tuple[str, Tensor]:
-    """The name of the method for this corruption and the restored images, (n, c, h, w) in [0, 1].
+    """The name of the method for this corruption and the restored images, (n, c, h, w) in [0, 1], on the processor.
 
     ``total_variation`` for noise (Chambolle 2004; its weight is the noise's standard deviation), ``biharmonic`` for
     occlusions (Damelin and Hoang 2018; it is given the mask).
@@ -27,7 +27,7 @@ def baseline(corruption: Corruption, corrupted: Corrupted) -> tuple[str, Tensor]
         hidden = ~corrupted.observed[:, 0].cpu().numpy()
         name, restored = "biharmonic", [_biharmonic(*pair) for pair in zip(images, hidden, strict=True)]
     stacked = torch.from_numpy(np.stack(restored)).permute(0, 3, 1, 2)
-    return name, stacked.to(corrupted.images).clamp(0, 1)
+    return name, stacked.to(corrupted.images.dtype).clamp(0, 1)
 
 
 def _total_variation(image: NDArray[np.float64], weight: float) -> NDArray[np.float64]:

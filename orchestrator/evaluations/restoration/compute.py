@@ -12,8 +12,7 @@ from torch.nn.functional import max_pool2d
 from orchestrator.data._tiles import tiled
 from orchestrator.data.corruptions import Occlusion, Square
 from orchestrator.evaluations.evaluation import ShardResult
-from orchestrator.evaluations.held_out import HeldOutEvaluation
-from orchestrator.evaluations.inputs.image_batch import choose
+from orchestrator.evaluations.inputs.image_batch import choose, choose_of
 from orchestrator.evaluations.latent_search.inverted import generate, image_columns, targets_of
 from orchestrator.evaluations.latent_search.kept import class_columns
 from orchestrator.evaluations.latent_search.search import Targets, draw_starts, search
@@ -22,6 +21,9 @@ from orchestrator.evaluations.restoration.settings import SHOWN
 from orchestrator.metrics.image_quality import mse, psnr, ssim
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from orchestrator.data import Dataset, ImageSet, Split
     from orchestrator.data.corruptions import Corrupted, Corruption
     from orchestrator.evaluations.evaluation import TrainedModel
     from orchestrator.evaluations.inputs.image_batch import ImageBatch
@@ -56,11 +58,23 @@ class Restored(NamedTuple):
 
 def compute(settings: Restoration, model: TrainedModel, shard: int) -> ShardResult:
     """The rows of one part of the images under one corruption; the first part also has a picture."""
-    which, part = divmod(shard, HeldOutEvaluation.shards(settings, model.settings))
-    batch, corruption = choose(settings, model, part), settings.corruptions[which]
+    corruption, part = settings.place_of(shard)
+    batch = choose(settings, model, part)
     restored = restore(settings, model, batch, corruption)
     pictures = {} if part else {corruption.name: tiled(shown(batch.images, restored, SHOWN))}
     return ShardResult(rows_of(model, batch, corruption, restored), pictures=pictures)
+
+
+def on_host(settings: Restoration, data: Dataset, splits: Mapping[Split, ImageSet], shard: int) -> dict[Hashable, Any]:
+    """The baseline of one shard, as ``restore`` finds it in the cache."""
+    corruption, part = settings.place_of(shard)
+    batch = choose_of(settings, data, splits, part, torch.device("cpu"))
+    corrupted = corruption.apply(batch.images, batch.indices, settings.seed)
+    return {_baseline_name(settings, data, batch, corruption): baseline(corruption, corrupted)}
+
+
+def _baseline_name(settings: Restoration, data: Dataset, batch: ImageBatch, corruption: Corruption) -> Hashable:
+    return "baseline", data, corruption, settings.seed, batch.indices
 
 
 def restore(settings: Restoration, model: TrainedModel, batch: ImageBatch, corruption: Corruption) -> Restored:
@@ -73,8 +87,7 @@ def restore(settings: Restoration, model: TrainedModel, batch: ImageBatch, corru
     starts = draw_starts(clean, settings.restarts, model.settings.latent_dim, settings.seed).to(batch.images)
     inversions: dict[Norm, Tensor] = {}
     if isinstance(corruption, Occlusion) and corruption.in_patches:
-        for norm in settings.norms:
-            inversions[norm] = generate(model, search(settings, model.generator, clean, starts, norm).chosen)
+        inversions = {norm: _inversion(settings, model, batch, starts, norm) for norm in settings.norms}
     for mask in masks:
         targets = Targets(corrupted.images, corrupted.observed if mask == "known" else everything, batch.indices)
         for norm in settings.norms:
@@ -82,8 +95,21 @@ def restore(settings: Restoration, model: TrainedModel, batch: ImageBatch, corru
             losses = result.losses.take_along_dim(result.best[:, None], 1).squeeze(1)
             images = generate(model, result.chosen)
             attempts.append(Attempt("search", norm, mask, images, losses, inversions.get(norm)))
-    name, images = baseline(corruption, corrupted)
-    return Restored(corrupted, [*attempts, Attempt(name, None, None, images, None)])
+    name, images = model.cache.get(
+        _baseline_name(settings, model.settings.data, batch, corruption), lambda: baseline(corruption, corrupted)
+    )
+    return Restored(corrupted, [*attempts, Attempt(name, None, None, images.to(batch.images), None)])
+
+
+def _inversion(settings: Restoration, model: TrainedModel, batch: ImageBatch, starts: Tensor, norm: Norm) -> Tensor:
+    """The images that a search finds for the clean ones, which are the same under each corruption."""
+
+    def invert() -> Tensor:
+        return generate(model, search(settings, model.generator, targets_of(batch), starts, norm).chosen).cpu()
+
+    name = ("clean images", model.trial_id, settings.id, norm, batch.indices)
+    images: Tensor = model.cache.get(name, invert)
+    return images.to(batch.images)
 
 
 def rows_of(model: TrainedModel, batch: ImageBatch, corruption: Corruption, restored: Restored) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ class Restoration(HeldOutEvaluation, LatentSearch):
 
     version = 2
     classifies: ClassVar = True
+    on_host: ClassVar = True
     keys: ClassVar = ("image_id", "corruption", "method")
     keys_or_null: ClassVar = ("norm", "mask")
     columns = (
@@ -103,3 +104,8 @@ class Restoration(HeldOutEvaluation, LatentSearch):
     def shards(self, trial: TrialSettings) -> int:
         """The shards of the images, for each corruption."""
         return len(self.corruptions) * super().shards(trial)
+
+    def place_of(self, shard: int) -> tuple[Corruption, int]:
+        """The corruption of a shard, and which shard of the images it is."""
+        which, part = divmod(shard, -(-self.images // self.shard_images))
+        return self.corruptions[which], part
