@@ -40,6 +40,7 @@ gc.disable()  # while tests are collected: what is imported stays, and looking i
 
 
 LONGEST = (
+    "slurm/",
     *("ray/test_faults", "ray/test_drivers", "ray/test_worker_group", "ray/test_sweep", "ray/test_surroundings"),
     *("ray/test_remote", "ray/test_commands", "ray/test_outage", "ray/test_"),
     *(

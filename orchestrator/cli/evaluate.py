@@ -14,9 +14,16 @@ from orchestrator.cli.options import (
     Address,
     Detach,
     DryRunAsJson,
+    GpusPerNode,
     JobName,
+    NamedJob,
+    Nodes,
+    Partition,
+    SlurmOption,
     Storage,
     TakeOver,
+    TimeLimit,
+    asking_slurm,
     name_job,
     reject_detach,
 )
@@ -38,6 +45,11 @@ def evaluate(
     address: Address = None,
     detach: Detach = False,
     take_over: TakeOver = False,
+    partition: Partition = None,
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
+    time: TimeLimit = None,
+    slurm: SlurmOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what is missing.")] = False,
     as_json: DryRunAsJson = False,
 ) -> None:
@@ -59,21 +71,27 @@ def evaluate(
         requested = _with_evaluation(requested, kind, settings or [])
     if not requested.header.evaluate:
         raise SettingsError(requested.source, "evaluate", "is empty; name a --kind, such as quality")
-    if address not in ON_THIS_MACHINE:
+    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
+    requested = asking_slurm(requested, address, options, slurm)
+    if dry_run:
+        _plan(named, requested, address, as_json)
+    elif address not in ON_THIS_MACHINE:
         assert address is not None
-        if dry_run:
-            options = ["--dry-run", *(["--json"] if as_json else [])]
-            show_remote(requested, named.storage, address, ["evaluate", *options])
-        hand_over(
-            requested, named.storage, address, ["evaluate", *(["--take-over"] if take_over else [])], detach=detach
-        )
-    elif dry_run:
-        with machines(joined=address is not None) as cluster:
-            plan = plan_job(requested, named.store, cluster, retry_failed=False, trains=False)
-        show_plan(plan, as_json=as_json, trains=False)
+        command = ["evaluate", *(["--take-over"] if take_over else [])]
+        hand_over(requested, named.storage, address, command, detach=detach)
     else:
         reject_detach(detach)
         drive(requested, named.store, joined=address is not None, trains=False, take_over=take_over)
+
+
+def _plan(named: NamedJob, job: Job, address: str | None, as_json: bool) -> None:
+    if address not in ON_THIS_MACHINE:
+        assert address is not None
+        options = ["--dry-run", *(["--json"] if as_json else [])]
+        show_remote(job, named.storage, address, ["evaluate", *options])
+    with machines(joined=address is not None) as cluster:
+        plan = plan_job(job, named.store, cluster, retry_failed=False, trains=False)
+    show_plan(plan, as_json=as_json, trains=False)
 
 
 def _with_evaluation(job: Job, kind: str, settings: list[str]) -> Job:

@@ -89,6 +89,10 @@ def begin(store: Store) -> None:
 def show_remote(job: Job, storage: str, address: str, command: Sequence[str]) -> NoReturn:
     """Run an ``orch`` command that changes nothing on the cluster, with its devices and storage; print its output."""
     cluster = connect(address)
+    if cluster.queues:
+        raise ClusterError(
+            f"--address {address}: a plan does not wait in a queue; leave it out to plan on this machine"
+        )
     submission = cluster.submit(job, cluster.place(storage), command, _notify, runs=False)
     lines = list(cluster.follow(submission))
     for line in lines:

@@ -26,7 +26,7 @@ class Launcher(Protocol):
 
     address: str
     queues: bool
-    """Whether a run may wait for hours: a hand-over that is to be left alone is not watched until it begins."""
+    """Whether a run may wait for hours: a hand-over is not watched until it begins, and no plan is made there."""
 
     def place(self, storage: str) -> str:
         """The storage as the run gets it. Raises StorageError where the run could not reach that."""

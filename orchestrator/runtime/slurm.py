@@ -58,7 +58,6 @@ class Slurm:
         self, job: Job, storage: str, command: Sequence[str], notify: Callable[[str], None], *, runs: bool = True
     ) -> str:
         """See Launcher. Nothing is sent along: the nodes see this Python, the package and the current folder."""
-        assert runs, "Slurm has no plan of its own"
         script = write_script(job, storage, command)
         folder = shared_folder(storage)
         try:

@@ -36,6 +36,8 @@ _UP_S = 180.0
 _END_S = 10.0
 _POLL_S = 0.1
 _ATTEMPTS, _SLOW = 3, "timed out during startup"
+_ADDRESS = "ray_current_cluster"
+"""The file in which Ray has the head's address once it is up."""
 _SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2)."""
 _OBJECT_STORE, _HEAP = 0.3, 0.6
@@ -94,8 +96,8 @@ def main(arguments: Sequence[str]) -> int:
     ctypes.CDLL(None).prctl(_SUBREAPER, 1)  # what loses its parent becomes this process's child, and ends with it
     set_environment()
     try:
-        with _ray(tasks, signals) as ray:
-            return _lead(tasks, signals, ray, arguments[1:]) if tasks.rank == 0 else _stand_by(tasks, ray)
+        with _ray(tasks, signals):
+            return _lead(tasks, signals, arguments[1:]) if tasks.rank == 0 else _stand_by(tasks)
     except _StoppedError:
         return 128 + (signals.first or signal.SIGTERM) if tasks.rank == 0 else 0
     except ClusterError as error:
@@ -104,11 +106,14 @@ def main(arguments: Sequence[str]) -> int:
             tasks.tell("failed", text)
             sys.stderr.write(f"{text}\n")
         return 2
+    finally:
+        if tasks.rank == 0:
+            tasks.tell("over")
 
 
-def _lead(tasks: Tasks, signals: Signals, ray: subprocess.Popen[bytes], command: Sequence[str]) -> int:
+def _lead(tasks: Tasks, signals: Signals, command: Sequence[str]) -> int:
     """Run the command once all nodes are there, and tell the others when it has ended."""
-    _wait(tasks, signals, ray, {f"ready-{rank}" for rank in range(1, tasks.size)})
+    _wait(tasks, signals, {f"ready-{rank}" for rank in range(1, tasks.size)})
     driver = subprocess.Popen(  # noqa: S603 - our own command
         [sys.executable, "-P", "-m", "orchestrator.cli", *command, *_again(command)],
         env={**os.environ, "RAY_ADDRESS": tasks.hear("address")},
@@ -126,52 +131,47 @@ def _again(command: Sequence[str]) -> list[str]:
     return [option] if int(os.environ.get("SLURM_RESTART_COUNT") or 0) and option not in command else []
 
 
-def _stand_by(tasks: Tasks, ray: subprocess.Popen[bytes]) -> int:
-    """Hold this node ready until the command has ended; a node that fails meanwhile is for Ray to notice."""
+def _stand_by(tasks: Tasks) -> int:
+    """Hold this node ready until the command has ended. A Ray that dies here meanwhile is for the driver to notice."""
     tasks.tell(f"ready-{tasks.rank}")
     while not tasks.told() & {"over", "failed"}:
-        if ray.poll() is not None:
-            sys.stderr.write(f"note: node {_node()} has left: Ray ended there\n")
-            return 0
         time.sleep(_POLL_S)
     return 0
 
 
-def _wait(tasks: Tasks, signals: Signals, ray: subprocess.Popen[bytes] | None, names: set[str]) -> None:
+def _wait(tasks: Tasks, signals: Signals, names: set[str]) -> None:
     """Wait until all of the names were told. Raises ClusterError where they are not, or another task has failed."""
     deadline = time.monotonic() + _UP_S
     while missing := names - (told := tasks.told()):
         signals.check()
-        if "failed" in told:
+        if told & {"over", "failed"}:
             raise ClusterError("another node failed")
-        if ray is not None and ray.poll() is not None:
-            raise ClusterError("Ray ended while the other nodes started")
         if time.monotonic() > deadline:
             raise ClusterError(f"the nodes were not up in {_UP_S:.0f} s: {', '.join(sorted(missing))} missing")
         time.sleep(_POLL_S)
 
 
 @contextlib.contextmanager
-def _ray(tasks: Tasks, signals: Signals) -> Iterator[subprocess.Popen[bytes]]:
+def _ray(tasks: Tasks, signals: Signals) -> Iterator[None]:
     """Ray on this node, up when the context begins, with all its processes gone when it has ended."""
     head = tasks.rank == 0
     if head:
         tasks.tell("token", secrets.token_hex(32))
     else:
-        _wait(tasks, signals, None, {"token", "address"})
-    os.environ |= {"RAY_AUTH_TOKEN_PATH": str(tasks.folder / "token")}
+        _wait(tasks, signals, {"token", "address"})
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(tasks.folder / "token")
     with ray_folder() as folder, variables(TOKEN_ONLY):
         try:
-            ray, address = _bring_up(Path(folder), None if head else tasks.hear("address"), signals)
+            _bring_up(Path(folder), None if head else tasks.hear("address"), signals)
             if head:
-                tasks.tell("address", address)
-            yield ray
+                tasks.tell("address", (Path(folder) / _ADDRESS).read_text())
+            yield
         finally:
             _end()
 
 
-def _bring_up(folder: Path, head: str | None, signals: Signals) -> tuple[subprocess.Popen[bytes], str]:
-    """Start Ray on this node; returns its process and the address of the head. Raises ClusterError.
+def _bring_up(folder: Path, head: str | None, signals: Signals) -> None:
+    """Start Ray on this node, and wait until it is up. Raises ClusterError.
 
     Ray gives its own processes half a minute, which a busy node or file system may not keep to at first.
     """
@@ -181,37 +181,32 @@ def _bring_up(folder: Path, head: str | None, signals: Signals) -> tuple[subproc
             ray = subprocess.Popen(  # noqa: S603 - our own command
                 _start(folder, head), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder
             )
-        try:
-            return ray, _address(folder, signals, ray, log)
-        except ClusterError as error:
-            if attempt == _ATTEMPTS or _SLOW not in str(error):
-                raise
-            _end()
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _address(folder: Path, signals: Signals, ray: subprocess.Popen[bytes], log: Path) -> str:
-    """The address of the head, which Ray writes once it is up on this node. Raises ClusterError."""
-    deadline = time.monotonic() + _UP_S
-    while not (text := _read(folder / "ray_current_cluster")):
-        signals.check()
-        if ray.poll() is not None or time.monotonic() > deadline:
-            why = " ".join(_read(log).split())[-300:]
-            raise ClusterError(f"Ray did not start{f': {why}' if why else f' in {_UP_S:.0f} s'}")
-        time.sleep(_POLL_S)
-    return text
+        deadline = time.monotonic() + _UP_S
+        while ray.poll() is None and time.monotonic() < deadline:
+            signals.check()
+            time.sleep(_POLL_S)
+        if ray.returncode == 0:
+            return
+        why = " ".join(log.read_text(errors="replace").split())[-300:]
+        _end()
+        if _SLOW not in why:
+            break
+    raise ClusterError(f"Ray did not start{f': {why}' if why else f' in {_UP_S:.0f} s'}")
 
 
 def _start(folder: Path, address: str | None) -> list[str]:
-    """The command that starts Ray on this node, with what Slurm has granted and with free ports."""
-    command = [sys.executable, "-P", "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
-    command += ["--disable-usage-stats", f"--temp-dir={folder}"]
-    command += ["--min-worker-port=0", "--max-worker-port=0"]
+    """The command that starts Ray on this node, with what Slurm has granted and with free ports; it does not wait.
+
+    A command that stays (``--block``) would end all of Ray once any of its parts ends, needed or not.
+    """
+    command = [sys.executable, "-P", "-c", "from ray.scripts.scripts import main; main()", "start"]
+    command += ["--disable-usage-stats", f"--temp-dir={folder}", "--min-worker-port=0", "--max-worker-port=0"]
     command += [f"--{name}={value}" for name, value in granted().items()]
     if address is not None:
         return [*command, f"--address={address}"]
     command += ["--head", "--port=0", f"--system-config={json.dumps(SYSTEM_CONFIG)}"]
-    command += [f"--ray-client-server-port={_free_port()}"]  # the one port that Ray chooses no free one for
+    # Two for which Ray takes no other port where its own choice is in use.
+    command += [f"--{name}={_free_port()}" for name in ("dashboard-port", "ray-client-server-port")]
     node = os.environ.get("SLURM_LAUNCH_NODE_IPADDR")
     return [*command, f"--node-ip-address={node}"] if node else command
 
@@ -252,13 +247,6 @@ def _end() -> None:
         with contextlib.suppress(ChildProcessError):  # those that were adopted wait to be waited for
             while os.waitpid(-1, os.WNOHANG)[0]:
                 continue
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except FileNotFoundError:
-        return ""
 
 
 def _node() -> str:

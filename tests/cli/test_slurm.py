@@ -234,6 +234,25 @@ def test_options_that_cannot_be_take_one_line(
     assert orch("submit", "job.yaml", *arguments).mistake == mistake
 
 
+@pytest.mark.parametrize("command", [["plan", "job.yaml"], ["evaluate", "job.yaml", "--kind", "quality", "--dry-run"]])
+def test_a_plan_is_made_on_this_machine(
+    orch: Callable[..., Any], fake: Fake, store: LocalStore, command: list[str]
+) -> None:
+    store.write("trials/x", b"")  # evaluate wants results
+    assert orch(*command, "--address", "slurm").mistake == (
+        "--address slurm: a plan does not wait in a queue; leave it out to plan on this machine"
+    )
+    assert fake.asked("sbatch") == []
+
+
+def test_an_evaluation_asks_slurm_as_well(orch: Callable[..., Any], fake: Fake, store: LocalStore) -> None:
+    store.write("trials/x", b"")
+    ran = orch("evaluate", "job.yaml", "--kind", "quality", "--address", "slurm", "--detach", "--time", "1:00:00")
+    assert (ran.code, ran.out) == (0, "12\n")
+    assert 'evaluate "$folder/job.yaml" --address auto' in fake.script
+    assert "--time=1:00:00" in options_of(fake.script)
+
+
 def test_storage_that_a_script_cannot_name_is_refused(orch: Callable[..., Any], folder: Path) -> None:
     mistake = orch("submit", "job.yaml", "--address", "slurm", "--storage", f"{folder}/50%").mistake
     assert mistake.startswith(f"storage: got '{folder}/50%', of which Slurm's scripts cannot have any of ")

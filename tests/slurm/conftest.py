@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ORCH = [sys.executable, "-m", "orchestrator.cli"]
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 120.0
+PATIENCE_S = 180.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
