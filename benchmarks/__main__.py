@@ -14,6 +14,7 @@ from rich.table import Table
 
 BENCHMARKS = (
     "step",
+    "precision",
     "objectives",
     "families",
     "flow",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.models._sides import Sides, area, depth_to, halved, too_small
-from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.model import Layers, MultiplyAdds, NetworkLayers
 from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ class Autoencoding(Pair):
 
     def layers(self, image: ImageShape) -> int:  # noqa: D102
         return 15 * (self._depth(image) + 1)
+
+    def network_layers(self, image: ImageShape) -> NetworkLayers:  # noqa: D102
+        stages = self._depth(image) + 1
+        strides = stages - 1 if self.pooling == "stride" else 0
+        generator = Layers(2 * stages + 2, self.norms(2 * stages))
+        return NetworkLayers(generator, Layers(4 * stages + strides + 4, self.d_norms(4 * stages + strides)))
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         pixels = [area(sides) for sides in self._sides(image)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from orchestrator.models._sides import Sides, area, depth_to, doubled, halved, strided_multiply_adds, too_small
-from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.model import Layers, MultiplyAdds, NetworkLayers
 from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class Dcgan(Pair):
         widths, sides = self._stages(image)
         body = nn.Sequential(*downward(widths, sides, self.d_norm, first=lambda maps: []))
         return Discriminator(body, ToScore(widths[-1], sides[-1]), self.noise_settings)
+
+    def network_layers(self, image: ImageShape) -> NetworkLayers:  # noqa: D102
+        depth = self._depth(image)
+        return NetworkLayers(Layers(depth + 1, self.norms(depth)), Layers(depth + 1, self.d_norms(depth - 1)))
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths, sides = self._stages(image)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.models._sides import Sides, area, doubled, halved, strided_multiply_adds, too_small
-from orchestrator.models.model import Decoder, MultiplyAdds
+from orchestrator.models.model import Decoder, Layers, MultiplyAdds, NetworkLayers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,6 +47,10 @@ class EncoderDecoder(Decoder):
         from orchestrator.models._strided import encoder
 
         return encoder(*self._stages(image), self.latent_dim, self.norm)
+
+    def network_layers(self, image: ImageShape) -> NetworkLayers:  # noqa: D102
+        one_way = Layers(self.depth + 1, self.norms(self.depth))
+        return NetworkLayers(one_way, encoder=one_way)
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths, sides = self._stages(image)

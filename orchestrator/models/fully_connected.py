@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from orchestrator.models._activations import Activation, activation_layer
-from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.model import Layers, MultiplyAdds, NetworkLayers
 from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ class FullyConnected(Pair):
         widths = (prod(image), *self.discriminator_widths)
         layers = connected(widths, self.d_norm, partial(activation_layer, self.activation), self.dropout)
         return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.noise_settings)
+
+    def network_layers(self, image: ImageShape) -> NetworkLayers:  # noqa: D102
+        up, down = len(self.generator_widths), len(self.discriminator_widths)
+        return NetworkLayers(Layers(up + 1, self.norms(up)), Layers(down + 1, self.d_norms(down)))
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         up, down = (self.latent_dim, *self.generator_widths, prod(image)), (prod(image), *self.discriminator_widths, 1)

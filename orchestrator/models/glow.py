@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from orchestrator.models.model import Model, MultiplyAdds
+from orchestrator.models.model import Layers, Model, MultiplyAdds, NetworkLayers
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from orchestrator.data.images import ImageShape
+
+
+_OPERATIONS = 44
+"""Operations of a pass through a step: the coupling's convolutions, the 1x1 convolution's factors, the determinants."""
 
 
 class Glow(Model):
@@ -58,6 +62,9 @@ class Glow(Model):
 
     def layers(self, image: ImageShape) -> int:  # noqa: D102
         return 8 * self.levels * self.steps
+
+    def network_layers(self, image: ImageShape) -> NetworkLayers:  # noqa: D102
+        return NetworkLayers(Layers(others=_OPERATIONS * self.levels * self.steps))
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         from orchestrator.models._flow_cost import flow_multiply_adds

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from orchestrator.models._activations import Activation, activation_layer
 from orchestrator.models._sides import area, halved, kernel, too_small
-from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.model import Layers, MultiplyAdds, NetworkLayers
 from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ class MixedLayers(Pair):
         widths = (prod(image), *_DISCRIMINATOR)
         layers = connected(widths, self.d_norm, partial(activation_layer, self.activation), self.dropout)
         return Discriminator(nn.Sequential(nn.Flatten(), *layers), ToScoreOfVector(widths[-1]), self.noise_settings)
+
+    def network_layers(self, image: ImageShape) -> NetworkLayers:  # noqa: D102
+        return NetworkLayers(Layers(6, self.norms(5)), Layers(4, self.d_norms(3)))
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         sides = halved(image, len(_MAPS))

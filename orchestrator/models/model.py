@@ -28,6 +28,22 @@ class MultiplyAdds(NamedTuple):
     encoder: int = 0
 
 
+class Layers(NamedTuple):
+    """The layers of a network: convolutions and linear ones, norms, and a pass's operations beside all of these."""
+
+    linear: int = 0
+    norms: int = 0
+    others: int = 0
+
+
+class NetworkLayers(NamedTuple):
+    """The layers of each network of a model."""
+
+    generator: Layers
+    discriminator: Layers = Layers()
+    encoder: Layers = Layers()
+
+
 class Model(Settings):
     """Settings of a generator and the networks trained with it; they build the networks for a given image shape.
 
@@ -61,6 +77,10 @@ class Model(Settings):
     @abstractmethod
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:
         """The cost of a forward pass, from which a plan estimates the training time."""
+
+    @abstractmethod
+    def network_layers(self, image: ImageShape) -> NetworkLayers:
+        """The layers of each network, by which the operations that a GPU launches for a step are counted."""
 
     def layers(self, image: ImageShape) -> int:
         """The approximate number of successive layers in a pass: each takes time, however small it is."""
@@ -110,6 +130,10 @@ class Decoder(Model):
         from torch import nn
 
         return [nn.BatchNorm2d(maps)] if self.normalizes else []
+
+    def norms(self, places: int) -> int:
+        """Norms of a network with room for so many."""
+        return places if self.normalizes else 0
 
     @property
     def normalizes(self) -> bool:

@@ -75,6 +75,10 @@ class Pair(Decoder):
             return [nn.GroupNorm(1, maps)]
         return [nn.BatchNorm2d(maps)] if self.d_normalizes else []
 
+    def d_norms(self, places: int) -> int:
+        """Norms of a discriminator with room for so many."""
+        return places if self.d_normalizes or self.discriminator_norm == "layer" else 0
+
     @property
     def d_normalizes(self) -> bool:
         """Whether the discriminator has batch norm."""

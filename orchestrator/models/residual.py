@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from orchestrator.models._sides import Sides, area, depth_to, doubled, halved, too_small
-from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.model import Layers, MultiplyAdds, NetworkLayers
 from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
@@ -91,6 +91,12 @@ class Residual(Pair):
 
     def layers(self, image: ImageShape) -> int:  # noqa: D102
         return 3 * (self._depth(image) + 1)
+
+    def network_layers(self, image: ImageShape) -> NetworkLayers:  # noqa: D102
+        depth = self._depth(image)
+        modulations = 0 if self.skip_z == "none" else 4 * depth
+        generator = Layers(3 * depth + 2 + modulations, self.norms(2 * depth + 1))
+        return NetworkLayers(generator, Layers(3 * depth + 3, self.d_norms(depth + 1)))
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         widths, sides = self._stages(image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.models.model import MultiplyAdds
+from orchestrator.models.model import Layers, MultiplyAdds, NetworkLayers
 from orchestrator.models.pair import Pair
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ class SmallDcgan(Pair):
             nn.LeakyReLU(0.2, inplace=True),
         )
         return Discriminator(body, ToScore(112, (4, 4)), self.noise_settings)
+
+    def network_layers(self, image: ImageShape) -> NetworkLayers:  # noqa: D102
+        return NetworkLayers(Layers(4, self.norms(3)), Layers(4, self.d_norms(2)))
 
     def multiply_adds(self, image: ImageShape) -> MultiplyAdds:  # noqa: D102
         # Kernel area x maps in x maps out x positions of the smaller map, layer by layer.

@@ -24,6 +24,7 @@ class Glo(Objective):
 
     family: ClassVar[Literal["free_latents"]] = "free_latents"
     trains: ClassVar[frozenset[str]] = frozenset({"generator"})
+    loss_operations: ClassVar[int] = 100
 
     @property
     def metrics(self) -> tuple[str, ...]:

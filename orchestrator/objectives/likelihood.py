@@ -18,6 +18,7 @@ class Likelihood(Objective):
     family: ClassVar[Literal["likelihood"]] = "likelihood"
     trains: ClassVar[frozenset[str]] = frozenset({"flow"})
     full_precision: ClassVar[bool] = True
+    loss_operations: ClassVar[int] = 43
 
     @property
     def metrics(self) -> tuple[str, ...]:

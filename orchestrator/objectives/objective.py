@@ -33,6 +33,8 @@ class Objective(Settings):
     """Settings of ``training`` that have no effect for this family, and must be left at their defaults."""
     full_precision: ClassVar[bool] = False
     """Whether it needs single precision on every device."""
+    loss_operations: ClassVar[int] = 0
+    """Operations of its loss of a batch, forwards and backwards, beside the few that every loss has; see ``cost``."""
 
     @property
     @abstractmethod

@@ -21,6 +21,7 @@ class Rasgan(Adversarial):
     kind: Literal["rasgan"]
     labels: GeneratorProbabilities = GeneratorLabels()
     relativistic: ClassVar[bool] = True
+    loss_operations: ClassVar[int] = 25
 
     def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
         """Half of the cross-entropies of C_r - mean C_f against real labels and of C_f - mean C_r against fake ones."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from orchestrator.objectives.wasserstein_autoencoder import WassersteinAutoencoder
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 class WaeMmd(WassersteinAutoencoder):
     """Codes are compared with draws from N(0, I) by a sum of inverse multiquadratic kernels."""
+
+    loss_operations: ClassVar[int] = 230
 
     kind: Literal["wae_mmd"]
 

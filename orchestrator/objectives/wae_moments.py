@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class WaeMoments(WassersteinAutoencoder):
     """Mean, variance and kurtosis of each coordinate are pulled to 0, 1 and 3; the weight doubles every epoch."""
+
+    loss_operations: ClassVar[int] = 50
 
     kind: Literal["wae_moments"]
     weight: float = Field(0.001, gt=0.0, le=1e30)

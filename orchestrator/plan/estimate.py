@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import DataError
 from orchestrator.models.model import MultiplyAdds
-from orchestrator.objectives.adversarial import Adversarial
-from orchestrator.objectives.wae_adversarial import WaeAdversarial
+from orchestrator.training.cost import gpu_step_s, passes, step_operations
+from orchestrator.training.precision import auto_on_gpu
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from orchestrator.state.ledger import Ended
     from orchestrator.training.settings import TrialSettings
 
-# The CPU's values are fitted to steps of forty small jobs of all families on one processor, each within a factor of
-# two. The GPU's come from the number of kernel launches and from published rates: orders of magnitude.
-_OPERATIONS_PER_SECOND = {"cpu": 90e9, "cuda": 4e12}
-"""Floating point operations that convolutions of some width sustain on one processor core or one GPU."""
-_LAYER_S = {"cpu": 130e-6, "cuda": 80e-6}
+# Fitted to steps of forty small jobs of all families on one processor, each within a factor of two.
+_OPERATIONS_PER_SECOND = 90e9
+"""Floating point operations that convolutions of some width sustain on one processor core."""
+_LAYER_S = 130e-6
 """Overhead of a pass through a layer of any size: Python, torch, and its share of the optimizer's."""
-_PIXEL_S = {"cpu": 28e-9, "cuda": 0.0}
+_PIXEL_S = 28e-9
 """Overhead of a pass for each pixel of an image, however narrow the layers are; on a core."""
 
 _MEASURE_S = {"cpu": 0.3e-6, "cuda": 0.02e-6}
@@ -45,45 +44,6 @@ _BETWEEN_S = 0.3
 """From the end of a trial to the start of the next on the same worker, and its share of the report."""
 START_S, WORKER_GROUP_START_S = 11.0, 12.0
 """Before the first step and after the last: Ray, workers and their torch; more for worker groups."""
-
-
-_UNROLL, _PENALTY = 17, 6
-"""Cost in forward passes of the discriminator: of an unrolled update (two passes, their gradients, and the backward
-pass through both), and of a gradient penalty (a pass, its gradient in the image, the backward pass through both)."""
-
-
-def operations(settings: TrialSettings) -> float:
-    """Floating point operations of the whole trial."""
-    per_image = _passes(settings, settings.model.multiply_adds(settings.data.shape), _critic(settings))
-    return 2.0 * per_image * settings.training.batch_size * settings.total_steps
-
-
-def _critic(settings: TrialSettings) -> int:
-    """Multiply-add operations of the network that discriminates codes from the prior, 0 where there is none."""
-    objective = settings.objective
-    return objective.multiply_adds(settings.latent_dim) if isinstance(objective, WaeAdversarial) else 0
-
-
-def _passes(settings: TrialSettings, cost: MultiplyAdds, critic: int) -> int:
-    """The cost of a step's passes per image; ``cost`` and ``critic`` are that of a forward pass through each network.
-
-    A backward pass costs twice its forward pass; the generator's step skips the discriminator's weight gradients, and
-    reuses the last discriminator step's images where it may. With ``accumulate`` each forward pass is made once more,
-    for its outputs.
-    """
-    training, objective = settings.training, settings.objective
-    generator, discriminator, encoder = cost
-    again = int(training.accumulate > 1)
-    if not isinstance(objective, Adversarial):
-        step = (3 + again) * (generator + encoder if "encoder" in objective.trains else generator)
-        return step + (encoder + (8 + 3 * again) * critic if isinstance(objective, WaeAdversarial) else 0)
-    d_passes = 1 + again
-    d_update = generator + (6 + 2 * again + _PENALTY * len(objective.penalties)) * discriminator
-    g_update = (3 + again) * generator + (1 + d_passes + _UNROLL * training.unrolled_steps) * discriminator
-    if objective.needs_real:
-        g_update += d_passes * discriminator
-    saved = 0 if again or objective.fresh_latents else generator
-    return training.d_steps * d_update + training.g_steps * g_update - saved
 
 
 class _Parts(NamedTuple):
@@ -154,18 +114,28 @@ def classifiers_s(new: Iterable[Trial], done: Iterable[Trial], device: str, core
 
 def by_size(settings: TrialSettings, workers: int, device: str, cores: int) -> _Parts:
     """The estimate by the size of a trial's networks, images and batches. Raises DataError where data is missing."""
-    training, model, steps = settings.training, settings.model, settings.total_steps
-    passes = _passes(settings, MultiplyAdds(1, 1, 1), 1)
-    share = training.batch_size / workers / (cores if device == "cpu" else 1)
-    shape = settings.data.shape
-    pixels = share * passes * shape.height * shape.width * _PIXEL_S[device]
-    layers = passes * model.layers(shape) * _LAYER_S[device]
-    compute = operations(settings) / steps / training.batch_size * share / _OPERATIONS_PER_SECOND[device]
+    training, shape, steps = settings.training, settings.data.shape, settings.total_steps
+    step_s = _gpu_step_s(settings, workers) if device == "cuda" else _cpu_step_s(settings, workers, cores)
     measured_samples = (
         training.epochs // training.measure_every * training.measure_samples if training.measure_every else 0
     )
     measure_s = measured_samples * shape.height * shape.width * _MEASURE_S[device] / (cores if device == "cpu" else 1)
-    return _Parts(steps, compute + pixels + layers, _TRIAL_S + training.epochs * _EPOCH_S + measure_s)
+    return _Parts(steps, step_s, _TRIAL_S + training.epochs * _EPOCH_S + measure_s)
+
+
+def _cpu_step_s(settings: TrialSettings, workers: int, cores: int) -> float:
+    model, objective, training, shape = settings.model, settings.objective, settings.training, settings.data.shape
+    count = passes(objective, training, MultiplyAdds(1, 1, 1), 1)
+    share = 1 / workers / cores
+    pixels = share * training.batch_size * count * shape.height * shape.width * _PIXEL_S
+    layers = count * model.layers(shape) * _LAYER_S
+    return step_operations(model, objective, training, shape) * share / _OPERATIONS_PER_SECOND + pixels + layers
+
+
+def _gpu_step_s(settings: TrialSettings, workers: int) -> float:
+    parts = settings.model, settings.objective, settings.training, settings.data.shape
+    asked = settings.training.precision
+    return gpu_step_s(*parts, auto_on_gpu(*parts) if asked == "auto" else asked, workers)
 
 
 def _kind(trial: Trial) -> tuple[str, str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import PlacementError
+from orchestrator.hardware import processor
 from orchestrator.plan.gpus import usable_gpus
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Machine:
 
     cpus: int
     gpus: int
+    computes_bf16: bool = True
+    """Whether its processor does; True where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def this_machine() -> Cluster:
     """The processors this process may run on, and the NVIDIA GPUs (or parts of them) that its trials can use."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cpus = int(min(cpus, _container_cpus()))
-    return Cluster((Machine(cpus, len(usable_gpus())),))
+    return Cluster((Machine(cpus, len(usable_gpus()), processor().computes_bf16),))
 
 
 def _container_cpus() -> float:

@@ -21,6 +21,7 @@ from orchestrator.plan.placement import Cluster, Placement, place
 from orchestrator.state.due import Due, find_due
 from orchestrator.state.ledger import Ended, Status
 from orchestrator.state.replaced import REPLACED
+from orchestrator.training.precision import without_bf16
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -58,7 +59,7 @@ class Plan:
     """All trials of a job and what is to be done with each; ``placements`` are by the number of a trial's workers.
 
     ``problem`` is the reason why the new trials or due evaluations cannot be done here and now: data is missing or too
-    small, or Inception's weights are missing.
+    small, Inception's weights are missing, or the processor does not compute in bf16.
     """
 
     job: Job
@@ -167,7 +168,8 @@ def make_plan(
     evaluations = tuple(due.anew() if due.trial.id in replaced else due for due in evaluations)
     notes = tuple(_notes(cells, ended))
     start_s = _start_s(cells, largest.device, cluster)
-    return _with_problem(Plan(job, tuple(cells), placements, output, None, start_s, evaluations, notes))
+    plan = _with_problem(Plan(job, tuple(cells), placements, output, None, start_s, evaluations, notes))
+    return replace(plan, problem=plan.problem or _precision_problem(plan, cluster))
 
 
 def _start_s(cells: Iterable[Cell], device: str, cluster: Cluster) -> float:
@@ -184,6 +186,15 @@ def _with_problem(plan: Plan) -> Plan:
     trials = [*(cell.trial for cell in plan.having(CellState.NEW)), *(due.trial for due in plan.due)]
     distinct = {trial.id: trial for trial in trials}.values()
     return replace(plan, problem=find_problem(distinct, [due.evaluation for due in plan.due]))
+
+
+def _precision_problem(plan: Plan, cluster: Cluster) -> str | None:
+    """Why the new trials' processors cannot compute in the precision that they ask for; None where they can."""
+    asked = any(cell.trial.settings.training.precision == "bf16" for cell in plan.having(CellState.NEW))
+    on_processors = all(placement.device == "cpu" for placement in plan.placements.values())
+    if not asked or not on_processors or any(node.computes_bf16 for node in cluster.nodes):
+        return None
+    return f"{plan.job.source}: {without_bf16()}"
 
 
 def _other_images(past: Ended | None, fingerprint: str | None) -> str | None:

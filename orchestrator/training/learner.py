@@ -15,6 +15,7 @@ from orchestrator.data.ranges import from_bytes
 from orchestrator.distributed.group import ALONE
 from orchestrator.training.lr_schedule import LRSchedule, PlateauState
 from orchestrator.training.networks import EMA, build, encoder_of, place
+from orchestrator.training.precision import precision_on
 from orchestrator.training.statistics import running_statistics, statistics_held
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Learner(ABC):
     ) -> None:
         self.model, self.settings, self.objective, self.group = model, settings, objective, group
         self.images, self.shape, self.device = images, shape, images.device
-        self.precision = "fp32" if objective.full_precision else settings.precision_on(self.device)
+        self.precision = precision_on(self.device, model, objective, settings, shape)
         weights_seed, batches_seed, latents_seed, fixed_seed, self.noise_seed = (
             int(s) for s in SeedSequence(settings.seed).generate_state(5)
         )

@@ -18,8 +18,6 @@ from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
 
 if TYPE_CHECKING:
-    import torch
-
     from orchestrator.data import Dataset
 
 
@@ -85,7 +83,7 @@ class TrainingSettings(Settings):
     accumulate: int = Field(1, ge=1, le=1_000_000)
     """parts an update's batch is cut into on each device, one at a time in memory"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """numbers of the networks' forward passes; auto takes bf16 on CUDA devices that compute in it, else fp32"""
+    """numbers of the networks' forward passes; auto takes bf16 on GPUs where a step computes much, else fp32"""
 
     @model_validator(mode="after")
     def _cut_equally(self) -> TrainingSettings:
@@ -118,15 +116,6 @@ class TrainingSettings(Settings):
                 f"accumulate: got {self.accumulate}, expected 1 with unrolled_steps, which see whole batches"
             )
         return self
-
-    def precision_on(self, device: torch.device) -> Literal["fp32", "bf16"]:
-        """The precision on a device: ``precision``, with ``auto`` resolved."""
-        if self.precision != "auto":
-            return self.precision
-        import torch
-
-        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16" if native else "fp32"
 
 
 @cache

@@ -142,6 +142,24 @@ def test_what_can_never_run_is_refused(make: Callable[..., Job]) -> None:
         make_plan(make(resources={"cpus_per_worker": 5}), {}, (), HERE, "here")
 
 
+def test_bf16_without_instructions_for_it_is_a_problem_of_the_plan_if_anything_is_new(
+    make: Callable[..., Job],
+) -> None:
+    job = make(training={"precision": "bf16"})
+
+    def problem(*machines: Machine, done: bool = False) -> str | None:
+        ended = {job.trials[0].id: Ended(Status.FINISHED)} if done else {}
+        return make_plan(job, ended, (), Cluster(machines), "here").problem
+
+    assert (found := problem(Machine(2, 0, computes_bf16=False))) is not None
+    assert found.startswith("job.yaml: training.precision: got bf16, which the processor")
+    assert "\n" not in found
+    assert problem(Machine(2, 0, computes_bf16=False), done=True) is None
+    assert problem(Machine(2, 0, computes_bf16=True)) is None
+    assert problem(Machine(2, 1, computes_bf16=False)) is None, "a GPU computes in it"
+    assert problem(Machine(2, 0, computes_bf16=False), Machine(2, 0)) is None, "a cluster's other nodes may have it"
+
+
 def test_data_that_cannot_be_trained_on_is_a_problem_of_the_plan_if_anything_is_new(
     make: Callable[..., Job],
 ) -> None:

@@ -17,12 +17,12 @@ from orchestrator.plan.estimate import (
     by_size,
     classifiers_s,
     estimate_device_s,
-    operations,
     wall_s,
 )
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import make_plan
 from orchestrator.state.ledger import Ended, Status
+from orchestrator.training.cost import step_operations
 from orchestrator.training.learners import learner_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
     from orchestrator.spec.job import Job, Trial
     from orchestrator.training.settings import TrialSettings
+
+
+def operations(settings: TrialSettings) -> float:
+    """Floating point operations of a trial."""
+    parts = settings.model, settings.objective, settings.training, settings.data.shape
+    return step_operations(*parts) * settings.total_steps
 
 
 def count(settings: TrialSettings) -> int:
@@ -119,6 +125,7 @@ def test_by_size_alone_steps_have_a_floor_and_trials_an_overhead(make: Callable[
     wide = {"model": {"width": 64}, "training": {"epochs": 100}}
     assert 2 < seconds(cores=1, **wide) / seconds(cores=4, **wide) < 4
     assert seconds("cuda", **wide) < 0.2 * seconds(**wide)
+    assert seconds("cuda", **tiny) > 0.9 * seconds("cuda"), "launches take as long, however little they compute"
     sizes = [{"training.seed": workers, "resources.workers": workers} for workers in (1, 2, 4)]
     more = make({"size": sizes}, **wide)
     alone, two, four = estimate_device_s(more.trials, {}, "cpu", 1).values()

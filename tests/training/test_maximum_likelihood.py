@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
+from orchestrator.hardware import Processor
 from orchestrator.models._flow import Flow
 from orchestrator.models._flow_layers import ActNorm
 from orchestrator.store.local import LocalStore
+from orchestrator.training import precision
 from orchestrator.training.session import Session
 from tests.training.families import ID, assert_resumes_bitwise, finish, make, trial
 
@@ -105,6 +107,9 @@ def test_bits_fall_with_training_and_no_picture_of_reconstructions_is_drawn(imag
     assert names == {"epoch"}
 
 
-def test_it_computes_in_single_precision_whatever_the_device_prefers(images: Tensor) -> None:
+def test_it_computes_in_single_precision_whatever_the_device_prefers(
+    images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "processor", lambda: Processor(None, computes_bf16=True))
     assert make(trial("likelihood"), images).precision == "fp32"
     assert make(trial("wae_mmd", precision="bf16"), images).precision == "bf16"
