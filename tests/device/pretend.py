@@ -35,12 +35,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only, tree_unflatten
 
 from tests.device.hooks import answered, why_not
 from tests.device.kernels import ON_CPU
 from tests.device.recording import Recording
-from tests.device.rules import Call, mix, waits
+from tests.device.rules import Call, leaves, mix, replaced, waits
 from tests.device.tensors import CPU, DeviceGenerator, DeviceTensor
 
 if TYPE_CHECKING:
@@ -142,13 +141,8 @@ class Pretended(TorchDispatchMode):
 
     def _on_cpu(self, call: Call) -> Any:
         """What the operation gives for the numbers in host memory."""
-        held = [
-            value.held if isinstance(value, DeviceTensor) else CPU if isinstance(value, torch.device) else value
-            for value in call.flat
-        ]
-        args, kwargs = tree_unflatten(held, call.spec)
-        if "device" in kwargs:
-            kwargs["device"] = CPU
+        args = [replaced(value, _held) for value in call.args]
+        kwargs = {name: replaced(value, _held) for name, value in call.kwargs.items()}
         return ON_CPU.get(call.name, call.func)(*args, **kwargs)
 
     def _wrapped(self, call: Call, result: Any) -> Any:
@@ -158,12 +152,12 @@ class Pretended(TorchDispatchMode):
             return result
         arguments = {id(tensor.held): tensor for tensor in call.ours}
 
-        def wrap(tensor: Tensor) -> Tensor:
-            return arguments[id(tensor)] if id(tensor) in arguments else DeviceTensor(tensor)
+        def wrap(value: Any) -> Any:
+            return arguments.get(id(value)) if id(value) in arguments else _as_ours(value)
 
-        result = tree_map_only(Tensor, wrap, result)
+        result = replaced(result, wrap)
         if self._recording is not None:
-            self._recording.add(call, [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)], where())
+            self._recording.add(call, list(leaves([result])), where())
         return result
 
     def _wait(self, name: str) -> None:
@@ -172,6 +166,16 @@ class Pretended(TorchDispatchMode):
     def _note(self, name: str, generator: int) -> None:
         if self._recording is not None:
             self._recording.note(name, generator, where())
+
+
+def _held(value: Any) -> Any:
+    if isinstance(value, DeviceTensor):
+        return value.held
+    return CPU if isinstance(value, torch.device) else value
+
+
+def _as_ours(value: Any) -> Any:
+    return DeviceTensor(value) if isinstance(value, Tensor) else value
 
 
 @cache

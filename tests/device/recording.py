@@ -51,7 +51,7 @@ class Recording:
         self._kept: list[Tensor] = []
         self._made: dict[int, int] = {}
 
-    def add(self, call: Call, outputs: Sequence[Tensor], where: str) -> None:
+    def add(self, call: Call, outputs: Sequence[Any], where: str) -> None:
         """Note an operation that gave these outputs, which may be its arguments."""
         arguments = tuple(self._told(value) for value in call.flat)
         before = {_address(tensor.held) for tensor in call.ours}

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten
 
 from tests.device.tensors import DeviceGenerator, DeviceTensor, Generator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 WAITS = frozenset(
     {
@@ -27,13 +26,29 @@ MAY_MIX = frozenset({"copy_", "_to_copy", "index", "index_put", "index_put_", "_
 INDEXING = frozenset({"index", "index_put", "index_put_", "_index_put_impl_"})
 
 
+def leaves(values: Iterable[Any]) -> Iterator[Any]:
+    """What an operation takes or gives, its lists taken apart."""
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from leaves(value)
+        else:
+            yield value
+
+
+def replaced(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The same with each leaf changed."""
+    if isinstance(value, list | tuple):
+        return type(value)([replaced(part, change) for part in value])
+    return change(value)
+
+
 class Call:
     """An operation that torch's dispatcher has come to, its arguments sorted by where they are."""
 
     def __init__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.func, self.args, self.kwargs = func, args, kwargs
         self.space, self.name = func._schema.name.split("::")
-        self.flat, self.spec = tree_flatten((args, kwargs))
+        self.flat = [*leaves(args), *leaves(kwargs.values())]
         tensors = [value for value in self.flat if isinstance(value, Tensor)]
         self.ours = [tensor for tensor in tensors if isinstance(tensor, DeviceTensor)]
         self.hosts = [tensor for tensor in tensors if not isinstance(tensor, DeviceTensor)]
