@@ -26,9 +26,10 @@ _GPU_OPERATIONS_PER_S = {"fp32": 10e12, "bf16": 40e12}
 published of an A100 in float32, and an eighth of its 312e12 in bf16, which narrow layers do not come near. Estimates:
 they have not been measured."""
 
-_UNROLL, _PENALTY = 17, 6
+_UNROLL, _UNROLL_SAVED, _PENALTY = 17, 6, 6
 """Cost in forward passes of the discriminator: of an unrolled update (two passes, their gradients, and the backward
-pass through both), and of a gradient penalty (a pass, its gradient in the image, the backward pass through both)."""
+pass through both), of the backward pass that the first one saves where the gradient at real images does not depend on
+generated ones, and of a gradient penalty (a pass, its gradient in the image, the backward pass through both)."""
 
 _UPDATE = 38
 """Launches of an update beside its passes: batch, latent vectors, loss, gradients' norm, optimizer, metrics."""
@@ -62,7 +63,9 @@ def passes(objective: Objective, training: TrainingSettings, cost: MultiplyAdds,
         return step + (encoder + (8 + 3 * again) * critic if isinstance(objective, WaeAdversarial) else 0)
     d_passes = 1 + again
     d_update = generator + (6 + 2 * again + _PENALTY * len(objective.penalties)) * discriminator
-    g_update = (3 + again) * generator + (1 + d_passes + _UNROLL * training.unrolled_steps) * discriminator
+    unrolled = _UNROLL * training.unrolled_steps
+    unrolled -= _UNROLL_SAVED if unrolled and not objective.relativistic else 0
+    g_update = (3 + again) * generator + (1 + d_passes + unrolled) * discriminator
     if objective.needs_real:
         g_update += d_passes * discriminator
     saved = 0 if again or objective.fresh_latents else generator
