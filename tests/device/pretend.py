@@ -190,11 +190,19 @@ def where() -> str:
     """The innermost line of the project on the stack, else that of its tests; the device's own lines left out."""
     frame, in_tests = sys._getframe(1), "outside the project"
     while frame is not None:
-        path = frame.f_code.co_filename
-        if path.startswith(f"{ROOT}/orchestrator/"):
-            return f"{path.removeprefix(f'{ROOT}/orchestrator/')}:{frame.f_lineno}"
-        own = Path(path).parent == Path(__file__).parent and not Path(path).name.startswith("test_")
-        if path.startswith(f"{ROOT}/tests/") and not own and in_tests == "outside the project":
-            in_tests = f"{path.removeprefix(f'{ROOT}/')}:{frame.f_lineno}"
+        name, of_project = _named(frame.f_code.co_filename)
+        if of_project:
+            return f"{name}:{frame.f_lineno}"
+        if name and in_tests == "outside the project":
+            in_tests = f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return in_tests
+
+
+@cache
+def _named(path: str) -> tuple[str, bool]:
+    """What a file is called, and whether it is the project's own; "" for a file of neither it nor its tests."""
+    if path.startswith(f"{ROOT}/orchestrator/"):
+        return path.removeprefix(f"{ROOT}/orchestrator/"), True
+    own = Path(path).parent == Path(__file__).parent and not Path(path).name.startswith("test_")
+    return (path.removeprefix(f"{ROOT}/") if path.startswith(f"{ROOT}/tests/") and not own else ""), False
