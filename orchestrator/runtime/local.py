@@ -38,10 +38,14 @@ _ENVIRONMENT = {
     "TUNE_WARN_THRESHOLD_S": "60",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Worker groups look at drained nodes themselves: Ray Train would start an actor for that with each.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+_STARTED_WHEN_NEEDED = {"prestart_worker_first_driver": False}
+"""Ray would start a process for each processor at once; Tune's workers, which have variables of their own, use none."""
 _INNER = "r"
 """The folder within the private one that Ray gets: Ray opens the folder that it gets to everyone."""
 _SOCKET = f"/{_INNER}/session_2000-01-01_00-00-00_000000_{{pid}}/sockets/dash_MetricsHead"
@@ -70,7 +74,7 @@ def local_ray(cluster: Cluster, *, worker_groups: bool) -> Iterator[None]:
         "num_gpus": machine.gpus,
         # Ray Train asks the dashboard whether a worker group has died, and frees its devices only then.
         "include_dashboard": worker_groups,
-        "_system_config": SYSTEM_CONFIG,
+        "_system_config": {**SYSTEM_CONFIG, **_STARTED_WHEN_NEEDED},
         # What goes wrong is reported in one line, by the error that is raised.
         "logging_level": logging.CRITICAL,
         "log_to_driver": False,
