@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 PATIENCE_S = 120.0
-SHARED = ["tests.distributed.processes", "torch._dynamo", "orchestrator.training.session"]
-"""Modules that one process imports, for seconds, and all are forked from: an optimizer, too, imports torch._dynamo."""
+SHARED = ["tests.distributed.processes", "torch.fx.experimental.symbolic_shapes", "orchestrator.training.session"]
+"""Modules that one process imports, for seconds, and all are forked from; the second, torch's first backward pass."""
 
 
 class Processes:

@@ -125,11 +125,21 @@ COMMANDS = (
     ["results", "--schema"],
 )
 RUN = """
-import sys
+import contextlib, io, json, sys
 from orchestrator.cli.main import main
-sys.argv = ["orch", *sys.argv[1:]]
-main()
+
+outputs = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["orch", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            main()
+        except SystemExit as ended:
+            assert not ended.code, arguments
+    outputs.append(out.getvalue())
+print(json.dumps(outputs))
 """
+"""All commands in one process, which takes longer to import the package than most of them take."""
 
 
 def linked(source: Path, target: Path, *real: str) -> None:
@@ -164,19 +174,12 @@ def ran(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dic
     work.mkdir()
     (work / "job.yaml").write_text(json.dumps(JOB))
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "COLUMNS": "200"}
-    outputs = {}
-    for command in COMMANDS:
-        process = subprocess.run(
-            [sys.executable, "-c", RUN, *command],
-            cwd=work,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert process.returncode == 0, (command, process.stdout, process.stderr)
-        outputs[command[0] if command[1] != "--schema" else "schema"] = process.stdout
-    return work, outputs
+    command = [sys.executable, "-c", RUN, json.dumps(COMMANDS)]
+    process = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    outputs = json.loads(process.stdout)
+    names = [command[0] if command[1] != "--schema" else "schema" for command in COMMANDS]
+    return work, dict(zip(names, outputs, strict=True))
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Models that are not adversarial in the same sweep: trained, evaluated, killed and gone on from as any other."""
+"""Models that are not adversarial in the same sweep: trained and evaluated as any other."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-import torch
 
 from orchestrator.report.page import INDEX, write_report
 from orchestrator.runtime.sweep import run_sweep
-from orchestrator.state.ledger import Status, read_ledger
-from orchestrator.training.checkpoint import FOLDER, load_checkpoint
-from orchestrator.training.latent_table import load_latents
-from tests.ray.conftest import Recorder, kill, raw_job
+from tests.ray.conftest import raw_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from orchestrator.runtime.events import Event
 
 pytestmark = pytest.mark.usefixtures("ray_here")
 
@@ -67,26 +61,3 @@ def test_one_job_trains_all_families_and_evaluates_every_decoder(plan_for: Calla
     assert len(likelihood) == 5
     assert b"<h1>" in store.read(write_report(store))
     assert INDEX in store.keys("report")
-
-
-def test_a_killed_trial_goes_on_with_its_latent_vectors(plan_for: Callable) -> None:
-    plan, store = plan_for(job([FAMILIES[1]], training={"epochs": 4, "batch_size": 16, "log_every": 1}))
-    killed = []
-
-    def once(event: Event) -> None:
-        if not killed and event.step >= 8 and event.ended is None:
-            killed.append(event.step)
-            kill(event)
-
-    recorder = Recorder(once)
-    outcome = run_sweep(plan, store, [recorder])
-    (trial,) = plan.job.trials
-    assert killed
-    assert (outcome.ended, outcome.failed) == (1, 0)
-    assert read_ledger(store)[trial.id].status == Status.FINISHED
-    state = load_checkpoint(store, trial.id)
-    assert state is not None
-    assert state["resumes"] == 1
-    table = load_latents(store, trial.id, 16, 64, 3)
-    assert float(torch.linalg.vector_norm(table, dim=1).max()) <= 1 + 1e-6
-    assert len(store.keys(f"{FOLDER}/{trial.id}.latents")) == 1

@@ -1,4 +1,4 @@
-"""The deadlock of a Tune trial around a TorchTrainer; ours, at the same work, is in test_worker_group.py."""
+"""The deadlock of a Tune trial around a trainer of Ray Train; ours, at the same work, is in test_worker_group.py."""
 
 from __future__ import annotations
 

@@ -80,7 +80,20 @@ def test_sweep_runs_every_cell_once_with_the_numbers_of_a_plain_session(swept: S
     assert [key.rpartition("/")[2] for key in grids] == ["epoch-0002.png", "epoch-0004.png"]
 
 
-def test_wider_grid_runs_only_new_cells_and_pandas_reads_the_folder(
+class Flaky(LocalStore):
+    """A store whose first metrics writes fail as a server does that is down; counted in a file for all processes."""
+
+    def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
+        """Fail twice, then write."""
+        counter = Path(self.uri) / ".failures"
+        failures = int(counter.read_text()) if counter.exists() else 0
+        if key.startswith("metrics/") and failures < 2:
+            counter.write_text(str(failures + 1))
+            raise StorageUnavailable("storage is down")
+        return super().write(key, data, replace=replace)
+
+
+def test_wider_grid_runs_only_new_cells_and_storage_that_is_down_for_a_while_costs_nothing_but_time(
     swept: Swept, plan_for: Callable, tmp_path: Path
 ) -> None:
     shutil.copytree(swept.folder / "results", tmp_path / "results")
@@ -89,10 +102,13 @@ def test_wider_grid_runs_only_new_cells_and_pandas_reads_the_folder(
     assert len(before) == 4
     assert [cell.state for cell in wider.cells] == [CellState.CACHED, CellState.CACHED, CellState.NEW]
     recorder = Recorder()
-    run_sweep(wider, store, [recorder])
-    assert list(recorder.ends()) == [wider.cells[2].trial.id]
+    run_sweep(wider, RetryingStore(Flaky(Path(store.uri))), [recorder])
+    assert (tmp_path / "results" / "tiny" / ".failures").read_text() == "2"
+    assert recorder.ends() == {wider.cells[2].trial.id: Status.FINISHED}
     assert {key: store.read(key) for key in before} == before
+    assert_exactly_once(store, [*swept.plan.job.trials, wider.cells[2].trial])
 
+    # pandas reads the folder
     frame = pd.read_parquet(tmp_path / "results" / "tiny" / "trials")
     assert sorted(frame["training.d_steps"]) == [1, 1, 2, 2, 3]
     assert len(pd.read_parquet(tmp_path / "results" / "tiny" / "metrics")) == 5 * 11
@@ -184,46 +200,18 @@ def test_as_many_trials_at_once_as_there_are_processors_for(swept: Swept, ailing
     assert most_at_once(ailing.recorder.events) == 1
 
 
-def test_as_many_trials_at_once_as_fit_on_a_gpu(plan_for: Callable) -> None:
-    plan, store = plan_for(raw_job(grid={"training.seed": [0, 1]}, resources={}))
+def test_asha_stops_the_worse_of_the_trials_that_share_a_gpu_and_their_last_state_is_kept(plan_for: Callable) -> None:
+    search = {"scheduler": "asha", "measure": "g_score_gradient", "mode": "max", "reduction_factor": 2}
+    raw = raw_job(grid={"training.seed": list(range(6))}, search=search, resources={})
+    raw["training"] = {**raw["training"], "epochs": 8}
+    plan, store = plan_for(raw)
     # The GPU is pretended: Ray counts it out, the trials train on the CPU.
     fitting = place(Resources(gpus_per_worker=0.5), 1, Cluster((Machine(cpus=2, gpus=1),)))
     assert fitting.concurrent == 2
     recorder = Recorder()
     outcome = run_sweep(replace(plan, placements={1: replace(fitting, device="cpu")}), store, [recorder])
-    assert outcome.ended == 2
-    assert most_at_once(recorder.events) == 2
-
-
-class Flaky(LocalStore):
-    """A store whose first metrics writes fail as a server does that is down; counted in a file for all processes."""
-
-    def write(self, key: str, data: bytes, *, replace: bool = True) -> bool:
-        """Fail twice, then write."""
-        counter = Path(self.uri) / ".failures"
-        failures = int(counter.read_text()) if counter.exists() else 0
-        if key.startswith("metrics/") and failures < 2:
-            counter.write_text(str(failures + 1))
-            raise StorageUnavailable("storage is down")
-        return super().write(key, data, replace=replace)
-
-
-def test_storage_that_is_down_for_a_while_costs_time_and_nothing_else(plan_for: Callable, tmp_path: Path) -> None:
-    plan, store = plan_for(raw_job())
-    store.check()
-    outcome = run_sweep(plan, RetryingStore(Flaky(Path(store.uri))), [])
-    assert (outcome.ended, outcome.failed) == (1, 0)
-    assert (tmp_path / "results" / "tiny" / ".failures").read_text() == "2"
-    assert_exactly_once(store, plan.job.trials)
-
-
-def test_asha_stops_the_worse_trials_and_their_last_state_is_kept(plan_for: Callable) -> None:
-    search = {"scheduler": "asha", "measure": "g_score_gradient", "mode": "max", "reduction_factor": 2}
-    raw = raw_job(grid={"training.seed": list(range(6))}, search=search, resources={})
-    raw["training"] = {**raw["training"], "epochs": 8}
-    plan, store = plan_for(raw)
-    outcome = run_sweep(plan, store, [])
     assert (outcome.ended, outcome.failed, outcome.interrupted) == (6, 0, False)
+    assert most_at_once(recorder.events) == 2
     ledger = read_ledger(store)
     stopped = [trial_id for trial_id, ended in ledger.items() if ended.status is Status.STOPPED]
     assert stopped
