@@ -27,6 +27,7 @@ BENCHMARKS = (
     "results",
     "quality",
     "inversion",
+    "latent_optimizers",
     "evaluation",
     "coverage",
 )
