@@ -11,6 +11,7 @@ from rich.text import Text
 from orchestrator.cli.console import err, out, spinner
 from orchestrator.cli.handover import outcome_of
 from orchestrator.cli.options import Address, JobName, Storage, name_job
+from orchestrator.cli.queued import Watch, cancel_queued, output_lines
 from orchestrator.cli.usage import line_count
 from orchestrator.durations import duration
 from orchestrator.errors import ClusterError, NotFoundError, SettingsError, StorageError, one_line
@@ -20,7 +21,9 @@ from orchestrator.state.marks import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from orchestrator.cli.options import NamedJob
     from orchestrator.state.files import RunState
+    from orchestrator.state.handovers import Handover
     from orchestrator.state.log import LogSnapshot
     from orchestrator.state.marks import Line
     from orchestrator.store.location import Store
@@ -46,7 +49,8 @@ def logs(
 ) -> None:
     """Print the log of a job's last run; works from anywhere, during the run and after it.
 
-    With --address it is Ray's own copy, for a run that came to nothing before it reached storage.
+    A job that goes back into Slurm's queue is followed on. With --address it is Ray's own copy, or Slurm's, for a run
+    that came to nothing before it reached storage.
 
     Examples: `orch logs quickstart -f` · `orch logs my_sweep --storage s3://bucket/studies --lines 20` ·
     `orch logs my_sweep --address http://head:8265`
@@ -63,33 +67,48 @@ def logs(
         return
     log, handover = read_log(store), read_handover(store)
     if not log.lines and not follow:
-        if handover is None:
-            named.require()
-        reason = "'orch submit' makes one, --storage looks elsewhere" if handover is None else outcome_of(handover)[0]
-        raise NotFoundError(f"{store.uri}: no log; {reason}")
+        _print_output(named, handover, lines)
+        return
     _print(_last(log.lines, lines))
     if follow:
-        _follow(store, log)
+        _follow(named, log)
     elif handover is not None:
         err.print(f"that was before; since then {outcome_of(handover)[0]}", soft_wrap=True)
 
 
-def _follow(store: Store, log: LogSnapshot) -> None:
-    """Print the lines that are added to a log from now on, until the run has ended."""
+def _print_output(named: NamedJob, handover: Handover | None, lines: int | None) -> None:
+    """Print what the nodes have printed of a run without a log in storage. Raises NotFoundError where it is nothing."""
+    if handover is None:
+        named.require()
+        raise NotFoundError(f"{named.store.uri}: no log; 'orch submit' makes one, --storage looks elsewhere")
+    outcome, printed = outcome_of(handover)[0], output_lines(named, handover)
+    if not printed:
+        raise NotFoundError(f"{named.store.uri}: no log; {outcome}")
+    _print(_last(printed, lines))
+    err.print(outcome, soft_wrap=True)
+
+
+def _follow(named: NamedJob, log: LogSnapshot) -> None:
+    """Print the lines that are added to a log from now on, until the run has ended, and a queue has no more of it."""
     from orchestrator.state.files import read_state
     from orchestrator.state.log import read_log
 
-    last, changed_at = None, time.monotonic()
-    while (waiting := _awaits_run(store)) or not log.ended:
+    store = named.store
+    last, changed_at, watch = None, time.monotonic(), Watch(store)
+    while True:
+        watch.look()
+        waiting = watch.waits or _awaits_run(named)
+        if log.ended and not waiting and not watch.active:
+            return
         state = None if waiting else read_state(store)
-        if (state, log) != last:
+        if (state, log) != last or watch.active:
             last, changed_at = (state, log), time.monotonic()
         silent_s = time.monotonic() - changed_at
         if state is None and (waiting or not log.lines) and silent_s > _BEGIN_S:
             raise NotFoundError(f"{store.uri}: no run has begun in {_BEGIN_S:.0f} s; --address shows Ray's own log")
         if state is not None and silent_s > _SILENT_S:
             raise StorageError(f"{store.uri}: no sign of life for {duration(silent_s)}; {_GO_ON}")
-        gone = state is not None and state.process is not None and state.process.gone
+        gone = state is not None and state.process is not None and state.process.gone and not watch.active
         if not gone:
             time.sleep(_POLL_S)
         newer = read_log(store)
@@ -99,16 +118,17 @@ def _follow(store: Store, log: LogSnapshot) -> None:
             raise StorageError(f"{store.uri}: the run's process is gone; {_GO_ON}")
 
 
-def _awaits_run(store: Store) -> bool:
+def _awaits_run(named: NamedJob) -> bool:
     """Whether the run of a hand-over is yet to begin. Raises ClusterError where the hand-over failed."""
     from orchestrator.state.handovers import read_handover
 
-    handover = read_handover(store)
+    handover = read_handover(named.store)
     if handover is None:
         return False
     outcome, may_begin = outcome_of(handover)
     if not may_begin:
-        raise ClusterError(f"{_name(store)}: {outcome}")
+        _print(output_lines(named, handover))
+        raise ClusterError(f"{named.name}: {outcome}")
     return True
 
 
@@ -135,6 +155,7 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
     """Stop the run of a job, as Ctrl-C would: every trial keeps its last state, and `orch resume` goes on.
 
     The request goes through storage, from anywhere. With --address, a run that storage has no state of is stopped too.
+    A job under Slurm leaves its queue and is not requeued; where the request is not heard, Slurm ends it.
 
     Examples: `orch cancel quickstart` · `orch cancel my_sweep --storage s3://bucket/studies` ·
     `orch cancel my_sweep --storage s3://bucket/studies --address http://head:8265`
@@ -145,6 +166,8 @@ def cancel(job: JobName, storage: Storage = None, address: Address = None) -> No
     named = name_job(job, storage)
     store = named.store
     state = read_state(store)
+    if cancel_queued(named, state, address):
+        return
     with spinner("listening for a sign of life"):
         alive = is_alive(store, state)
     if state is not None and alive:

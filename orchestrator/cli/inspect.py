@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
 
+    from orchestrator.cli.queued import Heard
     from orchestrator.spec.grid import Axis
     from orchestrator.spec.job import Job
     from orchestrator.state.files import RunState
+    from orchestrator.state.handovers import Handover
     from orchestrator.state.status import JobState
     from orchestrator.store.export import Format
     from orchestrator.store.location import Store
@@ -36,22 +38,31 @@ _ROWS = 50
 def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> None:
     """Print the state of a job: trials ended, running, still to run. Works during a run and after it.
 
-    A name stands for the trials that were last submitted, a job file for its own.
+    A name stands for the trials that were last submitted, a job file for its own. Of a job under Slurm it says what
+    that waits for, on which nodes it runs, and how often it was requeued.
 
     Examples: `orch status quickstart` · `orch status quickstart --json` ·
     `orch status my_sweep --storage s3://bucket/studies`
     """
+    from orchestrator.cli.handover import outcome_of
+    from orchestrator.cli.queued import queue_lines
     from orchestrator.state.files import to_json
+    from orchestrator.state.handovers import read_handover
     from orchestrator.store.snapshot import Snapshot
 
     named = name_job(job, storage)
     store = Snapshot(named.store)
-    state, handover = _state_of(named, store)
+    handover = read_handover(store)
+    state, heard = _state_of(named, store, handover)
+    outcome = None if handover is None else outcome_of(handover)[0]
     if as_json:
-        typer.echo(to_json({**state.as_json(), "handover": handover}))
+        queue = [one.as_json() for one in heard]
+        typer.echo(to_json({**state.as_json(), "handover": outcome, "queue": queue}))
         return
-    if handover is not None:
-        out.print(f"{state.name}: {handover}", soft_wrap=True)
+    if outcome is not None:
+        out.print(f"{state.name}: {outcome}", soft_wrap=True)
+    for line in queue_lines(heard, handover, state.run):
+        out.print(shown(line), soft_wrap=True)
     if not state.trials:
         return
     out.print(f"{state.name}: {state.describe()}")
@@ -78,29 +89,30 @@ def _sign_of_life(run: RunState, *, alive: bool) -> str:
     return ", ".join([*parts, *([run.state] if run.state != "running" else [])])
 
 
-def _state_of(named: NamedJob, store: Store) -> tuple[JobState, str | None]:
-    """The state of a job, and the outcome of a hand-over whose run has not begun yet."""
-    from orchestrator.cli.handover import outcome_of
+def _state_of(named: NamedJob, store: Store, handover: Handover | None) -> tuple[JobState, list[Heard]]:
+    """The state of a job by its storage, and what a queue says of its submissions."""
+    from orchestrator.cli.queued import ask_queue, numbers_in
     from orchestrator.state.files import read_state
-    from orchestrator.state.handovers import read_handover
     from orchestrator.state.liveness import is_alive
     from orchestrator.state.status import JobState, job_status
 
-    handover = read_handover(store)
+    run, name = read_state(store), store.uri.rpartition("/")[2]
+    heard = ask_queue(name, numbers_in(handover, run))
     try:
         named.require()
-        job, run = named.load(), read_state(store)
-        with spinner("listening for a sign of life"):
-            alive = is_alive(store, run)
-        if alive:
-            run = read_state(store)
-            alive = run is not None and run.state == "running"
-        state = job_status(job, store, run, alive=alive)
+        job = named.load()
     except NotFoundError:
         if handover is None:
             raise
-        state = JobState(store.uri.rpartition("/")[2], False, None, ())
-    return state, None if handover is None else outcome_of(handover)[0]
+        return JobState(name, False, None, ()), heard
+    if run is not None and any(one.idle and one.submission_id == run.submission_id for one in heard):
+        return job_status(job, store, run, alive=False), heard
+    with spinner("listening for a sign of life"):
+        alive = is_alive(store, run)
+    if alive:
+        run = read_state(store)
+        alive = run is not None and run.state == "running"
+    return job_status(job, store, run, alive=alive), heard
 
 
 def results(

@@ -7,6 +7,7 @@ node of a Ray cluster).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.errors import ClusterError
@@ -19,6 +20,37 @@ if TYPE_CHECKING:
 
 SLURM = "slurm"
 """The address of the Slurm whose commands this machine has."""
+SOON_S = 5.0
+"""How long a cluster may take to answer where storage has an answer too."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a queue says of a submission: its own word for the state, and why it waits or how it ended.
+
+    ``active``: it may yet run, or does; ``waits``: it has no nodes yet, or no longer.
+    """
+
+    submission_id: str
+    state: str
+    active: bool
+    waits: bool
+    reason: str | None = None
+    nodes: str | None = None
+    requeued: int = 0
+
+    def __str__(self) -> str:
+        """``job 12 is pending (Priority), requeued once``."""
+        why = f" ({self.reason})" if self.reason else ""
+        if self.waits:
+            now = f"is pending{why}"
+        elif self.active:
+            now = f"runs on {self.nodes or 'its nodes'}"
+        else:
+            now = f"has ended: {self.state}{why}"
+        times = {0: "", 1: ", requeued once", 2: ", requeued twice"}
+        again = times.get(self.requeued, f", requeued {self.requeued} times")
+        return f"job {self.submission_id} {now}{again}"
 
 
 class Launcher(Protocol):
@@ -53,6 +85,13 @@ class Launcher(Protocol):
         """Why the submission's driver has not been started, such as ``is queued there``; None where it has."""
         ...
 
+    def standing(self, job: str, submission_id: str) -> Standing | None:
+        """What its queue says of a submission of the job of that name.
+
+        None for one that it has forgotten, and where it has no queue.
+        """
+        ...
+
     def log(self, submission_id: str) -> list[Line]:
         """The driver's output so far."""
         ...
@@ -66,7 +105,7 @@ class Launcher(Protocol):
         ...
 
     def stop(self, submission_id: str) -> None:
-        """Have the driver end as on Ctrl-C, with every trial's state stored."""
+        """Have the driver end with every trial's state stored, and not be started again."""
         ...
 
 
@@ -79,7 +118,7 @@ def connect(address: str, *, soon: bool = False) -> Launcher:
     if address == SLURM:
         from orchestrator.runtime.slurm import Slurm
 
-        return Slurm()
-    from orchestrator.runtime.remote import SOON_S, RemoteCluster
+        return Slurm(**({"answer_s": SOON_S} if soon else {}))
+    from orchestrator.runtime.remote import RemoteCluster
 
     return RemoteCluster(address, **({"answer_s": SOON_S} if soon else {}))

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from orchestrator.spec.job import Job
 
 _CONNECT_S, _ANSWER_S = 5.0, 60.0
-SOON_S = 5.0
-"""How long a cluster may take to answer where storage has an answer too."""
 _PATIENCE_S = 120.0
 """How long a lost connection is retried before following ends; the job does not depend on it."""
 _QUIET_S = 10.0
@@ -129,6 +127,9 @@ class RemoteCluster:
         """See Launcher."""
         with self._explained():
             return "is queued there" if self._client.get_job_status(submission_id) == JobStatus.PENDING else None
+
+    def standing(self, job: str, submission_id: str) -> None:
+        """See Launcher. Ray's queue says no more than ``waits`` does."""
 
     def log(self, submission_id: str) -> list[Line]:
         """The driver's output so far, without Ray's own lines."""

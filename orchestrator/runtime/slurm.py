@@ -7,14 +7,14 @@ import hashlib
 import math
 import re
 import shlex
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import ClusterError, StorageError
-from orchestrator.runtime.launchers import SLURM
+from orchestrator.runtime.launchers import SLURM, Standing
+from orchestrator.runtime.slurm_commands import ACTIVE, ANSWER_S, WAITING, ask, show
 from orchestrator.spec.slurm import merged, read_site
 from orchestrator.spec.yaml_file import dump_yaml
 from orchestrator.state.ledger import COMMIT_VARIABLE, commit_to_send
@@ -29,18 +29,12 @@ if TYPE_CHECKING:
 
 INTERRUPTED, CANCELLED = 143, 130
 """Exit codes of a driver that SIGTERM has stopped, which is requeued, and of one that a user has stopped."""
-_ANSWER_S = 60.0
 _PATIENCE_S = 120.0
 """How long a controller that does not answer is asked again before following ends; the job does not depend on it."""
 _POLL_S = 2.0
 _FOLDER = "_slurm"
+_ASIDE = ("Reason", "NodeList")
 _EXIT_CODES = (0, 1, 2, 129, CANCELLED, INTERRUPTED)
-_ACTIVE = frozenset(
-    {"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"}
-    | {"RESV_DEL_HOLD", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "REQUEUE_FED"}
-)
-"""States of a job that may yet run, or still does; see the manual page of squeue."""
-_WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
 
 
 class Slurm:
@@ -48,6 +42,9 @@ class Slurm:
 
     address = SLURM
     queues = True
+
+    def __init__(self, answer_s: float = ANSWER_S) -> None:
+        self._answer_s = answer_s
 
     def place(self, storage: str) -> str:
         """See Launcher. A folder is one that all nodes mount, as the current one is; its path is made absolute."""
@@ -64,7 +61,7 @@ class Slurm:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{folder}: cannot be made: {error.strerror or error}") from error
-        reply = _ask(["sbatch", "--parsable"], script)
+        reply = ask(["sbatch", "--parsable"], script)
         number = reply.strip().splitlines()[-1].partition(";")[0] if reply.strip() else ""
         if not number.isdecimal():
             raise ClusterError(f"sbatch: said {reply[:200]!r}, expected the number of a job")
@@ -73,24 +70,35 @@ class Slurm:
     def newest(self, job: str) -> str | None:
         """See Launcher. Slurm knows jobs that have ended for some minutes."""
         columns = ["--noheader", "--states=all", f"--name={job_name(job)}", "--format=%i"]
-        numbers = _ask(["squeue", f"--user={getpass.getuser()}", *columns]).split()
+        numbers = ask(["squeue", f"--user={getpass.getuser()}", *columns]).split()
         return max((number for number in numbers if number.isdecimal()), key=int, default=None)
 
     def ended(self, submission_id: str) -> bool:
         """See Launcher."""
-        state = _show(submission_id).get("JobState")
-        return state is None or state not in _ACTIVE
+        state = self._facts(submission_id).get("JobState")
+        return state is None or state not in ACTIVE
 
     def waits(self, submission_id: str) -> str | None:
         """See Launcher. The reason is Slurm's own word, such as Resources or Priority."""
-        facts = _show(submission_id)
-        if facts.get("JobState") not in _WAITING:
+        facts = self._facts(submission_id)
+        if facts.get("JobState") not in WAITING:
             return None
         return f"is pending there ({facts.get('Reason', 'None')})"
 
+    def standing(self, job: str, submission_id: str) -> Standing | None:
+        """See Launcher. A job of another name has its number on another cluster."""
+        facts = self._facts(submission_id)
+        state = facts.get("JobState")
+        if state is None or facts.get("JobName") != job_name(job):
+            return None
+        reason, nodes = (None if facts.get(key) in (None, "None", "(null)", "") else facts[key] for key in _ASIDE)
+        restarts = facts.get("Restarts", "0")
+        requeued = int(restarts) if restarts.isdecimal() else 0
+        return Standing(submission_id, state, state in ACTIVE, state in WAITING, reason, nodes, requeued)
+
     def log(self, submission_id: str) -> list[Line]:
         """See Launcher. Slurm appends to the same file after a requeue."""
-        path = _show(submission_id).get("StdOut")
+        path = self._facts(submission_id).get("StdOut")
         return list(_marked(_read(Path(path), 0))) if path else []
 
     def follow(self, submission_id: str) -> Iterator[Line]:
@@ -99,7 +107,7 @@ class Slurm:
         path: Path | None = None
         while True:
             try:
-                facts = _show(submission_id)
+                facts = show(submission_id)
                 answered_at = time.monotonic()
             except ClusterError:
                 if time.monotonic() - answered_at > _PATIENCE_S:
@@ -109,13 +117,13 @@ class Slurm:
             path = Path(facts["StdOut"]) if "StdOut" in facts else path
             if path is not None:
                 data = _read(path, offset)
-                whole = data if state not in _ACTIVE else data[: data.rfind(b"\n") + 1]
+                whole = data if state not in ACTIVE else data[: data.rfind(b"\n") + 1]
                 offset += len(whole)
                 yield from _marked(whole)
-            if state in _WAITING and reason not in ("None", told):
+            if state in WAITING and reason not in ("None", told):
                 told = reason
                 yield Line(f"Slurm: job {submission_id} is pending ({reason})")
-            if state not in _ACTIVE:
+            if state not in ACTIVE:
                 if offset == 0:
                     yield Line(f"Slurm: job {submission_id} has ended ({state}) and wrote nothing to {path}")
                 return
@@ -123,7 +131,7 @@ class Slurm:
 
     def result(self, submission_id: str) -> int:
         """See Launcher."""
-        facts = _show(submission_id)
+        facts = show(submission_id)
         state, code = facts.get("JobState"), facts.get("ExitCode", "").partition(":")[0]
         if state is None:
             raise ClusterError(f"Slurm no longer knows job {submission_id}; orch status has what came of it")
@@ -137,9 +145,23 @@ class Slurm:
     def stop(self, submission_id: str) -> None:
         """See Launcher. A job that still waits is taken out of the queue."""
         if self.waits(submission_id) is not None:
-            _ask(["scancel", submission_id])
-        else:
-            _ask(["scancel", "--signal=INT", f"{submission_id}.0"])
+            self.remove(submission_id)
+            return
+        # The driver ends as after preemption: without this the job would be put back into the queue.
+        ask(["scontrol", "update", f"JobId={submission_id}", "Requeue=0"])
+        ask(["scancel", "--signal=TERM", f"{submission_id}.0"])
+
+    def remove(self, submission_id: str) -> None:
+        """Cancel a job: one that runs gets SIGTERM, and SIGKILL when Slurm's patience is over."""
+        ask(["scancel", submission_id])
+
+    def _facts(self, job: str) -> dict[str, str]:
+        return show(job, self._answer_s)
+
+
+def read_output(storage: str, number: str) -> list[Line]:
+    """What a job has printed, by the file alone; empty where it has none here."""
+    return list(_marked(_read(shared_folder(storage) / f"{number}.out", 0)))
 
 
 def job_name(job: str) -> str:
@@ -219,43 +241,14 @@ while kill -0 "$tasks" 2>/dev/null; do wait "$tasks"; done
 wait "$tasks"
 code=$?
 rm -rf "$folder"
-# A job that is cancelled is no longer running; one that is preempted or near its time limit still is.
-if [ "$code" = {interrupted} ] && scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then
+# A job that is cancelled is no longer running, or may not be requeued; not so one near its time limit.
+may_go_on() {{ scontrol --oneliner show job "$SLURM_JOB_ID" | grep -q 'JobState=RUNNING .*Requeue=1 '; }}
+if [ "$code" = {interrupted} ] && may_go_on; then
     echo "Slurm: job $SLURM_JOB_ID is requeued and goes on from the trials' last states"
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"
 """
-
-
-def _show(job: str) -> dict[str, str]:
-    """What Slurm knows of a job, by its own names; empty for a job that it has forgotten."""
-    try:
-        text = _ask(["scontrol", "show", "job", job])
-    except ClusterError as error:
-        if "Invalid job id" in str(error):
-            return {}
-        raise
-    # One path may stand on a line of its own, with spaces in it; elsewhere there are several words on a line.
-    facts = {key: value.strip() for key, value in re.findall(r"^\s*(StdOut|Command|WorkDir)=(.*)$", text, re.M)}
-    return {**dict(re.findall(r"(?<!\S)(\w+)=(\S*)", text)), **facts}
-
-
-def _ask(command: Sequence[str], stdin: str = "") -> str:
-    """The output of one of Slurm's commands; what it complains of is the error."""
-    try:
-        done = subprocess.run(  # noqa: S603 - the names are ours, the values are checked
-            command, input=stdin, capture_output=True, text=True, errors="replace", check=False, timeout=_ANSWER_S
-        )
-    except FileNotFoundError:
-        problem = f"{command[0]} is not on the PATH of this machine; give the command on a login node of the cluster"
-        raise ClusterError(f"--address slurm: {problem}") from None
-    except subprocess.TimeoutExpired:
-        raise ClusterError(f"{command[0]}: no answer in {_ANSWER_S:.0f} s; does Slurm's controller run?") from None
-    if done.returncode != 0:
-        said = [re.sub(rf"^{command[0]}: (error: )?", "", line).strip() for line in done.stderr.splitlines()]
-        raise ClusterError(f"{command[0]}: {'; '.join(filter(None, said))[:500] or f'exit code {done.returncode}'}")
-    return done.stdout
 
 
 def _read(path: Path, offset: int) -> bytes:

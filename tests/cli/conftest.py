@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.cli.main import main
+from orchestrator.runtime import slurm
 from orchestrator.store.local import LocalStore
+from tests.cli.fake_slurm import Fake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,3 +89,16 @@ def untouched(folder: Path) -> Iterator[None]:
     before = files()
     yield
     assert files() == before
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Ahead of the PATH; sbatch gives job 12."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("ORCH_SITE", "")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(slurm, "_POLL_S", 0.01)
+    fake = Fake(tmp_path / "bin")
+    fake.answers("sbatch", "12\n")
+    return fake

@@ -2,89 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from orchestrator.runtime import slurm as module
 from orchestrator.state.handovers import read_handover
+from tests.cli.fake_slurm import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from orchestrator.store.local import LocalStore
-
-FAKE = """\
-#!/bin/sh
-# Answers as the test has it, one answer after another; the last one stays.
-here={folder}/{name}
-echo "$@" >>"$here.asked"
-[ {name} = sbatch ] && cat >"$here.script"
-set -- "$here".answer.*
-cat "$1"
-[ $# = 1 ] || mv "$1" "$here.used"
-"""
-FAILS = """\
-#!/bin/sh
-cat >/dev/null
-printf '%s\\n' {text} >&2
-exit 1
-"""
-
-
-@dataclass
-class Fake:
-    """Slurm's commands as scripts, which answer what a test tells them to."""
-
-    folder: Path
-
-    def answers(self, name: str, *texts: str, error: str | None = None) -> None:
-        """Have a command print these texts, call after call; with ``error`` it fails with that on stderr."""
-        path = self.folder / name
-        for number, text in enumerate(texts):
-            (self.folder / f"{name}.answer.{number}").write_text(text)
-        fails = FAILS.format(text=shlex.quote(error or ""))
-        path.write_text(FAKE.format(folder=self.folder, name=name) if error is None else fails)
-        path.chmod(0o755)
-
-    def asked(self, name: str) -> list[str]:
-        """The arguments of each call of a command."""
-        path = self.folder / f"{name}.asked"
-        return path.read_text().splitlines() if path.exists() else []
-
-    @property
-    def script(self) -> str:
-        """The script that sbatch got."""
-        return (self.folder / "sbatch.script").read_text()
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Ahead of the PATH; sbatch gives job 12."""
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    monkeypatch.setenv("ORCH_SITE", "")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr(module, "_POLL_S", 0.01)
-    fake = Fake(tmp_path / "bin")
-    fake.answers("sbatch", "12\n")
-    return fake
-
-
-def shown(folder: Path, state: str, *, reason: str = "None", code: int = 0) -> str:
-    """What ``scontrol show job`` prints."""
-    return (
-        f"JobId=12 JobName=orch-study\n   UserId=me(1000) Priority=1 Account=(null)\n   JobState={state} "
-        f"Reason={reason} Dependency=(null)\n   Requeue=1 Restarts=0 ExitCode={code}:0\n"
-        f"   StdOut={folder}/results/_slurm/12.out\n   Power=\n"
-    )
+    from tests.cli.fake_slurm import Fake
 
 
 def options_of(script: str) -> list[str]:
