@@ -14,7 +14,7 @@ from rich.text import Text
 
 from orchestrator.cli.console import err, out, print_error
 from orchestrator.errors import ClusterError, StorageError
-from orchestrator.runtime.launchers import connect
+from orchestrator.runtime.launchers import ConnectionLostError, connect
 from orchestrator.state.handovers import Handover, note_failure, settle_handover, write_handover
 from orchestrator.state.marks import Kind, Line, MarkedStdout
 
@@ -154,8 +154,6 @@ def _record(storage: str, name: str, record: Handover) -> tuple[Store | None, st
 
 def _follow(handed: _HandedOverJob) -> NoReturn:
     """Print a submission's output until it has ended, and exit with its exit code."""
-    from orchestrator.runtime.remote import ConnectionLostError
-
     cluster, submission = handed.cluster, handed.record.submission_id
     lines: list[Line] = []
     try:

@@ -53,6 +53,10 @@ class Standing:
         return f"job {self.submission_id} {now}{again}"
 
 
+class ConnectionLostError(ClusterError):
+    """The cluster does not answer, or no longer; what was handed over does not depend on it."""
+
+
 class Launcher(Protocol):
     """Hands jobs over and answers for them. Every method raises ClusterError."""
 

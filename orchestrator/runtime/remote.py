@@ -20,6 +20,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from orchestrator.errors import ClusterError
+from orchestrator.runtime.launchers import ConnectionLostError
 from orchestrator.runtime.ray_private import CHATTY_LOGGERS
 from orchestrator.runtime.runtime_env import check_storage_is_shared, entrypoint, environment, pack, staged
 from orchestrator.state.marks import Kind, Line, read_marks
@@ -45,10 +46,6 @@ EVERYTHING_TRAVELS = ["!*"]
 """An excludes list that excludes nothing: by default Ray omits folders such as venv, which may be a class of images."""
 _EXIT_CODES = (0, 1, 2, 129, 130, 143)
 _INTERRUPTED = 130
-
-
-class ConnectionLostError(ClusterError):
-    """The cluster does not answer, or no longer."""
 
 
 class _Client(JobSubmissionClient):  # type: ignore[misc]

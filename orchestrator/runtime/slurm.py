@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import ClusterError, StorageError
-from orchestrator.runtime.launchers import SLURM, Standing
+from orchestrator.runtime.launchers import SLURM, ConnectionLostError, Standing
 from orchestrator.runtime.slurm_commands import ACTIVE, ANSWER_S, WAITING, ask, show
 from orchestrator.spec.slurm import merged, read_site
 from orchestrator.spec.yaml_file import dump_yaml
@@ -109,9 +109,9 @@ class Slurm:
             try:
                 facts = show(submission_id)
                 answered_at = time.monotonic()
-            except ClusterError:
+            except ClusterError as error:
                 if time.monotonic() - answered_at > _PATIENCE_S:
-                    raise
+                    raise ConnectionLostError(str(error)) from error
                 facts = {"JobState": "RUNNING"}
             state, reason = facts.get("JobState", "gone"), facts.get("Reason", "None")
             path = Path(facts["StdOut"]) if "StdOut" in facts else path

@@ -160,7 +160,7 @@ def _ray(tasks: Tasks, signals: Signals) -> Iterator[None]:
     else:
         _wait(tasks, signals, {"token", "address"})
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(tasks.folder / "token")
-    with ray_folder() as folder, variables(TOKEN_ONLY):
+    with ray_folder() as folder, variables({**TOKEN_ONLY, "RAY_ADDRESS": None}):
         try:
             _bring_up(Path(folder), None if head else tasks.hear("address"), signals)
             if head:

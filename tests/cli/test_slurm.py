@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from orchestrator.runtime import slurm as module
 from orchestrator.state.handovers import read_handover
 from tests.cli.fake_slurm import shown
 
@@ -105,6 +106,16 @@ def test_followed_it_ends_as_the_study_does(
     assert handed == "12 is on slurm; Ctrl-C stops following, not the job"
     waits = [f"Slurm: job 12 is pending ({reason})" for reason in ("Priority", "Resources", "BeginTime")]
     assert said == ["a note", *waits, "the rest", *([f"error: {error}"] if error else [])]
+
+
+def test_a_controller_that_is_gone_ends_the_following_alone(
+    orch: Callable[..., Any], fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.1)
+    fake.answers("scontrol", error="Unable to contact slurm controller (connect failure)")
+    ran = orch("submit", "job.yaml", "--address", "slurm")
+    assert ran.code == 130
+    assert "Unable to contact slurm controller (connect failure); 12 goes on without\n" in ran.err
 
 
 def test_a_job_whose_nodes_cannot_write_is_told(orch: Callable[..., Any], fake: Fake, folder: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import yaml
 
 from orchestrator.spec.job import load_job
+from orchestrator.state.files import read_state
 from orchestrator.store.open import open_store
 from tests.ray.conftest import raw_job
 from tests.slurm.cluster import Slurm, running_slurm, wait_until_idle, why_not
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 ORCH = [sys.executable, "-m", "orchestrator.cli"]
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,6 +67,8 @@ class Study:
 
     folder: Path
     slurm: Slurm
+    scratch: Path
+    """where its processes have temporary files"""
     commands: list[subprocess.Popen[str]]
 
     @property
@@ -79,6 +84,7 @@ class Study:
     def orch(self, *arguments: str) -> subprocess.Popen[str]:
         """A command that runs; what is left of it ends with the test."""
         environment = {**self.slurm.environment, "PYTHONPATH": str(ROOT), "ORCH_SITE": "", "OMP_NUM_THREADS": "1"}
+        environment["TMPDIR"] = str(self.scratch)
         command = subprocess.Popen(
             [*ORCH, *arguments],
             cwd=self.folder,
@@ -102,26 +108,30 @@ class Study:
         path = self.folder / "results" / "_slurm" / f"{number}.out"
         return path.read_text() if path.exists() else ""
 
-    def rows(self) -> int:
-        """How many files of logged steps there are."""
-        return len(self.store.keys("metrics"))
+    def trains(self) -> bool:
+        """Whether a run is at work, and a trial of it has made steps."""
+        state = read_state(self.store)
+        return state is not None and state.state == "running" and any(step for step, _ in state.running.values())
 
 
 @pytest.fixture
 def study(slurm: Slurm, tmp_path: Path) -> Iterator[Callable[..., Study]]:
     """Writes a job file into a folder of its own."""
     commands: list[subprocess.Popen[str]] = []
+    # Ray's sockets lie below it, whose names the system allows few characters.
+    scratch = Path(tempfile.mkdtemp(prefix="os-"))
 
     def write(name: str = "one", **changes: Any) -> Study:
         folder = tmp_path / name
         folder.mkdir()
         (folder / "job.yaml").write_text(yaml.safe_dump(raw_job(**changes)))
-        return Study(folder, slurm, commands)
+        return Study(folder, slurm, scratch, commands)
 
     yield write
     for command in commands:
         command.kill()
         command.communicate()
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> None:
