@@ -179,7 +179,12 @@ def _bring_up(folder: Path, head: str | None, signals: Signals) -> None:
         log = folder / f"start-{attempt}.log"
         with children_block_signals(), log.open("wb") as output:
             ray = subprocess.Popen(  # noqa: S603 - our own command
-                _start(folder, head), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder
+                _start(folder, head),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={**os.environ, "TMPDIR": str(folder)},  # what its processes leave when they are killed goes with it
             )
         deadline = time.monotonic() + _UP_S
         while ray.poll() is None and time.monotonic() < deadline:
