@@ -6,7 +6,7 @@ import importlib
 import json
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,28 @@ import typer
 from rich.text import Text
 
 from orchestrator.cli.console import out, spinner
-from orchestrator.cli.options import AsJson, NamedJob, OptionalJob, Overrides, Storage, name_job
+from orchestrator.cli.findings import Finding
+from orchestrator.cli.options import (
+    AsJson,
+    GpusPerNode,
+    NamedJob,
+    Nodes,
+    OptionalJob,
+    Overrides,
+    Partition,
+    SlurmAddress,
+    SlurmOption,
+    Storage,
+    TimeLimit,
+    asking_slurm,
+    name_job,
+)
+from orchestrator.cli.slurm_checks import slurm_checks
 from orchestrator.cli.usage import refuse_without
-from orchestrator.errors import DataError, OrchError
+from orchestrator.errors import DataError, OrchError, SettingsError
+from orchestrator.runtime.launchers import SLURM
+from orchestrator.spec.messages import show
+from orchestrator.spec.slurm import merged, read_flags, read_site
 from orchestrator.store.open import open_store
 
 if TYPE_CHECKING:
@@ -25,36 +44,46 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check; ``text`` has the remedy where it is not ``good``. An ``extra`` may be missing."""
-
-    good: bool
-    text: str
-    extra: bool = False
-
-
 def doctor(
-    job: OptionalJob = None, overrides: Overrides = None, storage: Storage = None, as_json: AsJson = False
+    job: OptionalJob = None,
+    overrides: Overrides = None,
+    storage: Storage = None,
+    address: SlurmAddress = None,
+    partition: Partition = None,
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
+    time: TimeLimit = None,
+    slurm: SlurmOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check Python, torch, devices, Ray, storage and data; say what is missing and how to get it.
 
-    With a job its data and its storage are checked too; without one, which published data sets lie in `data/`.
+    With a job its data and its storage are checked too; without one, which published data sets lie in `data/`. With
+    `--address slurm` Slurm's commands, controller, partition and GPUs are checked, and a node for some seconds.
 
-    Examples: `orch doctor` · `orch doctor jobs/saturation_sweep.yaml` · `orch doctor --storage s3://bucket/studies`
+    Examples: `orch doctor` · `orch doctor jobs/saturation_sweep.yaml` · `orch doctor --storage s3://bucket/studies` ·
+    `orch doctor my.yaml --address slurm --partition gpu`
     """
     refuse_without(("JOB", job), ("--set", overrides))
+    if address not in (None, SLURM):
+        raise SettingsError("--address", "", f"got {show(address)}, expected {SLURM}")
+    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
+    named = None if job is None else name_job(job, storage, overrides)
+    asked = _asked_of_slurm(named, address, options, slurm)
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
         ("torch", _torch),
         ("devices", _devices),
         ("ray", _ray),
     ]
-    if job is None:
+    if job is None or named is None:
         checks.append(("storage", lambda: _storage(open_store("results" if storage is None else storage))))
         checks += _published_sets()
     else:
-        checks += _job_checks(job, name_job(job, storage, overrides))
+        checks += _job_checks(job, named)
+    if asked is not None:
+        root = named.root if named else open_store("results" if storage is None else storage)
+        checks += slurm_checks(asked, root)
     findings = {}
     for name, check in checks:
         finding = findings[name] = _run(name, check)
@@ -64,6 +93,21 @@ def doctor(
         typer.echo(json.dumps({name: asdict(finding) for name, finding in findings.items()}, indent=2))
     if not all(finding.good or finding.extra for finding in findings.values()):
         raise typer.Exit(2)
+
+
+def _asked_of_slurm(
+    named: NamedJob | None, address: str | None, options: dict[str, str | None], pairs: list[str] | None
+) -> dict[str, str | int | bool] | None:
+    """What the command, the job and the site ask of sbatch; None without ``--address slurm``. Raises SettingsError."""
+    given = [*((f"--{name}", value) for name, value in options.items()), ("--slurm", pairs)]
+    refuse_without((f"--address {SLURM}", address == SLURM), *given)
+    if address is None:
+        return None
+    if named is not None:
+        from orchestrator.runtime.slurm import options_for
+
+        return options_for(asking_slurm(named.load(), address, options, pairs))
+    return merged(read_site(), read_flags(options, pairs or []))
 
 
 def _mark(finding: Finding) -> Text:

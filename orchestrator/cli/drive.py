@@ -28,6 +28,7 @@ from orchestrator.text import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from orchestrator.cli.allocations import Expected
     from orchestrator.plan.placement import Cluster
     from orchestrator.plan.plan import Plan
     from orchestrator.report.claim_power import ClaimPower
@@ -63,8 +64,17 @@ def plan_job(job: Job, store: Store, cluster: Cluster, retry_failed: bool, *, tr
     return plan if trains else plan.without_training()
 
 
-def show_plan(plan: Plan, *, as_json: bool, trains: bool = True, powers: Sequence[ClaimPower] | None = None) -> None:
+def show_plan(
+    plan: Plan,
+    *,
+    as_json: bool,
+    trains: bool = True,
+    powers: Sequence[ClaimPower] | None = None,
+    expected: Expected | None = None,
+) -> None:
     """Print a plan with what its seeds show of its claims, or without ``trains`` its evaluations alone.
+
+    ``expected`` is the allocation it is for.
 
     Raises DataError where it cannot be carried out.
     """
@@ -74,10 +84,13 @@ def show_plan(plan: Plan, *, as_json: bool, trains: bool = True, powers: Sequenc
 
     if as_json:
         claims = {} if powers is None else {"claims": power_json(powers)}
-        typer.echo(to_json({**plan_json(plan), **claims}), file=out.file)
+        allocation = {} if expected is None else {"allocation": expected.as_json(plan)}
+        typer.echo(to_json({**plan_json(plan), **allocation, **claims}), file=out.file)
     else:
         for part in [plan_table(plan)] if trains else evaluations_line(plan):
             out.print(part)
+        for line in expected.lines(plan) if expected else ():
+            out.print(one_line(line), soft_wrap=True)
         for line in power_lines(powers or ()):
             out.print(one_line(line))
     if plan.problem:

@@ -34,6 +34,9 @@ Address = Annotated[
         "--address", metavar="URL", help="A Ray cluster: its dashboard's URL, or auto on a node of it; or slurm."
     ),
 ]
+SlurmAddress = Annotated[
+    str | None, typer.Option("--address", metavar="slurm", help="slurm: check the Slurm of this login node too.")
+]
 Detach = Annotated[bool, typer.Option("--detach", help="With --address: hand the job over and leave it.")]
 TakeOver = Annotated[
     bool,

@@ -78,14 +78,29 @@ def plan(
     storage: Storage = None,
     address: Address = None,
     retry_failed: RetryFailed = False,
+    partition: Partition = None,
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
+    time: TimeLimit = None,
+    slurm: SlurmOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a submission would do: trials as new, cached or failed, devices, time, what seeds can show of claims.
 
+    Under Slurm it says what the allocation holds, when it would start, and how often its time limit requeues it.
+
     Examples: `orch plan jobs/saturation_sweep.yaml` · `orch plan my.yaml --json | jq .new` ·
-    `orch plan my.yaml --address http://head:8265`
+    `orch plan my.yaml --address http://head:8265` ·
+    `orch plan my.yaml --address slurm --partition gpu --nodes 4 --gpus-per-node 8 --time 8:00:00`
     """
-    _plan(name_job(job, storage, overrides), address, retry_failed, as_json)
+    named = name_job(job, storage, overrides)
+    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
+    ask = partial(asking_slurm, address=address, options=options, pairs=slurm)
+    if address == SLURM:
+        _plan_allocation(named, ask(named.load_to_run()), retry_failed, as_json)
+        return
+    ask(named.load())
+    _plan(named, address, retry_failed, as_json)
 
 
 def submit(
@@ -181,6 +196,14 @@ def _run(
 def _submission(retry_failed: bool, take_over: bool = False) -> list[str]:
     options = {"--retry-failed": retry_failed, "--take-over": take_over}
     return ["submit", *(option for option, chosen in options.items() if chosen)]
+
+
+def _plan_allocation(named: NamedJob, job: Job, retry_failed: bool, as_json: bool) -> None:
+    from orchestrator.cli.allocations import expect
+
+    expected = expect(job, named.storage, _submission(retry_failed))
+    plan = plan_job(job, named.store, expected.allocation.cluster, retry_failed)
+    show_plan(plan, as_json=as_json, powers=claims_power_of(job, named.store), expected=expected)
 
 
 def _plan(named: NamedJob, address: str | None, retry_failed: bool, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import ClusterError, StorageError
 from orchestrator.runtime.launchers import SLURM, ConnectionLostError, Standing
 from orchestrator.runtime.slurm_commands import ACTIVE, ANSWER_S, WAITING, ask, show
+from orchestrator.runtime.slurm_partitions import refuse_impossible
 from orchestrator.spec.slurm import merged, read_site
 from orchestrator.spec.yaml_file import dump_yaml
 from orchestrator.state.ledger import COMMIT_VARIABLE, commit_to_send
@@ -56,6 +57,7 @@ class Slurm:
     ) -> str:
         """See Launcher. Nothing is sent along: the nodes see this Python, the package and the current folder."""
         script = write_script(job, storage, command)
+        refuse_impossible(options_for(job))
         folder = shared_folder(storage)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -177,11 +179,10 @@ def shared_folder(storage: str) -> Path:
 
 def write_script(job: Job, storage: str, command: Sequence[str]) -> str:
     """The batch script for a job. Raises SettingsError, StorageError for what sbatch cannot be told."""
-    options = merged(read_site(), job.header.resources.slurm or {})
     folder = str(shared_folder(storage))
     if not folder.isprintable() or re.search(r'["\\%$`]', folder):
         raise StorageError(f"storage: got {storage!r}, of which Slurm's scripts cannot have any of \" \\ % $ `")
-    lines = [f"--job-name={job_name(job.header.name)}", *_as_options(_with_cpus(options, job))]
+    lines = [f"--job-name={job_name(job.header.name)}", *_as_options(options_for(job))]
     lines += ["--ntasks-per-node=1", "--requeue", "--open-mode=append", f'--output="{folder}/%j.out"']
     document = dump_yaml({**job.resolved(), "storage": storage})
     end = f"job-{hashlib.sha256(document.encode()).hexdigest()[:16]}"
@@ -197,6 +198,11 @@ def write_script(job: Job, storage: str, command: Sequence[str]) -> str:
         command=shlex.join(rest),
         interrupted=INTERRUPTED,
     )
+
+
+def options_for(job: Job) -> dict[str, str | int | bool]:
+    """What is asked of sbatch for a job, beside what the launcher sets. Raises SettingsError."""
+    return _with_cpus(merged(read_site(), job.header.resources.slurm or {}), job)
 
 
 def _as_options(options: Mapping[str, str | int | bool]) -> list[str]:

@@ -34,8 +34,8 @@ def show(job: str, answer_s: float = ANSWER_S) -> dict[str, str]:
     return {**dict(re.findall(r"(?<!\S)(\w+)=(\S*)", text)), **facts}
 
 
-def ask(command: Sequence[str], stdin: str = "", *, answer_s: float = ANSWER_S) -> str:
-    """The output of one of Slurm's commands. Raises ClusterError, with what it complains of."""
+def ask(command: Sequence[str], stdin: str = "", *, answer_s: float = ANSWER_S, errors_too: bool = False) -> str:
+    """The output of one of Slurm's commands, with what it says on stderr or without. Raises ClusterError."""
     try:
         done = subprocess.run(  # noqa: S603 - the names are ours, the values are checked
             command, input=stdin, capture_output=True, text=True, errors="replace", check=False, timeout=answer_s
@@ -48,4 +48,4 @@ def ask(command: Sequence[str], stdin: str = "", *, answer_s: float = ANSWER_S) 
     if done.returncode != 0:
         said = [re.sub(rf"^{command[0]}: (error: )?", "", line).strip() for line in done.stderr.splitlines()]
         raise ClusterError(f"{command[0]}: {'; '.join(filter(None, said))[:500] or f'exit code {done.returncode}'}")
-    return done.stdout
+    return done.stdout + done.stderr if errors_too else done.stdout

@@ -158,13 +158,19 @@ def merged(*sources: Mapping[str, str | int | bool]) -> dict[str, str | int | bo
     options = {name: value for name, value in options.items() if value is not False}
     options.setdefault("nodes", 1)
     options.setdefault("signal", f"B:USR1@{STORING_S}")
-    match = _SIGNAL.fullmatch(str(options["signal"]))
-    assert match is not None
-    least, given = int(match[1]) + _LEAST_S, seconds_of(str(options.get("time", "")))
+    storing = storing_s(options)
+    least, given = storing + _LEAST_S, seconds_of(str(options.get("time", "")))
     if given is not None and given < least:
-        problem = f"got {show(options['time'])}, expected at least {least} s: {match[1]} s of it are for storing"
+        problem = f"got {show(options['time'])}, expected at least {least} s: {storing} s of it are for storing"
         raise SettingsError("--time", "", problem)
     return options
+
+
+def storing_s(options: Mapping[str, str | int | bool]) -> int:
+    """Seconds of the time limit that are kept for storing states, by merged options."""
+    match = _SIGNAL.fullmatch(str(options["signal"]))
+    assert match is not None
+    return int(match[1])
 
 
 def seconds_of(time: str) -> int | None:
