@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import sys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _COMMANDS = ("sbatch", "srun", "scancel", "scontrol", "squeue", "sinfo")
 _BEGIN_S, _ANSWER_S = 20, 120.0
 """How long a node may take to be free, and then to read Python and torch from a shared file system."""
+_OF_TASK = re.compile(r"; \S+: task 0: .*")
+"""What srun adds to the words of what it has run."""
 _NO_PYTHON = "has no such Python"
 _ON_NODE = """\
 [ -x "$1" ] || { echo "$(hostname) %s" >&2; exit 2; }
@@ -107,7 +110,7 @@ def _nodes(options: Options, store: Store) -> Finding:
             answer_s=_ANSWER_S,
         )
     except ClusterError as error:
-        return _explained(str(error))
+        return _explained(_OF_TASK.sub("", str(error)).removeprefix("srun: "))
     finally:
         store.delete(mark)
     return Finding(True, f"a node runs {sys.executable}, imports orch, and sees {store.uri}")

@@ -93,7 +93,7 @@ def untouched(folder: Path) -> Iterator[None]:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """Ahead of the PATH; sbatch gives job 12."""
+    """Ahead of the PATH; sbatch gives job 12, and sinfo knows no partition, so that nothing is refused."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("ORCH_SITE", "")
@@ -101,4 +101,5 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     monkeypatch.setattr(slurm, "_POLL_S", 0.01)
     fake = Fake(tmp_path / "bin")
     fake.answers("sbatch", "12\n")
+    fake.answers("sinfo", "")
     return fake

@@ -178,12 +178,9 @@ def test_options_that_cannot_be_take_one_line(
     assert orch("submit", "job.yaml", *arguments).mistake == mistake
 
 
-@pytest.mark.parametrize("command", [["plan", "job.yaml"], ["evaluate", "job.yaml", "--kind", "quality", "--dry-run"]])
-def test_a_plan_is_made_on_this_machine(
-    orch: Callable[..., Any], fake: Fake, store: LocalStore, command: list[str]
-) -> None:
+def test_a_plan_of_evaluations_is_made_on_this_machine(orch: Callable[..., Any], fake: Fake, store: LocalStore) -> None:
     store.write("trials/x", b"")  # evaluate wants results
-    assert orch(*command, "--address", "slurm").mistake == (
+    assert orch("evaluate", "job.yaml", "--kind", "quality", "--dry-run", "--address", "slurm").mistake == (
         "--address slurm: a plan does not wait in a queue; leave it out to plan on this machine"
     )
     assert fake.asked("sbatch") == []
