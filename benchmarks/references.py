@@ -106,7 +106,7 @@ RUNS = (
         (
             *("data={name: procedural_fish, height: 35, width: 80, images: 320}", "model.width=8"),
             *("model.latent_dim=64", "model.code_dim=64", "objective.lambda_k=0.05", "training.epochs=40"),
-            "training.checkpoint_every=20",
+            *("training.checkpoint_every=20", "training.samples_every=40"),
         ),
         "fish of 35 x 80 pixels, width 8, 40 epochs, lambda_k 0.05 for as long a way in fewer steps",
     ),

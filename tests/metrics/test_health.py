@@ -236,6 +236,7 @@ def test_no_healthy_run_raises_an_alarm_and_those_that_collapse_do() -> None:
     assert sum(lost) == 5
     for (trial, known), collapses in zip(runs, lost, strict=True):
         assert (known.condition is Condition.COLLAPSED) == collapses, trial["trial_id"]
+    # With five measures a run hardly has time to be seen twice with few classes; what is seen so has lost them.
     unrolled = [(trial["modes"], known.condition) for trial, known in stored("unrolled").values()]
-    assert {condition for modes, condition in unrolled if modes >= 9} == {Condition.HEALTHY}
-    assert {condition for modes, condition in unrolled if modes <= 2} == {Condition.COLLAPSED}
+    assert {condition for modes, condition in unrolled if modes >= 7} == {Condition.HEALTHY}
+    assert max(modes for modes, condition in unrolled if condition is Condition.COLLAPSED) <= 2
