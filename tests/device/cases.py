@@ -240,6 +240,8 @@ def _varied(case: Case, missing: set[Name], turn: int) -> Case:
     changes = sorted(changes_of(case.objective, case.model), key=lambda change: _name(case, change) not in missing)
     multiplier = next((change.name for change in changes if change.name in MULTIPLY), None)
     changes = [change for change in changes if change.name not in MULTIPLY or change.name == multiplier]
+    if turn > 1:  # of the rest there has been a case
+        changes = [change for change in changes if _name(case, change) in missing]
     raw = plain(case.objective, case.model)
     assert raw is not None
     varied = vary(raw, changes, lambda raw: validated(raw) is not None)

@@ -66,7 +66,7 @@ def turns(kind: type[Evaluation]) -> list[Evaluation]:
     missing = [change for change in changes if accepted(kind, changed(raw, change)) is not None]
     found = [raw]
     while missing:
-        found.append(vary(raw, [*missing, *changes], lambda raw: accepted(kind, raw) is not None))
+        found.append(vary(raw, missing, lambda raw: accepted(kind, raw) is not None))
         missing = [change for change in missing if found[-1].get(change.name) is not change.value]
     return [kind.model_validate(raw) for raw in found]
 
