@@ -9,7 +9,7 @@ import sys
 import pytest
 
 MOST_S, MOST_MB = 10.0, 500
-"""A query may take longer, as it says."""
+"""Of processor, since a busy machine says nothing about a command; a query may take longer, as it says."""
 
 
 @pytest.mark.slow
