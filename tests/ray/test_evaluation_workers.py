@@ -118,7 +118,7 @@ class Sleeper:
         """None that is drained."""
         return ""
 
-    def evaluate(self, _trial: Any, _evaluation: Any, shards: list[int]) -> None:
+    def evaluate(self, _trial: Any, _evaluation: Any, shards: list[int], _on_host: Any) -> None:
         """Sleep."""
         time.sleep(shards[0])
 
