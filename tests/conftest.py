@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,14 @@ def pytest_runtestloop() -> None:
 def pytest_unconfigure() -> None:
     """Let Python take down what was frozen: duckdb's nanobind reports whatever is still there at the end as leaked."""
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _as_ieee_754_has_it() -> Iterator[None]:
+    """Undo what a test does to its process: one that trains or evaluates computes without denormal numbers."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
 
 
 # Each test makes clients of its own; the megabytes of JSON that describe AWS to them are the same.

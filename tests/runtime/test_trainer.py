@@ -155,7 +155,7 @@ def test_nothing_is_left_of_a_trial_that_failed(make: Callable[..., Trainer], mo
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(trainer_module, "give_back_memory", watched)
-    monkeypatch.setattr(Gan, "_step", fail)
+    monkeypatch.setattr(Gan, "_update", fail)
     trainer = make(1.0)
     trainer.take(FIRST)
     assert trainer.advance()["ended"] == Status.FAILED

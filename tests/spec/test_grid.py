@@ -74,6 +74,7 @@ def test_what_a_job_file_may_leave_out(load: Callable[..., Job]) -> None:
             "gpus_per_worker": None,
             "max_concurrent": None,
             "max_retries": 2,
+            "slurm": None,
         },
         "search": {
             "scheduler": "median",

@@ -45,7 +45,8 @@ MISTAKES = {
         "objective.gamma: unknown key; allowed: kind, feature_matching, r1, r2, labels"
     ),
     "resources: {gpus: 1}": (
-        "resources.gpus: unknown key; allowed: workers, cpus_per_worker, gpus_per_worker, max_concurrent, max_retries"
+        "resources.gpus: unknown key; allowed: workers, cpus_per_worker, gpus_per_worker, max_concurrent, max_retries, "
+        "slurm"
     ),
     f"{SEARCH}, grace: 2}}": (
         "search.grace: unknown key; allowed: scheduler, measure, mode, grace_epochs, reduction_factor"

@@ -159,7 +159,7 @@ def test_each_network_gets_an_adam_of_its_own_settings(make_gan) -> None:
         (gan.d_optimizer, gan.d_parameters, 0.02, (0.3, 0.4), 1e-8),
     ):
         (group,) = optimizer.param_groups
-        assert type(optimizer) is torch.optim.Adam
+        assert isinstance(optimizer, torch.optim.Adam)
         assert (group["lr"], group["betas"], group["eps"], group["weight_decay"]) == (lr, betas, eps, 0)
         assert [id(p) for p in group["params"]] == [id(p) for p in parameters]
 
