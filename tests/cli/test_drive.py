@@ -7,7 +7,6 @@ import itertools
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,9 +134,7 @@ def test_replaced(submit: Callable[..., Any], folder: Path, store: LocalStore) -
             store.write(name, b"the other's")
         kept.update({str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
 
-    other = threading.Thread(target=play_other)
-    ran = submit(other.start)
-    other.join()
+    ran = submit(play_other)
     assert (ran.code, ran.out) == (2, "")
     errors = [line for line in ran.err.splitlines() if "took over" in line]
     assert errors[-1].startswith(f"error: {store.uri}/lease/00000001.json: another run of this job took over, on ")
