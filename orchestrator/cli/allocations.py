@@ -58,8 +58,9 @@ class Expected:
 
 def expect(job: Job, storage: str, command: list[str]) -> Expected:
     """The allocation of a job, by Slurm. Raises SettingsError for what it can never give, ClusterError."""
-    from orchestrator.runtime.slurm import Slurm, options_for, write_script
+    from orchestrator.cli.handover import script_for
+    from orchestrator.runtime.slurm import options_for
     from orchestrator.runtime.slurm_partitions import allocation_of, expected_start
 
-    script = write_script(job, Slurm().place(storage), command)
+    script = script_for(job, storage, command)
     return Expected(allocation_of(options_for(job)), expected_start(script))

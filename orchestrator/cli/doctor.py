@@ -29,13 +29,14 @@ from orchestrator.cli.options import (
     TimeLimit,
     asking_slurm,
     name_job,
+    slurm_flags,
 )
 from orchestrator.cli.slurm_checks import slurm_checks
 from orchestrator.cli.usage import refuse_without
 from orchestrator.errors import DataError, OrchError, SettingsError
 from orchestrator.runtime.launchers import SLURM
 from orchestrator.spec.messages import show
-from orchestrator.spec.slurm import merged, read_flags, read_site
+from orchestrator.spec.slurm import merged, read_site
 from orchestrator.store.open import open_store
 
 if TYPE_CHECKING:
@@ -67,9 +68,8 @@ def doctor(
     refuse_without(("JOB", job), ("--set", overrides))
     if address not in (None, SLURM):
         raise SettingsError("--address", "", f"got {show(address)}, expected {SLURM}")
-    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
     named = None if job is None else name_job(job, storage, overrides)
-    asked = _asked_of_slurm(named, address, options, slurm)
+    asked = _asked_of_slurm(named, slurm_flags(address, partition, nodes, gpus_per_node, time, slurm))
     checks: list[tuple[str, Callable[[], Finding]]] = [
         ("python", _python),
         ("torch", _torch),
@@ -96,18 +96,16 @@ def doctor(
 
 
 def _asked_of_slurm(
-    named: NamedJob | None, address: str | None, options: dict[str, str | None], pairs: list[str] | None
+    named: NamedJob | None, flags: dict[str, str | int | bool] | None
 ) -> dict[str, str | int | bool] | None:
-    """What the command, the job and the site ask of sbatch; None without ``--address slurm``. Raises SettingsError."""
-    given = [*((f"--{name}", value) for name, value in options.items()), ("--slurm", pairs)]
-    refuse_without((f"--address {SLURM}", address == SLURM), *given)
-    if address is None:
+    """What command, job and site ask of sbatch; None where the command does not ask Slurm. Raises SettingsError."""
+    if flags is None:
         return None
     if named is not None:
         from orchestrator.runtime.slurm import options_for
 
-        return options_for(asking_slurm(named.load(), address, options, pairs))
-    return merged(read_site(), read_flags(options, pairs or []))
+        return options_for(asking_slurm(named.load(), flags))
+    return merged(read_site(), flags)
 
 
 def _mark(finding: Finding) -> Text:

@@ -26,6 +26,7 @@ from orchestrator.cli.options import (
     asking_slurm,
     name_job,
     reject_detach,
+    slurm_flags,
 )
 from orchestrator.cli.usage import refuse_together, refuse_without
 from orchestrator.errors import SettingsError
@@ -71,8 +72,8 @@ def evaluate(
         requested = _with_evaluation(requested, kind, settings or [])
     if not requested.header.evaluate:
         raise SettingsError(requested.source, "evaluate", "is empty; name a --kind, such as quality")
-    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
-    requested = asking_slurm(requested, address, options, slurm)
+    flags = slurm_flags(address, partition, nodes, gpus_per_node, time, slurm)
+    requested = asking_slurm(requested, flags)
     if dry_run:
         _plan(named, requested, address, as_json)
     elif address not in ON_THIS_MACHINE:

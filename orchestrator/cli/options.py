@@ -141,20 +141,30 @@ class NamedJob:
         return f"; {hint}jobs there: {', '.join(sorted(names))}{', ...' * (len(candidates) > _SHOWN)}" if names else ""
 
 
-def asking_slurm(job: Job, address: str | None, options: dict[str, str | None], pairs: list[str] | None) -> Job:
-    """The job with what the command asks of Slurm, options by name and pairs, in its resources. Raises SettingsError.
-
-    They stay there, so that ``orch resume`` asks for the same.
-    """
+def slurm_flags(
+    address: str | None,
+    partition: str | None,
+    nodes: str | None,
+    gpus_per_node: str | None,
+    time: str | None,
+    pairs: list[str] | None,
+) -> dict[str, str | int | bool] | None:
+    """What the command asks of sbatch; None without ``--address slurm``. Raises SettingsError."""
     from orchestrator.runtime.launchers import SLURM
     from orchestrator.spec.slurm import read_flags
 
+    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
     given = [*((f"--{name}", value) for name, value in options.items()), ("--slurm", pairs)]
     refuse_without((f"--address {SLURM}", address == SLURM), *given)
-    if address != SLURM:
+    return read_flags(options, pairs or []) if address == SLURM else None
+
+
+def asking_slurm(job: Job, flags: dict[str, str | int | bool] | None) -> Job:
+    """The job with what the command asks of Slurm in its resources, where ``orch resume`` finds it again."""
+    if flags is None:
         return job
     resources = job.header.resources
-    asked = {**(resources.slurm or {}), **read_flags(options, pairs or [])}
+    asked = {**(resources.slurm or {}), **flags}
     resources = resources.model_copy(update={"slurm": asked or None})
     return replace(job, header=job.header.model_copy(update={"resources": resources}))
 

@@ -30,6 +30,7 @@ from orchestrator.cli.options import (
     asking_slurm,
     name_job,
     reject_detach,
+    slurm_flags,
 )
 from orchestrator.cli.usage import refuse_beside, refuse_together, refuse_without
 from orchestrator.errors import DataError, one_line
@@ -94,8 +95,8 @@ def plan(
     `orch plan my.yaml --address slurm --partition gpu --nodes 4 --gpus-per-node 8 --time 8:00:00`
     """
     named = name_job(job, storage, overrides)
-    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
-    ask = partial(asking_slurm, address=address, options=options, pairs=slurm)
+    flags = slurm_flags(address, partition, nodes, gpus_per_node, time, slurm)
+    ask = partial(asking_slurm, flags=flags)
     if address == SLURM:
         _plan_allocation(named, ask(named.load_to_run()), retry_failed, as_json)
         return
@@ -136,8 +137,8 @@ def submit(
     refuse_together(("--dry-run", dry_run), ("--detach", detach))
     refuse_together(("--dry-run", dry_run), ("--take-over", take_over))
     named = name_job(job, storage, overrides)
-    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
-    ask = partial(asking_slurm, address=address, options=options, pairs=slurm)
+    flags = slurm_flags(address, partition, nodes, gpus_per_node, time, slurm)
+    ask = partial(asking_slurm, flags=flags)
     if dry_run and address == SLURM:
         refuse_beside(f"--address {SLURM}", ("--json", as_json))
         typer.echo(script_for(ask(named.load()), named.storage, _submission(retry_failed)), nl=False)
@@ -171,8 +172,8 @@ def resume(
     """
     named = name_job(job, storage)
     named.require()
-    options = {"partition": partition, "nodes": nodes, "gpus-per-node": gpus_per_node, "time": time}
-    ask = partial(asking_slurm, address=address, options=options, pairs=slurm)
+    flags = slurm_flags(address, partition, nodes, gpus_per_node, time, slurm)
+    ask = partial(asking_slurm, flags=flags)
     _run(named, ask, address, detach, retry_failed, take_over)
 
 
