@@ -20,7 +20,6 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +29,8 @@ from orchestrator.store.open import open_store
 from orchestrator.store.tables import read_table
 from tests.ray.checks import logged_steps
 from tests.ray.conftest import raw_job
-from tests.ray.nodes import WORKERS, Nodes, kill_process
+from tests.ray.nodes import WORKERS, Nodes
+from tests.ray.processes import below, kill_process, named
 from tests.s3 import ENVIRONMENT, OUTAGE, bucket_behind_proxy
 
 if TYPE_CHECKING:
@@ -242,12 +242,9 @@ class OnThisMachine(Sweep):
             self.faults["disk full"] = self.fill
 
     def _below(self, names: tuple[str, ...], parts: int | None = None) -> list[int]:
-        found = []
-        for child in psutil.Process(self.driver.pid).children(recursive=True) if self.driver.poll() is None else ():
-            with contextlib.suppress(psutil.Error):
-                if any(name in " ".join(child.cmdline()[:parts]) for name in names):
-                    found.append(child.pid)
-        return found
+        if self.driver.poll() is not None:
+            return []
+        return [process.pid for process in named(below(self.driver.pid), *names, parts=parts)]
 
     def training(self) -> list[int]:
         """See Sweep."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from ray.cluster_utils import Cluster
 
+from tests.ray.processes import below, named
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 PATIENCE_S = 240
 """How long to wait for what takes half a minute on two processors that have nothing else to do."""
@@ -66,34 +65,7 @@ class Nodes:
 def processes_of(node: Any, names: Sequence[str]) -> list[int]:
     """Process ids of a node's workers that Ray calls by one of the names."""
     (raylet,) = (info.process.pid for info in node.all_processes["raylet"])
-    return [child.pid for child in _children(raylet) if any(name in _command(child) for name in names)]
-
-
-def _children(pid: int) -> Iterator[psutil.Process]:
-    try:
-        yield from psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return
-
-
-def _command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return ""
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process still does anything; one that nobody has buried does not."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def kill_process(pid: int) -> None:
-    """Kill -9, as the kernel does where memory runs out."""
-    os.kill(pid, signal.SIGKILL)
+    return [process.pid for process in named(below(raylet), *names)]
 
 
 def wait_until(true: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:

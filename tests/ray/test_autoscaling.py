@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 import yaml
 
@@ -23,6 +22,7 @@ from orchestrator.store.open import open_store
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import raw_job
 from tests.ray.nodes import wait_until
+from tests.ray.processes import below, signal_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,10 +77,8 @@ def head(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield known | {"RAY_ADDRESS": f"127.0.0.1:{PORT}"}
     finally:
         # The head started its own processes and the nodes: all are its children.
-        family = [process, *psutil.Process(process.pid).children(recursive=True)]
-        for member in family:
-            with suppress(psutil.NoSuchProcess):  # it may have ended with another
-                member.kill()
+        signal_each(below(process.pid), signal.SIGKILL)
+        process.kill()
         process.wait()
         log.close()
 

@@ -23,7 +23,8 @@ from orchestrator.store.tables import read_table
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import STARTED
 from tests.ray.drivers import ORCH, orch
-from tests.ray.nodes import PATIENCE_S, is_alive, wait_until
+from tests.ray.nodes import PATIENCE_S, wait_until
+from tests.ray.processes import below, is_alive, signal_each
 from tests.ray.worker_groups import TWO
 
 if TYPE_CHECKING:
@@ -111,10 +112,9 @@ def test_a_signal_to_every_process_of_a_run_loses_nothing(
     add_strangers(tmp_path)
     process = start_and_wait_for_checkpoint(tmp_path, path, TMPDIR=str(temporary))
     driver = psutil.Process(process.pid)
-    everything = [*driver.children(recursive=True), driver]
+    everything = [*below(process.pid), driver]
     assert len(everything) > 5
-    for one in everything:
-        one.send_signal(how)
+    signal_each(everything, how)
     if how is signal.SIGINT:
         time.sleep(0.3)
         driver.send_signal(how)  # while trials store their state

@@ -11,7 +11,8 @@ import pytest
 from orchestrator.store.tables import read_table
 from tests.ray.conftest import planner, raw_job
 from tests.ray.drivers import Run
-from tests.ray.nodes import Nodes, is_alive, kill_process, wait_until
+from tests.ray.nodes import Nodes, wait_until
+from tests.ray.processes import is_alive, kill_process
 
 if TYPE_CHECKING:
     from pathlib import Path

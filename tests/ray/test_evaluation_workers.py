@@ -26,7 +26,8 @@ from orchestrator.runtime.worker_pool import Task, WorkerPool
 from orchestrator.state.ledger import provenance
 from orchestrator.store.local import LocalStore
 from tests.ray.conftest import QUALITY, STUDY, Study, raw_job
-from tests.ray.nodes import is_alive, wait_until
+from tests.ray.nodes import wait_until
+from tests.ray.processes import is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

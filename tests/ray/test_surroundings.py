@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 from orchestrator.errors import StorageUnavailable, SurroundingsError
@@ -23,12 +22,15 @@ from orchestrator.store.open import open_store
 from orchestrator.store.retrying import RetryingStore
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import Recorder, raw_job
-from tests.ray.nodes import PATIENCE_S, is_alive, wait_until
+from tests.ray.nodes import PATIENCE_S, wait_until
+from tests.ray.processes import below, is_alive, named, signal_each
 from tests.ray.test_drivers import assert_goes_on, start_and_wait_for_checkpoint
 from tests.ray.worker_groups import TWO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import psutil
 
 pytestmark = pytest.mark.faults
 
@@ -121,12 +123,7 @@ def test_storage_that_stays_full_ends_the_sweep_without_a_row(plan_for: Callable
 
 def workers_at_trials(driver: int) -> list[psutil.Process]:
     """The processes below a driver that train a trial just now."""
-    found = []
-    for process in psutil.Process(driver).children(recursive=True):
-        with suppress(psutil.Error):
-            if "ResourceTrainable" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+    return named(below(driver), "ResourceTrainable")
 
 
 @pytest.mark.parametrize("name", list(CAUSES))
@@ -136,13 +133,13 @@ def test_the_death_of_ray_itself_is_told_within_seconds_and_leaves_nothing(
     path = job_file(training=LONG, grid={"training.seed": [0, 1]}, resources={})
     process = start_and_wait_for_checkpoint(tmp_path, path)
     store = open_store(str(tmp_path / "results")).child("tiny")
-    everything = psutil.Process(process.pid).children(recursive=True)
+    everything = below(process.pid)
     if name == "gcs_server":
         # Ray names a worker by what it does at the moment, which may be nothing of a trial for a while.
-        wait_until(lambda: workers_at_trials(process.pid), "a worker at a trial")[0].kill()
+        signal_each(wait_until(lambda: workers_at_trials(process.pid), "a worker at a trial")[:1], signal.SIGKILL)
         told = "goes on from its last checkpoint: its worker process died (killed, out of memory, or crashed)"
         wait_until(lambda: any(told in line for line in read_log(store).lines), "word of the worker", 60)
-    victim = next(one for one in everything if name in " ".join(one.cmdline()[:1]))
+    (victim, *_) = named(everything, name, parts=1)
     began = time.monotonic()
     victim.send_signal(signal.SIGKILL)
     cause = CAUSES[name].format(victim.pid)

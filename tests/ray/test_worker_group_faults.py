@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +10,7 @@ from orchestrator.runtime.sweep import run_sweep
 from orchestrator.state.ledger import read_ledger
 from tests.ray.checks import assert_exactly_once
 from tests.ray.conftest import Recorder, raw_job
+from tests.ray.processes import kill_process
 from tests.ray.worker_groups import TWO, worker_group_processes
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def test_a_trial_whose_worker_group_lost_a_process_goes_on_in_another_until_that
         if event.ended is None and sum(struck_at) + 8 <= event.step < event.total_steps:
             lost.extend(worker_group)
             struck_at.append(event.step)
-            os.kill(worker_group[len(struck_at) - 2], signal.SIGKILL)
+            kill_process(worker_group[len(struck_at) - 2])
 
     outcome = run_sweep(plan, store, [Recorder(strike)])
     assert (outcome.ended, outcome.failed) == (1, 1)

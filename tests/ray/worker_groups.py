@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import psutil
-
 from tests.ray.conftest import Recorder
+from tests.ray.processes import below, named
 
 if TYPE_CHECKING:
     from orchestrator.runtime.events import Event
@@ -17,8 +16,7 @@ TWO = {"workers": 2}
 
 def worker_group_processes() -> list[int]:
     """Process ids of the worker group's workers on this Ray, which is a child of the test's process."""
-    descendants = psutil.Process().children(recursive=True)
-    return sorted(p.pid for p in descendants if p.status() != "zombie" and "RayTrainWorker" in " ".join(p.cmdline()))
+    return sorted(process.pid for process in named(below(), "RayTrainWorker"))
 
 
 def watching_worker_groups() -> tuple[Recorder, set[tuple[int, ...]]]:
