@@ -5,28 +5,22 @@ The page draws the sections that it finds in ``report.sections``, and knows none
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import importlib
 import pkgutil
-import struct
-from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING
 
-import jinja2
 import numpy as np
 
 from orchestrator import text
-from orchestrator.report import sections
+from orchestrator.report import html, sections
 from orchestrator.report.blocks import Chart, Gallery, Grid, walk
 from orchestrator.report.charts import DPI, chart_png
-from orchestrator.report.figure_files import FIGURES, write_figures
+from orchestrator.report.figure_files import write_figures
 from orchestrator.report.sheets import sheet_png
 from orchestrator.study import load_study
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from types import ModuleType
 
     from orchestrator.report.blocks import Section
@@ -39,8 +33,6 @@ MOST_WORDS = 5000
 """Characters of the job's description."""
 BUDGET = 4_000_000
 """Bytes of PNG of charts after which further ones are files only."""
-LONG_TABLE = 50
-"""Rows of a table that can be folded away; only that of trials is open at first."""
 _PER_INCH = 100
 
 
@@ -83,53 +75,25 @@ def _blocks(built: Iterable[Section]) -> Iterable[object]:
     return (block for section in built for block in walk(section.blocks))
 
 
-@dataclass(frozen=True)
-class Image:
-    """An image within the page; width and height are those at which it is shown, unless the page is narrower."""
-
-    uri: str
-    width: int
-    height: int
-
-    @classmethod
-    def of(cls, png: bytes, per_pixel: float = 1.0) -> Image:
-        """Of a PNG, whose header has its size."""
-        width, height = struct.unpack(">II", png[16:24])
-        uri = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-        return cls(uri, round(width * per_pixel), round(height * per_pixel))
-
-
-def render(study: Study, built: Iterable[Section], charts: Mapping[str, bytes]) -> str:
-    """The page as HTML that loads nothing: its policy lets only its own style, script and images through."""
-    drawn: dict[str, Image] = {}
+def render(study: Study, built: Sequence[Section], charts: Mapping[str, bytes]) -> str:
+    """The page as HTML that loads nothing; ``charts`` are PNGs."""
+    images: dict[str, html.Image] = {}
     size = 0
     for name, png in charts.items():
         size += len(png)
-        if size <= BUDGET or not drawn:
-            drawn[name] = Image.of(png, _PER_INCH / DPI)  # letters of all figures are equally large
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("orchestrator", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+        if size <= BUDGET or not images:
+            images[name] = html.Image.of(png, _PER_INCH / DPI)  # letters of all figures are equally large
+    job_name = text.excerpt(study.title) or "JOB"
+    return (
+        html.environment()
+        .get_template("page.html")
+        .render(
+            title=text.excerpt(study.title or "Report"),
+            description=text.excerpt(str(study.raw.get("description") or ""), MOST_WORDS),
+            sections=built,
+            drawn_sections=[html.render_section(section, job_name=job_name, images=images) for section in built],
+            policy=html.policy(),
+            style=html.style(),
+            scripts=html.scripts(),
+        )
     )
-    environment.filters |= {"image": lambda picture: Image.of(picture.png), "short": lambda trial_id: trial_id[:8]}
-    return environment.get_template("page.html").render(
-        title=text.excerpt(study.title or "Report"),
-        job_name=text.excerpt(study.title) or "JOB",
-        description=text.excerpt(str(study.raw.get("description") or ""), MOST_WORDS),
-        sections=built,
-        charts=drawn,
-        figures=FIGURES,
-        long_table=LONG_TABLE,
-        style_hash=_policy_hash("page.css"),
-        script_hash=_policy_hash("page.js"),
-    )
-
-
-def _policy_hash(name: str) -> str:
-    """The hash by which the page's Content-Security-Policy knows its own inline file."""
-    content = resources.files("orchestrator.report").joinpath(name).read_bytes()
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content).digest()).decode()}'"

@@ -77,7 +77,7 @@ def test_figures_beyond_the_budget_are_files(
 
 
 def test_long_tables_can_be_folded_away(study: Any, report: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.report.page.LONG_TABLE", 2)
+    monkeypatch.setattr("orchestrator.report.html.LONG_TABLE", 2)
     grid = {"objective.kind": ["saturating", "non_saturating"], "training.d_steps": [1, 2]}
     study.job(grid)
     study.grid(grid, samples=(), metrics=False)

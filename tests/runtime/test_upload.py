@@ -294,11 +294,26 @@ def test_the_partition_file_may_be_a_trap(tmp_path: Path) -> None:
 
 def test_of_the_package_s_folder_only_the_package_travels(tmp_path: Path) -> None:
     package = tmp_path / "package"
-    kept = ["__init__.py", "spec/job.py", "py.typed", "report/__init__.py", "report/page.html", "report/page.css"]
+    kept = [
+        "__init__.py",
+        "spec/job.py",
+        "py.typed",
+        "report/__init__.py",
+        "report/web/page.html",
+        "report/web/page.css",
+    ]
     kept += ["runtime/launch.sh", "objectives/my_own.py"]
-    names = [".env", "keys.txt", "runtime/secrets.yaml", "runtime/other.sh", "report/page.css~", "a.py.orig", "a.py~"]
+    names = [
+        ".env",
+        "keys.txt",
+        "runtime/secrets.yaml",
+        "runtime/other.sh",
+        "report/web/page.css~",
+        "a.py.orig",
+        "a.py~",
+    ]
     names += ["#a.py#", ".#a.py", "a copy.py", ".ipynb_checkpoints/a.py", "__pycache__/a.py", ".git/hooks/a.py"]
-    names += ["my-keys/a.py", "deep/report/page.html"]
+    names += ["my-keys/a.py", "deep/report/web/page.html", "report/page.html"]
     for name in kept:
         write(package / name, "")
     for name in names:
