@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +46,18 @@ _SAMPLED_AT_ONCE = 250
 _ACROSS = 8
 _GAP = 2
 """Black pixels around each image of a grid."""
+PUBLISH_S = 10.0
+"""Seconds of training after which new rows are stored, whether or not there is a checkpoint."""
+_PUBLISH_SHARE = 0.02
+"""The most of a trial's time that this may take: a trial of 10,000 rows stores them less often."""
 
 
 class Session:
     """A trial in training, on one device or as one of the processes of a group, of which only the leader writes.
 
     Every process of a group makes the same calls. Rows of metrics/ are part of the checkpoint, and the trial's file is
-    rewritten just before each checkpoint. So whenever a trial dies, no row is missing or stored twice once it resumes.
+    rewritten as a whole just before each checkpoint, and in between for who watches. So whenever a trial dies, no row
+    is missing or stored twice once it resumes: it logs those after its checkpoint again, into the same file.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Session:
         self.progress = Progress(self.learner, self.learner.steps_per_epoch, classes)
         self.started_at = datetime.now(UTC)
         self.resumes = 0
+        self._published, self._publish_at = 0, time.monotonic() + PUBLISH_S
         state = load_checkpoint(store, trial_id)
         other_images = state is not None and self._is_of_other_images(state)
         if state is not None and not other_images:
@@ -128,13 +136,14 @@ class Session:
         if self.progress.measures_now:
             self._measure()
         done = self.progress.done
-        if self.progress.step % self.progress.steps_per_epoch and not done:
-            return
         epoch, training = math.ceil(self.progress.epoch), self.settings.training
-        if done or (training.samples_every and epoch % training.samples_every == 0):
+        within_epoch = self.progress.step % self.progress.steps_per_epoch and not done
+        if not within_epoch and (done or (training.samples_every and epoch % training.samples_every == 0)):
             self._save_samples(epoch)
-        if done or epoch % training.checkpoint_every == 0:
+        if not within_epoch and (done or epoch % training.checkpoint_every == 0):
             self.save()
+        else:
+            self._publish()
 
     def _measure(self) -> None:
         """Compute the sample metrics, and store the generator if its FID is the lowest so far."""
@@ -186,10 +195,28 @@ class Session:
 
     def save_metrics(self) -> None:
         """Store all rows of metrics/ logged so far, and replace those before."""
-        if not self.group.is_leader:
-            return
+        if self.group.is_leader:
+            self._write_metrics(self.store)
+
+    def _publish(self) -> None:
+        """Store rows that are new since the last write, where that is PUBLISH_S ago.
+
+        Storage that does not answer is not waited for, as it is at the checkpoint: the next write has the same rows.
+        """
+        due = time.monotonic() >= self._publish_at and len(self.progress.rows) > self._published
+        if due and self.group.is_leader:
+            with suppress(StorageUnavailable):
+                self._write_metrics(self.store.quick())
+
+    def _write_metrics(self, store: Store) -> None:
+        began, count = time.monotonic(), len(self.progress.rows)
         rows = [{"trial_id": self.trial_id, **row} for row in self.progress.rows]
-        write_rows(self.store, f"metrics/{self.trial_id}.parquet", schema_of(METRICS), rows)
+        try:
+            write_rows(store, f"metrics/{self.trial_id}.parquet", schema_of(METRICS), rows)
+            self._published = count
+        finally:
+            now = time.monotonic()
+            self._publish_at = now + max(PUBLISH_S, (now - began) / _PUBLISH_SHARE)
 
     def _save_samples(self, epoch: int) -> None:
         self.learner.sync_buffers()

@@ -12,6 +12,7 @@ import torch
 
 from orchestrator.errors import StorageUnavailable
 from orchestrator.store.local import LocalStore
+from orchestrator.training import session as session_module
 from orchestrator.training.checkpoint import load_checkpoint
 from orchestrator.training.session import Session
 
@@ -165,6 +166,40 @@ def test_metrics_that_were_stored_ahead_of_the_checkpoint_are_not_doubled(make_s
     steps(session, 5)
     assert (tmp_path / "died" / "samples" / ID / "epoch-0002.png").exists()
     assert pd.read_parquet(tmp_path / "died" / "metrics")["step"].tolist() == [4, 8]
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are stored as soon as they are logged, between checkpoints too."""
+    monkeypatch.setattr(session_module, "PUBLISH_S", 0.0)
+    monkeypatch.setattr(session_module, "_PUBLISH_SHARE", float("inf"))
+
+
+@pytest.mark.usefixtures("published")
+def test_rows_that_were_stored_since_the_checkpoint_are_there_once_after_the_trial_went_on(
+    make_session, assert_same, tmp_path: Path
+) -> None:
+    finish(make_session("whole"))
+    session = make_session("died")
+    for step, stored in ((4, [4]), (5, [4]), (8, [4, 8]), (9, [4, 8])):
+        steps(session, step - session.progress.step)
+        assert pd.read_parquet(tmp_path / "died" / "metrics")["step"].tolist() == stored
+    resumed = make_session("died")  # killed, with a row that the checkpoint of step 5 does not have
+    assert (resumed.progress.step, [row["step"] for row in resumed.progress.rows]) == (5, [4])
+    while not resumed.progress.done:
+        resumed.advance(0.0)
+    assert pd.read_parquet(tmp_path / "died" / "metrics")["step"].tolist() == [4, 8, 12, 15]
+    assert_same("whole", "died")
+
+
+@pytest.mark.usefixtures("published")
+def test_rows_for_who_watches_wait_for_no_storage(make_session, assert_same, tmp_path: Path) -> None:
+    finish(make_session("whole"))
+    session = make_session(FailingStore(tmp_path / "down", 1, StorageUnavailable("bucket: no answer; try again")))
+    steps(session, 4)
+    assert not (tmp_path / "down" / "metrics").exists()
+    finish(session)
+    assert_same("whole", "down")
 
 
 SCRIPT = """

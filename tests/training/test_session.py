@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -102,6 +103,30 @@ def test_nothing_is_written_within_an_epoch(make_session, folder: Path) -> None:
     assert LocalStore(folder).keys() == []
     session.advance(0.0)
     assert len(LocalStore(folder).keys()) == 3
+
+
+def test_new_rows_are_stored_every_ten_seconds_and_those_that_take_long_less_often(
+    make_session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, write_s = 100.0, 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    session = make_session(epochs=2, checkpoint_every=2, samples_every=0, log_every=1)
+    keys = written(session)
+    noted = session.store.write
+
+    def slow(key: str, data: bytes, *, replace: bool = True) -> bool:
+        nonlocal now
+        now += write_s
+        return noted(key, data, replace=replace)
+
+    session.store.write = slow  # type: ignore[method-assign]
+    stored = []
+    for passed, seconds in ((9.9, 0.0), (0.2, 0.0), (9.9, 0.0), (0.2, 1.0), (49.8, 0.0), (0.3, 0.0)):
+        now, write_s = now + passed, seconds
+        session.advance(0.0)
+        stored.append(len(keys))
+    assert stored == [0, 1, 1, 2, 2, 3]
+    assert set(keys) == {f"metrics/{ID}.parquet"}
 
 
 @pytest.mark.parametrize(("every", "epochs"), [(0, [3]), (1, [1, 2, 3]), (2, [2, 3]), (3, [3]), (7, [3])])
