@@ -28,7 +28,7 @@ class Group:
 
     gloo tells so in the call itself. NCCL only queues its work on the device: a call returns before anything was sent.
     Where a process has gone, the work of the others never ends, or fails in torch's watchdog thread, which then ends
-    the process (``TORCH_NCCL_ASYNC_ERROR_HANDLING=1``, which Ray Train sets). So on GPUs a loss is heard of in one of
+    the process (``TORCH_NCCL_ASYNC_ERROR_HANDLING=1``). So on GPUs a loss is heard of in one of
     three ways: by ``broadcast``, which goes over gloo before each slice of steps; from Ray, which ends a worker group
     of which one process has died; or, where a process hangs, by the watchdog's timeout, the process group's own.
     """
@@ -50,6 +50,11 @@ class Group:
         with _lost_as_connection_error():
             distributed.broadcast_object_list(values, src=0, device=torch.device("cpu"))
         return values[0]
+
+    def disband(self) -> None:
+        """End torch's process group, of which this process must ask nothing more."""
+        if self.size > 1:
+            distributed.destroy_process_group()
 
     def local_slice(self, count: int) -> slice:
         """This process's part of ``count`` items: parts are in order of rank and differ by one item at most."""

@@ -191,8 +191,8 @@ def _tuner(
     worker = tune.with_parameters(
         TrialWorker if single else WorkerGroupTrainable, references=references, placement=placement
     )
-    # A worker group's TorchTrainer requests its devices, all or none. The trial that waits for them requests one byte
-    # of memory, since Tune allows no empty request.
+    # A worker group requests its devices by Ray Train, all or none. The trial that waits for them requests one byte of
+    # memory, since Tune allows no empty request.
     request = {"cpu": placement.cpus, "gpu": placement.gpus} if single else {"memory": 1}
     return tune.Tuner(
         tune.with_resources(worker, request),

@@ -1,4 +1,4 @@
-"""Warm worker groups: the processes of one TorchTrainer train trial after trial on several devices."""
+"""Warm worker groups: the processes of one Ray Train run train trial after trial on several devices."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import train, tune
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.errors import OrchError, SurroundingsError
@@ -17,12 +18,12 @@ from orchestrator.plan.retry import classify
 from orchestrator.runtime.command_channel import Command, CommandChannel, Failure
 from orchestrator.runtime.orphans import free_orphaned_groups
 from orchestrator.runtime.preemption import PreemptedError, being_drained
+from orchestrator.runtime.rendezvous import ProcessGroupConfig
 from orchestrator.runtime.trainer import SweepContext, Trainer, describe, failed, measured
 from orchestrator.state.ledger import FailureKind, Status, record
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
-    from ray.train.torch import TorchTrainer
 
     from orchestrator.distributed.group import Group
     from orchestrator.plan.placement import Placement
@@ -40,7 +41,7 @@ class WorkerGroupLostError(OrchError):
 
 
 class WorkerGroup:
-    """One TorchTrainer, whose processes wait for commands until one of them is to end."""
+    """One run of Ray Train, whose processes wait for commands until one of them is to end."""
 
     def __init__(self, references: list[ray.ObjectRef], placement: Placement) -> None:
         this_node = ray.get_runtime_context().get_node_id()
@@ -50,7 +51,7 @@ class WorkerGroup:
         self.error: Exception | None = None
         # Ray Train's own state, from which nothing goes on; its controller runs on this node.
         self._folder = tempfile.TemporaryDirectory(prefix="orch-workers-", ignore_cleanup_errors=True)
-        self._trainer = _torch_trainer(references, placement, self.channel, self._folder.name)
+        self._trainer = _ray_trainer(references, placement, self.channel, self._folder.name)
         # A daemon: the thread ends with the trainer, and the trainer with this process.
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -88,18 +89,13 @@ class WorkerGroup:
         self._folder.cleanup()
 
 
-def _torch_trainer(
+def _ray_trainer(
     references: list[ray.ObjectRef], placement: Placement, channel: ActorHandle, folder: str
-) -> TorchTrainer:
-    # Imported here and not above: it imports torch, which takes the driver seconds and which it does not need.
-    from ray.train.torch import TorchConfig, TorchTrainer
-
-    from orchestrator.runtime.rendezvous import FileConfig
-
+) -> DataParallelTrainer:
     # Broadcasts of commands go over gloo, so that no GPU waits for them.
     backend = "cpu:gloo,cuda:nccl" if placement.device == "cuda" else "gloo"
     loopback = ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback
-    return TorchTrainer(
+    return DataParallelTrainer(
         train_together,
         train_loop_config={"references": references, "channel": channel, "placement": placement},
         scaling_config=train.ScalingConfig(
@@ -108,7 +104,7 @@ def _torch_trainer(
             resources_per_worker={"CPU": placement.cpus, "GPU": placement.gpus},
         ),
         # A Ray on the loopback address has no other machine, so that all processes share the folder.
-        torch_config=FileConfig(backend=backend, folder=folder) if loopback else TorchConfig(backend=backend),
+        backend_config=ProcessGroupConfig(backend, folder if loopback else ""),
         run_config=train.RunConfig(
             # Ray Train would go on with an old run of the same name.
             name=uuid.uuid4().hex,
@@ -127,7 +123,9 @@ def train_together(config: dict[str, Any]) -> None:
     from orchestrator.distributed.group import current_group
 
     placement: Placement = config["placement"]
-    device = get_device() if placement.device == "cuda" else torch.device("cpu")
+    device = torch.device("cpu")
+    if placement.device == "cuda":
+        torch.cuda.set_device(device := get_device())
     group, channel = current_group(), config["channel"]
     trainer = Trainer(ray.get(config["references"][0]), device, placement, group)
     ray.get(channel.join.remote(ray.get_runtime_context().get_node_id()))
@@ -139,6 +137,7 @@ def train_together(config: dict[str, Any]) -> None:
         if command is None:  # no command yet: poll again, so that the others' broadcast does not time out
             continue
         if command.trial_id is None:
+            group.disband()
             return
         number = command.number
         try:

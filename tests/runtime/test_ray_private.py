@@ -34,8 +34,7 @@ def test_they_are_found() -> None:
 
 def test_they_stand_in_one_module() -> None:
     found = {path.name: names for path in PACKAGE.rglob("*.py") if (names := private_names(path.read_text()))}
-    # The backend of a worker group is derived from Ray Train's own, which has no public name.
-    assert set(found) == {"ray_private.py", "rendezvous.py"}, found
+    assert set(found) == {"ray_private.py"}, found
 
 
 def test_they_were_checked_with_the_installed_ray() -> None:
