@@ -20,7 +20,7 @@ from orchestrator.runtime.interrupt import children_block_signals, interrupts_de
 from orchestrator.runtime.privacy import SYSTEM_CONFIG, closed_to_others, variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import psutil
 
@@ -52,6 +52,8 @@ _SOCKET = f"/{_INNER}/session_2000-01-01_00-00-00_000000_{{pid}}/sockets/dash_Me
 """The longest name of a socket that Ray makes below the private folder."""
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 _START_S = 120.0
+_STARTS, _TOO_SLOW = 3, "timed out during startup"
+"""How often Ray is started where it did not come up within the 30 s that it gives itself, and what it says then."""
 _END_S = 5.0
 
 
@@ -164,15 +166,26 @@ def _start(options: dict[str, Any], folder: str) -> None:
     """Start Ray, whose processes import what this one does, and keep their temporary files in ``folder``."""
     entries = [Path(entry).absolute() for entry in sys.path if Path(entry).exists()]
     modules = os.pathsep.join(dict.fromkeys(map(str, entries)))
+    import psutil
     import ray
 
-    try:
-        # Ray's workers search modules in the current folder first, before the standard library.
-        with children_block_signals(), variables({"PYTHONPATH": modules, "TMPDIR": folder}), contextlib.chdir(folder):
-            ray.init(**options)
-    except Exception as error:
-        text = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ClusterError(f"cannot start Ray on this machine: {text}") from error
+    for attempt in range(1, _STARTS + 1):
+        before = psutil.Process().children()
+        try:
+            # Ray's workers search modules in the current folder first, before the standard library.
+            with (
+                children_block_signals(),
+                variables({"PYTHONPATH": modules, "TMPDIR": folder}),
+                contextlib.chdir(folder),
+            ):
+                ray.init(**options)
+        except Exception as error:
+            _kill(child for child in psutil.Process().children() if child not in before)
+            text = " ".join(str(error).split())[:300] or type(error).__name__
+            if _TOO_SLOW not in text or attempt == _STARTS:
+                raise ClusterError(f"cannot start Ray on this machine: {text}") from error
+        else:
+            break
     silence_loggers()
 
 
@@ -191,11 +204,19 @@ def _end() -> None:
             children += psutil.Process(process.pid).children(recursive=True)
     with uncollected():
         ray.shutdown()
-    for child in children:
+    _kill(children)
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    """Kill them, and wait a moment for their end."""
+    import psutil
+
+    processes = list(processes)
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
+            process.kill()
     deadline = time.monotonic() + _END_S
-    while any(map(_is_alive, children)) and time.monotonic() < deadline:
+    while any(map(_is_alive, processes)) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import weakref
@@ -181,6 +182,28 @@ def test_what_ray_says_is_one_line(base: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(ray, "init", fail)
     assert refusal() == "cannot start Ray on this machine: The object store needs memory."
+
+
+def test_a_ray_that_comes_up_too_slowly_is_started_again_and_leaves_nothing(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    slow = 2
+
+    def come_up(**_: Any) -> None:
+        started.append(subprocess.Popen(["sleep", "60"]))
+        if len(started) <= slow:
+            raise Exception("The current node timed out during startup. This could happen because of a raylet.")
+
+    monkeypatch.setattr(ray, "init", come_up)
+    with local_ray(HERE, worker_groups=False):
+        assert [one.wait(5) for one in started[:slow]] == [-signal.SIGKILL] * slow
+        assert started[slow].poll() is None
+    started[slow].kill()
+    started[slow].wait()
+    slow, _ = 3, started.clear()
+    assert refusal().startswith("cannot start Ray on this machine: The current node timed out during startup.")
+    assert [one.wait(5) for one in started] == [-signal.SIGKILL] * slow
 
 
 def test_with_a_limited_address_space_another_process_tries_first(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
