@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import control, doctor, evaluate, inspect, run
+from orchestrator.cli import control, doctor, evaluate, inspect, run, serve
 from orchestrator.cli.console import print_error
 from orchestrator.cli.streams import ReaderGoneError
 from orchestrator.cli.usage import Command, Commands, Mistake, explain
@@ -56,6 +56,7 @@ for command in (
     control.cancel,
     inspect.results,
     inspect.report,
+    serve.serve,
     doctor.doctor,
 ):
     app.command(cls=Command)(command)

@@ -64,7 +64,7 @@ DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: prin
 
 ON_THIS_MACHINE = (None, "auto")
 """Addresses that name no other machine."""
-_STORAGE = "results"
+STORAGE = "results"
 _SHOWN = 20
 
 
@@ -183,7 +183,7 @@ def name_job(job: str, storage: str | None, overrides: list[str] | None = None) 
         if setting in ("name", "storage"):
             problem = "cannot be set of a job that is in storage; name its job file instead"
             raise SettingsError("--set", setting, problem)
-    return NamedJob(job, open_store(_STORAGE if storage is None else storage), tuple(overrides or ()))
+    return NamedJob(job, open_store(STORAGE if storage is None else storage), tuple(overrides or ()))
 
 
 def _job_file(job: str) -> Path | None:

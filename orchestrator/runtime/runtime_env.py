@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 MAX_BYTES = 200_000_000
 """The most that is sent through the head node of a cluster."""
 
-PACKAGE_DATA = ("py.typed", "report/web/*.html", "report/web/*.css", "report/web/*.js", "runtime/launch.sh")
+PACKAGE_DATA = (
+    "py.typed",
+    *(f"{folder}/web/*.{ending}" for folder in ("report", "server") for ending in ("html", "css", "js")),
+    "runtime/launch.sh",
+)
 """Files of the package beside its modules, the same as in pyproject.toml."""
 
 _DRIVER_FILES = ("preflight.py", "launch.sh")

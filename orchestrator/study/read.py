@@ -23,10 +23,12 @@ from orchestrator.store.columns import METRICS, TRIALS
 from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.tables import left_out_notice, parquet_keys, read_table
 from orchestrator.study.levels import link
+from orchestrator.study.selection import Selection
 from orchestrator.study.study import Study, plain, whole
+from orchestrator.study.unfinished import with_unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import pyarrow as pa
 
@@ -46,21 +48,27 @@ _MOST_AXES, _MOST_CELLS = 100, 20_000
 _SAMPLE = re.compile(r"samples/(?P<trial>[^/]+)/(?P<kind>epoch|autoencoder)-(?P<epoch>\d{1,9})\.png")
 
 
-def load_study(store: Store, asked: Job | None = None) -> Study:
+def load_study(
+    store: Store, asked: Job | None = None, only: Collection[str] | None = None, unfinished: str = ""
+) -> Study:
     """Read the results below ``store``, of the job that lies there or of ``asked`` in its place.
 
+    With ``only`` some trials, what others have stored is not read. With a status for ``unfinished`` trials, those of
+    the job that have logged steps but have not ended have rows too: of this status, with settings and position.
     Raises NotFoundError when there is neither a trial nor a measurement.
     """
-    store = Snapshot(store)
+    store = Snapshot(store if only is None else Selection(store, only))
     left_out: list[str] = []
-    rows = _latest(_read(store, "trials", left_out))
-    trials, metrics = _trials(rows), _metrics(store, left_out)
-    if trials.empty and metrics.empty:
+    rows, metrics = _latest(_read(store, "trials", left_out)), _metrics(store, left_out)
+    if not rows.num_rows and metrics.empty:
         why = " ".join(left_out) or "run 'orch submit' first"
         raise NotFoundError(f"{store.uri}: no results yet, so there is nothing to report; {why}")
     job_text, raw = _job_file(store, left_out) if asked is None else (dump_yaml(asked.resolved()), asked.resolved())
     axes = _axes(raw)
     job = asked or _job(raw, axes, f"{store.uri}/{JOB_KEY}")
+    if unfinished and job:
+        rows = with_unfinished(rows, metrics, job, unfinished)
+    trials = _trials(rows)
     pictures: dict[str, dict[str, dict[int, str]]] = {"epoch": {}, "autoencoder": {}}
     for key in store.keys("samples"):
         if match := _SAMPLE.fullmatch(key):

@@ -19,7 +19,7 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands if 
 
 def test_the_commands() -> None:
     first = ["validate", "plan", "submit", "resume", "evaluate"]
-    assert [*first, "status", "logs", "cancel", "results", "report", "doctor"] == COMMANDS
+    assert [*first, "status", "logs", "cancel", "results", "report", "serve", "doctor"] == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

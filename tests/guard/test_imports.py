@@ -95,11 +95,13 @@ def test_what_drives_and_draws_needs_nothing_that_trains() -> None:
     """A driver and a report start in half the time without: torch alone takes seconds."""
     code = (
         "import sys\n"
-        "import orchestrator.report.page, orchestrator.runtime.remote, orchestrator.runtime.sweep\n"
+        "import orchestrator.report.page, orchestrator.server.app\n"
+        "print('ray' in sys.modules)\n"
+        "import orchestrator.runtime.remote, orchestrator.runtime.sweep\n"
         f"print([name for name in {TRAINERS!r} if name in sys.modules])\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "[]\n"
+    assert ran.stdout == "False\n[]\n"
 
 
 def test_what_trains_and_measures_needs_neither_a_compiler_nor_torchvision(tmp_path: Path) -> None:

@@ -61,9 +61,13 @@ const makeChooser = (table, heads) => {
   table.closest(".table").prepend(fold);
 };
 
-for (const table of document.querySelectorAll("table.sortable")) {
-  const heads = [...table.tHead.rows[0].cells];
-  makeSortable(table, heads);
-  makeChooser(table, heads);
-}
-hint();
+// Makes what stands in the page, or in a part that was put into it later, as it is to be used.
+const prepare = (root) => {
+  for (const table of root.querySelectorAll("table.sortable")) {
+    const heads = [...table.tHead.rows[0].cells];
+    makeSortable(table, heads);
+    makeChooser(table, heads);
+  }
+  hint();
+};
+prepare(document);

@@ -1,0 +1,113 @@
+"""What the worker does: it reads a job's results and draws the parts of its pages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from orchestrator import text
+from orchestrator.errors import NotFoundError
+from orchestrator.report import html
+from orchestrator.report.blocks import Card, Chart, Fold, Row, Section, Table, walk
+from orchestrator.report.charts import DPI, chart_png
+from orchestrator.report.page import section_modules
+from orchestrator.server.pages import Part
+from orchestrator.store.open import open_store
+from orchestrator.study import load_study
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from orchestrator.report.blocks import Block
+    from orchestrator.server.pages import Address
+    from orchestrator.store.location import Store
+    from orchestrator.study import Study
+
+MOVING = ("run", "health", "curves", "trials")
+"""The sections in which rows of metrics/ show; a run adds some all the time."""
+PICTURES = ("samples",)
+_FIRST = 10
+"""Places before those of the report's sections."""
+_kept: dict[str, tuple[Any, Study | None]] = {}
+"""The study that was read last, with the job and the stamps that it is of."""
+
+
+def store_of(uri: str, name: str) -> Store:
+    """A job's storage, for requests that do not wait."""
+    return open_store(uri).quick().child(name)
+
+
+def groups() -> dict[str, tuple[str, ...]]:
+    """The names of the report's sections, by how often they change."""
+    names = [module.__name__.rpartition(".")[2] for module in section_modules()]
+    settled = tuple(name for name in names if name not in (*MOVING, *PICTURES))
+    return {"moving": MOVING, "pictures": PICTURES, "settled": settled}
+
+
+@np.errstate(all="ignore")  # rows of strangers may leave the range of numbers, which shows in the page
+def sections(uri: str, name: str, wanted: Collection[str], stamp: str, alive: bool, address: Address) -> list[Part]:
+    """Sections of a job's report, of trials that have not ended too; ``stamp`` names the state of storage."""
+    study = _study(uri, name, stamp, alive=alive)
+    if study is None:
+        return []
+    found: list[Part] = []
+    for place, module in enumerate(section_modules()):
+        if module.__name__.rpartition(".")[2] in wanted and (section := module.build(study)):
+            found.append(drawn(_linked(section, name, address), name, _FIRST + place))
+    return found
+
+
+def _study(uri: str, name: str, stamp: str, *, alive: bool) -> Study | None:
+    """The job's study; None while it has no results."""
+    key = uri, name, stamp, alive
+    if _kept.get("study", (None, None))[0] != key:
+        _kept.clear()  # before another takes its memory
+        try:
+            study = load_study(store_of(uri, name), unfinished="running" if alive else "interrupted")
+        except NotFoundError:
+            study = None
+        _kept["study"] = key, study
+    return _kept["study"][1]
+
+
+def drawn(section: Section, name: str, place: int) -> Part:
+    """A section as a part of a page."""
+    charts = [block for block in walk(section.blocks) if isinstance(block, Chart)]
+    images = {chart.name: html.Image.of(chart_png(chart), 100 / DPI) for chart in charts}
+    return Part(section.id, section.nav, str(html.render_section(section, job_name=name, images=images)), place)
+
+
+def _linked(section: Section, name: str, address: Address) -> Section:
+    """The section with rows of trials that lead to the trials' pages, and can be chosen for a comparison."""
+    return replace(section, blocks=tuple(_with_links(section.blocks, name, address)))
+
+
+def _with_links(blocks: Sequence[Block], name: str, address: Address) -> list[Block]:
+    changed: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Fold | Card):
+            changed.append(replace(block, blocks=tuple(_with_links(block.blocks, name, address))))
+        elif isinstance(block, Table) and any(row.id.startswith("trial-") for row in block.rows):
+            changed.append(replace(block, rows=tuple(_linked_row(row, name, address) for row in block.rows)))
+        else:
+            changed.append(block)
+    return changed
+
+
+def _linked_row(row: Row, name: str, address: Address) -> Row:
+    trial_id = row.id.removeprefix("trial-")
+    if not row.id.startswith("trial-"):
+        return row
+    words = Markup(
+        '<input type="checkbox" name="trial" value="{}" form="compare" aria-label="compare trial {}"> '
+        '<a href="{}"><code>{}</code></a>'
+    ).format(trial_id, trial_id[:8], address.trial(name, trial_id), trial_id[:8])
+    return replace(row, cells=(replace(row.cells[0], words=words), *row.cells[1:]))
+
+
+def excerpt(value: object) -> str:
+    """A stranger's value as text of bounded length."""
+    return text.excerpt(str(value))

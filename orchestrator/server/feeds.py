@@ -1,0 +1,94 @@
+"""What each page follows from, and how it is drawn from that."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.report import html
+from orchestrator.server import draw
+from orchestrator.server.jobs import Jobs, jobs_section
+from orchestrator.server.listing import FOLDERS, Listing
+from orchestrator.server.pages import Part
+from orchestrator.server.progress import progress_section
+from orchestrator.server.watch import Feed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from orchestrator.report.blocks import Section
+    from orchestrator.server.listing import Look
+    from orchestrator.server.pages import Address
+    from orchestrator.server.worker import Worker
+    from orchestrator.store.location import Store
+
+_PICTURES_S = 10.0
+_MOST_LISTINGS = 64
+
+
+class Feeds:
+    """The feeds of the pages of one storage; pages of the same job share its listing."""
+
+    def __init__(self, root: Store, address: Address, worker: Worker) -> None:
+        self.root, self.address, self.worker = root, address, worker
+        self._listings: dict[str, Listing] = {}
+
+    def jobs(self) -> Feed:
+        """The feed of the list of jobs."""
+        jobs = Jobs(self.root)
+
+        async def draw_jobs(found: Any) -> Sequence[Part]:
+            return [await asyncio.to_thread(_part, jobs_section(found, self.root.uri, self.address), "")]
+
+        return Feed(jobs.look, draw_jobs, lambda: jobs.pause_s)
+
+    def job(self, name: str) -> list[Feed]:
+        """The feeds of a job's page: its progress, and the sections of its report by how often they change."""
+        listing = self.listing(name)
+
+        async def draw_progress(look: Look) -> Sequence[Part]:
+            return [await asyncio.to_thread(_part, progress_section(look, name, self.address), name)]
+
+        groups = draw.groups()
+        return [
+            Feed(listing.look, draw_progress, lambda: listing.pause_s),
+            self._sections(name, listing, groups["moving"], FOLDERS),
+            self._sections(name, listing, groups["settled"], ("trials", "evaluations")),
+            self._sections(name, listing, groups["pictures"], FOLDERS, _PICTURES_S),
+        ]
+
+    def listing(self, name: str) -> Listing:
+        """The listing of a job."""
+        if name not in self._listings:
+            while len(self._listings) >= _MOST_LISTINGS:
+                self._listings.pop(next(iter(self._listings)))
+            self._listings[name] = Listing(self.root.child(name))
+        return self._listings[name]
+
+    def _sections(
+        self, name: str, listing: Listing, wanted: Collection[str], folders: Sequence[str], rest_s: float = 0.0
+    ) -> Feed:
+        async def draw_sections(_found: Any) -> Sequence[Part]:
+            look = await asyncio.to_thread(listing.look)
+            stamp = _stamp(look, FOLDERS)  # of all that a study is read from, whatever it is that has changed
+            return await self.worker.call(
+                draw.sections, self.root.uri, name, wanted, stamp, alive=look.alive, address=self.address
+            )
+
+        return Feed(lambda: _follows_from(listing.look(), folders), draw_sections, lambda: listing.pause_s, rest_s)
+
+
+def _follows_from(look: Look, folders: Sequence[str]) -> tuple[str, bool]:
+    return _stamp(look, folders), look.alive
+
+
+def _stamp(look: Look, folders: Sequence[str]) -> str:
+    """The state of these folders in few characters."""
+    state = json.dumps([look.submission, *(sorted(look.stamps[folder].items()) for folder in folders)])
+    return hashlib.blake2b(state.encode(), digest_size=16).hexdigest()
+
+
+def _part(section: Section, name: str) -> Part:
+    return Part(section.id, section.nav, str(html.render_section(section, job_name=name, images={})), 0)

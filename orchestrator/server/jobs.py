@@ -1,0 +1,146 @@
+"""The jobs of a storage: what state each is in, how far it is, and when it last changed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from orchestrator import text
+from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
+from orchestrator.report.blocks import Cell, Head, Row, Section, Table, Text
+from orchestrator.server.listing import PAUSE_S
+from orchestrator.state.files import has_job, read_state
+from orchestrator.state.liveness import LISTEN_S
+from orchestrator.store.local import LocalStore
+from orchestrator.store.tables import parquet_keys
+
+if TYPE_CHECKING:
+    from orchestrator.server.pages import Address
+    from orchestrator.state.files import RunState
+    from orchestrator.store.location import Store
+
+MOST_JOBS = 5000
+_SHARE = 0.1
+_REQUEST_S = 0.1
+"""Seconds on S3 for each request, at most ten of which are made a second."""
+_RESTING_S = 30.0
+"""A job that no run is at work on is looked at so often."""
+_STATES = {"running": "finished", "silent": "collapsed", "failed": "failed", "interrupted": "stopped"}
+"""The looks that states have in common with those of trials."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A job as its list shows it; ``changed_at`` is in seconds since 1970, None where no run has said."""
+
+    name: str
+    state: str
+    done: str
+    failed: int = 0
+    evaluations: str = ""
+    changed_at: float | None = None
+
+
+class Jobs:
+    """What the list of jobs follows from, looked at one job after the other: each at work often, the others seldom.
+
+    A look at a folder takes a tenth of a processor at most; on S3 it makes a request for the list, and one for each job
+    that is looked at.
+    """
+
+    def __init__(self, root: Store) -> None:
+        self.root = root.quick()
+        self.pause_s = PAUSE_S
+        self._found: dict[str, Standing | None] = {}
+        self._due: dict[str, float] = {}
+        self._heard: dict[str, tuple[int, float]] = {}
+
+    def look(self) -> tuple[Standing, ...]:
+        """The jobs: those at work first, then by the time of their last change. Raises StorageError."""
+        began, requests = time.monotonic(), 1
+        names = self.root.folders()[:MOST_JOBS]
+        for gone in self._found.keys() - set(names):
+            for kept in (self._found, self._due, self._heard):
+                kept.pop(gone, None)
+        for name in names:
+            if self._due.get(name, 0.0) <= began:
+                found = self._found[name] = self._standing(name)
+                resting = found is None or found.state != "running"
+                self._due[name] = time.monotonic() + (_RESTING_S if resting else 0.0)
+                requests += 2
+        took_s = time.monotonic() - began
+        local = isinstance(self.root, LocalStore)
+        self.pause_s = max(PAUSE_S, took_s / _SHARE if local else requests * _REQUEST_S)
+        return tuple(sorted(filter(None, self._found.values()), key=_order))
+
+    def _standing(self, name: str) -> Standing | None:
+        """A job's standing; None for a folder that is none of a job."""
+        store = self.root.child(name)
+        try:
+            run = read_state(store)
+            if run is None and not has_job(store) and not parquet_keys(store, "trials"):
+                return None
+            ended = len(parquet_keys(store, "trials")) if run is None or run.state != "running" else 0
+        except (NotFoundError, StorageUnavailable):
+            raise
+        except StorageError as error:
+            return Standing(name, "unreadable", text.excerpt(str(error)))
+        if run is None:
+            return Standing(name, "no run known", f"{ended} ended" if ended else "")
+        state = self._state(name, run)
+        done = f"{run.ended} of {run.to_run} ended" if state == "running" else f"{ended} ended"
+        return Standing(name, state, done, run.failed, str(run.evaluations or ""), run.updated_at)
+
+    def _state(self, name: str, run: RunState) -> str:
+        """The state of a run; one that says that it runs may be dead, or silent on another machine."""
+        if run.state != "running":
+            return run.state
+        if run.process is not None and run.process.here:
+            return "ended without a word" if run.process.gone else "running"
+        now = time.monotonic()
+        beat, since = self._heard.get(name, (None, now))
+        if beat != run.beat:
+            since = now
+        self._heard[name] = run.beat, since
+        return "running" if now - since < LISTEN_S + self.pause_s else "silent"
+
+
+def _order(job: Standing) -> tuple[bool, float, str]:
+    return job.state != "running", -(job.changed_at or 0.0), job.name
+
+
+def moment(seconds: float | None) -> Markup | str:
+    """A moment for a reader, which the page's script turns into how long ago it was."""
+    if seconds is None:
+        return ""
+    when = datetime.fromtimestamp(seconds, UTC)
+    return Markup('<time datetime="{}">{} UTC</time>').format(
+        when.isoformat(timespec="seconds"), when.strftime("%Y-%m-%d %H:%M:%S")
+    )
+
+
+def jobs_section(jobs: tuple[Standing, ...], storage: str, address: Address) -> Section:
+    """The list of jobs."""
+    if not jobs:
+        words = f"No jobs in {text.excerpt(storage)} yet; orch submit jobs/quickstart.yaml makes one."
+        return Section("jobs", "Jobs", "Jobs", (Text(words, "missing"),))
+    rows = tuple(
+        Row(
+            (
+                Cell(Markup('<a href="{}">{}</a>').format(address.job(job.name), job.name)),
+                Cell(job.state, look=f"status {_STATES.get(job.state, '')}".strip()),
+                Cell(job.done),
+                Cell(str(job.failed or ""), job.failed, look="num"),
+                Cell(job.evaluations),
+                Cell(moment(job.changed_at), None if job.changed_at is None else -job.changed_at),
+            )
+        )
+        for job in jobs
+    )
+    heads = ("job", "state", "trials", "failed", "evaluations", "last change")
+    table = Table("Jobs", tuple(Head(head, head == "failed") for head in heads), rows, sortable=True, most=MOST_JOBS)
+    return Section("jobs", "Jobs", "Jobs", (table,))
