@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib.util
 import sys
 
-NEEDED = ("aiohttp", "boto3", "duckdb", "jinja2", "matplotlib", "numpy", "pandas", "PIL", "psutil", "pyarrow", "pydantic",
-          "yaml", "ray", "rich", "scipy", "skimage", "sklearn", "torch", "torchvision", "typer")  # fmt: skip
+NEEDED = (
+    *("aiohttp", "boto3", "duckdb", "jinja2", "matplotlib", "numpy", "pandas", "PIL", "psutil", "pyarrow", "pydantic"),
+    *("yaml", "ray", "rich", "scipy", "skimage", "sklearn", "torch", "torchvision", "typer"),
+)
 """Modules of the packages that pyproject.toml asks for."""
 OLDEST = (3, 11)
 
