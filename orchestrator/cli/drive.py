@@ -114,7 +114,7 @@ def drive(
     with _stoppable(), machines(joined=joined) as cluster:
         plan = plan_job(job, store, cluster, retry_failed, trains=trains)
         if plan.problem:
-            for note in note_lines(plan):
+            for note in note_lines(plan.notes):
                 err.print(note, soft_wrap=True)
             raise DataError(plan.problem)
         if not plan.cells:
@@ -198,7 +198,7 @@ def _drive(
     from orchestrator.state.files import write_job
     from orchestrator.store.bundles import LEAST
 
-    for summary in (plan_line(plan), *note_lines(plan), *evaluations_line(plan), *left_out_lines(plan.job)):
+    for summary in (plan_line(plan), *note_lines(plan.notes), *evaluations_line(plan), *left_out_lines(plan.job)):
         _notify(log, summary.plain)
     write_job(store, plan.job)
     begin(store)

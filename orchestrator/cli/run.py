@@ -54,22 +54,28 @@ def validate(job: JobName, overrides: Overrides = None, storage: Storage = None,
     Examples: `orch validate jobs/quickstart.yaml` · `orch validate my.yaml --set training.epochs=5` ·
     `orch validate my.yaml --json | jq .trials`
     """
-    from orchestrator.cli.tables import left_out_lines
-    from orchestrator.plan.checks import find_problem
+    from orchestrator.cli.tables import left_out_lines, note_lines
+    from orchestrator.plan.checks import find_problem, without_value
     from orchestrator.state.files import to_json
 
     checked = name_job(job, storage, overrides).load_to_run()
     if problem := find_problem(checked.trials, checked.header.evaluate):
         raise DataError(problem)
+    notes = list(without_value(checked))
     if as_json:
-        summary = {"job": checked.header.name, "trials": len(checked.trials), "left_out": checked.left_out}
+        summary = {
+            "job": checked.header.name,
+            "trials": len(checked.trials),
+            "left_out": checked.left_out,
+            "notes": notes,
+        }
         typer.echo(to_json(summary))
         return
     out.print(
         f"{one_line(job)}: {checked.header.name} is valid and makes {plural(len(checked.trials), 'trial')}",
         soft_wrap=True,
     )
-    for line in left_out_lines(checked):
+    for line in [*left_out_lines(checked), *note_lines(notes)]:
         out.print(line, soft_wrap=True)
 
 

@@ -17,6 +17,8 @@ from orchestrator.state.due import describe_due
 from orchestrator.text import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from orchestrator.plan.plan import Cell, Plan
     from orchestrator.spec.job import Job
 
@@ -37,9 +39,9 @@ def evaluations_line(plan: Plan) -> list[Text]:
     return [Text(f"evaluations: {describe_due(plan.evaluations)}")] if plan.evaluations else []
 
 
-def note_lines(plan: Plan) -> list[Text]:
-    """A line for each note of the plan."""
-    return [Text(one_line(f"note: {note}")) for note in plan.notes]
+def note_lines(notes: Iterable[str]) -> list[Text]:
+    """A line for each note."""
+    return [Text(one_line(f"note: {note}")) for note in notes]
 
 
 def left_out_lines(job: Job) -> list[Text]:
@@ -68,7 +70,7 @@ def plan_table(plan: Plan) -> Group:
     lines += [
         Text(),
         plan_line(plan),
-        *note_lines(plan),
+        *note_lines(plan.notes),
         *evaluations_line(plan),
         *left_out_lines(plan.job),
         Text(f"devices  {_device(plan)}: {plan}"),

@@ -110,6 +110,10 @@ class Dataset(Settings):
         count = self.count_images()
         return count if self.max_images is None else min(count, self.max_images)
 
+    def known_images(self, split: Split) -> int | None:
+        """The number of images of ``split`` that settings alone do not allow more than; None where they allow any."""
+        return self.max_images if split == "train" else None
+
     def fingerprint(self, split: Split = "train", progress: Progress | None = None) -> str:
         """32 hexadecimal digits that are equal if ``load(split)`` returns equal images in equal order.
 

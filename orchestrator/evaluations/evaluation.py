@@ -14,7 +14,7 @@ from pydantic import Field
 
 from orchestrator.data import Split
 from orchestrator.evaluations.cache import Cache, cache_of_values
-from orchestrator.metrics.requirements import Comparison, measures_fid
+from orchestrator.metrics.requirements import CLASSIFIER_FEATURES, Comparison, lacking, measures_fid
 from orchestrator.settings import Settings
 from orchestrator.store.columns import Column
 
@@ -128,6 +128,9 @@ class Evaluation(Settings):
             return "checkpoint: best is that of the lowest FID measured: set training.measure_every, or take last"
         if self.checkpoint == "best" and not trial.data.has_classes:
             return f"checkpoint: got best, that of the lowest FID, but {trial.data.name} has no classes; take last"
+        too_few = lacking("best_fid", CLASSIFIER_FEATURES, train=trial.data.known_images("train"))
+        if self.checkpoint == "best" and too_few:
+            return f"checkpoint: got best, that of the lowest FID, {too_few}; take last"
         return None
 
     def not_applicable(self, trial: TrialSettings) -> str | None:
@@ -136,6 +139,13 @@ class Evaluation(Settings):
 
     def values_of(self, column: str, trial: TrialSettings) -> tuple[Any, ...] | None:
         """The values of a column in the rows of a trial, if they follow from settings; None if not."""
+        return None
+
+    def unmeasured(self, column: str, trial: TrialSettings, train: int | None, held_out: int | None) -> str | None:
+        """Why a measure has no value in any row of a trial, as a clause; None where it may have one.
+
+        ``train`` and ``held_out`` are numbers of images of the trial's data set, None where they are not known.
+        """
         return None
 
     def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:

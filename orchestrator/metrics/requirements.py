@@ -34,6 +34,50 @@ def measures_fid(images: ImageSet) -> bool:
     return images.has_classes and len(images) > CLASSIFIER_FEATURES
 
 
+class Least(NamedTuple):
+    """The least numbers of images with which a measure has a value."""
+
+    train: int = 0
+    held_out: int = 0
+    samples: int = 0
+
+
+def least_images(measure: str, features: int) -> Least:
+    """What a measure of samples takes, by the name of its column; 0 where any number will do.
+
+    Intervals are of halves of the samples, and ``fid_infinity`` is a line through the FIDs of at least three sizes,
+    each of two samples a feature or more.
+    """
+    enough, half = features + 1, 2 * (NEIGHBOURS + 1)
+    of_fid = Least(train=enough, samples=enough)
+    known = {
+        **dict.fromkeys(("fid", "best_fid"), of_fid),
+        **dict.fromkeys(("fid_low", "fid_high"), of_fid._replace(samples=2 * enough)),
+        "fid_infinity": of_fid._replace(samples=8 * features),
+        "fid_held_out": Least(held_out=enough, samples=enough),
+        "kid_held_out": Least(held_out=2),
+        **dict.fromkeys(("copying", "copying_score"), Least(held_out=1)),
+        **dict.fromkeys((f"{name}_{end}" for name in ("precision", "recall") for end in ("low", "high")), Least(half)),
+    }
+    return known.get(measure, Least())
+
+
+def lacking(
+    measure: str, features: int, *, train: int | None = None, held_out: int | None = None, samples: int | None = None
+) -> str | None:
+    """Of what a measure takes more than there is, as a clause; None where it has a value, or a number is not known."""
+    least = least_images(measure, features)
+    there = {
+        "training images": (least.train, train),
+        "held-out images": (least.held_out, held_out),
+        "samples": (least.samples, samples),
+    }
+    for what, (needed, count) in there.items():
+        if count is not None and count < needed:
+            return f"which takes {needed:,} {what} or more, not {count:,}"
+    return None
+
+
 def unmeasured(images: ImageSet) -> list[str]:
     """The sample metrics that are null in training on these images, and why: a clause for each."""
     clauses = []

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
+from orchestrator.spec.claim_checks import unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from orchestrator.data import Dataset, Split
     from orchestrator.evaluations import Evaluation
-    from orchestrator.spec.job import Trial
+    from orchestrator.spec.job import Job, Trial
 
 
 def find_problem(trials: Iterable[Trial], evaluations: Iterable[Evaluation]) -> str | None:
@@ -25,3 +28,24 @@ def find_problem(trials: Iterable[Trial], evaluations: Iterable[Evaluation]) -> 
         except DataError as error:
             return str(error)
     return next(filter(None, (evaluation.missing_requirements() for evaluation in evaluations)), None)
+
+
+def without_value(job: Job) -> Iterator[str]:
+    """A line for each claim of a job that the images that are there are too few for.
+
+    What settings alone tell of the number of images, the job has told already.
+    """
+
+    @cache
+    def count(data: Dataset, split: Split) -> int | None:
+        if split == "test":
+            return data.known_images(split)
+        try:
+            return data.size
+        except DataError:  # ``find_problem`` names it
+            return None
+
+    settings = [trial.settings for trial in job.trials]
+    for claim in job.header.claims:
+        if problem := unanswered(claim, settings, job.header.evaluate, count):
+            yield f"claim {claim.id} will be undecided: {problem[1]}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
 from orchestrator.evaluations.evaluation import FOLDER as EVALUATIONS
+from orchestrator.plan.checks import without_value
 from orchestrator.plan.plan import CellState, Plan, make_plan
 from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.state.held_out import read_held_out, with_other_images
@@ -43,7 +44,13 @@ def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False)
         stored.today, ended, checkpointed, cluster, store.uri, retry_failed, evaluated, fingerprints_of(compared)
     )
     evaluations = with_other_images(plan.evaluations, read_held_out(store) if plan.evaluations else {})
-    notes = (*plan.notes, *_of_evaluations(evaluations), *_of_versions(stored.versions.values()), *_of_data(plan))
+    notes = (
+        *plan.notes,
+        *_of_evaluations(evaluations),
+        *_of_versions(stored.versions.values()),
+        *_of_data(plan),
+        *without_value(job),
+    )
     return replace(plan, evaluations=evaluations, notes=notes)
 
 

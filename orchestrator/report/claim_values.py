@@ -21,6 +21,7 @@ from orchestrator.spec.claims import (
     members_of,
     selects,
     sides_of,
+    sides_of_each,
 )
 from orchestrator.spec.columns import declared
 from orchestrator.spec.identity import flatten
@@ -153,7 +154,8 @@ class ClaimValues:
         value = ""
         if claim.each is not None:
             ((path, _),) = claim.each.items()
-            (one,) = alternatives_of({**member.group, **(member.than or {})}[path])
+            varied, *_ = sides_of_each(claim)  # another side may name the setting for itself
+            (one,) = alternatives_of(sides_of(member)[varied][path])
             value = text.setting(one)
         return Compared(member, measures[0], group, than, paired, value)
 

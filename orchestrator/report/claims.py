@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import text
 from orchestrator.errors import SettingsError
 from orchestrator.report.claim_values import ClaimValues, Side, words_of
-from orchestrator.report.verdicts import Judgement, Word, together
+from orchestrator.report.verdicts import Judgement, Word, least_supported, together
 from orchestrator.spec.claims import sides_of, sides_of_each
 from orchestrator.state.files import read_job
 from orchestrator.statistics.effects import holm
@@ -37,12 +37,21 @@ class Verdict:
     judgement: Judgement
     value: str = ""
     members: tuple[Verdict, ...] = ()
+    paired: bool = False
     p_holm: float | None = None
 
     @property
     def name(self) -> str:
         """The claim's id, of a member with its value."""
         return f"{self.claim.id}: {self.value}" if self.value else self.claim.id
+
+    @property
+    def shown(self) -> Verdict:
+        """What the effect is of: of a claim about each value the member with the least support, else itself."""
+        if not self.members:
+            return self
+        members = {one.value: one for one in self.members}
+        return members[least_supported({value: one.judgement for value, one in members.items()})]
 
     @property
     def compared(self) -> str:
@@ -91,13 +100,15 @@ def judge_job(store: Store, job: Job) -> Claims:
     values = ClaimValues.read(store, job)
     verdicts = [_verdict(claim, values.compared(claim)) for claim in job.header.claims]
     adjusted = holm([one.judgement.p_value for one in verdicts])
-    return Claims(
-        tuple(replace(one, p_holm=p) for one, p in zip(verdicts, adjusted, strict=True)), tuple(values.notices())
-    )
+    corrected = tuple(replace(one, p_holm=p) for one, p in zip(verdicts, adjusted, strict=True))
+    return Claims(corrected, (*job.left_out, *values.notices()))
 
 
 def _verdict(claim: Claim, compared: Sequence[Compared]) -> Verdict:
-    members = [Verdict(one.claim, one.measure, one.group, one.than, one.judge(), one.value) for one in compared]
+    members = [
+        Verdict(one.claim, one.measure, one.group, one.than, one.judge(), one.value, paired=one.paired)
+        for one in compared
+    ]
     if claim.each is None:
         return members[0]
     judgement = together({one.value: one.judgement for one in members})

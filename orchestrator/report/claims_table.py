@@ -38,11 +38,11 @@ COLUMNS = (
     Column("bound", _FLOAT, "", "what the effect is claimed to be below, above, or within on both sides of 0"),
     Column("method", _STRING, "", "how the interval was found"),
     Column("group", _STRING, "", "what is claimed to be better, as JSON"),
-    Column("group_mean", _FLOAT, "", "mean of the measure over seeds"),
-    Column("group_seeds", _INT, "", "seeds with a value"),
+    Column("group_mean", _FLOAT, "", "mean of the measure over seeds; of a claim with each, that of the same member"),
+    Column("group_seeds", _INT, "", "seeds with a value; likewise"),
     Column("than", _STRING, "", "what it is compared with, as JSON"),
-    Column("than_mean", _FLOAT, "", "mean of the measure over seeds"),
-    Column("than_seeds", _INT, "", "seeds with a value"),
+    Column("than_mean", _FLOAT, "", "mean of the measure over seeds; likewise"),
+    Column("than_seeds", _INT, "", "seeds with a value; likewise"),
     Column("undecided", _STRING, "", "no difference or too few seeds; null for other verdicts, and without values"),
     Column("seeds_needed", _INT, "", f"seeds a side that would decide it in 80 % of studies; {BEYOND} is more"),
     Column("effect_size", _FLOAT, "", "Hedges' g, positive where the group has the better values; null of yes and no"),
@@ -81,8 +81,8 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "claimed": direction(claim),
         "bound": judgement.bound,
         "method": effect and effect.method,
-        **_side("group", claim.group, verdict.group),
-        **_side("than", claim.than, verdict.than),
+        **_side("group", claim.group, verdict.shown.group),
+        **_side("than", claim.than, verdict.shown.than),
         "undecided": judgement.undecided and str(judgement.undecided),
         "seeds_needed": judgement.seeds_needed,
         "effect_size": judgement.size,
@@ -99,9 +99,9 @@ def _row(verdict: Verdict) -> dict[str, Any]:
 
 
 def _side(name: str, where: dict[str, Any] | None, side: Side | None) -> dict[str, Any]:
-    """A group's columns; without seeds where there is a constant, or where it differs between members."""
-    if side is None or not side.seeds:
-        return {name: None if where is None else json.dumps(where)}
+    """A group's columns, of which a constant has none."""
+    if side is None:
+        return {name: None}
     values = list(side.known.values())
     return {
         name: json.dumps(where),
@@ -146,6 +146,15 @@ def verdict_words(judgement: Judgement) -> str:
     if judgement.seeds_needed:
         words += f", {enough(judgement.seeds_needed)}"
     return words
+
+
+def seeds_words(one: Verdict) -> str:
+    """``5 and 5``, ``5`` beside a constant, ``5 pairs`` of the same trained models; of a side without a value 0."""
+    shown = one.shown
+    group = len(shown.group.known)
+    if shown.than is None:
+        return str(group)
+    return f"{group} pairs" if shown.paired else f"{group} and {len(shown.than.known)}"
 
 
 def size_words(one: Verdict) -> str:

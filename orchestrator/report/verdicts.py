@@ -260,7 +260,7 @@ def together(members: Mapping[str, Judgement]) -> Judgement:
         word, why = Word.UNDECIDED, f"undecided for {_names(undecided)}"
     else:
         word, why = Word.SUPPORTED, f"supported for each of the {len(judged)}"
-    weakest = max(judged, key=lambda one: 2.0 if one.p_supported is None else one.p_supported)
+    weakest = members[least_supported(members)]
     kinds = {members[name].undecided for name in undecided}
     by_weight = (Undecided.TOO_FEW_SEEDS, None, Undecided.NO_DIFFERENCE)
     known = [one.p_refuted for one in judged if one.p_refuted is not None]
@@ -273,6 +273,12 @@ def together(members: Mapping[str, Judgement]) -> Judgement:
         p_supported=1.0 if known and weakest.p_supported is None else weakest.p_supported,
         p_refuted=min(1.0, len(judged) * min(known)) if known else None,
     )
+
+
+def least_supported(members: Mapping[str, Judgement]) -> str:
+    """The member whose effect and sizes those of the whole claim are: one without any p-value where there is one."""
+    p_values = {name: 2.0 if one.p_supported is None else one.p_supported for name, one in members.items()}
+    return max(p_values, key=lambda name: p_values[name])
 
 
 def _most(needed: Iterable[int | None]) -> int | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from orchestrator.evaluations import KINDS
+from orchestrator.metrics.requirements import CLASSIFIER_FEATURES, lacking
 from orchestrator.spec.claims import (
     ENDS,
     OWN,
@@ -30,12 +31,17 @@ from orchestrator.spec.messages import did_you_mean, show
 from orchestrator.store.columns import TRAINING_METRICS, TRIALS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from typing import TypeAlias
 
+    from orchestrator.data import Dataset, Split
     from orchestrator.evaluations import Evaluation
     from orchestrator.spec.claims import Claim, Measure
     from orchestrator.store.columns import Column
     from orchestrator.training.settings import TrialSettings
+
+    Counts: TypeAlias = Callable[[Dataset, Split], int | None]
+    """The number of images of a data set's split, or None where it is not known."""
 
 _TYPES: dict[pa.DataType, tuple[tuple[type, ...], str]] = {
     pa.string(): ((str,), "text"),
@@ -180,10 +186,20 @@ def _measures(name: str) -> str:
     return did_you_mean(name, [*ENDS, *PLAIN, *ofkinds])
 
 
-def unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Sequence[Evaluation]) -> Problem | None:
-    """Why a job of these trials and evaluations cannot decide a well-formed claim, or None where it can."""
+def known_images(data: Dataset, split: Split) -> int | None:
+    """The number of images that settings alone do not allow more than; None where they allow any."""
+    return data.known_images(split)
+
+
+def unanswered(
+    claim: Claim, trials: Collection[TrialSettings], evaluations: Sequence[Evaluation], counts: Counts = known_images
+) -> Problem | None:
+    """Why a job of these trials and evaluations cannot decide a well-formed claim, or None where it can.
+
+    ``counts`` tells the number of images of a data set's split, or None; by default what follows from settings.
+    """
     for member in members_of(claim):
-        if problem := _unanswered(member, trials, evaluations):
+        if problem := _unanswered(member, trials, evaluations, counts):
             return problem if claim.each is None else _of_each(claim, problem)
     return None
 
@@ -194,7 +210,9 @@ def _of_each(claim: Claim, problem: Problem) -> Problem:
     return (f"each.{next(iter(claim.each or {}))}", line) if key in sides_of_each(claim) else problem
 
 
-def _unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Sequence[Evaluation]) -> Problem | None:
+def _unanswered(
+    claim: Claim, trials: Collection[TrialSettings], evaluations: Sequence[Evaluation], counts: Counts
+) -> Problem | None:
     measure, other = measures_of(claim)
     sides = sides_of(claim)
     members = {side: [one for one in trials if selects(where, one)] for side, where in sides.items()}
@@ -202,16 +220,36 @@ def _unanswered(claim: Claim, trials: Collection[TrialSettings], evaluations: Se
         if not chosen:
             return side, f"got {show(sides[side])}, which is no trial of this job"
         if problem := _unmeasured(measure if side == "group" else other, chosen):
-            return "measure" if side == "group" or measure == other else "than_measure", problem
-        if measure.kind and (lacking := _unasked(measure.kind, sides[side], evaluations, chosen)):
-            key, problem = lacking
+            return _key_of(side, measure, other), problem
+        if measure.kind and (lacks := _unasked(measure.kind, sides[side], evaluations, chosen)):
+            key, problem = lacks
             return f"{side}{key}", problem
+        compared = measure if side == "group" else other
+        evaluation = meant(sides[side], compared.kind, evaluations) if compared.kind else None
+        if problem := next(filter(None, (_too_few(compared, one, evaluation, counts) for one in chosen)), None):
+            return _key_of(side, measure, other), problem
     others = {id(one) for one in members.get("than", ())}
     shared = [one for one in members["group"] if id(one) in others]
     if shared and measure == other and _same_rows(sides, measure, evaluations):
         both = f"{len(shared)} trial{'s are' if len(shared) > 1 else ' is'} in both groups"
         return "than", f"got {show(claim.than)}, but {both}; name what tells them apart"
     return None
+
+
+def _key_of(side: str, measure: Measure, other: Measure) -> str:
+    """The key that names the measure of a side."""
+    return "measure" if side == "group" or measure == other else "than_measure"
+
+
+def _too_few(measure: Measure, trial: TrialSettings, evaluation: Evaluation | None, counts: Counts) -> str | None:
+    """Why a trial has no value of a measure, though it is measured: too few images, in most cases."""
+    train = counts(trial.data, "train")
+    if evaluation is None:
+        problem = lacking(measure.column, CLASSIFIER_FEATURES, train=train)
+    else:
+        problem = evaluation.unmeasured(measure.column, trial, train, counts(trial.data, "test"))
+    name = f"{measure.kind}.{measure.column}" if measure.kind else measure.column
+    return f"got {show(name)}, {problem}" if problem else None
 
 
 def _unmeasured(measure: Measure, trials: Iterable[TrialSettings]) -> str | None:

@@ -120,7 +120,7 @@ class Trial:
 class Job:
     """A validated job: its header, its base sections and axes as written, and every distinct trial of its grid.
 
-    ``left_out`` has a line for each claim that overrides have left without the trials to decide it.
+    ``left_out`` has a line for each claim that overrides have left without the trials or images to decide it.
     """
 
     source: str
@@ -152,14 +152,17 @@ def load_job(path: Path, overrides: Iterable[str] = ()) -> Job:
     return make_job(raw, str(path), overrides)
 
 
-def make_job(raw: Mapping[str, Any], source: str, overrides: Iterable[str] = ()) -> Job:
-    """Validate the raw content of a job file, named ``source`` in errors. Raises SettingsError."""
+def make_job(raw: Mapping[str, Any], source: str, overrides: Iterable[str] = (), *, stored: bool = False) -> Job:
+    """Validate the raw content of a job file, named ``source`` in errors. Raises SettingsError.
+
+    Of a ``stored`` job, which an earlier version may have taken, claims that it cannot decide are left out.
+    """
     raw, overridden = dict(raw), []
     for text in overrides:
         path, raw = _override(raw, text)
         overridden.append(path)
     try:
-        narrowed = any(path.split(".")[0] in (*VARIED_SECTIONS, "grid", "evaluate") for path in overridden)
+        narrowed = stored or any(path.split(".")[0] in (*VARIED_SECTIONS, "grid", "evaluate") for path in overridden)
         return _make_job(raw, source, narrowed=narrowed)
     except SettingsError as error:
         if any(error.key == path or error.key.startswith((f"{path}.", f"{path}:")) for path in overridden):

@@ -63,7 +63,7 @@ def read_job(store: Store, overrides: Iterable[str] = ()) -> Job:
     if not isinstance(raw, dict):
         raise StorageError(f"{source}: damaged; submit the job file again")
     raw.pop("provenance", None)
-    return make_job(raw, source, overrides)
+    return make_job(raw, source, overrides, stored=True)
 
 
 def has_job(store: Store) -> bool:

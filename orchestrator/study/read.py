@@ -129,7 +129,7 @@ def _job(raw: dict[str, Any], axes: Sequence[Axis], source: str) -> Job | None:
     if not raw or (raw.get("grid") and not axes) or math.prod(len(axis.entries) for axis in axes) > _MOST_CELLS:
         return None
     try:
-        return make_job({key: value for key, value in raw.items() if key != "provenance"}, source)
+        return make_job({key: value for key, value in raw.items() if key != "provenance"}, source, stored=True)
     except OrchError:
         return None
 

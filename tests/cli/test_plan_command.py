@@ -51,7 +51,7 @@ def test_validate(orch: Callable[..., Any]) -> None:
 def test_validate_needs_no_data_that_will_be_fetched_and_no_devices(orch: Callable[..., Any]) -> None:
     assert orch("validate", "job.yaml", "--set", "data={name: mnist, root: nowhere, download: true}").code == 0
     assert orch("validate", "job.yaml", "--set", "resources.cpus_per_worker=1000").code == 0
-    told = {"job": "study", "trials": 4, "left_out": []}
+    told = {"job": "study", "trials": 4, "left_out": [], "notes": []}
     assert json.loads(orch("validate", "job.yaml", "--json").out) == told
 
 

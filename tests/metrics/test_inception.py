@@ -17,6 +17,7 @@ from orchestrator.errors import DataError
 from orchestrator.metrics.feature_extractor import Features
 from orchestrator.metrics.inception import clean_resized, load_inception
 from orchestrator.metrics.inception_weights import NAME, missing_requirements, read_weights, weights_file
+from orchestrator.metrics.requirements import lacking
 from orchestrator.metrics.sample_metrics import SampleMetrics
 from orchestrator.metrics.sample_quality import SampleQuality
 
@@ -101,6 +102,33 @@ def test_images_without_classes_are_judged_by_all_but_these() -> None:
     look = sample_metrics.quick(torch.tensor(pixels[:60]))
     assert (look.modes, look.diversity) == (None, found["diversity"])
     assert look.fid == pytest.approx(found["fid"], rel=1e-9)
+
+
+class Pixels(Brightness):
+    """Sees twenty pixels of an image."""
+
+    def __call__(self, images: torch.Tensor) -> Features:
+        features = images.flatten(1)[:, :20].float() / 255
+        return Features(features, features.softmax(1))
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out", "samples"),
+    [
+        *((11, 20, 60), (12, 20, 60), (20, 20, 60), (21, 20, 60)),
+        *((80, 0, 60), (80, 1, 60), (80, 2, 60), (80, 20, 60), (80, 21, 60)),
+        *((80, 21, 20), (80, 21, 21), (80, 21, 41), (80, 21, 42), (80, 21, 159), (80, 21, 160)),
+    ],
+)
+def test_what_a_measure_takes_is_known_without_computing_it(train: int, held_out: int, samples: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (160, 3, 8, 8), dtype=np.uint8)
+    quality = SampleQuality(ImageSet(pixels[:train]), ImageSet(pixels[:held_out]), Pixels(), "cpu")
+    found = quality.measure([torch.tensor(pixels[:samples])])[0]._asdict()
+    known = {name: lacking(name, 20, train=train, held_out=held_out, samples=samples) for name in found}
+    without = {name for name, value in found.items() if value is None} - {"modes", "class_kl"}
+    assert {name for name, why in known.items() if why} == without
+    look = SampleMetrics(ImageSet(pixels[:train]), Pixels(), "cpu").quick(torch.tensor(pixels[:samples]))
+    assert (look.fid is None) == bool(known["fid"])
 
 
 @pytest.mark.parametrize("size", [(28, 28), (299, 299), (40, 61), (350, 610)])

@@ -141,3 +141,23 @@ def test_evaluations_of_other_held_out_images_are_new(
     assert [due.other_images for due in survey(asked, store, HERE).due] == [None, None]
     monkeypatch.chdir(tmp_path)  # where there is nothing to compare with
     assert [due.other_images for due in survey(asked, store, HERE).due] == [None, None]
+
+
+@pytest.mark.parametrize("count", [64, 65])
+def test_a_claim_that_the_images_of_a_folder_are_too_few_for_is_a_note(
+    job: Job, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """How many there are, no settings tell: a class has ``count`` images to train on."""
+    for number, name in enumerate(("cats", "dogs")):
+        draw(tmp_path / "both" / "imgs" / "train" / name, count, number)
+        draw(tmp_path / "both" / "imgs" / "test" / name, 1, number)
+    monkeypatch.chdir(tmp_path / "both")
+    sides = {"group": {"training.seed": 0}, "than": {"training.seed": 1}}
+    claims = [{"id": "A", "says": "x", "measure": name, "better": "lower", **sides} for name in ("fid", "diversity")]
+    claims[1]["id"] = "B"
+    raw = job.resolved()
+    asked = make_job({**raw, "training": {**raw["training"], "measure_every": 1}, "claims": claims}, "job.yaml")
+    line = "claim A will be undecided: got 'fid', which takes 129 training images or more, not 128"
+    assert survey(asked, store, HERE).notes[1:] == ((line,) if count == 64 else ())  # the first is of the folders
+    monkeypatch.chdir(tmp_path)
+    assert survey(asked, store, HERE).notes == ()  # there are none to count

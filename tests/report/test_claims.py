@@ -11,7 +11,7 @@ from scipy import stats
 from orchestrator.report.charts import figure_of
 from orchestrator.report.claims import judge_claims
 from orchestrator.report.claims_chart import claims_chart
-from orchestrator.report.claims_table import claims_table
+from orchestrator.report.claims_table import claims_table, seeds_words
 from orchestrator.state.ledger import Status
 from tests.report.claimed import FID, claim, study
 
@@ -216,7 +216,37 @@ def test_each_value_is_judged_by_itself_and_all_of_them_together(stored: Callabl
     row, _ = claims_table([first, second]).to_pylist()
     assert [one["verdict"] for one in json.loads(row["members"])] == ["supported", "supported", "undecided"]
     assert json.loads(row["each"]) == {"objective.kind": kinds}
-    assert (row["than_mean"], row["than_seeds"]) == (None, None)
+
+
+def test_a_claim_about_each_value_has_the_seeds_of_the_value_that_its_effect_is_of(
+    stored: Callable[..., Stored],
+) -> None:
+    """Of both sides, also of one that takes each value in turn, while the other names the same setting for itself."""
+    kinds = ["saturating", "hinge"]
+    grid = {"objective.kind": ["non_saturating", *kinds], "training.seed": [0, 1, 2]}
+    gan, each = {"objective.kind": "non_saturating"}, {"objective.kind": kinds}
+    study_at = stored(
+        study(
+            claim("A", group=gan, than={}, each=each),
+            claim("B", better="higher", group={}, than=gan, each=each),
+            claim("C", "diversity", group=gan, than={}, each=each),
+            claim("D", better="higher", group={}, than=None, than_value=0, each=each),
+            grid=grid,
+        )
+    )
+    means = {"non_saturating": 10.0, "saturating": 90.0, "hinge": 30.0}
+    for trial in study_at.job.trials:
+        kind, seed = trial.settings.objective.kind, trial.settings.training.seed
+        study_at.end(trial, fid=None if (kind, seed) == ("hinge", 2) else means[kind] + seed * (1 + len(kind)))
+    verdicts = study_at.found()
+    rows = claims_table(verdicts).to_pylist()
+    assert [[one.value for one in found.members] for found in verdicts] == [kinds] * 4
+    assert [found.shown.value for found in verdicts] == ["hinge", "hinge", "saturating", "hinge"]
+    assert [(row["group_seeds"], row["than_seeds"]) for row in rows] == [(3, 2), (2, 3), (0, 0), (2, None)]
+    for row, found in zip(rows[:2], verdicts, strict=False):
+        assert found.judgement.effect is not None
+        assert row["group_mean"] - row["than_mean"] == pytest.approx(found.judgement.effect.estimate)
+    assert [seeds_words(found) for found in verdicts] == ["3 and 2", "2 and 3", "0 and 0", "2"]
 
 
 def test_claims_of_a_job_are_corrected_together(stored: Callable[..., Stored]) -> None:

@@ -59,6 +59,10 @@ class ProceduralFish(Dataset):
         """As set."""
         return self.images
 
+    def known_images(self, split: Split) -> int:
+        """As set: all of them."""
+        return self._count(split, self._limit(split))
+
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
         """A digest of the seed and the split, which the images depend on."""
         source = hashlib.sha256(f"{self.seed} {split}".encode()).digest()

@@ -8,7 +8,14 @@ from pydantic import Field
 
 from orchestrator.evaluations.evaluation import Evaluation
 from orchestrator.metrics.inception_weights import missing_requirements
-from orchestrator.metrics.requirements import INCEPTION_FEATURES, NEIGHBOURS, Comparison, Resize
+from orchestrator.metrics.requirements import (
+    CLASSIFIER_FEATURES,
+    INCEPTION_FEATURES,
+    NEIGHBOURS,
+    Comparison,
+    Resize,
+    lacking,
+)
 from orchestrator.store.columns import BOOL, FLOAT, INT, STRING, Column
 
 if TYPE_CHECKING:
@@ -22,6 +29,8 @@ LEAST_SAMPLES = 200
 """The covariance of a distribution cannot be estimated from fewer samples."""
 
 
+_OF_CLASSES = ("modes", "class_kl")
+"""Columns of the data's own classes."""
 NEAREST = "nearest"
 """The name of the picture of samples and their nearest training images."""
 
@@ -157,6 +166,20 @@ class Quality(Evaluation):
         most = trial.data.max_images
         few = _too_few(most, "data.max_images keeps") if most is not None else None
         return problem or (f"{self.kind} {few}" if few else None)
+
+    def unmeasured(self, column: str, trial: TrialSettings, train: int | None, held_out: int | None) -> str | None:
+        """Also of too few images or samples, and of classes that Inception does not know."""
+        inception = self.features == "inception"
+        if inception and column in _OF_CLASSES:
+            return "which Inception, trained on other classes, does not tell; take features: classifier"
+        compared = [count for count in (train, self.real_images) if count is not None]
+        return lacking(
+            column,
+            INCEPTION_FEATURES if inception else CLASSIFIER_FEATURES,
+            train=min(compared, default=None),
+            held_out=held_out,
+            samples=self.samples,
+        )
 
     def reject_images(self, data: Dataset, images: Mapping[Split, ImageSet]) -> str | None:
         """Also if there are no more training images than PRDC's neighbours."""
