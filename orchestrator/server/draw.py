@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 
-from orchestrator import text
 from orchestrator.errors import NotFoundError
 from orchestrator.report import html
 from orchestrator.report.blocks import Card, Chart, Fold, Row, Section, Table, walk
 from orchestrator.report.charts import DPI, chart_png
 from orchestrator.report.page import section_modules
+from orchestrator.report.pictures import read_picture
 from orchestrator.server.pages import Part
 from orchestrator.store.open import open_store
 from orchestrator.study import load_study
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 MOVING = ("run", "health", "curves", "trials")
 """The sections in which rows of metrics/ show; a run adds some all the time."""
 PICTURES = ("samples",)
-_FIRST = 10
-"""Places before those of the report's sections."""
+PLACES = {"now": 0, "settings": 1, "measures": 2, "films": 3, "report": 10, "files": 100}
+"""Places of parts, of which the report's sections have one each."""
 _kept: dict[str, tuple[Any, Study | None]] = {}
 """The study that was read last, with the job and the stamps that it is of."""
 
@@ -56,7 +57,7 @@ def sections(uri: str, name: str, wanted: Collection[str], stamp: str, alive: bo
     found: list[Part] = []
     for place, module in enumerate(section_modules()):
         if module.__name__.rpartition(".")[2] in wanted and (section := module.build(study)):
-            found.append(drawn(_linked(section, name, address), name, _FIRST + place))
+            found.append(drawn(_linked(section, name, address), name, PLACES["report"] + place))
     return found
 
 
@@ -108,6 +109,12 @@ def _linked_row(row: Row, name: str, address: Address) -> Row:
     return replace(row, cells=(replace(row.cells[0], words=words), *row.cells[1:]))
 
 
-def excerpt(value: object) -> str:
-    """A stranger's value as text of bounded length."""
-    return text.excerpt(str(value))
+def picture(uri: str, name: str, key: str) -> bytes:
+    """A picture of a job's storage as a PNG of our own making, whatever the file was. Raises NotFoundError."""
+    problems: list[str] = []
+    image = read_picture(store_of(uri, name), key, problems)
+    if image is None:
+        raise NotFoundError(problems[0])
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()

@@ -8,15 +8,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report import html
-from orchestrator.server import draw
+from orchestrator.server import draw, trials
 from orchestrator.server.jobs import Jobs, jobs_section
 from orchestrator.server.listing import FOLDERS, Listing
 from orchestrator.server.pages import Part
-from orchestrator.server.progress import progress_section
+from orchestrator.server.progress import position, position_section, progress_section
 from orchestrator.server.watch import Feed
+from orchestrator.store.bundles import trial_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from orchestrator.report.blocks import Section
     from orchestrator.server.listing import Look
@@ -58,6 +59,37 @@ class Feeds:
             self._sections(name, listing, groups["settled"], ("trials", "evaluations")),
             self._sections(name, listing, groups["pictures"], FOLDERS, _PICTURES_S),
         ]
+
+    def trial(self, name: str, trial_id: str) -> list[Feed]:
+        """The feeds of a trial's page: its position, and what it has stored."""
+        listing = self.listing(name)
+
+        async def draw_now(found: Any) -> Sequence[Part]:
+            return [await asyncio.to_thread(_part, position_section(found, trial_id), name)]
+
+        return [
+            Feed(lambda: position(listing.look(), trial_id), draw_now, lambda: listing.pause_s),
+            self._trials(name, listing, trials.trial_parts, [trial_id]),
+        ]
+
+    def compare(self, name: str, trial_ids: Sequence[str]) -> list[Feed]:
+        """The feed of trials side by side."""
+        return [self._trials(name, self.listing(name), trials.compare_parts, trial_ids)]
+
+    def _trials(
+        self, name: str, listing: Listing, drawing: Callable[..., list[Part]], trial_ids: Sequence[str]
+    ) -> Feed:
+        given = trial_ids[0] if drawing is trials.trial_parts else list(trial_ids)
+
+        def look() -> tuple[list[tuple[str, str]], bool]:
+            found = listing.look()
+            stamps = (one for folder in FOLDERS for one in found.stamps[folder].items())
+            return sorted(one for one in stamps if trial_of(one[0]) in trial_ids), found.alive
+
+        async def draw_trials(found: Any) -> Sequence[Part]:
+            return await self.worker.call(drawing, self.root.uri, name, given, alive=found[1], address=self.address)
+
+        return Feed(look, draw_trials, lambda: listing.pause_s)
 
     def listing(self, name: str) -> Listing:
         """The listing of a job."""

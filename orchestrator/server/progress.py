@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from orchestrator import text
-from orchestrator.report.blocks import Cell, Facts, Head, Row, Section, Table
+from orchestrator.report.blocks import Cell, Facts, Head, Row, Section, Table, Text
 from orchestrator.server.jobs import moment
 from orchestrator.store.bundles import trial_of
 
@@ -60,3 +60,25 @@ def _row(trial_id: str, step: int, total: int, name: str, address: Address) -> R
     link = Markup('<a href="{}"><code>{}</code></a>').format(address.trial(name, trial_id), text.excerpt(trial_id[:8]))
     share = Markup('<progress value="{}" max="{}" aria-label="steps done"></progress>').format(step, max(total, 1))
     return Row((Cell(link), Cell(share), Cell(f"{text.number(step)} of {text.number(total)}", step, look="num")))
+
+
+def position(look: Look, trial_id: str) -> tuple[str, int, int]:
+    """What a trial does, with its steps done and in all, both 0 where the run does not say them."""
+    running = look.run.running if look.run and look.alive else {}
+    if f"trials/{trial_id}.parquet" in look.stamps["trials"] and trial_id not in running:
+        return "has ended", 0, 0
+    if trial_id in running:
+        return "is training", *running[trial_id]
+    begun = f"metrics/{trial_id}.parquet" in look.stamps["metrics"]
+    return "has begun, and no run is at work on it" if begun else "waits", 0, 0
+
+
+def position_section(found: tuple[str, int, int], trial_id: str) -> Section:
+    """What a trial does, by its ``position``."""
+    state, step, total = found
+    words = Markup("This trial {}.").format(state)
+    if total:
+        steps = f"{text.number(step)} of {text.number(total)} steps"
+        bar = Markup('<progress value="{}" max="{}" aria-label="steps done"></progress>').format(step, total)
+        words = Markup("{} {} {}").format(words, bar, steps)
+    return Section("now", f"Trial {text.excerpt(trial_id[:8])}", "Now", (Text(words),))

@@ -23,8 +23,12 @@
     holder.querySelectorAll("input, textarea").forEach((field, place) => {
       const value = kept.fields[place];
       if (value === undefined) return;
-      if (field.type !== "checkbox") field.value = value;
-      else if (field.checked !== value) field.click();
+      if (field.type === "checkbox") {
+        if (field.checked !== value) field.click();
+      } else if (field.value !== value) {
+        field.value = value;
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+      }
     });
     for (const [place, order] of kept.sorts) {
       const button = holder.querySelector("table.sortable")?.tHead.rows[0].cells[place]?.querySelector("button");
@@ -36,6 +40,17 @@
     });
     if (kept.focus >= 0) focusable(holder)[kept.focus]?.focus({ preventScroll: true });
   };
+
+  // A slider shows the pictures of its epoch.
+  document.addEventListener("input", ({ target }) => {
+    if (!target.dataset.epochs) return;
+    const film = target.closest(".film");
+    film.querySelector("output").textContent = JSON.parse(target.dataset.epochs)[target.value];
+    for (const image of film.querySelectorAll("img")) {
+      const source = JSON.parse(image.dataset.sources)[target.value];
+      if (source) image.src = source;
+    }
+  });
 
   // Moments say how long ago they were.
   const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
