@@ -23,6 +23,7 @@ from orchestrator.server.pages import Address
 from orchestrator.server.trials import MOST
 from orchestrator.server.watch import Watch
 from orchestrator.server.worker import Worker
+from orchestrator.store.location import is_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -51,8 +52,10 @@ class Server:
     def __init__(self, root: Store, token: str, executor: Executor | None = None) -> None:
         self.address = Address(f"/{token}")
         self.storage = root.uri
-        self.worker, self.sql_worker = Worker(executor), Worker(executor)
-        self.feeds = Feeds(root, self.address, self.worker)
+        # Each in a process of its own: a trial's page waits for no large study, and neither for a query.
+        self.study_worker, self.trial_worker, self.sql_worker = (Worker(executor) for _ in range(3))
+        self._workers = self.study_worker, self.trial_worker, self.sql_worker
+        self.feeds = Feeds(root, self.address, self.study_worker, self.trial_worker)
         self.viewers = 0
         self._asking = asyncio.Lock()
         self._token = token
@@ -128,7 +131,7 @@ class Server:
         if not _PICTURE.fullmatch(key):
             raise web.HTTPNotFound
         try:
-            png = await self.worker.call(draw.picture, self.storage, name, key)
+            png = await self.trial_worker.call(draw.picture, self.storage, name, key)
         except OrchError:
             raise web.HTTPNotFound from None
         kept = {"Cache-Control": "private, max-age=86400"} if "v" in request.query else {}
@@ -147,7 +150,7 @@ class Server:
 
     def _job(self, request: web.Request) -> str:
         name = request.match_info["job"]
-        if "/" in name or not name.isprintable():
+        if "/" in name or not is_key(name):
             raise web.HTTPNotFound
         return name
 
@@ -233,16 +236,16 @@ class Server:
         async def rest() -> None:
             while True:
                 await asyncio.sleep(_REST_S)
-                self.worker.rest()
-                self.sql_worker.rest()
+                for worker in self._workers:
+                    worker.rest()
 
         resting = asyncio.create_task(rest())
         yield
         resting.cancel()
         for watch in self._watches.values():
             watch.end()
-        self.worker.end()
-        self.sql_worker.end()
+        for worker in self._workers:
+            worker.end()
 
 
 def _state(watch: Watch) -> str:

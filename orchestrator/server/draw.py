@@ -17,7 +17,7 @@ from orchestrator.report.page import section_modules
 from orchestrator.report.pictures import read_picture
 from orchestrator.server.pages import Part
 from orchestrator.store.open import open_store
-from orchestrator.study import load_study
+from orchestrator.study import INTERRUPTED, RUNNING, load_study
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -67,7 +67,7 @@ def _study(uri: str, name: str, stamp: str, *, alive: bool) -> Study | None:
     if _kept.get("study", (None, None))[0] != key:
         _kept.clear()  # before another takes its memory
         try:
-            study = load_study(store_of(uri, name), unfinished="running" if alive else "interrupted")
+            study = load_study(store_of(uri, name), unfinished=RUNNING if alive else INTERRUPTED)
         except NotFoundError:
             study = None
         _kept["study"] = key, study

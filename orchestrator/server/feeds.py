@@ -32,8 +32,9 @@ _MOST_LISTINGS = 64
 class Feeds:
     """The feeds of the pages of one storage; pages of the same job share its listing."""
 
-    def __init__(self, root: Store, address: Address, worker: Worker) -> None:
-        self.root, self.address, self.worker = root, address, worker
+    def __init__(self, root: Store, address: Address, study_worker: Worker, trial_worker: Worker) -> None:
+        self.root, self.address = root, address
+        self.study_worker, self.trial_worker = study_worker, trial_worker
         self._listings: dict[str, Listing] = {}
 
     def jobs(self) -> Feed:
@@ -87,7 +88,9 @@ class Feeds:
             return sorted(one for one in stamps if trial_of(one[0]) in trial_ids), found.alive
 
         async def draw_trials(found: Any) -> Sequence[Part]:
-            return await self.worker.call(drawing, self.root.uri, name, given, alive=found[1], address=self.address)
+            return await self.trial_worker.call(
+                drawing, self.root.uri, name, given, alive=found[1], address=self.address
+            )
 
         return Feed(look, draw_trials, lambda: listing.pause_s)
 
@@ -105,7 +108,7 @@ class Feeds:
         async def draw_sections(_found: Any) -> Sequence[Part]:
             look = await asyncio.to_thread(listing.look)
             stamp = _stamp(look, FOLDERS)  # of all that a study is read from, whatever it is that has changed
-            return await self.worker.call(
+            return await self.study_worker.call(
                 draw.sections, self.root.uri, name, wanted, stamp, alive=look.alive, address=self.address
             )
 

@@ -29,7 +29,9 @@ _REQUEST_S = 0.1
 """Seconds on S3 for each request, at most ten of which are made a second."""
 _RESTING_S = 30.0
 """A job that no run is at work on is looked at so often."""
-_STATES = {"running": "finished", "silent": "collapsed", "failed": "failed", "interrupted": "stopped"}
+_STATES = {"done": "finished", "failed": "failed"} | dict.fromkeys(
+    ("silent", "ended without a word", "interrupted", "cancelled", "unreadable"), "stopped"
+)
 """The looks that states have in common with those of trials."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from orchestrator import text
 from orchestrator.errors import QueryError
 from orchestrator.report.blocks import Cell, Head, Row, Section, Table, Text
@@ -42,9 +44,14 @@ def answer(uri: str, name: str, sql: str) -> list[Part]:
     if notice := left_out_notice(found.left_out):
         blocks.append(Text(notice, "notes"))
     if rows:
-        heads = tuple(Head(text.excerpt(column)) for column in names)
+        numeric = {field.name for field in table.schema if _is_number(field.type)}
+        heads = tuple(Head(text.excerpt(column), column in numeric) for column in names)
         blocks.append(Table("Answer", heads, rows, sortable=True, most=ROWS))
     return [drawn(Section("answer", "Answer", "Answer", tuple(blocks)), name, 0)]
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype))
 
 
 def _cell(value: object) -> Cell:

@@ -21,7 +21,7 @@ from orchestrator.spec.identity import flatten
 from orchestrator.state.files import read_job
 from orchestrator.state.log import read_log
 from orchestrator.store.columns import TRIALS
-from orchestrator.study import COLUMNS, load_study
+from orchestrator.study import COLUMNS, INTERRUPTED, RUNNING, load_study
 from orchestrator.study.study import plain
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _head(column: str) -> str:
 def _study(store: Store, trials: Sequence[str], *, alive: bool) -> Study | None:
     """The study of these trials alone; None while they have stored nothing."""
     try:
-        return load_study(store, only=trials, unfinished="running" if alive else "interrupted")
+        return load_study(store, only=trials, unfinished=RUNNING if alive else INTERRUPTED)
     except NotFoundError:
         return None
 

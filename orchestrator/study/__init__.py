@@ -6,13 +6,17 @@ from orchestrator.state.ledger import ENDED
 from orchestrator.study.cells import Cell, Cells, Spread, evenly
 from orchestrator.study.read import load_study
 from orchestrator.study.study import COLUMNS, D_STEPS, Study
+from orchestrator.study.unfinished import INTERRUPTED, RUNNING, UNFINISHED
 
 __all__ = [
     "COLUMNS",
     "D_STEPS",
     "ENDED",
     "ENDS",
+    "INTERRUPTED",
     "OBJECTIVE",
+    "RUNNING",
+    "UNFINISHED",
     "Cell",
     "Cells",
     "Spread",

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from orchestrator.spec.job import Job
 
 
+RUNNING, INTERRUPTED = UNFINISHED = "running", "interrupted"
+"""Statuses of trials that have begun and not ended: those that a run is at work on, and those that none is."""
+
+
 def with_unfinished(rows: pa.Table, metrics: pd.DataFrame, job: Job, status: str) -> pa.Table:
     """``rows`` of trials/, and one of this status for each trial of the job that has none but has logged steps.
 

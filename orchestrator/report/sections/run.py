@@ -13,7 +13,7 @@ from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.state.ledger import Status
 from orchestrator.state.stored import notice_of
 from orchestrator.store.tables import foreign_notice
-from orchestrator.study import ENDED
+from orchestrator.study import ENDED, UNFINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,8 +87,9 @@ def notices(study: Study) -> list[str]:
     """What a reader has to know before reading on: what is missing, what failed."""
     trials, warned = study.trials, []
     asked = len(study.job.trials) if study.job else 0
-    if len(trials) < asked:
-        warned.append(f"The grid has {text.plural(asked, 'cell')}; {text.plural(len(trials), 'trial')} ended so far.")
+    ended = int((~trials["status"].isin(UNFINISHED)).sum())
+    if ended < asked:
+        warned.append(f"The grid has {text.plural(asked, 'cell')}; {text.plural(ended, 'trial')} ended so far.")
     warned += study.left_out
     if not study.raw:
         warned.append("job.yaml is missing or unreadable, so the grid and the description are unknown.")
