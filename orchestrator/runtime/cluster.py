@@ -14,6 +14,7 @@ from orchestrator.errors import ClusterError, NotFoundError, OrchError, StorageE
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.runtime.autoscaler import potential_workers
 from orchestrator.runtime.interrupt import children_block_signals, interrupts_deferred, terminated_as_interrupted
+from orchestrator.runtime.launchers import SLURM
 from orchestrator.runtime.local import private_folder, set_environment, silence_loggers, uncollected
 from orchestrator.runtime.runtime_env import stage_package
 from orchestrator.state.files import Nodes
@@ -40,8 +41,8 @@ def joined_ray() -> Iterator[None]:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     import ray
 
-    # Ray Jobs has already sent the package to the nodes; a command typed on a node has to send it.
-    sends_package = "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ
+    # A command typed on a node sends the package to the others: Ray Jobs has done so already, Slurm's nodes share it.
+    sends_package = "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ and os.environ.get("ORCH_ADDRESS") != SLURM
     try:
         with private_folder() as empty, private_folder() as staged, interrupts_deferred() as check, quiet_stdout():
             try:

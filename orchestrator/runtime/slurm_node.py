@@ -1,10 +1,11 @@
 """One task on each node of a Slurm allocation: brings up Ray among them, runs a command on the first, ends Ray.
 
-    python -P -m orchestrator.runtime.slurm_node FOLDER VERB ARGUMENTS...
+    python -P -m orchestrator.runtime.slurm_node FOLDER [--worker-groups] VERB ARGUMENTS...
 
-The tasks tell each other of token, address and end by files in FOLDER, which only this user can enter. They leave no
-process behind and touch no other Ray of the nodes, and Ray's processes hear no SIGTERM: Slurm sends that to every
-process of a job at once, and the driver needs Ray to have the trials store their state.
+``--worker-groups``: some trials train on several devices. The tasks tell each other of token, address and end by files
+in FOLDER, which only this user can enter. They leave no process behind and touch no other Ray of the nodes, and Ray's
+processes hear no SIGTERM: Slurm sends that to every process of a job at once, and the driver needs Ray to have the
+trials store their state.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
+WORKER_GROUPS = "--worker-groups"
 _UP_S = 180.0
 """How long the nodes may take until Ray is up on all of them: a shared file system may read Python in minutes."""
 _END_S = 10.0
@@ -91,13 +93,16 @@ class Tasks:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command on the first node, and hold the others ready; returns the command's exit code."""
-    tasks = Tasks(Path(arguments[0]), int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"]))
+    folder, *command = arguments
+    if worker_groups := command[0] == WORKER_GROUPS:
+        del command[0]
+    tasks = Tasks(Path(folder), int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"]))
     signals = Signals()
     ctypes.CDLL(None).prctl(_SUBREAPER, 1)  # what loses its parent becomes this process's child, and ends with it
     set_environment()
     try:
-        with _ray(tasks, signals):
-            return _lead(tasks, signals, arguments[1:]) if tasks.rank == 0 else _stand_by(tasks)
+        with _ray(tasks, signals, worker_groups):
+            return _lead(tasks, signals, command) if tasks.rank == 0 else _stand_by(tasks)
     except _StoppedError:
         return 128 + (signals.first or signal.SIGTERM) if tasks.rank == 0 else 0
     except ClusterError as error:
@@ -152,7 +157,7 @@ def _wait(tasks: Tasks, signals: Signals, names: set[str]) -> None:
 
 
 @contextlib.contextmanager
-def _ray(tasks: Tasks, signals: Signals) -> Iterator[None]:
+def _ray(tasks: Tasks, signals: Signals, worker_groups: bool) -> Iterator[None]:
     """Ray on this node, up when the context begins, with all its processes gone when it has ended."""
     head = tasks.rank == 0
     if head:
@@ -162,7 +167,8 @@ def _ray(tasks: Tasks, signals: Signals) -> Iterator[None]:
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(tasks.folder / "token")
     with ray_folder() as folder, variables({**TOKEN_ONLY, "RAY_ADDRESS": None}):
         try:
-            _bring_up(Path(folder), None if head else tasks.hear("address"), signals)
+            address = None if head else tasks.hear("address")
+            _bring_up(Path(folder), _start(folder, address, dashboard=worker_groups), signals)
             if head:
                 tasks.tell("address", (Path(folder) / _ADDRESS).read_text())
             yield
@@ -170,8 +176,8 @@ def _ray(tasks: Tasks, signals: Signals) -> Iterator[None]:
             _end()
 
 
-def _bring_up(folder: Path, head: str | None, signals: Signals) -> None:
-    """Start Ray on this node, and wait until it is up. Raises ClusterError.
+def _bring_up(folder: Path, command: list[str], signals: Signals) -> None:
+    """Start Ray on this node by a command, and wait until it is up. Raises ClusterError.
 
     Ray gives its own processes half a minute, which a busy node or file system may not keep to at first.
     """
@@ -179,7 +185,7 @@ def _bring_up(folder: Path, head: str | None, signals: Signals) -> None:
         log = folder / f"start-{attempt}.log"
         with children_block_signals(), log.open("wb") as output:
             ray = subprocess.Popen(  # noqa: S603 - our own command
-                _start(folder, head),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -199,17 +205,19 @@ def _bring_up(folder: Path, head: str | None, signals: Signals) -> None:
     raise ClusterError(f"Ray did not start{f': {why}' if why else f' in {_UP_S:.0f} s'}")
 
 
-def _start(folder: Path, address: str | None) -> list[str]:
+def _start(folder: str, address: str | None, *, dashboard: bool) -> list[str]:
     """The command that starts Ray on this node, with what Slurm has granted and with free ports; it does not wait.
 
-    A command that stays (``--block``) would end all of Ray once any of its parts ends, needed or not.
+    A command that stays (``--block``) would end all of Ray once any of its parts ends, needed or not. Parts of Ray
+    that nothing here asks for are left out: each is a Python of its own.
     """
     command = [sys.executable, "-P", "-c", "from ray.scripts.scripts import main; main()", "start"]
     command += ["--disable-usage-stats", f"--temp-dir={folder}", "--min-worker-port=0", "--max-worker-port=0"]
-    command += [f"--{name}={value}" for name, value in granted().items()]
+    command += ["--include-log-monitor=False", *(f"--{name}={value}" for name, value in granted().items())]
     if address is not None:
         return [*command, f"--address={address}"]
     command += ["--head", "--port=0", f"--system-config={json.dumps(SYSTEM_CONFIG)}"]
+    command += ["--no-monitor", f"--include-dashboard={dashboard}"]
     # Two for which Ray takes no other port where its own choice is in use.
     command += [f"--{name}={_free_port()}" for name in ("dashboard-port", "ray-client-server-port")]
     node = os.environ.get("SLURM_LAUNCH_NODE_IPADDR")

@@ -4,6 +4,7 @@
 
 Each node is a ``slurmd`` in a process table of its own, so that killing it ends whatever runs there, as when a machine
 loses power. It takes root and neither systemd nor the host's network. GPUs are device files that swallow what they get.
+However the process ends that has started it, all of it ends as well.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "scancel", "scontrol", "sinfo", "unshare")
+PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "scancel", "scontrol", "sinfo", "unshare", "setpriv")
 _PATH = f"/usr/sbin:/sbin:{os.environ['PATH']}"
-_UP_S = 30.0
+_UP_S = 180.0
 _NULL = os.makedev(1, 3)
 
 
@@ -120,9 +121,10 @@ def _munged(folder: Path) -> list[str]:
 
 
 def _start(slurm: Slurm, command: list[str], *, apart: bool = False) -> subprocess.Popen[bytes]:
-    """Start a daemon; ``apart`` in a process table of its own, which ends with it."""
+    """Start a daemon, which ends with this thread; ``apart`` in a process table of its own, which ends with it."""
     if apart:
         command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
+    command = ["setpriv", "--pdeathsig", "KILL", *command]
     with (slurm.folder / "log" / "stderr.log").open("ab") as errors:
         return subprocess.Popen(
             command,
@@ -170,7 +172,7 @@ def _configure(slurm: Slurm, cpus: int, memory_mb: int, gpus: int) -> None:
         (folder / "spool" / node).mkdir()
         lines.append(f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {holds}")
     lines += [
-        "PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=60",
+        "PartitionName=low Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=300",
         "PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF",
         "PartitionName=closed Nodes=ALL AllowAccounts=others",
     ]
@@ -202,7 +204,7 @@ def _settings(folder: Path) -> dict[str, object]:
         "SelectTypeParameters": "CR_Core_Memory",
         "GresTypes": "gpu",
         "ReturnToService": 2,
-        "KillWait": 30,
+        "KillWait": 300,  # a busy machine stores no faster
         "JobRequeue": 1,
         "EnforcePartLimits": "ALL",
         "PreemptType": "preempt/partition_prio",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,58 +17,113 @@ from tests.slurm.conftest import PATIENCE_S, Study, processes_of, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.slurm.cluster import Slurm
+    from tests.slurm.conftest import User
 
-LONG = {"epochs": 200, "batch_size": 8, "log_every": 3, "samples_every": 400, "checkpoint_every": 100}
-ONE_CPU = {"resources": {"cpus_per_worker": 1}}
+LONG = {"epochs": 200, "batch_size": 8, "log_every": 4, "samples_every": 200, "checkpoint_every": 10}
+TWO_SEEDS = {"grid": {"training.seed": [0, 1]}, "resources": {"cpus_per_worker": 1}}
 
 
-def test_two_studies_side_by_side_on_a_node_leave_nothing_behind(slurm: Slurm, study: Callable[..., Study]) -> None:
-    studies = [study(name, grid={"training.seed": [0, 1]}, **ONE_CPU) for name in ("one", "two")]
-    here = ["--address", "slurm", "--slurm", "nodelist=n1"]
-    runs = [each.orch("submit", "job.yaml", *here) for each in studies]
-    for each, run in zip(studies, runs, strict=True):
+def modes(*paths: Path) -> list[str]:
+    """Who may do what with files and folders, in octal numbers."""
+    return [f"{path.stat().st_mode & 0o777:o}" for path in paths]
+
+
+def test_two_users_side_by_side_on_a_node_keep_to_themselves_and_leave_nothing_behind(
+    slurm: Slurm, study: Callable[..., Study], stranger: User | None, s3_bucket: str
+) -> None:
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+    studies = [study(**TWO_SEEDS), study("2", user=stranger, storage=f"s3://{s3_bucket}/two", **TWO_SEEDS)]
+    runs = [each.orch("submit", "job.yaml", "--address", "slurm", "--slurm", "nodelist=n1") for each in studies]
+    numbers = [each.number() for each in studies]
+    for each, number in zip(studies, numbers, strict=True):
+        inside = each.shared / f"{number}.0"
+        wait_until((inside / "address").exists, "Ray on the node")
+        assert modes(inside, inside / "token", *each.scratch.iterdir()) == ["700", "600", "700"]
+        assert secret not in slurm.ask("scontrol", "write", "batch_script", number, "-")
+    if stranger is not None:
+        token = studies[0].shared / f"{numbers[0]}.0" / "token"
+        assert "Permission denied" in stranger.run(["cat", str(token)]).communicate()[1]
+    for each, run, number in zip(studies, runs, numbers, strict=True):
         out, err = run.communicate(timeout=2 * PATIENCE_S)
         assert run.returncode == 0, err
         assert "Traceback" not in err
+        assert secret not in err + each.output(number)
         assert out.startswith("results  "), "stdout has the results only"
         assert_exactly_once(each.store, each.trials)
-        number = err.split(" is on slurm", 1)[0]
-        assert [path.name for path in (each.folder / "results" / "_slurm").iterdir()] == [f"{number}.out"]
-        wait_until(lambda number=number: not processes_of(number), "end of all processes", 10)
+        assert [path.name for path in each.shared.iterdir()] == [f"{number}.out"]
+        wait_until(lambda number=number: not processes_of(number), "end of all processes")
+        assert list(each.scratch.iterdir()) == []
         assert slurm.state(number)["ExitCode"] == "0:0"
-    assert list(studies[0].scratch.iterdir()) == []
+    if stranger is None:
+        pytest.skip("one user alone: no other can read the checkout and a Python of this version")
 
 
-def test_preempted_and_with_its_node_lost_nothing_is(slurm: Slurm, study: Callable[..., Study]) -> None:
-    one = study(training=LONG, grid={"training.seed": [0, 1]})
-    number = one.submit("--partition", "low", "--slurm", "cpus-per-task=2", "--slurm", "nodelist=n1")
-    wait_until(one.trains, "logged steps")
-    slurm.ask("sbatch", "--partition=high", "--nodes=2", "--cpus-per-task=2", "--wrap=sleep 1", "--output=/dev/null")
-    wait_until(lambda: slurm.state(number)["Restarts"] == "1", "preemption", 60)
-    assert len(one.store.keys("checkpoints")) >= 1
-    slurm.ask("scontrol", "update", f"JobId={number}", "StartTime=now", "ReqNodeList=")
-    wait_until(one.trains, "second attempt")
-    slurm.kill(slurm.state(number)["NodeList"])
-    wait_until(lambda: slurm.state(number)["Restarts"] == "2", "requeue after a lost node", 90)
-    slurm.ask("scontrol", "update", f"JobId={number}", "StartTime=now")
-    wait_until(lambda: slurm.state(number)["JobState"] == "COMPLETED", "end", 2 * PATIENCE_S)
+def test_a_worker_group_over_two_nodes_goes_on_after_its_time_limit_and_the_loss_of_the_far_node(
+    slurm: Slurm, study: Callable[..., Study]
+) -> None:
+    one = study(training=LONG, resources={"workers": 2, "cpus_per_worker": 1})
+    run = one.orch("submit", "job.yaml", "--address", "slurm", "--nodes", "2")
+    number = one.number()
+    one.await_more_than(0)
+    held = slurm.state(number)
+    assert (held["NumNodes"], held["NumCPUs"]) == ("2", "2"), "a node has one processor, which one worker takes"
+    slurm.ask("scancel", "--batch", "--signal=USR1", number)
+    rows = requeued(one, number, 1)
+    state = read_state(one.store)
+    assert state is not None
+    assert (state.state, state.address, state.submission_id) == ("interrupted", "slurm", number)
+    one.await_more_than(rows)
+    (far,) = set(slurm.nodes) - {slurm.state(number)["BatchHost"]}
+    slurm.kill(far)
+    wait_until(lambda: slurm.state(number)["Restarts"] == "2", "requeue after a lost node")
+    slurm.bring_back(far)
+    requeued(one, number, 2)
+    _, err = run.communicate(timeout=3 * PATIENCE_S)
+    assert run.returncode == 0, err
+    assert f"Slurm: job {number} is requeued and goes on from the trials' last states" in err
     assert_exactly_once(one.store, one.trials)
 
 
-def test_cancelled_by_slurm_it_stores_and_is_not_requeued(slurm: Slurm, study: Callable[..., Study]) -> None:
-    one = study(training=LONG, grid={"training.seed": [0, 1]})
-    number = one.submit("--slurm", "cpus-per-task=2")
-    wait_until(one.trains, "logged steps")
+def test_preempted_without_its_node_and_cancelled_a_study_goes_on(slurm: Slurm, study: Callable[..., Study]) -> None:
+    one = study(training=LONG, **TWO_SEEDS)
+    number = one.submit("--partition", "low", "--slurm", "cpus-per-task=2")
+    one.await_more_than(0)
+    slurm.ask("sbatch", "--partition=high", "--nodes=2", "--cpus-per-task=2", "--wrap=sleep 1", "--output=/dev/null")
+    rows = requeued(one, number, 1)
+    one.await_more_than(rows)
+    node = slurm.state(number)["NodeList"]
+    slurm.kill(node)
+    rows = requeued(one, number, 2)
+    one.await_more_than(rows)
     slurm.ask("scancel", number)
-    wait_until(lambda: slurm.state(number)["JobState"] == "CANCELLED", "end", 40)
+    wait_until(lambda: slurm.state(number)["JobState"] == "CANCELLED", "end")
     state = read_state(one.store)
     assert state is not None
     assert state.state == "interrupted"
-    assert len(one.store.keys("checkpoints")) == len(one.store.keys("metrics"))
+    assert one.rows() > rows
     assert "go on with: orch resume tiny --storage" in one.output(number)
-    wait_until(lambda: not processes_of(number), "end of all processes", 10)
+    wait_until(lambda: not processes_of(number), "end of all processes")
+    run = one.orch("resume", "tiny", "--storage", one.storage, "--address", "slurm")
+    _, err = run.communicate(timeout=2 * PATIENCE_S)
+    assert run.returncode == 0, err
+    assert slurm.state(err.partition(" ")[0])["NumCPUs"] == "2", "what the last submission asked for"
+    assert_exactly_once(one.store, one.trials)
+
+
+def requeued(study: Study, number: str, times: int) -> int:
+    """Wait until a job is in the queue again, and have Slurm start it soon; returns the rows stored by then.
+
+    Slurm would wait for two minutes. In the second in which it has ended an attempt it starts no other.
+    """
+    slurm = study.slurm
+    wait_until(lambda: slurm.state(number)["Restarts"] == str(times), "requeue")
+    rows = study.rows()
+    assert rows > 0
+    slurm.ask("scontrol", "update", f"JobId={number}", "StartTime=now+3seconds")
+    return rows
 
 
 @pytest.mark.parametrize(
@@ -86,7 +142,7 @@ def test_cancelled_by_slurm_it_stores_and_is_not_requeued(slurm: Slurm, study: C
 def test_what_can_never_run_takes_one_line(study: Callable[..., Study], options: list[str], problem: str) -> None:
     one = study()
     run = one.orch("submit", "job.yaml", "--address", "slurm", *options)
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=PATIENCE_S)
     assert (run.returncode, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("error: ")
     assert problem in err
