@@ -78,7 +78,7 @@ def _evaluate(at_once: int) -> float:
     """Seconds of the timed evaluation, after one that starts its processes."""
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster((Machine(at_once, 0),))
-        with local_ray(cluster, worker_groups=False):
+        with local_ray(cluster):
             _run(folder, cluster, WARM)
             return _run(folder, cluster, WARM, TIMED)
 

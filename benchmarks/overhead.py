@@ -22,7 +22,7 @@ def main() -> None:
     """Run both on the same Ray, ours second and with its workers' start."""
     from ray import tune
 
-    with tempfile.TemporaryDirectory() as folder, local_ray(this_machine(), worker_groups=False):
+    with tempfile.TemporaryDirectory() as folder, local_ray(this_machine()):
         began = time.perf_counter()
         tuner = tune.Tuner(
             _nothing,

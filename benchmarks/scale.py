@@ -40,7 +40,7 @@ def _measure(trials: int) -> dict[str, float]:
 
 
 def _one(trials: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, local_ray(this_machine(), worker_groups=False):
+    with tempfile.TemporaryDirectory() as folder, local_ray(this_machine()):
         plan, store = idle_plan(trials, folder)
         began = time.perf_counter()
         outcome = run_sweep(plan, store, [Silent()])

@@ -24,7 +24,7 @@ HERE = Cluster((Machine(cpus=WORKERS, gpus=0),))
 
 def main() -> None:
     """Run both on the same Ray, then the same sweeps once more with S3 for storage."""
-    with tempfile.TemporaryDirectory() as folder, local_ray(HERE, worker_groups=True):
+    with tempfile.TemporaryDirectory() as folder, local_ray(HERE):
         few, many = (_sweep(trials, folder) for trials in (FEW, MANY))
         ours = (many - few) / (MANY - FEW)
         one, more = (_nested(trials, folder) for trials in (1, 1 + NESTED))
@@ -88,7 +88,7 @@ def _requests() -> float:
     """Requests that one more trial makes, counted between the sweep and a simulated S3."""
     counts = []
     os.environ |= ENVIRONMENT
-    with bucket_behind_proxy("bench") as proxy, local_ray(HERE, worker_groups=False):
+    with bucket_behind_proxy("bench") as proxy, local_ray(HERE):
         os.environ["AWS_ENDPOINT_URL"] = proxy.url
         for trials in (FEW, MANY):
             before = len(proxy.seen)

@@ -198,7 +198,7 @@ def _ray() -> Finding:
     from orchestrator.plan.placement import this_machine
     from orchestrator.runtime.local import local_ray, ray_version
 
-    with local_ray(this_machine(), worker_groups=False):
+    with local_ray(this_machine()):
         return Finding(True, f"{ray_version()} starts on this machine")
 
 

@@ -279,7 +279,7 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
                     stack.enter_context(quiet_stdout())
                 else:
                     stage("starting Ray")
-                    stack.enter_context(local_ray(cluster, worker_groups=max(plan.placements) > 1))
+                    stack.enter_context(local_ray(cluster))
                 find_death = JoinedRay(partial(_notify, log)).death if joined else local_death
                 stack.enter_context(watched(find_death, partial(_abort, plan.job, store, log, heartbeat)))
                 stack.enter_context(heartbeat.interrupting())

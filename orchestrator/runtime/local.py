@@ -58,11 +58,10 @@ _END_S = 5.0
 
 
 @contextlib.contextmanager
-def local_ray(cluster: Cluster, *, worker_groups: bool) -> Iterator[None]:
+def local_ray(cluster: Cluster) -> Iterator[None]:
     """Start a Ray of its own with this machine's processors and GPUs, and end it on the way out.
 
-    ``worker_groups``: some trials train on several devices. Everything that Ray writes goes into a folder of this
-    run's own. Raises ClusterError where Ray cannot be started.
+    Everything that Ray writes goes into a folder of this run's own. Raises ClusterError where Ray cannot be started.
     """
     (machine,) = cluster.nodes
     set_environment()
@@ -74,8 +73,7 @@ def local_ray(cluster: Cluster, *, worker_groups: bool) -> Iterator[None]:
         "address": "local",
         "num_cpus": machine.cpus,
         "num_gpus": machine.gpus,
-        # Ray Train asks the dashboard whether a worker group has died, and frees its devices only then.
-        "include_dashboard": worker_groups,
+        "include_dashboard": False,
         "_system_config": {**SYSTEM_CONFIG, **_STARTED_WHEN_NEEDED},
         # What goes wrong is reported in one line, by the error that is raised.
         "logging_level": logging.CRITICAL,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHECKED_WITH = "2.60"
+
 CHATTY_LOGGERS = ("ray._private.runtime_env.packaging", "ray._private.runtime_env.working_dir")
 """Loggers that report every upload of a working directory."""
 
@@ -104,3 +105,14 @@ def kuberay_configuration(namespace: Path, name: str) -> dict[str, Any] | None:
         return None
     config: dict[str, Any] = _derive_autoscaling_config_from_ray_cr(cluster)
     return config
+
+
+def without_watcher(trainer: Any) -> None:
+    """Have a trainer of Ray Train start no watcher of its placement group: ``runtime.orphans`` does its work.
+
+    The watcher is a process more for each group, and needs Ray's dashboard, which is three.
+    """
+    create = trainer._create_default_callbacks
+    trainer._create_default_callbacks = lambda: [
+        callback for callback in create() if type(callback).__name__ != "PlacementGroupCleanerCallback"
+    ]

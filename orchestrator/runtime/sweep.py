@@ -19,6 +19,7 @@ from orchestrator.runtime.evaluation import EvaluationInputs
 from orchestrator.runtime.evaluator import Evaluator
 from orchestrator.runtime.events import Reporter, SweepStoppedError, Watcher
 from orchestrator.runtime.interrupt import interrupts_deferred
+from orchestrator.runtime.orphans import OrphanedGroups
 from orchestrator.runtime.privacy import keep_credentials
 from orchestrator.runtime.trainable import TrialWorker
 from orchestrator.runtime.trainer import SweepContext, describe
@@ -76,6 +77,8 @@ def run_sweep(
     set_evaluations_aside(store, plan.due)
     record_held_out(store, plan.due)
     context = _sweep_context(plan, trials, images, store, notify, stage)
+    if max(plan.placements, default=1) > 1:
+        watchers = [*watchers, OrphanedGroups()]
     stage("starting workers")
     # A run waits for storage that is down, but not once it is to end: Tune checks only between its callbacks.
     hurry = store.hurry if isinstance(store, RetryingStore) else lambda: None

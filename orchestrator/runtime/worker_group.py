@@ -16,8 +16,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from orchestrator.errors import OrchError, SurroundingsError
 from orchestrator.plan.retry import classify
 from orchestrator.runtime.command_channel import Command, CommandChannel, Failure
-from orchestrator.runtime.orphans import free_orphaned_groups
 from orchestrator.runtime.preemption import PreemptedError, being_drained
+from orchestrator.runtime.ray_private import without_watcher
 from orchestrator.runtime.rendezvous import ProcessGroupConfig
 from orchestrator.runtime.trainer import SweepContext, Trainer, describe, failed, measured
 from orchestrator.state.ledger import FailureKind, Status, record
@@ -95,7 +95,7 @@ def _ray_trainer(
     # Broadcasts of commands go over gloo, so that no GPU waits for them.
     backend = "cpu:gloo,cuda:nccl" if placement.device == "cuda" else "gloo"
     loopback = ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback
-    return DataParallelTrainer(
+    trainer = DataParallelTrainer(
         train_together,
         train_loop_config={"references": references, "channel": channel, "placement": placement},
         scaling_config=train.ScalingConfig(
@@ -113,6 +113,8 @@ def _ray_trainer(
             failure_config=train.FailureConfig(max_failures=0, max_preemption_failures=0),
         ),
     )
+    without_watcher(trainer)
+    return trainer
 
 
 def train_together(config: dict[str, Any]) -> None:
@@ -189,7 +191,6 @@ class WorkerGroupTrainable(tune.Trainable):  # type: ignore[misc]
         if failure is not None:
             return self._fail(failure)
         if report is None:
-            free_orphaned_groups()  # this worker group may wait for their devices
             return {}
         self.last = report
         return report

@@ -73,7 +73,7 @@ def ray_here() -> Iterator[None]:
 
     It ends with the tests of this folder: those of other folders start Rays of their own, or count on none.
     """
-    with local_ray(Cluster((Machine(cpus=2, gpus=2),)), worker_groups=True):
+    with local_ray(Cluster((Machine(cpus=2, gpus=2),))):
         yield
 
 

@@ -26,8 +26,7 @@ class Nodes:
     """A head that trains nothing, and ``count`` nodes of one processor each: a worker group always spans several."""
 
     def __init__(self, count: int) -> None:
-        # The dashboard takes the next port that is free.
-        head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": None}
+        head = {"num_cpus": 0, "include_dashboard": False}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(count)]
         self.cluster.wait_for_nodes()

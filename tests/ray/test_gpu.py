@@ -36,7 +36,7 @@ def test_trials_share_a_gpu_and_name_it_in_their_rows(tmp_path: Path) -> None:
     assert plan.problem is None
     (placement,) = plan.placements.values()
     assert (placement.device, placement.gpus, placement.concurrent) == ("cuda", 0.5, 2)
-    with local_ray(cluster, worker_groups=False):
+    with local_ray(cluster):
         outcome = run_sweep(plan, store, [Recorder()])
     assert (outcome.ended, outcome.failed) == (4, 0)
     rows = pd.DataFrame(assert_exactly_once(store, job.trials))

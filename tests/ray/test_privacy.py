@@ -125,7 +125,7 @@ def test_temporary_files_lie_in_folders_that_nobody_else_can_enter(watched: Watc
 
 def test_nothing_listens_but_on_loopback(watched: Watched) -> None:
     commands = " ".join(command for command, _ in watched.exposure.ports.values())
-    for name in ("gcs_server", "raylet", "DashboardAgent", "RuntimeEnvAgent", "dashboard.py", GANG):
+    for name in ("gcs_server", "raylet", "DashboardAgent", "RuntimeEnvAgent", GANG):
         assert name in commands
     addresses = {address.removeprefix("::ffff:") for address in watched.exposure.addresses}
     assert [address for address in addresses if not ipaddress.ip_address(address).is_loopback] == []

@@ -47,7 +47,7 @@ def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def refusal() -> str:
     """Why Ray does not start."""
-    with pytest.raises(ClusterError) as caught, local_ray(HERE, worker_groups=False):
+    with pytest.raises(ClusterError) as caught, local_ray(HERE):
         pass
     return str(caught.value)
 
@@ -72,7 +72,7 @@ def test_processes_of_ray_find_the_modules_of_this_one_and_write_into_a_private_
     seen = started_with(monkeypatch)
     monkeypatch.setattr(sys, "path", ["tests", *sys.path, "tests", "__editable__.hook"])
     path, before, cwd = os.environ.get("PYTHONPATH"), signal.pthread_sigmask(signal.SIG_BLOCK, ()), Path.cwd()
-    with local_ray(HERE, worker_groups=False):
+    with local_ray(HERE):
         folder = Path(seen["_temp_dir"])
         private = folder.parent
         assert private.parent == base
@@ -104,7 +104,7 @@ def test_only_who_has_the_run_s_own_token_gets_in_and_only_over_loopback(
     before, address = dict(os.environ), services.get_node_ip_address()
     tokens = set()
     for _ in range(2):
-        with local_ray(HERE, worker_groups=False):
+        with local_ray(HERE):
             (file,) = base.glob("orch-*/token")
             assert file.stat().st_mode & 0o777 == 0o600
             tokens.add(seen["token"])
@@ -157,7 +157,7 @@ def _refused(base: Path, monkeypatch: pytest.MonkeyPatch, variable: str, size: i
     monkeypatch.setenv(variable, str(_folder(base, size)))
     monkeypatch.setattr(tempfile, "tempdir", None)
     try:
-        with local_ray(HERE, worker_groups=False):
+        with local_ray(HERE):
             return False
     except ClusterError:
         return True
@@ -196,7 +196,7 @@ def test_a_ray_that_comes_up_too_slowly_is_started_again_and_leaves_nothing(
             raise Exception("The current node timed out during startup. This could happen because of a raylet.")
 
     monkeypatch.setattr(ray, "init", come_up)
-    with local_ray(HERE, worker_groups=False):
+    with local_ray(HERE):
         assert [one.wait(5) for one in started[:slow]] == [-signal.SIGKILL] * slow
         assert started[slow].poll() is None
     started[slow].kill()
@@ -210,7 +210,7 @@ def test_with_a_limited_address_space_another_process_tries_first(base: Path, mo
     started_with(monkeypatch)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (3 << 30, 3 << 30))
     monkeypatch.setattr(sys, "executable", "/bin/true")
-    with local_ray(HERE, worker_groups=False):
+    with local_ray(HERE):
         pass
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert "3.0 GiB of address space (ulimit -v); lift that limit" in refusal()
