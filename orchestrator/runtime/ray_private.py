@@ -107,12 +107,16 @@ def kuberay_configuration(namespace: Path, name: str) -> dict[str, Any] | None:
     return config
 
 
-def without_watcher(trainer: Any) -> None:
-    """Have a trainer of Ray Train start no watcher of its placement group: ``runtime.orphans`` does its work.
+_UNUSED_CALLBACKS = ("PlacementGroupCleanerCallback", "DatasetsCallback")
 
-    The watcher is a process more for each group, and needs Ray's dashboard, which is three.
+
+def without_helpers(trainer: Any) -> None:
+    """Have a trainer of Ray Train start none of the helpers that are of no use here, a process each for every group.
+
+    One watches its placement group, which ``runtime.orphans`` does, and needs Ray's dashboard. The other hands out
+    shards of Ray's data sets, of which there are none, and has every worker import ``ray.data``.
     """
     create = trainer._create_default_callbacks
     trainer._create_default_callbacks = lambda: [
-        callback for callback in create() if type(callback).__name__ != "PlacementGroupCleanerCallback"
+        callback for callback in create() if type(callback).__name__ not in _UNUSED_CALLBACKS
     ]

@@ -17,7 +17,7 @@ from orchestrator.errors import OrchError, SurroundingsError
 from orchestrator.plan.retry import classify
 from orchestrator.runtime.command_channel import Command, CommandChannel, Failure
 from orchestrator.runtime.preemption import PreemptedError, being_drained
-from orchestrator.runtime.ray_private import without_watcher
+from orchestrator.runtime.ray_private import without_helpers
 from orchestrator.runtime.rendezvous import ProcessGroupConfig
 from orchestrator.runtime.trainer import SweepContext, Trainer, describe, failed, measured
 from orchestrator.state.ledger import FailureKind, Status, record
@@ -113,7 +113,7 @@ def _ray_trainer(
             failure_config=train.FailureConfig(max_failures=0, max_preemption_failures=0),
         ),
     )
-    without_watcher(trainer)
+    without_helpers(trainer)
     return trainer
 
 

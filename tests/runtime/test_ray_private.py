@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import ray
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from orchestrator.runtime import ray_private
 
@@ -39,3 +40,11 @@ def test_they_stand_in_one_module() -> None:
 
 def test_they_were_checked_with_the_installed_ray() -> None:
     assert ray.__version__.split(".")[:2] == ray_private.CHECKED_WITH.split(".")
+
+
+def test_the_helpers_that_a_worker_group_goes_without_have_these_names() -> None:
+    trainer = DataParallelTrainer(lambda: None)
+    before = {type(callback).__name__ for callback in trainer._create_default_callbacks()}
+    ray_private.without_helpers(trainer)
+    after = {type(callback).__name__ for callback in trainer._create_default_callbacks()}
+    assert before - after == set(ray_private._UNUSED_CALLBACKS)
