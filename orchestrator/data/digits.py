@@ -47,34 +47,33 @@ class Digits(Dataset):
 
     def content(self, split: Split, limit: int | None, progress: Progress | None = None) -> Content:
         """The rows of scikit-learn's file, whose last number is the label."""
-        rows = _rows()
-        split_rows = (rows[:TRAIN_IMAGES] if split == "train" else rows[TRAIN_IMAGES:])[:limit]
+        split_rows = _rows(split, limit)
         return Content(len(split_rows), [hashlib.sha256(b"\n".join(split_rows)).digest()])
 
     def read(self, split: Split, limit: int | None) -> ImageSet:
         """Images enlarged from scikit-learn's, with the digit as the label."""
-        # Imported here, since it takes about a second and only a run needs it.
-        from sklearn.datasets import load_digits
-
-        source = load_digits()
-        rows = (slice(0, TRAIN_IMAGES) if split == "train" else slice(TRAIN_IMAGES, None),)
-        images, labels = source.images[rows][:limit], source.target[rows][:limit]
+        numbers = np.loadtxt(_rows(split, limit), delimiter=",", ndmin=2)
+        images, labels = numbers[:, :-1].reshape(-1, 8, 8), numbers[:, -1]
         border = (self.image_size - 28) // 2
         pixels = np.stack([np.pad(_enlarge(image), border) for image in images])
         return ImageSet(pixels[:, np.newaxis], labels.astype(np.int64))
 
 
-def _rows() -> list[bytes]:
-    """The lines of the file that ``load_digits`` reads, without the second that importing scikit-learn takes."""
+def _rows(split: Split, limit: int | None) -> list[bytes]:
+    """The split's first lines, of 64 pixels and the label, in the file that scikit-learn's ``load_digits`` reads.
+
+    It is read here, since importing scikit-learn takes a second.
+    """
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         raise DataError("digits: they come with scikit-learn, which is not installed")
     path = Path(package.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
     try:
         with gzip.open(path) as file:
-            return file.read().splitlines()
+            rows = file.read().splitlines()
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}); install scikit-learn anew") from error
+    return (rows[:TRAIN_IMAGES] if split == "train" else rows[TRAIN_IMAGES:])[:limit]
 
 
 def _enlarge(image: NDArray[np.float64]) -> NDArray[np.uint8]:

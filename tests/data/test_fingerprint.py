@@ -332,7 +332,7 @@ def test_digits_in_idx_files(make_mnist: Callable[..., Path], tmp_path: Path) ->
 
 
 def test_digits_of_scikit_learn() -> None:
-    values = np.array([row.split(b",") for row in _rows()], float)
+    values = np.array([row.split(b",") for row in _rows("train", None) + _rows("test", None)], float)
     source = load_digits()
     np.testing.assert_array_equal(values[:, :-1], source.data)
     np.testing.assert_array_equal(values[:, -1], source.target)
