@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtr
 
 from orchestrator import text
 from orchestrator.report.blocks import INK, Chart, Key, Panel, PanelRow, Series
@@ -60,4 +60,7 @@ def _lines(looks: pd.DataFrame) -> tuple[Series, ...]:
         Series(CDF_POINTS, look["latent_cdf"].tolist(), colour=tint, name=f"epoch {look['epoch']:.0f}")
         for look, tint in zip(chosen, TINTS[-len(chosen) :], strict=True)
     ]
-    return (*drawn, Series(CDF_POINTS, ndtr(CDF_POINTS).tolist(), colour=INK, dashes="dashed", width=1.2))
+    return (
+        *drawn,
+        Series(CDF_POINTS, [NormalDist().cdf(x) for x in CDF_POINTS], colour=INK, dashes="dashed", width=1.2),
+    )
