@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -207,7 +207,8 @@ class Series:
     """Values ``y`` over ``x`` in one panel, with a band from ``low`` to ``high`` where it has one.
 
     ``look`` is "line", "points" or "bars", whose ``x`` are edges, one more than ``y``. A ``marker`` stands at each
-    point. A ``name`` is told in the panel's own legend.
+    point. A ``name`` is told in the panel's own legend. ``label`` is what a reader is told who points at it: of which
+    trials and settings it is. ``over`` are further things it can be drawn over, by name, each as long as ``x``.
     """
 
     x: Sequence[float]
@@ -224,6 +225,8 @@ class Series:
     opacity: float = 1.0
     band_opacity: float = 0.15
     name: str = ""
+    label: str = ""
+    over: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def values(self) -> Iterator[float]:
         """All values on the panel's upright axis."""
@@ -309,6 +312,11 @@ class Chart:
         for row in self.rows:
             for panel in row.panels:
                 yield from panel.series
+
+    @property
+    def measured(self) -> bool:
+        """Whether it has lines or points on two scales, to point at and to enlarge; else it is a picture alone."""
+        return any(not panel.flat for row in self.rows for panel in row.panels) and any(self.series())
 
 
 Block = Text | Heading | Items | Facts | Code | Fold | Card | Table | Gallery | Grid | Chart

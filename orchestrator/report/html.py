@@ -14,9 +14,12 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
+from orchestrator.report.blocks import Chart, walk
 from orchestrator.report.figure_files import FIGURES
+from orchestrator.report.live import MOST_POINTS, is_thinned, live_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +28,16 @@ if TYPE_CHECKING:
 
 LONG_TABLE = 50
 """Rows of a table that can be folded away; only that of trials is open at first."""
+
+
+LIVE_BUDGET = 5_000_000
+"""Characters of the data of a section's charts after which further ones are images only."""
+THINNED = (
+    f"Of lines of more than {MOST_POINTS} points the page draws the first, the last, the least and the greatest of "
+    "each of some hundred stretches."
+)
+UPLOT = "uplot-1.6.32"
+"""Draws charts in the page: leeoniya/uPlot, MIT, as its package in the npm registry has it."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +59,37 @@ class Image:
 def render_section(section: Section, *, job_name: str, images: Mapping[str, Image]) -> Markup:
     """The section as one ``<section>`` element.
 
-    ``job_name`` is what commands that the section names call the job; ``images`` are those of charts, by name.
+    ``job_name`` is what commands that the section names call the job; ``images`` are those of charts, by name. A chart
+    that can answer to the hand (``Chart.measured``) has its data beside its image, which the script draws in its place.
     """
-    context = {"job_name": job_name, "images": images, "figures": FIGURES, "long_table": LONG_TABLE}
+    context: dict[str, Any] = {"job_name": job_name, "images": images, "lives": _lives(section), "figures": FIGURES}
+    context |= {"long_table": LONG_TABLE, "thinned": THINNED}
     module: Any = environment().get_template("blocks.html").make_module(context)
     return Markup(module.section(section))  # noqa: S704  # the template has escaped it
 
 
+def _lives(section: Section) -> dict[str, Markup]:
+    """The data of the section's charts, as JSON that closes no element, by name; further ones stay images."""
+    lives: dict[str, Markup] = {}
+    size = 0
+    for block in walk(section.blocks):
+        if isinstance(block, Chart) and block.measured:
+            data = htmlsafe_json_dumps(live_data(block), separators=(",", ":"))
+            size += len(data)
+            if size <= LIVE_BUDGET or not lives:
+                lives[block.name] = data
+    return lives
+
+
 def style() -> Markup:
     """What stands in the page's ``<style>``."""
-    return _asset("page.css")
+    return Markup("\n").join([_asset(f"{UPLOT}.min.css"), _asset("page.css")])
 
 
 def scripts() -> tuple[Markup, ...]:
     """What stands in each ``<script>`` of the page, at the end of its body."""
-    return (_asset("page.js"),)
+    licensed = Markup("/*! {} */\n{}").format(_asset(f"{UPLOT}.license.txt"), _asset(f"{UPLOT}.min.js"))
+    return (licensed, *map(_asset, ("charts.js", "live.js", "tables.js", "page.js")))
 
 
 def policy() -> str:
@@ -85,7 +114,11 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"image": lambda picture: Image.of(picture.png), "short": lambda trial_id: trial_id[:8]}
+    found.filters |= {
+        "image": lambda picture: Image.of(picture.png),
+        "short": lambda trial_id: trial_id[:8],
+        "is_thinned": is_thinned,
+    }
     return found
 
 

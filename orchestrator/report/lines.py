@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 
 POINTS = 300
 """Longer curves are averaged into this many stretches of equal length: more than a panel has room for."""
+ALONG = {"epoch": "epoch", "elapsed_s": "training time in s"}
+"""Columns that grow with the step, over which a curve can be drawn too, and what such an axis is called."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """The curves of a cell's seeds, the conditions they met as (condition, step), and targets by their setting."""
+    """The curves of a cell's seeds, the conditions they met as (condition, step), and targets by their setting.
+
+    ``label`` names the trials and their settings.
+    """
 
     seeds: Sequence[pd.DataFrame]
     marks: Sequence[tuple[str, float]] = ()
     targets: Mapping[str, float] = field(default_factory=dict)
+    label: str = ""
     _has: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
 
     def has(self, column: str) -> bool:
@@ -42,6 +48,19 @@ class Runs:
     def longest(self) -> int:
         """The most steps that one of the curves has."""
         return max((seed["step"].nunique() for seed in self.seeds), default=0)
+
+    def over(self, steps: pd.Series[Any]) -> dict[str, list[float]]:
+        """What steps can be drawn over too, by the name of the axis: the mean over the curves at each of ``steps``."""
+        return {words: np.interp(steps.to_numpy(dtype=float), *known).tolist() for words, known in self._along.items()}
+
+    @cached_property
+    def _along(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Steps and the means of each of ALONG that is known at all of them and ascends."""
+        names = [name for name in ALONG if all(name in seed for seed in self.seeds)]
+        means = pd.concat([seed[["step", *names]] for seed in self.seeds]).groupby("step").mean()
+        steps = means.index.to_numpy(dtype=float)
+        found = {ALONG[name]: (steps, _numbers(means[name])) for name in names}
+        return {words: known for words, known in found.items() if _ascends(known[1])}
 
 
 def band(curves: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
@@ -61,8 +80,15 @@ def band(curves: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
         last = float(points["step"].max())
         points["step"] = np.ceil(points["step"] * POINTS / last) * last / POINTS
         points = points.groupby(["run", "step"], as_index=False)["value"].mean()
+    if points["step"].is_unique:  # one curve, as a rule: there is nothing to average, which takes long
+        single = points.sort_values("step", ignore_index=True)
+        return pd.DataFrame({"step": single["step"], **dict.fromkeys(("mean", "low", "high"), single["value"])})
     over_runs: pd.DataFrame = points.groupby("step")["value"].agg(mean="mean", low="min", high="max").reset_index()
     return over_runs
+
+
+def _ascends(values: NDArray[np.float64]) -> bool:
+    return len(values) > 0 and bool(np.isfinite(values).all() and (np.diff(values) >= 0).all())
 
 
 def _numbers(values: pd.Series[Any]) -> NDArray[np.float64]:

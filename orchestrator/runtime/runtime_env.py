@@ -31,7 +31,7 @@ MAX_BYTES = 200_000_000
 
 PACKAGE_DATA = (
     "py.typed",
-    *(f"{folder}/web/*.{ending}" for folder in ("report", "server") for ending in ("html", "css", "js")),
+    *(f"{folder}/web/*.{ending}" for folder in ("report", "server") for ending in ("html", "css", "js", "txt")),
     "runtime/launch.sh",
 )
 """Files of the package beside its modules, the same as in pyproject.toml."""

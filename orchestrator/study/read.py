@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from orchestrator.spec.job import Job, Trial
     from orchestrator.store.location import Store
 
-MEASURED = tuple(column for column in METRICS if column.name not in ("health", "images_per_second", "elapsed_s"))
+MEASURED = tuple(column for column in METRICS if column.name not in ("health", "images_per_second"))
 """What is read of the rows of metrics/."""
 
 _LAST_STEP = 2**53

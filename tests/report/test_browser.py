@@ -1,8 +1,10 @@
-"""The page in a real browser: nothing overflows, nothing complains, sorting and choosing columns work."""
+"""The page in a real browser: nothing overflows, nothing complains, tables and charts answer to hand and keys."""
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import json
 import re
 import shutil
@@ -10,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -25,7 +28,70 @@ frameborder="0" src="probed.html"></iframe><pre id="probe"></pre><script>
 addEventListener("message", (event) => {{ document.getElementById("probe").textContent = event.data; }});
 </script>"""
 PROBE = """<script>
-addEventListener("load", () => {
+const until = (test) => new Promise((done) => {
+  const look = () => (test() ? done() : setTimeout(look, 20));
+  look();
+});
+const useChart = async (figure) => {
+  figure.scrollIntoView({ behavior: "instant" });
+  await until(() => figure.querySelector(".live .u-over"));
+  const over = figure.querySelector(".u-over"), plot = over.closest(".plot"), view = views.get(figure.id);
+  const visible = (e) => e.getClientRects().length > 0;
+  const mouse = (type, x, y, buttons = 0) => {
+    const { left, top, width, height } = over.getBoundingClientRect();
+    const at = { clientX: left + x * width, clientY: top + y * height };
+    over.dispatchEvent(new MouseEvent(type, { bubbles: true, view: window, button: 0, buttons, movementX: 1, ...at }));
+  };
+  const tip = () => (visible(plot.querySelector(".tip")) ? plot.querySelector(".tip").innerText : "");
+  const zoom = () => [...view.x.values()].map((ends) => ends.map(Math.round));
+  const found = { images: [...figure.querySelectorAll("img")].filter(visible).length };
+  for (let y = 0.05; y < 1 && !tip(); y += 0.05) mouse("mousemove", 0.5, y);
+  found.tip = tip();
+  mouse("mousedown", 0.25, 0.5, 1);
+  mouse("mousemove", 0.75, 0.5, 1);
+  mouse("mouseup", 0.75, 0.5);
+  found.zoomed = zoom();
+  const button = (words) => [...figure.querySelectorAll("button")].find((one) => one.textContent === words);
+  button("Reset").click();
+  found.reset = zoom();
+  const entry = figure.querySelector(".legend button");
+  entry.click();
+  found.single = [entry.getAttribute("aria-pressed"), figure.querySelectorAll("[aria-pressed=true]").length];
+  plot.focus();
+  const press = (key) => plot.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  const says = () => plot.parentElement.querySelector("[aria-live]").textContent;
+  found.said = ["Home", "ArrowRight", "End", "ArrowDown"].map((key) => (press(key), says()));
+  const [over_, scale] = figure.querySelectorAll("select"), smooth = figure.querySelector("input[type=range]");
+  const set = (field, value, event) => { field.value = value; field.dispatchEvent(new Event(event)); };
+  found.over = [...over_.options].map((one) => one.textContent);
+  set(over_, over_.options[1].value, "change");
+  set(scale, "log", "change");
+  set(smooth, 0.9, "input");
+  await new Promise((done) => setTimeout(done)); // axes are laid out once the script has ended
+  press("End");
+  found.smoothed = tip();
+  press("Escape");
+  figure.querySelector(".values summary").click();
+  await until(() => figure.querySelector(".values td"));
+  found.values = figure.querySelectorAll(".values tbody tr").length;
+  return found;
+};
+const useTable = (table) => {
+  const input = document.querySelector(".tools input"), heads = [...table.tHead.rows[0].cells];
+  const look = (words) => {
+    input.value = words;
+    input.dispatchEvent(new Event("input"));
+    return [...table.tBodies[0].rows].filter((row) => getComputedStyle(row).display !== "none").length;
+  };
+  const found = { shown: ["d_steps=2", "status=failed", "d_loss<1e9 saturating", "nowhere"].map(look), all: look("") };
+  return { ...found, csv: asCsv(table, heads), copies: table.querySelectorAll("button.copy").length };
+};
+const useTheme = () => {
+  const button = document.querySelector("button.theme");
+  const back = () => (button.click(), getComputedStyle(document.body).backgroundColor);
+  return [back(), back()];
+};
+addEventListener("load", async () => {
   const root = document.documentElement;
   const beyond = [...document.querySelectorAll("body *")].filter(
     (e) => !e.closest(".scroll, .wide, nav, pre") && e.getBoundingClientRect().right > root.clientWidth + 0.5);
@@ -41,7 +107,8 @@ addEventListener("load", () => {
     button.click();
     found[order] = [table.tHead.rows[0].cells[column].getAttribute("aria-sort"), values()];
   }
-  const place = table.closest(".table"), scroll = table.closest(".scroll"), box = place.querySelector("input");
+  const place = table.closest(".table"), scroll = table.closest(".scroll");
+  const box = place.querySelector("input[type=checkbox]");
   const hidden = () => [...table.rows].filter((row) => row.cells[1].hidden).length;
   box.click();
   found.chosen = [hidden()];
@@ -52,6 +119,9 @@ addEventListener("load", () => {
   found.fixed = left(table.tBodies[0].rows[0].cells[0]) - left(scroll);
   found.hint = !place.querySelector(".hint").hidden;
   found.wide = scroll.scrollWidth > scroll.clientWidth + 1;
+  found.table = useTable(table);
+  found.themes = useTheme();
+  found.chart = await useChart(document.querySelector("#figure-losses"));
   location.hash = "#" + table.tBodies[0].rows[3].id;
   parent.postMessage(JSON.stringify({
     ...found, rows: table.rows.length, nav: getComputedStyle(document.querySelector("nav")).position,
@@ -110,7 +180,7 @@ def test_nothing_overflows_and_sorting_works(page: Path, tmp_path: Path, width: 
     framed = tmp_path / "framed.html"
     framed.write_text(FRAME.format(width=width))
     scheme = ["--blink-settings=preferredColorScheme=0"] if dark else []
-    run = chromium(framed, tmp_path / "profile", 1700, "--dump-dom", "--virtual-time-budget=5000", *scheme)
+    run = chromium(framed, tmp_path / "profile", 1700, "--dump-dom", "--virtual-time-budget=20000", *scheme)
     assert console(run) == []
     match = re.search(r'<pre id="probe">(.*?)</pre>', run.stdout)
     assert match
@@ -126,6 +196,9 @@ def test_nothing_overflows_and_sorting_works(page: Path, tmp_path: Path, width: 
     assert found["hint"] is found["wide"]
     assert found["wide"] or width > 768
     assert found["nav"] == "sticky"
+    assert [colour == found["background"] for colour in found["themes"]] == [False, True]
+    check_chart(found["chart"])
+    check_table(found["table"], page.parent.parent)
     (up, ascending), (down, descending) = found["first"], found["second"]
     assert (up, down) == ("ascending", "descending")
     assert ascending[-1] == descending[-1] == ""  # the failed trial has no loss
@@ -133,6 +206,36 @@ def test_nothing_overflows_and_sorting_works(page: Path, tmp_path: Path, width: 
     assert len(numbers) == 9
     assert numbers == sorted(numbers)
     assert [float(value) for value in descending[:-1]] == numbers[::-1]
+
+
+def check_chart(found: dict[str, Any]) -> None:
+    """What a reader sees who points at the figure of losses, enlarges it and goes through it by keys."""
+    assert found["images"] == 0  # the chart stands in its place
+    assert re.search(r"D loss: [\d.e-]+\nstep: \d+\nepoch: [\d.]+\ntraining time in s: ", found["tip"])
+    assert re.search(r"d_steps = [123]; trial [0-9a-f]{16}", found["tip"])
+    ((left, right),) = found["zoomed"]
+    assert 80 < left < 120
+    assert 280 < right < 320
+    assert found["reset"] == []
+    assert found["single"] == ["true", 1]
+    first, second, last, other = found["said"]
+    assert [re.search(r"step: (\d+)", one)[1] for one in found["said"]] == ["10", "20", "400", "400"]  # type: ignore[index]
+    assert all("d_steps = 1" in one for one in (first, second, last, other))  # the line that is singled out
+    assert found["over"] == ["step", "epoch", "training time in s"]
+    assert "smoothed: " in found["smoothed"]
+    assert found["values"] == 2 * 9
+
+
+def check_table(found: dict[str, Any], folder: Path) -> None:
+    """What is left of a table that is searched, and what is saved of it."""
+    assert found["shown"] == [3, 1, 6, 0]
+    assert found["all"] == found["copies"] == 10
+    rows = {row["trial"]: row for row in csv.DictReader(io.StringIO(found["csv"]))}
+    trials = pd.read_parquet(folder / "trials").set_index("trial_id")
+    assert set(rows) == set(trials.index)
+    for trial_id, row in rows.items():
+        loss = trials.loc[trial_id, "d_loss"]
+        assert row["D loss"] == "" if pd.isna(loss) else float(row["D loss"]) == loss
 
 
 def test_the_page_as_it_is_keeps_its_own_policy(page: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from orchestrator.report.latent_loss import latent_loss_chart
 from orchestrator.report.layout import Layout, curve_layout
 from orchestrator.report.lines import POINTS, Runs, band
 from orchestrator.report.plots import MARKERS, SEEDS
+from orchestrator.report.sections.trials import short_id
 from orchestrator.report.topics import GAMMA, TOPICS, Quantity, Topic
 from orchestrator.study import ENDS, OBJECTIVE
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 ORDER = 110
 BANDS = 8
 """Lines of a panel up to which each has its band over seeds: more bands hide the lines and each other."""
+NAMED = 5
+"""Trials of a line that are named to who points at it."""
 OPEN = 4
 """So many figures are seen at once; the others are folded away."""
 
@@ -73,14 +76,14 @@ def curve_charts(study: Study) -> tuple[list[Chart], list[str]]:
     layout = curve_layout(study, measured)
     charts: list[Chart] = []
     for number, group in enumerate(layout.groups, start=1):
-        figure = Figure(study, layout, _runs(measured, layout, group, by_trial), study.describe(group))
+        figure = Figure(study, layout, _runs(study, measured, layout, group, by_trial), study.describe(group))
         drawn = filter(None, map(figure.chart, TOPICS))
         charts += [chart if number == 1 else replace(chart, name=f"{chart.name}-{number}") for chart in drawn]
     return charts, list(layout.left_out)
 
 
 def _runs(
-    trials: pd.DataFrame, layout: Layout, group: Mapping[str, Any], by_trial: Mapping[Any, pd.DataFrame]
+    study: Study, trials: pd.DataFrame, layout: Layout, group: Mapping[str, Any], by_trial: Mapping[Any, pd.DataFrame]
 ) -> dict[Place, Runs]:
     """The curves of each (panel, colour, style) cell of a group, one a seed."""
     axes = (layout.panel, layout.colour, layout.style)
@@ -93,14 +96,28 @@ def _runs(
     for position, key in enumerate(zip(*by, strict=True)):
         places.setdefault(key, []).append(position)
     columns = ["trial_id", *(f"{end}_at" for end in ENDS), *({GAMMA, OBJECTIVE} & set(trials.columns))]
-    return {key: _of_cell(trials[columns].iloc[positions], by_trial) for key, positions in places.items()}
+    runs = {}
+    for key, positions in places.items():
+        set_here = {axis.setting: value for axis, value in zip(axes, key, strict=True) if axis.setting}
+        where = study.describe({**set_here, **group})
+        runs[key] = _of_cell(trials[columns].iloc[positions], by_trial, where)
+    return runs
 
 
-def _of_cell(trials: pd.DataFrame, by_trial: Mapping[Any, pd.DataFrame]) -> Runs:
+def _of_cell(trials: pd.DataFrame, by_trial: Mapping[Any, pd.DataFrame], where: str) -> Runs:
     marks = [(end, float(step)) for end in ENDS for step in trials[f"{end}_at"].dropna()]
     gammas = set(trials[GAMMA].dropna()) if GAMMA in trials else set()
     targets = {GAMMA: float(gammas.pop())} if len(gammas) == 1 else {}
-    return Runs([by_trial[trial] for trial in trials["trial_id"]], marks, targets)
+    label = "; ".join(filter(None, (where, _trials(trials["trial_id"].tolist()))))
+    return Runs([by_trial[trial] for trial in trials["trial_id"]], marks, targets, label)
+
+
+def _trials(ids: Sequence[str]) -> str:
+    """The trials of a line, as many as are named in a breath."""
+    if len(ids) == 1:
+        return f"trial {ids[0]}"
+    named = ", ".join(short_id(one) for one in ids[:NAMED])
+    return f"mean of trials {named}{f' and {len(ids) - NAMED} more' if len(ids) > NAMED else ''}"
 
 
 @dataclass(frozen=True)
@@ -159,7 +176,7 @@ class Figure:
             marker = "o" if quantity.markers or len(line) == 1 else ""
             series.append(
                 Series(line["step"].tolist(), line["mean"].tolist(), low, high, colour, dashes, marker=marker,
-                       band_opacity=0.18 if few else 0.09)
+                       band_opacity=0.18 if few else 0.09, label=runs.label, over=runs.over(line["step"]))
             )  # fmt: skip
             marks += [Mark(step, MARKERS[end], colour) for end, step in runs.marks]
             if quantity.target and quantity.target in runs.targets:

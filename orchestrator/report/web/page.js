@@ -13,61 +13,34 @@ addEventListener("hashchange", follow);
 addEventListener("beforeprint", () => { for (const fold of document.querySelectorAll("details.fold")) fold.open = true; });
 if (location.hash) follow();
 
-// Says of tables that are wider than their place that there is more to the right.
-const hint = () => {
-  for (const scroll of document.querySelectorAll(".table > .scroll")) {
-    scroll.previousElementSibling.hidden = scroll.scrollWidth <= scroll.clientWidth + 1;
-  }
-};
 addEventListener("resize", hint);
 document.addEventListener("toggle", hint, true);
 
-// Sorts a table's rows by the column whose heading's button is pressed; cells without a value stay last.
-const makeSortable = (table, heads) => {
-  const body = table.tBodies[0];
-  const value = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent;
-  const compare = (a, b) => {
-    const [x, y] = [Number(a), Number(b)];
-    return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
-  };
-  heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
-    const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-    for (const other of heads) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
-    body.append(...[...body.rows].sort((a, b) => {
-      const [x, y] = [value(a, column), value(b, column)];
-      return x === "" || y === "" ? (x === "") - (y === "") : sign * compare(x, y);
-    }));
-  }));
+// Light or dark: as the system has it, until a reader says otherwise.
+const remembered = { // a browser may refuse to keep anything
+  get: () => { try { return localStorage.getItem("theme"); } catch { return null; } },
+  set: (theme) => { try { localStorage.setItem("theme", theme); } catch { /* until the page is closed, then */ } },
 };
-
-// A list of the table's columns, of which each but the first can be hidden.
-const makeChooser = (table, heads) => {
-  const [fold, summary, list] = ["details", "summary", "div"].map((tag) => document.createElement(tag));
-  fold.className = "columns";
-  summary.textContent = "Choose columns";
-  heads.slice(1).forEach((head, place) => {
-    const [label, box] = ["label", "input"].map((tag) => document.createElement(tag));
-    box.type = "checkbox";
-    box.checked = true;
-    box.addEventListener("change", () => {
-      for (const row of table.rows) row.cells[place + 1].hidden = !box.checked;
-      hint();
-    });
-    label.append(box, head.textContent.trim());
-    list.append(label);
+const makeTheme = () => {
+  const root = document.documentElement;
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
+  const button = element("button", { type: "button", className: "theme" });
+  const name = () => { button.textContent = isDark() ? "Light" : "Dark"; button.title = `Show the page ${isDark() ? "light" : "dark"}`; };
+  if (["light", "dark"].includes(remembered.get())) root.dataset.theme = remembered.get();
+  button.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    remembered.set(root.dataset.theme);
+    name();
   });
-  fold.append(summary, list);
-  table.closest(".table").prepend(fold);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
+  name();
+  document.querySelector("header")?.prepend(button);
 };
 
-// Makes what stands in the page, or in a part that was put into it later, as it is to be used.
+// Makes a part of a page, once it is in it, answer to the hand.
 const prepare = (root) => {
-  for (const table of root.querySelectorAll("table.sortable")) {
-    const heads = [...table.tHead.rows[0].cells];
-    makeSortable(table, heads);
-    makeChooser(table, heads);
-  }
-  hint();
+  dressTables(root);
+  dressCharts(root);
 };
+makeTheme();
 prepare(document);
