@@ -312,9 +312,9 @@ UNSETTLED = """\
 ## What two cores could not settle
 
 The claims that are undecided for want of seeds, with the seeds a side that would decide each in 80 of 100 studies if
-effect and spread are what they seem, and how long their trials would train at this size on one of these cores, one
-after the other, without their evaluations. Of few seeds both are rough. `grid.training.seed` sets the seeds; those that
-are there are kept.
+effect and spread are what they seem, and how long their trials would train one after the other, by the times of these
+runs: some ran beside other work, and evaluations are not counted. Of few seeds both numbers are rough.
+`grid.training.seed` sets the seeds; those that are there are kept.
 """
 
 
