@@ -20,14 +20,14 @@ from orchestrator.store.open import open_store
 from orchestrator.study import INTERRUPTED, RUNNING, load_study
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from orchestrator.report.blocks import Block
     from orchestrator.server.pages import Address
     from orchestrator.store.location import Store
     from orchestrator.study import Study
 
-MOVING = ("run", "health", "curves", "trials")
+MOVING = ("curves", "run", "health", "trials")
 """The sections in which rows of metrics/ show; a run adds some all the time."""
 PICTURES = ("samples",)
 PLACES = {"now": 0, "settings": 1, "measures": 2, "films": 3, "report": 10, "files": 100}
@@ -49,16 +49,17 @@ def groups() -> dict[str, tuple[str, ...]]:
 
 
 @np.errstate(all="ignore")  # rows of strangers may leave the range of numbers, which shows in the page
-def sections(uri: str, name: str, wanted: Collection[str], stamp: str, alive: bool, address: Address) -> list[Part]:
-    """Sections of a job's report, of trials that have not ended too; ``stamp`` names the state of storage."""
+def section(uri: str, name: str, wanted: str, stamp: str, alive: bool, address: Address) -> list[Part]:
+    """A section of a job's report, of trials that have not ended too; ``stamp`` names the state of storage.
+
+    Empty where the study has nothing for it.
+    """
     study = _study(uri, name, stamp, alive=alive)
-    if study is None:
-        return []
-    found: list[Part] = []
-    for place, module in enumerate(section_modules()):
-        if module.__name__.rpartition(".")[2] in wanted and (section := module.build(study)):
-            found.append(drawn(_linked(section, name, address), name, PLACES["report"] + place))
-    return found
+    place, module = next(
+        (place, one) for place, one in enumerate(section_modules()) if one.__name__.rpartition(".")[2] == wanted
+    )
+    built = None if study is None else module.build(study)
+    return [drawn(_linked(built, name, address), name, PLACES["report"] + place)] if built else []
 
 
 def _study(uri: str, name: str, stamp: str, *, alive: bool) -> Study | None:
@@ -75,8 +76,8 @@ def _study(uri: str, name: str, stamp: str, *, alive: bool) -> Study | None:
 
 
 def drawn(section: Section, name: str, place: int) -> Part:
-    """A section as a part of a page."""
-    charts = [block for block in walk(section.blocks) if isinstance(block, Chart)]
+    """A section as a part of a page; charts that the page draws itself have no image."""
+    charts = [block for block in walk(section.blocks) if isinstance(block, Chart) and not block.measured]
     images = {chart.name: html.Image.of(chart_png(chart), 100 / DPI) for chart in charts}
     return Part(section.id, section.nav, str(html.render_section(section, job_name=name, images=images)), place)
 

@@ -17,7 +17,7 @@ from orchestrator.server.watch import Feed
 from orchestrator.store.bundles import trial_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
     from orchestrator.report.blocks import Section
     from orchestrator.server.listing import Look
@@ -41,8 +41,8 @@ class Feeds:
         """The feed of the list of jobs."""
         jobs = Jobs(self.root)
 
-        async def draw_jobs(found: Any) -> Sequence[Part]:
-            return [await asyncio.to_thread(_part, jobs_section(found, self.root.uri, self.address), "")]
+        async def draw_jobs(found: Any) -> AsyncIterator[tuple[str, Sequence[Part]]]:
+            yield "", [await asyncio.to_thread(_part, jobs_section(found, self.root.uri, self.address), "")]
 
         return Feed(jobs.look, draw_jobs, lambda: jobs.pause_s)
 
@@ -50,8 +50,8 @@ class Feeds:
         """The feeds of a job's page: its progress, and the sections of its report by how often they change."""
         listing = self.listing(name)
 
-        async def draw_progress(look: Look) -> Sequence[Part]:
-            return [await asyncio.to_thread(_part, progress_section(look, name, self.address), name)]
+        async def draw_progress(look: Look) -> AsyncIterator[tuple[str, Sequence[Part]]]:
+            yield "", [await asyncio.to_thread(_part, progress_section(look, name, self.address), name)]
 
         groups = draw.groups()
         return [
@@ -65,8 +65,8 @@ class Feeds:
         """The feeds of a trial's page: its position, and what it has stored."""
         listing = self.listing(name)
 
-        async def draw_now(found: Any) -> Sequence[Part]:
-            return [await asyncio.to_thread(_part, position_section(found, trial_id), name)]
+        async def draw_now(found: Any) -> AsyncIterator[tuple[str, Sequence[Part]]]:
+            yield "", [await asyncio.to_thread(_part, position_section(found, trial_id), name)]
 
         return [
             Feed(lambda: position(listing.look(), trial_id), draw_now, lambda: listing.pause_s),
@@ -87,10 +87,9 @@ class Feeds:
             stamps = (one for folder in FOLDERS for one in found.stamps[folder].items())
             return sorted(one for one in stamps if trial_of(one[0]) in trial_ids), found.alive
 
-        async def draw_trials(found: Any) -> Sequence[Part]:
-            return await self.trial_worker.call(
-                drawing, self.root.uri, name, given, alive=found[1], address=self.address
-            )
+        async def draw_trials(found: Any) -> AsyncIterator[tuple[str, Sequence[Part]]]:
+            alive, uri = found[1], self.root.uri
+            yield "", await self.trial_worker.call(drawing, uri, name, given, alive=alive, address=self.address)
 
         return Feed(look, draw_trials, lambda: listing.pause_s)
 
@@ -105,12 +104,14 @@ class Feeds:
     def _sections(
         self, name: str, listing: Listing, wanted: Collection[str], folders: Sequence[str], rest_s: float = 0.0
     ) -> Feed:
-        async def draw_sections(_found: Any) -> Sequence[Part]:
+        async def draw_sections(_found: Any) -> AsyncIterator[tuple[str, Sequence[Part]]]:
             look = await asyncio.to_thread(listing.look)
-            stamp = _stamp(look, FOLDERS)  # of all that a study is read from, whatever it is that has changed
-            return await self.study_worker.call(
-                draw.sections, self.root.uri, name, wanted, stamp, alive=look.alive, address=self.address
-            )
+            stamp, alive = _stamp(look, FOLDERS), look.alive  # of all that a study is read from
+            for section in wanted:
+                parts = await self.study_worker.call(
+                    draw.section, self.root.uri, name, section, stamp, alive=alive, address=self.address
+                )
+                yield section, parts
 
         return Feed(lambda: _follows_from(listing.look(), folders), draw_sections, lambda: listing.pause_s, rest_s)
 

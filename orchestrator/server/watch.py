@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import OrchError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from orchestrator.server.pages import Part
 
@@ -25,11 +25,12 @@ class Feed:
     """Where some parts of a page come from.
 
     ``look`` tells in a thread of its own what they follow from: anything that can be compared. Where that differs,
-    ``draw`` makes the parts anew. ``pause_s`` is what lies at least between two looks, ``rest_s`` between two drawings.
+    ``draw`` makes the parts anew, some after the other: each time all of one name, in the place of those before.
+    ``pause_s`` is what lies at least between two looks, ``rest_s`` between two drawings.
     """
 
     look: Callable[[], Any]
-    draw: Callable[[Any], Awaitable[Sequence[Part]]]
+    draw: Callable[[Any], AsyncIterator[tuple[str, Sequence[Part]]]]
     pause_s: Callable[[], float]
     rest_s: float = 0.0
 
@@ -47,7 +48,7 @@ class Watch:
         self.viewers = 0
         self.changes = 0
         self.trouble = ""
-        self._parts: list[Sequence[Part]] = [()] * len(feeds)
+        self._parts: list[dict[str, Sequence[Part]]] = [{} for _ in feeds]
         self._seen: list[Any] = [None] * len(feeds)
         self._problems = [""] * len(feeds)
         self._drawn_at = [float("-inf")] * len(feeds)
@@ -59,7 +60,8 @@ class Watch:
     @property
     def parts(self) -> list[Part]:
         """The parts in their order."""
-        return sorted((part for parts in self._parts for part in parts), key=lambda part: part.place)
+        found = (part for feed in self._parts for parts in feed.values() for part in parts)
+        return sorted(found, key=lambda part: part.place)
 
     async def refresh(self) -> None:
         """Look at every feed, and draw what has changed."""
@@ -104,13 +106,11 @@ class Watch:
                 found = await asyncio.to_thread(feed.look)
                 if found != self._seen[number] and self._rested(number):
                     began = asyncio.get_running_loop().time()
-                    parts = await feed.draw(found)
+                    async for name, parts in feed.draw(found):
+                        await self._replace(number, name, parts)
+                    self._seen[number] = found
                     self._drawn_at[number] = asyncio.get_running_loop().time()
                     self._took_s[number] = self._drawn_at[number] - began
-                    changed = [part.version for part in parts] != [part.version for part in self._parts[number]]
-                    self._seen[number], self._parts[number] = found, parts
-                    if changed:
-                        await self._tell()
             except OrchError as error:
                 problem = str(error)
             except Exception as error:
@@ -120,6 +120,12 @@ class Watch:
                 self._problems[number] = problem
                 self.trouble = next(filter(None, self._problems), "")
                 await self._tell()
+
+    async def _replace(self, number: int, name: str, parts: Sequence[Part]) -> None:
+        before = self._parts[number].get(name, ())
+        self._parts[number][name] = parts
+        if [part.version for part in parts] != [part.version for part in before]:
+            await self._tell()
 
     def _rested(self, number: int) -> bool:
         return asyncio.get_running_loop().time() - self._drawn_at[number] >= self.feeds[number].rest_s

@@ -21,7 +21,7 @@ from tests.s3 import ENVIRONMENT, OUTAGE, bucket_behind_proxy
 from tests.server.conftest import TOKEN, Storage, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from tests.server.conftest import Viewer
@@ -143,9 +143,9 @@ class Source:
     def __init__(self) -> None:
         self.found, self.drawn = 0, 0
 
-    async def draw(self, found: int) -> Sequence[Part]:
+    async def draw(self, found: int) -> AsyncIterator[tuple[str, Sequence[Part]]]:
         self.drawn += 1
-        return [Part("part", "Part", f"<p>{found}</p>", 0)]
+        yield "", [Part("part", "Part", f"<p>{found}</p>", 0)]
 
     def feed(self) -> Feed:
         return Feed(lambda: self.found, self.draw, lambda: 0.0)
@@ -182,10 +182,11 @@ def test_what_is_drawn_while_more_changes_is_drawn_once_more_and_not_for_each() 
         began, go = asyncio.Event(), asyncio.Event()
         draw = source.draw
 
-        async def slow(found: int) -> Sequence[Part]:
+        async def slow(found: int) -> AsyncIterator[tuple[str, Sequence[Part]]]:
             began.set()
             await go.wait()
-            return await draw(found)
+            async for one in draw(found):
+                yield one
 
         watch.feeds = [Feed(lambda: source.found, slow, lambda: 0.0)]
         asked = [asyncio.create_task(watch.refresh()) for _ in range(10)]
