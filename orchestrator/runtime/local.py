@@ -52,7 +52,7 @@ _SOCKET = f"/{_INNER}/session_2000-01-01_00-00-00_000000_{{pid}}/sockets/dash_Me
 """The longest name of a socket that Ray makes below the private folder."""
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 _START_S = 120.0
-_STARTS, _TOO_SLOW = 3, "timed out during startup"
+STARTS, TOO_SLOW = 3, "timed out during startup"
 """How often Ray is started where it did not come up within the 30 s that it gives itself, and what it says then."""
 _END_S = 5.0
 
@@ -167,7 +167,7 @@ def _start(options: dict[str, Any], folder: str) -> None:
     import psutil
     import ray
 
-    for attempt in range(1, _STARTS + 1):
+    for attempt in range(1, STARTS + 1):
         before = psutil.Process().children()
         try:
             # Ray's workers search modules in the current folder first, before the standard library.
@@ -180,7 +180,7 @@ def _start(options: dict[str, Any], folder: str) -> None:
         except Exception as error:
             _kill(child for child in psutil.Process().children() if child not in before)
             text = " ".join(str(error).split())[:300] or type(error).__name__
-            if _TOO_SLOW not in text or attempt == _STARTS:
+            if TOO_SLOW not in text or attempt == STARTS:
                 raise ClusterError(f"cannot start Ray on this machine: {text}") from error
         else:
             break

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import ClusterError, StorageError
 from orchestrator.runtime.launchers import SLURM, ConnectionLostError, Standing
 from orchestrator.runtime.slurm_commands import ACTIVE, ANSWER_S, WAITING, ask, show
-from orchestrator.runtime.slurm_node import WORKER_GROUPS
 from orchestrator.runtime.slurm_partitions import refuse_impossible
 from orchestrator.spec.slurm import merged, read_site
 from orchestrator.spec.yaml_file import dump_yaml
@@ -188,8 +187,6 @@ def write_script(job: Job, storage: str, command: Sequence[str]) -> str:
     document = dump_yaml({**job.resolved(), "storage": storage})
     end = f"job-{hashlib.sha256(document.encode()).hexdigest()[:16]}"
     verb, *rest = command
-    if any(trial.workers > 1 for trial in job.trials):
-        verb = f"{WORKER_GROUPS} {verb}"
     return _SCRIPT.format(
         options="\n".join(f"#SBATCH {line}" for line in lines),
         python=shlex.quote(sys.executable),

@@ -25,19 +25,17 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import ClusterError
 from orchestrator.runtime.interrupt import children_block_signals
-from orchestrator.runtime.local import ray_folder, set_environment
+from orchestrator.runtime.local import STARTS, TOO_SLOW, ray_folder, set_environment
 from orchestrator.runtime.privacy import SYSTEM_CONFIG, TOKEN_ONLY, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-WORKER_GROUPS = "--worker-groups"
 _UP_S = 180.0
 """How long the nodes may take until Ray is up on all of them: a shared file system may read Python in minutes."""
 _END_S = 10.0
 _POLL_S = 0.1
-_ATTEMPTS, _SLOW = 3, "timed out during startup"
 _ADDRESS = "ray_current_cluster"
 """The file in which Ray has the head's address once it is up."""
 _SUBREAPER = 36
@@ -94,14 +92,12 @@ class Tasks:
 def main(arguments: Sequence[str]) -> int:
     """Run the command on the first node, and hold the others ready; returns the command's exit code."""
     folder, *command = arguments
-    if worker_groups := command[0] == WORKER_GROUPS:
-        del command[0]
     tasks = Tasks(Path(folder), int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"]))
     signals = Signals()
     ctypes.CDLL(None).prctl(_SUBREAPER, 1)  # what loses its parent becomes this process's child, and ends with it
     set_environment()
     try:
-        with _ray(tasks, signals, worker_groups):
+        with _ray(tasks, signals):
             return _lead(tasks, signals, command) if tasks.rank == 0 else _stand_by(tasks)
     except _StoppedError:
         return 128 + (signals.first or signal.SIGTERM) if tasks.rank == 0 else 0
@@ -157,7 +153,7 @@ def _wait(tasks: Tasks, signals: Signals, names: set[str]) -> None:
 
 
 @contextlib.contextmanager
-def _ray(tasks: Tasks, signals: Signals, worker_groups: bool) -> Iterator[None]:
+def _ray(tasks: Tasks, signals: Signals) -> Iterator[None]:
     """Ray on this node, up when the context begins, with all its processes gone when it has ended."""
     head = tasks.rank == 0
     if head:
@@ -168,7 +164,7 @@ def _ray(tasks: Tasks, signals: Signals, worker_groups: bool) -> Iterator[None]:
     with ray_folder() as folder, variables({**TOKEN_ONLY, "RAY_ADDRESS": None}):
         try:
             address = None if head else tasks.hear("address")
-            _bring_up(Path(folder), _start(folder, address, dashboard=worker_groups), signals)
+            _bring_up(Path(folder), _start(folder, address), signals)
             if head:
                 tasks.tell("address", (Path(folder) / _ADDRESS).read_text())
             yield
@@ -181,7 +177,7 @@ def _bring_up(folder: Path, command: list[str], signals: Signals) -> None:
 
     Ray gives its own processes half a minute, which a busy node or file system may not keep to at first.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, STARTS + 1):
         log = folder / f"start-{attempt}.log"
         with children_block_signals(), log.open("wb") as output:
             ray = subprocess.Popen(  # noqa: S603 - our own command
@@ -200,12 +196,12 @@ def _bring_up(folder: Path, command: list[str], signals: Signals) -> None:
             return
         why = " ".join(log.read_text(errors="replace").split())[-300:]
         _end()
-        if _SLOW not in why:
+        if TOO_SLOW not in why:
             break
     raise ClusterError(f"Ray did not start{f': {why}' if why else f' in {_UP_S:.0f} s'}")
 
 
-def _start(folder: str, address: str | None, *, dashboard: bool) -> list[str]:
+def _start(folder: str, address: str | None) -> list[str]:
     """The command that starts Ray on this node, with what Slurm has granted and with free ports; it does not wait.
 
     A command that stays (``--block``) would end all of Ray once any of its parts ends, needed or not. Parts of Ray
@@ -217,7 +213,7 @@ def _start(folder: str, address: str | None, *, dashboard: bool) -> list[str]:
     if address is not None:
         return [*command, f"--address={address}"]
     command += ["--head", "--port=0", f"--system-config={json.dumps(SYSTEM_CONFIG)}"]
-    command += ["--no-monitor", f"--include-dashboard={dashboard}"]
+    command += ["--no-monitor", "--include-dashboard=False"]
     # Two for which Ray takes no other port where its own choice is in use.
     command += [f"--{name}={_free_port()}" for name in ("dashboard-port", "ray-client-server-port")]
     node = os.environ.get("SLURM_LAUNCH_NODE_IPADDR")

@@ -66,14 +66,6 @@ def test_a_node_gets_processors_for_the_trials_that_its_gpus_hold(
     assert asked == ([] if cpus is None else [f"--cpus-per-task={cpus}"])
 
 
-@pytest.mark.parametrize(("workers", "flags"), [(1, ""), (2, "--worker-groups ")])
-def test_the_nodes_hear_of_trials_on_several_devices(
-    orch: Callable[..., Any], folder: Path, workers: int, flags: str
-) -> None:
-    ran = orch("submit", "job.yaml", "--address", "slurm", "--dry-run", "--set", f"resources.workers={workers}")
-    assert f' "$python" "$folder" {flags}submit "$folder/job.yaml" --address auto' in ran.out
-
-
 def test_left_alone_it_prints_the_number_and_how_to_go_on(
     orch: Callable[..., Any], fake: Fake, store: LocalStore, folder: Path
 ) -> None:
