@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
@@ -96,6 +97,16 @@ def test_charts_of_flat_panels_and_empty_ones_are_images() -> None:
         drawn = html.render_section(Section("s", "Section", "S", (block,)), job_name="job", images={})
         assert ("application/json" in drawn) is live
         assert block.measured is live
+
+
+def test_without_javascript_charts_are_images() -> None:
+    section = Section("s", "Section", "S", (chart(Series([1.0], [0.0])),))
+    drawn = html.render_section(section, job_name="job", images={"c": html.Image("data:image/png;base64,", 10, 10)})
+    assert re.search(r'<img src="data:image/png;base64," width="10" height="10" alt="alt">', drawn)
+    assert re.search(r'<div class="live"[^>]* hidden></div>', drawn)
+    assert "<noscript>" not in drawn
+    beyond = html.render_section(section, job_name="job", images={})
+    assert re.search(r"<noscript><p [^>]*>Left out [^<]*<code>report/figures/c.png</code>", beyond)
 
 
 def test_data_beyond_the_budget_are_images(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -54,12 +55,38 @@ def short_id(trial_id: str) -> str:
 
 def linked(study: Study) -> Collection[str]:
     """The trials that have a row to lead to."""
-    return set(study.trials["trial_id"][:MOST_TRIAL_ROWS])
+    return set(_best_first(study)["trial_id"][:MOST_TRIAL_ROWS])
 
 
 def shown_measures(trials: pd.DataFrame) -> list[str]:
     """The columns of MEASURES that some trial has."""
     return [column for column in MEASURES if trials[column].notna().any()]
+
+
+def best_trial(study: Study) -> tuple[str, str] | None:
+    """The column by which one trial is the best of those that ran as told, and this trial; None where there is none.
+
+    That is the measure of the first claim on a column of trials/ that says which values are better, else the FID, of
+    one classifier's features.
+    """
+    claims = study.job.header.claims if study.job else ()
+    for column, better in [*((claim.measure, claim.better) for claim in claims), ("fid", "lower")]:
+        rows = study.ended
+        if better is None or column not in MEASURES or (column == "fid" and rows["classifier"].nunique() > 1):
+            continue
+        values = pd.to_numeric(rows[column], errors="coerce").replace([np.inf, -np.inf], np.nan).dropna()
+        if values.nunique() > 1:
+            place = int(np.argmin(values) if better == "lower" else np.argmax(values))
+            return column, str(rows["trial_id"].loc[values.index].iloc[place])
+    return None
+
+
+def _best_first(study: Study) -> pd.DataFrame:
+    """The trials in the order of their settings, but for the best one, which is the first."""
+    best = best_trial(study)
+    if best is None:
+        return study.trials
+    return study.trials.loc[(study.trials["trial_id"] != best[1]).sort_values(kind="stable").index]
 
 
 def trial_table(study: Study, *, detailed: bool = True) -> Table:
@@ -70,17 +97,18 @@ def trial_table(study: Study, *, detailed: bool = True) -> Table:
     """
     measures = shown_measures(study.trials)
     columns = [*study.varying, *measures]
-    records = [{str(name): value for name, value in row.items()} for row in study.trials.to_dict("records")]
+    records = [{str(name): value for name, value in row.items()} for row in _best_first(study).to_dict("records")]
     cells = [_cells(row, study.varying, measures, detailed=detailed) for row in records]
     numeric = [any(isinstance(row[column], int | float) and not isinstance(row[column], bool)
                    and row[column] == row[column] for row in records) for column in columns]  # fmt: skip
     names = [*map(study.name, study.varying), *(COLUMNS[column].heading for column in measures)]
     heads = [Head("trial"), Head("status"), *(Head(*one) for one in zip(names, numeric, strict=True))]
     plain = "" if detailed else "word"
+    best = best_trial(study)
     looks = ["num" if one and detailed else "" if one else plain for one in numeric]
     rows = [
         Row(
-            (Cell(Markup("<code>{}</code>").format(short_id(row["trial_id"]))), _status(row),
+            (_name(row["trial_id"], best), _status(row),
              *(Cell(words, value, look=look) for (words, value), look in zip(cells_of_row, looks, strict=True)),
              *([_details(row)] if detailed else [])),
             f"trial-{row['trial_id']}",
@@ -91,6 +119,12 @@ def trial_table(study: Study, *, detailed: bool = True) -> Table:
     heads += [Head("settings")] if detailed else []
     look = "trials" if detailed else "trials many"
     return Table("Trials", tuple(heads), tuple(rows), "trials-note", look, sortable=True, most=MOST_TRIAL_ROWS)
+
+
+def _name(trial_id: str, best: tuple[str, str] | None) -> Cell:
+    """The trial's short id, and of the best one by which measure it is that."""
+    small = (f"best {COLUMNS[best[0]].heading}",) if best and best[1] == trial_id else ()
+    return Cell(Markup("<code>{}</code>").format(short_id(trial_id)), small=small)
 
 
 def _failures(study: Study) -> list[Block]:
@@ -121,6 +155,10 @@ def _note(study: Study) -> str:
     sampled = [COLUMNS[column].label for column in _SAMPLED if column in measures]
     if sampled:
         note += f"; {text.listing(sampled)} {'are the last ones' if len(sampled) > 1 else 'is the last one'} measured"
+    if best := best_trial(study):
+        note += (
+            f". The trial with the best {COLUMNS[best[0]].heading} is the first, the others follow by their settings"
+        )
     note = Markup.escape(f"{note}. The button in a heading sorts by its column.")
     if len(study.trials) > DETAILED:
         all_settings = Markup(" All settings of each trial: <code>orch results {} --csv FILE</code>.")

@@ -55,7 +55,7 @@ class LiveChart {
     this.steps = panels.every((panel) => !panel.ticks.length) && lines.some((line) => line.look === "line");
     this.place.replaceChildren(this.controls(), this.legend(), ...this.chart.rows.map((row) => this.rowOf(row)), valuesOf(this));
     this.place.hidden = false;
-    for (const still of figure.querySelectorAll(":scope > .wide, :scope > .left-out")) still.hidden = true;
+    for (const still of figure.querySelectorAll(":scope > .wide")) still.hidden = true;
     this.draw();
     this.watch = new ResizeObserver(() => {
       for (const { box, plot } of panels) if (box.clientWidth && box.clientWidth !== plot.width) plot.setSize({ width: box.clientWidth, height: HEIGHT });
