@@ -108,7 +108,9 @@ const roundOf = (low, high) => {
   const powers = Array.from({ length: Math.max(0, last - first + 1) }, (_, place) => first + place);
   const of = (factors) => powers.filter((power) => power % stride === 0).flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)))
     .filter((value) => value >= low && value <= high);
-  return [[1], [1, 2, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9]].map(of).find((found) => found.length > 2) ?? [low, Math.sqrt(low * high), high].map((value) => Number(value.toPrecision(3)));
+  const step = 10 ** Math.floor(Math.log10(high - low));
+  const evenly = (size) => Array.from({ length: Math.floor(high / size) - Math.ceil(low / size) + 1 }, (_, place) => Number(((Math.ceil(low / size) + place) * size).toPrecision(12)));
+  return [[1], [1, 2, 5]].map(of).find((found) => found.length > 2) ?? [step, step / 2, step / 5].map(evenly).find((found) => found.length > 2) ?? [];
 };
 const short = (value) => {
   const size = Math.abs(value);
