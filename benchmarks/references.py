@@ -48,7 +48,7 @@ COLOURS, GREYS = 64, 16
 _LEFT_OUT = ("checkpoints", "run.json", "run.log", "bundles", "lease", "report/figures")
 """What git does not keep, see .gitignore."""
 
-EARLIER = "An earlier run at another scale, which its `job.yaml` has, without sheets of samples."
+EARLIER = "An earlier run at another scale, which its `job.yaml` has."
 """What is said of a run that is not made again yet."""
 
 
@@ -123,10 +123,10 @@ RUNS = (
     Run(
         "fish_relativistic",
         (
-            *("data={name: procedural_fish, height: 35, width: 80, images: 160}", "model.width=8"),
+            *("data={name: procedural_fish, height: 35, width: 80, images: 320}", "model.width=8"),
             *("model.max_width=32", "training.samples_every=400"),
         ),
-        "fish of 35 x 80 pixels, 160 of them, width 8",
+        "fish of 35 x 80 pixels, 320 of them, width 8",
     ),
     Run(
         "glow",
