@@ -102,8 +102,7 @@ def run_sweep(
                 break  # interrupted
         else:
             evaluator.drain(check)
-    interrupted = reporter.ended < len(trials)
-    return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.progress)
+    return Outcome(reporter.ended, reporter.failed, reporter.ended < len(trials), evaluator.progress)
 
 
 def _evaluation_inputs(
