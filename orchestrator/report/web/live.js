@@ -1,6 +1,17 @@
 "use strict";
+// The words of ticks, but for those that would stand on the words before.
+const withRoom = (plot, ticks) => {
+  let free = -Infinity;
+  return ticks.map(([value, words]) => {
+    const [at, half] = [plot.valToPos(value, "x"), 3.5 * words.length];
+    if (at - half < free) return "";
+    free = at + half + 4;
+    return words;
+  });
+};
+
 // A panel's lines, bands and axes as uPlot takes them; all else is painted over and under them.
-const plotOf = (panel, { across, up, hooks, zoomed, reset }) => {
+const plotOf = (panel, { across, up, hooks, reset }) => {
   const tables = [], series = [{}], bands = [];
   for (const line of panel.series) {
     line.plotted = [];
@@ -23,7 +34,7 @@ const plotOf = (panel, { across, up, hooks, zoomed, reset }) => {
   const axis = { stroke: AXIS, font: FONT, grid: { stroke: GRID, width: 1 }, ticks: { stroke: GRID, width: 1, size: 4 }, gap: 3 };
   const words = (plot, splits) => splits.map((value) => (value === null ? "" : short(value)));
   const named = new Map(panel.ticks);
-  const below = named.size ? { splits: () => [...named.keys()], filter: (plot, splits) => splits, values: (plot, splits) => splits.map((value) => named.get(value)) } : { values: words };
+  const below = named.size ? { splits: () => [...named.keys()], filter: (plot, splits) => splits, values: (plot, splits) => withRoom(plot, splits.map((value) => [value, named.get(value)])) } : { values: words };
   const decades = (log) => (log ? { splits: (plot, place, low, high) => roundOf(low, high), filter: (plot, splits) => splits } : {});
   const scale = (log, [min, max]) => ({ time: false, auto: false, distr: log ? 3 : 1, min, max });
   return new uPlot({
@@ -52,7 +63,7 @@ class LiveChart {
     this.view.drawn?.leave();
     this.view.drawn = this;
     const { panels, lines } = this.chart;
-    this.steps = panels.every((panel) => !panel.ticks.length) && lines.some((line) => line.look === "line");
+    this.steps = lines.some((line) => Object.keys(line.over).length) || panels.every((panel) => panel.across === "step");
     this.place.replaceChildren(this.controls(), this.legend(), ...this.chart.rows.map((row) => this.rowOf(row)), valuesOf(this));
     this.place.hidden = false;
     for (const still of figure.querySelectorAll(":scope > .wide")) still.hidden = true;
