@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
+import pandas as pd
 
 from orchestrator import text
 from orchestrator.errors import NotFoundError, SettingsError
@@ -122,16 +124,24 @@ def _keys(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _settings_of_one(store: Store, study: Study | None, trial_id: str) -> Section:
     settings, row = _settings(store, study, trial_id), _row(study, trial_id)
-    facts = [(_head(key), text.number(plain(row.get(key)))) for key in _FACTS if plain(row.get(key)) is not None]
+    facts = [(_head(key), _fact(row.get(key))) for key in _FACTS if _is_known(row.get(key))]
     blocks: list[Block] = [Facts(tuple(facts))] if facts else []
     if error := plain(row.get("error")):
         blocks.append(Code(text.excerpt(str(error), 20_000)))
     blocks.append(Facts(tuple((key, text.setting(value)) for key, value in settings.items()), "facts small"))
     known = [column.name for column in TRIALS if column.name not in (*_FACTS, "trial_id", "error")]
-    rest = [(_head(key), text.number(plain(row.get(key)))) for key in known if plain(row.get(key)) is not None]
+    rest = [(_head(key), _fact(row.get(key))) for key in known if _is_known(row.get(key))]
     if rest:
         blocks.append(Fold("All that its row has", (Facts(tuple(rest), "facts small"),)))
     return Section("settings", "Settings", "Settings", tuple(blocks))
+
+
+def _is_known(value: Any) -> bool:
+    return value is not None and not (pd.api.types.is_scalar(value) and pd.isna(value))
+
+
+def _fact(value: Any) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else text.number(plain(value))
 
 
 def _side_by_side(label: str, keys: Sequence[str], values: Mapping[str, Mapping[str, Any]]) -> Table:

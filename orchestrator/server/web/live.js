@@ -9,27 +9,33 @@
 
   const find = (id) => [...main.children].find((holder) => holder.dataset.part === id);
 
+  // Fields by what they are: a trial's box by the trial, as rows come in between. A slider at its end follows that;
+  // charts keep what was chosen of them by themselves.
+  const fieldsOf = (holder) => [...holder.querySelectorAll("input, textarea, select")].filter((field) => !field.closest(".live")).map((field, place) => [field.name === "trial" ? field.value : place, field]);
+  const stateOf = (field) => (field.type === "checkbox" ? field.checked : field.value);
+  const isAtEnd = (field) => field.type === "range" && "epochs" in field.dataset && field.value === field.max;
+
   // What a reader has done to a part outlives its replacement.
   const remember = (holder) => ({
     folds: [...holder.querySelectorAll("details")].map((fold) => fold.open),
     scrolls: [...holder.querySelectorAll(".scroll, .wide, pre")].map((box) => [box.scrollLeft, box.scrollTop]),
-    fields: [...holder.querySelectorAll("input, textarea")].map((field) => field.type === "checkbox" ? field.checked : field.value),
+    fields: new Map(fieldsOf(holder).filter(([, field]) => !isAtEnd(field)).map(([key, field]) => [key, stateOf(field)])),
     sorts: [...holder.querySelectorAll("th[aria-sort]")].map((head) => [head.cellIndex, head.getAttribute("aria-sort")]),
     focus: focusable(holder).indexOf(document.activeElement),
   });
   const focusable = (holder) => [...holder.querySelectorAll("a[href], button, input, textarea, summary, [tabindex]")];
   const restore = (holder, kept) => {
     holder.querySelectorAll("details").forEach((fold, place) => { fold.open = kept.folds[place] ?? fold.open; });
-    holder.querySelectorAll("input, textarea").forEach((field, place) => {
-      const value = kept.fields[place];
-      if (value === undefined) return;
+    for (const [key, field] of fieldsOf(holder)) {
+      const state = kept.fields.get(key);
+      if (state === undefined || state === stateOf(field)) continue;
       if (field.type === "checkbox") {
-        if (field.checked !== value) field.click();
-      } else if (field.value !== value) {
-        field.value = value;
+        field.click();
+      } else {
+        field.value = state;
         field.dispatchEvent(new Event("input", { bubbles: true }));
       }
-    });
+    }
     for (const [place, order] of kept.sorts) {
       const button = holder.querySelector("table.sortable")?.tHead.rows[0].cells[place]?.querySelector("button");
       button?.click();
