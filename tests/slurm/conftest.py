@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 300.0
+PATIENCE_S = 600.0
 _STRANGER = "daemon"
 """Every system has this user, who may do nothing."""
 

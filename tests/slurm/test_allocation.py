@@ -64,7 +64,7 @@ def test_two_users_side_by_side_on_a_node_keep_to_themselves_and_leave_nothing_b
 def test_a_worker_group_over_two_nodes_goes_on_after_its_time_limit_and_the_loss_of_the_far_node(
     slurm: Slurm, study: Callable[..., Study]
 ) -> None:
-    one = study(training=LONG, resources={"workers": 2, "cpus_per_worker": 1})
+    one = study(training=LONG | {"epochs": 120}, resources={"workers": 2, "cpus_per_worker": 1})
     run = one.orch("submit", "job.yaml", "--address", "slurm", "--nodes", "2")
     number = one.number()
     one.await_more_than(0)
@@ -114,15 +114,16 @@ def test_preempted_without_its_node_and_cancelled_a_study_goes_on(slurm: Slurm, 
 
 
 def requeued(study: Study, number: str, times: int) -> int:
-    """Wait until a job is in the queue again, and have Slurm start it soon; returns the rows stored by then.
+    """Wait until a job is in the queue again, and have Slurm start it soon; returns the rows stored by then."""
 
-    Slurm would wait for two minutes. In the second in which it has ended an attempt it starts no other.
-    """
-    slurm = study.slurm
-    wait_until(lambda: slurm.state(number)["Restarts"] == str(times), "requeue")
+    def again() -> bool:
+        facts = study.slurm.state(number)  # COMPLETING, as long as the last attempt has processes
+        return facts["Restarts"] == str(times) and facts["JobState"] in ("PENDING", "RUNNING")
+
+    wait_until(again, "requeue")
     rows = study.rows()
     assert rows > 0
-    slurm.ask("scontrol", "update", f"JobId={number}", "StartTime=now+3seconds")
+    study.slurm.hurry(number)
     return rows
 
 
