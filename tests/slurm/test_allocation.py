@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.slurm.cluster import Slurm
     from tests.slurm.conftest import User
 
-LONG = {"epochs": 200, "batch_size": 8, "log_every": 4, "samples_every": 200, "checkpoint_every": 10}
+LONG = {"epochs": 300, "batch_size": 8, "log_every": 4, "samples_every": 300, "checkpoint_every": 10}
 TWO_SEEDS = {"grid": {"training.seed": [0, 1]}, "resources": {"cpus_per_worker": 1}}
 
 
