@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.state.files import RunState
     from orchestrator.store.location import Store
 
-PAUSE_S = 0.5
+PAUSE_S = 0.25
 """Seconds between two looks into a folder, where a look takes less than a tenth of that."""
 _SHARE = 0.1
 """The most of a processor that looking takes."""
