@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -25,20 +26,30 @@ with running_slurm(2) as slurm:
     time.sleep(600)
 """
 
+EXPECTED = ("munged", "slurmctld", "slurmd", "slurmstepd", "sleep 600")
+
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_slurm_ends_with_the_process_that_started_it(how: signal.Signals, tmp_path: Path) -> None:
+def test_a_slurm_ends_with_the_process_that_started_it(how: signal.Signals) -> None:
     if reason := why_not():
         pytest.skip(reason)
     root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)}
-    owner = subprocess.Popen([sys.executable, "-c", UP], env=environment, stdout=subprocess.PIPE, text=True)
-    assert owner.stdout is not None
-    assert owner.stdout.readline() == "up\n"
-    wait_until(lambda: named(below(owner.pid), "sleep 600"), "process of a job")
-    daemons = below(owner.pid)
-    for name in ("munged", "slurmctld", "slurmd", "slurmstepd"):
-        assert named(daemons, name), name
-    owner.send_signal(how)
-    owner.communicate()
-    wait_until(lambda: not any(is_alive(daemon.pid) for daemon in daemons), "end of all daemons")
+    # Slurm's sockets have no room in pytest's own folders.
+    with TemporaryDirectory(prefix="t-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        _start_and_end(how, {**os.environ, "PYTHONPATH": str(root), "TMPDIR": folder})
+
+
+def _start_and_end(how: signal.Signals, environment: dict[str, str]) -> None:
+    program = [sys.executable, "-c", UP]
+    with subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, text=True) as owner:
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == "up\n"
+            # One that has just been handed to another parent may be missing from a list of processes.
+            wait_until(lambda: all(named(below(owner.pid), name) for name in EXPECTED), "daemons and a job's process")
+            daemons = below(owner.pid)
+            owner.send_signal(how)
+            owner.wait()
+            wait_until(lambda: not any(is_alive(daemon.pid) for daemon in daemons), "end of all daemons")
+        finally:
+            owner.kill()
