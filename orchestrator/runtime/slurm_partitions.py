@@ -97,13 +97,13 @@ class Allocation:
 
 
 def read_partitions() -> list[Partition]:
-    """The partitions of which this user may know. Raises ClusterError."""
+    """The partitions of which this user may know, by name: sinfo's order changes. Raises ClusterError."""
     rows: dict[str, list[list[str]]] = {}
     for line in ask(["sinfo", "--noheader", "--Node", f"--format={'|'.join(_COLUMNS)}"]).splitlines():
         fields = [field.strip() for field in line.split("|")]
         if len(fields) == len(_COLUMNS):
             rows.setdefault(fields[0], []).append(fields)
-    return [_partition(name, each) for name, each in rows.items()]
+    return [_partition(name, each) for name, each in sorted(rows.items())]
 
 
 def _partition(name: str, rows: Sequence[Sequence[str]]) -> Partition:

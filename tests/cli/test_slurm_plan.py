@@ -109,7 +109,7 @@ def test_each_attempt_takes_its_start_and_its_storing(time_s: int | None, needs_
 @pytest.mark.parametrize(
     ("options", "mistake"),
     [
-        (["--partition", "gpux"], "--partition: got 'gpux', expected one of gpu, cpu"),
+        (["--partition", "gpux"], "--partition: got 'gpux', expected one of cpu, gpu"),
         (["--partition", "gpu", "--gpus-per-node", "9"],
          "--gpus-per-node: got '9', expected at most 8 GPUs of a node in partition gpu"),
         (["--gpus-per-node", "1"], "--gpus-per-node: got '1', expected at most 0 GPUs of a node in partition cpu"),
@@ -140,7 +140,7 @@ def test_what_a_partition_can_never_give_is_refused(
 def test_without_a_default_partition_one_must_be_named(orch: Callable[..., Any], fake: Fake) -> None:
     fake.answers("sinfo", SINFO.replace("*", ""))
     assert orch("plan", "job.yaml", "--address", "slurm").mistake == (
-        "--partition: is missing, expected one of gpu, cpu: this Slurm has none by default"
+        "--partition: is missing, expected one of cpu, gpu: this Slurm has none by default"
     )
 
 

@@ -142,7 +142,7 @@ def requeued(study: Study, number: str, times: int) -> int:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--partition", "gpux"], "--partition: got 'gpux', expected one of low, high, closed"),
+        (["--partition", "gpux"], "--partition: got 'gpux', expected one of closed, high, low"),
         (["--gpus-per-node", "3", "--slurm", "cpus-per-task=1"], "--gpus-per-node: got '3', expected at most 2 GPUs"),
         (["--nodes", "9"], "--nodes: got 9, expected at most 2 in partition low"),
         (
