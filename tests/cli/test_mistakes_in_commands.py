@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
 from orchestrator.cli import run
 from orchestrator.cli.main import app
@@ -19,7 +20,8 @@ from orchestrator.state.files import NO_SUCH_JOB
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+OF_A_JOB = [name for name, command in COMMANDS.items() if any(argument.name == "job" for argument in command.params)]
 ORCH = str(Path(sys.executable).with_name("orch"))
 pytestmark = pytest.mark.usefixtures("untouched")
 
@@ -106,7 +108,7 @@ def test_a_job_that_was_never_submitted(orch: Callable[..., Any], folder: Path, 
     assert orch(command, "other", "--storage", "there").mistake == f"{folder}/there/other: {NO_SUCH_JOB}"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", OF_A_JOB)
 @pytest.mark.parametrize("name", ["../up", "a/b", "./study", "Study", "", ".", "~", "[red]", "a\x1b[31m"])
 def test_what_is_no_job_s_name(orch: Callable[..., Any], command: str, name: str) -> None:
     assert orch(command, name).mistake == one_line(f"JOB: got {name!r}, expected a job's name or its job file")
