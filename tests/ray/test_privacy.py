@@ -132,7 +132,7 @@ def test_nothing_listens_but_on_loopback(watched: Watched) -> None:
 
 
 def test_what_listens_wants_the_token_but_for_the_listeners_of_gloo(watched: Watched) -> None:
-    assert len(watched.asked) > 15
+    assert len(watched.asked) > 10
     others = [(command, said) for command, said in watched.asked if said != "token"]
     assert [said for _, said in others] == ["silence", "silence"]
     assert all(GANG in command for command, _ in others)
