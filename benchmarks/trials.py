@@ -10,6 +10,7 @@ from orchestrator.spec.job import make_job
 from orchestrator.store.open import open_store
 
 if TYPE_CHECKING:
+    from orchestrator.runtime.events import Event
     from orchestrator.store.location import Store
 
 
@@ -33,7 +34,7 @@ def idle_plan(trials: int, folder: str, workers: int = 1) -> tuple[Plan, Store]:
 class Silent:
     """A watcher that shows nothing."""
 
-    def update(self, event: object) -> None:
+    def update(self, event: Event) -> None:
         """Nothing."""
 
     def evaluated(self, tally: object) -> None:
