@@ -10,7 +10,6 @@ from contextlib import suppress
 from importlib import resources
 from typing import TYPE_CHECKING
 
-import jinja2
 from aiohttp import web
 
 from orchestrator import text
@@ -19,7 +18,7 @@ from orchestrator.report import html
 from orchestrator.server import draw, sql
 from orchestrator.server.access import add_headers, guard
 from orchestrator.server.feeds import Feeds
-from orchestrator.server.pages import Address
+from orchestrator.server.pages import Address, template
 from orchestrator.server.trials import MOST
 from orchestrator.server.watch import Watch
 from orchestrator.server.worker import Worker
@@ -60,7 +59,7 @@ class Server:
         self._asking = asyncio.Lock()
         self._token = token
         self._watches: OrderedDict[tuple[str, ...], Watch] = OrderedDict()
-        self._page = _templates().get_template("live.html")
+        self._page = template("live.html")
 
     def app(self) -> web.Application:
         """The application, for aiohttp to run."""
@@ -252,16 +251,6 @@ def _state(watch: Watch) -> str:
     """A page's parts as the browser's script reads them."""
     parts = [{"id": part.id, "nav": part.nav, "version": part.version} for part in watch.parts]
     return json.dumps({"parts": parts, "trouble": watch.trouble})
-
-
-def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("orchestrator.server", "web"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _report_scripts() -> dict[str, str]:

@@ -14,7 +14,7 @@ from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
 from orchestrator.report.blocks import Cell, Head, Row, Section, Table, Text
 from orchestrator.server.listing import PAUSE_S
 from orchestrator.state.files import has_job, read_state
-from orchestrator.state.liveness import LISTEN_S
+from orchestrator.state.liveness import Lookout
 from orchestrator.store.local import LocalStore
 from orchestrator.store.tables import parquet_keys
 
@@ -59,14 +59,14 @@ class Jobs:
         self.pause_s = PAUSE_S
         self._found: dict[str, Standing | None] = {}
         self._due: dict[str, float] = {}
-        self._heard: dict[str, tuple[int, float]] = {}
+        self._lookouts: dict[str, Lookout] = {}
 
     def look(self) -> tuple[Standing, ...]:
         """The jobs: those at work first, then by the time of their last change. Raises StorageError."""
         began, requests = time.monotonic(), 1
         names = self.root.folders()[:MOST_JOBS]
         for gone in self._found.keys() - set(names):
-            for kept in (self._found, self._due, self._heard):
+            for kept in (self._found, self._due, self._lookouts):
                 kept.pop(gone, None)
         for name in names:
             if self._due.get(name, 0.0) <= began:
@@ -99,16 +99,10 @@ class Jobs:
 
     def _state(self, name: str, run: RunState) -> str:
         """The state of a run; one that says that it runs may be dead, or silent on another machine."""
-        if run.state != "running":
+        lookout = self._lookouts.setdefault(name, Lookout())
+        if run.state != "running" or lookout.is_alive(run, self.pause_s):
             return run.state
-        if run.process is not None and run.process.here:
-            return "ended without a word" if run.process.gone else "running"
-        now = time.monotonic()
-        beat, since = self._heard.get(name, (None, now))
-        if beat != run.beat:
-            since = now
-        self._heard[name] = run.beat, since
-        return "running" if now - since < LISTEN_S + self.pause_s else "silent"
+        return "ended without a word" if run.process is not None and run.process.here else "silent"
 
 
 def _order(job: Standing) -> tuple[bool, float, str]:

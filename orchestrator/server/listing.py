@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import NotFoundError
 from orchestrator.state.files import has_job, read_state
-from orchestrator.state.liveness import LISTEN_S
+from orchestrator.state.liveness import Lookout
 from orchestrator.store.local import LocalStore
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Listing:
         self.pause_s = PAUSE_S
         self._last: Look | None = None
         self._looked_at = float("-inf")
-        self._heard: tuple[int, float] | None = None  # the beat of a run elsewhere, and when it was first seen
+        self._lookout = Lookout()
         self._lock = threading.Lock()
 
     def look(self) -> Look:
@@ -75,21 +75,10 @@ class Listing:
         stamps = {folder: self.store.stamps(folder) for folder in FOLDERS}
         if run is None and not any(stamps.values()) and not has_job(self.store):
             raise NotFoundError(f"{self.store.uri}: no such job, or it was deleted")
-        return Look(stamps, run, self._is_alive(run))
+        return Look(stamps, run, self._lookout.is_alive(run, self.pause_s))
 
     def _pause(self, look: Look, took_s: float) -> float:
         if isinstance(self.store, LocalStore):
             return max(PAUSE_S, took_s / _SHARE)
         requests = 1 + sum(1 + len(stamps) // _PER_LIST for stamps in look.stamps.values())
         return max(PAUSE_S, requests * _REQUEST_S)
-
-    def _is_alive(self, run: RunState | None) -> bool:
-        """Whether a run is at work: of one on another machine, whether it was heard of lately by this clock."""
-        if run is None or run.state != "running":
-            return False
-        if run.process is not None and run.process.here:
-            return not run.process.gone
-        now = time.monotonic()
-        if self._heard is None or self._heard[0] != run.beat:
-            self._heard = run.beat, now
-        return now - self._heard[1] < LISTEN_S + self.pause_s

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from urllib.parse import quote
+
+import jinja2
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,15 @@ class Address:
     def picture(self, name: str, key: str) -> str:
         """A picture in a job's storage."""
         return f"{self.job(name)}/picture/{quote(key)}"
+
+
+@cache
+def template(name: str) -> jinja2.Template:
+    """A template of the live page, which escapes what it is given."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("orchestrator.server", "web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template(name)

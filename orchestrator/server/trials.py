@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
@@ -18,7 +16,7 @@ from orchestrator.report.blocks import Cell, Code, Facts, Fold, Head, Items, Row
 from orchestrator.report.page import section_modules
 from orchestrator.report.sections.trials import shown_measures
 from orchestrator.server.draw import PLACES, drawn, store_of
-from orchestrator.server.pages import Part
+from orchestrator.server.pages import Part, template
 from orchestrator.spec.identity import flatten
 from orchestrator.state.files import read_job
 from orchestrator.state.log import read_log
@@ -202,7 +200,7 @@ def _film(store: Store, name: str, trials: Sequence[tuple[str, str]], address: A
                     latest = f"{address.picture(name, key)}?v={stamp}"
                 sources.append(latest)
             reels.append(Reel(trial_id, label, tuple(sources)))
-        shown = _template().render(id=f"film-{kind}", title=title, epochs=epochs, reels=reels)
+        shown = template("film.html").render(id=f"film-{kind}", title=title, epochs=epochs, reels=reels)
         parts.append(Part(f"film-{kind}", title, shown, PLACES["films"] + place))
     return parts
 
@@ -214,11 +212,3 @@ def _epochs(store: Store, trial_id: str, kind: str) -> dict[int, tuple[str, str]
         if (match := _PICTURE.fullmatch(key)) and match["kind"] == kind:
             found[int(match["epoch"])] = key, re.sub(r"[^0-9a-zA-Z-]", "", stamp)
     return found
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("orchestrator.server", "web"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.get_template("film.html")

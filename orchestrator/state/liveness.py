@@ -33,6 +33,24 @@ def is_alive(store: Store, state: RunState | None) -> bool:
     return _await_change(store, lambda now: now is not None and now.run_id == state.run_id and now != state)
 
 
+class Lookout:
+    """Tells at once whether a run is alive, to who looks at its state again and again."""
+
+    def __init__(self) -> None:
+        self._heard: tuple[int, float] | None = None  # the beat of a run elsewhere, and when it was first seen
+
+    def is_alive(self, state: RunState | None, pause_s: float) -> bool:
+        """Whether the run is at work; of one elsewhere, whether a beat was new lately to who looks each ``pause_s``."""
+        if state is None or state.state != "running":
+            return False
+        if state.process is not None and state.process.here:
+            return not state.process.gone
+        now = time.monotonic()
+        if self._heard is None or self._heard[0] != state.beat:
+            self._heard = state.beat, now
+        return now - self._heard[1] < LISTEN_S + pause_s
+
+
 def free_entry(store: Store, cancel: str, notify: Callable[[str], None], *, take_over: bool) -> Entry | None:
     """The job's last lease, if a run may follow it: it was released, or its holder is dead. Raises LeaseError.
 
