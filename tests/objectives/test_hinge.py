@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch.nn.functional import hinge_embedding_loss
 
@@ -21,7 +20,7 @@ def test_scores_beyond_the_margin_are_left_alone_and_the_generator_is_pulled_all
     real = torch.tensor([2.0, 0.5], dtype=torch.float64, requires_grad=True)
     fake = torch.tensor([-2.0, -0.5], dtype=torch.float64, requires_grad=True)
     of_real, of_fake = torch.autograd.grad(d_loss(HINGE, real, fake), (real, fake))
-    np.testing.assert_allclose(of_real.numpy() * 2, [0, -1])
-    np.testing.assert_allclose(of_fake.numpy() * 2, [0, 1])
+    assert (2 * of_real).tolist() == [0, -1]
+    assert (2 * of_fake).tolist() == [0, 1]
     (for_generator,) = torch.autograd.grad(g_loss(HINGE, fake), fake)
-    np.testing.assert_allclose(for_generator.numpy() * 2, [-1, -1])
+    assert (2 * for_generator).tolist() == [-1, -1]
