@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.errors import CheckpointError, NotFoundError
-from orchestrator.store.tensors import DamagedError, pack, unpack
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,6 +42,8 @@ def drop_checkpoints(store: Store, trial_id: str) -> None:
 
 
 def _save(store: Store, key: str, trial_id: str, state: dict[str, Any]) -> None:
+    from orchestrator.store.tensors import pack  # torch, which those who only ask for keys do without
+
     store.write(key, pack({"trial_id": trial_id, **state}))
 
 
@@ -60,6 +61,8 @@ def load_best(store: Store, trial_id: str) -> dict[str, Any] | None:
 
 
 def _load(store: Store, key: str, trial_id: str) -> dict[str, Any] | None:
+    from orchestrator.store.tensors import DamagedError, unpack
+
     try:
         data = store.read(key)
     except NotFoundError:
@@ -93,7 +96,9 @@ def load_networks(
     state = load_best(store, trial_id) if best else load_checkpoint(store, trial_id)
     if state is None:
         why = "it is kept where training.measure_every is set" if best else "was it deleted?"
-        raise CheckpointError(f"{store.uri}/{key}: no such checkpoint, so that its trial cannot be evaluated; {why}")
+        raise CheckpointError(
+            f"{store.uri}/{key}: no such checkpoint, so that its trial has no networks to load; {why}"
+        )
     networks = build(settings.model, settings.objective, settings.data.shape)
     try:
         saved = state if best else state["learner"]

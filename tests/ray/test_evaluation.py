@@ -156,7 +156,7 @@ def test_what_fails_is_told_in_one_line_and_the_rest_goes_on(plan_for: Callable,
     (line,) = said
     assert line.startswith(f"quality of trial {lost} failed: ")
     assert line.endswith(
-        f"checkpoints/{lost}.pt: no such checkpoint, so that its trial cannot be evaluated; was it deleted?"
+        f"checkpoints/{lost}.pt: no such checkpoint, so that its trial has no networks to load; was it deleted?"
     )
     assert line.isprintable()
 
