@@ -8,6 +8,7 @@ import platform
 import sys
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -127,6 +128,7 @@ def _run(name: str, check: Callable[[], Finding]) -> Finding:
 def _job_checks(argument: str, named: NamedJob) -> list[tuple[str, Callable[[], Finding]]]:
     from orchestrator.plan.checks import find_problem
     from orchestrator.plan.placement import place, this_machine
+    from orchestrator.spec.schema_file import named_schema, schema_notes
 
     job = named.load()
 
@@ -141,8 +143,14 @@ def _job_checks(argument: str, named: NamedJob) -> list[tuple[str, Callable[[], 
         lines = [f"{data_set.name}: {len(data_set.load()):,} training images of {data_set.shape}" for data_set in sets]
         return Finding(True, "; ".join(lines))
 
+    def schema() -> Finding:
+        note = next(schema_notes(Path(job.source)), None)
+        return Finding(note is None, note or "the job file names that of this version", extra=True)
+
+    names_schema = named.from_file is not None and named_schema(Path(job.source)) is not None
     return [
         ("job", lambda: Finding(True, f"{argument}: {len(job.trials)} trials")),
+        *([("schema", schema)] if names_schema else []),
         ("placing", placing),
         ("data", data),
         ("storage", lambda: _storage(named.root)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import control, doctor, evaluate, inspect, run, serve
+from orchestrator.cli import control, doctor, evaluate, inspect, run, schema, serve
 from orchestrator.cli.console import print_error
 from orchestrator.cli.streams import ReaderGoneError
 from orchestrator.cli.usage import Command, Commands, Mistake, explain
@@ -46,6 +46,7 @@ def _root(
 
 
 for command in (
+    schema.schema,
     run.validate,
     run.plan,
     run.submit,

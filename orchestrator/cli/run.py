@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -56,12 +57,14 @@ def validate(job: JobName, overrides: Overrides = None, storage: Storage = None,
     """
     from orchestrator.cli.tables import left_out_lines, note_lines
     from orchestrator.plan.checks import find_problem, without_value
+    from orchestrator.spec.schema_file import schema_notes
     from orchestrator.state.files import to_json
 
-    checked = name_job(job, storage, overrides).load_to_run()
+    named = name_job(job, storage, overrides)
+    checked = named.load_to_run()
     if problem := find_problem(checked.trials, checked.header.evaluate):
         raise DataError(problem)
-    notes = list(without_value(checked))
+    notes = [*(schema_notes(Path(checked.source)) if named.from_file else ()), *without_value(checked)]
     if as_json:
         summary = {
             "job": checked.header.name,

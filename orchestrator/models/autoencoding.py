@@ -34,7 +34,9 @@ class Autoencoding(Pair):
 
     kind: Literal["autoencoding"]
     batch_norm: Literal["synchronized", "per_device", "none"] = "none"
+    """statistics of batch norm over the batch of all devices, of each device alone, or no batch norm"""
     initialization: Literal["normal", "orthogonal"] = "orthogonal"
+    """first weights of convolutions and linear layers: N(0, 0.02), or orthogonal"""
     width: int = Field(64, ge=1, le=4096)
     """feature maps next to the image"""
     depth: int | None = Field(None, ge=1, le=16)

@@ -28,6 +28,7 @@ class FullyConnected(Pair):
 
     kind: Literal["fully_connected"]
     discriminator_norm: Literal["batch", "layer", "none"] = "none"
+    """the discriminator's norm: batch norm as far as there is any, layer norm over each image, or none"""
     generator_widths: tuple[Width, ...] = Field((256, 512, 1024), min_length=1, max_length=16, strict=False)
     """numbers in each hidden layer of the generator, from the latent vector on"""
     discriminator_widths: tuple[Width, ...] = Field((1024, 512, 256), min_length=1, max_length=16, strict=False)

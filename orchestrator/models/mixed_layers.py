@@ -33,6 +33,7 @@ class MixedLayers(Pair):
 
     kind: Literal["mixed_layers"]
     discriminator_norm: Literal["batch", "layer", "none"] = "none"
+    """the discriminator's norm: batch norm as far as there is any, layer norm over each image, or none"""
     activation: Activation = "leaky_relu"
     """what follows each hidden layer of both networks"""
 

@@ -30,7 +30,9 @@ class Residual(Pair):
 
     kind: Literal["residual"]
     discriminator_norm: Literal["batch", "layer", "none"] = "none"
+    """the discriminator's norm: batch norm as far as there is any, layer norm over each image, or none"""
     initialization: Literal["normal", "orthogonal"] = "orthogonal"
+    """first weights of convolutions and linear layers: N(0, 0.02), or orthogonal"""
     width: int = Field(64, ge=1, le=4096)
     """feature maps next to the image"""
     max_width: int | None = Field(None, ge=1, le=65536)

@@ -47,6 +47,7 @@ class BinaryCrossEntropy(Adversarial):
     """The discriminator is a logistic classifier of real (1) against generated (0) images."""
 
     labels: Probabilities = Labels()
+    """targets of the scores, in [0, 1]"""
     logistic: ClassVar[bool] = True
 
     def discriminator(self, real: DiscriminatorOutput, fake: DiscriminatorOutput, update: UpdateContext) -> Tensor:
@@ -72,6 +73,7 @@ class NonSaturating(BinaryCrossEntropy):
 
     kind: Literal["non_saturating"]
     labels: GeneratorProbabilities = GeneratorLabels()
+    """targets of the scores, in [0, 1]"""
 
     def generator(self, fake: DiscriminatorOutput, real: DiscriminatorOutput | None, update: UpdateContext) -> Tensor:
         """Mean cross-entropy of generated scores against the generator's label; softplus(-F_f) for the label 1."""

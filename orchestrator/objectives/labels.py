@@ -23,7 +23,12 @@ def _in_order(label: tuple[float, float]) -> tuple[float, float]:
     return label
 
 
-Label = Annotated[tuple[float, float], Field(strict=False), BeforeValidator(_as_range), AfterValidator(_in_order)]
+Label = Annotated[
+    tuple[float, float],
+    Field(strict=False),
+    BeforeValidator(_as_range, json_schema_input_type=float | tuple[float, float]),
+    AfterValidator(_in_order),
+]
 """[lowest, highest] between which a label is drawn for each image; a job file may give one number for both."""
 
 

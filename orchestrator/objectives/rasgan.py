@@ -20,6 +20,7 @@ class Rasgan(Adversarial):
 
     kind: Literal["rasgan"]
     labels: GeneratorProbabilities = GeneratorLabels()
+    """targets of the scores, in [0, 1]"""
     relativistic: ClassVar[bool] = True
     loss_operations: ClassVar[int] = 25
 

@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 _S = TypeVar("_S", bound=Settings)
 
 
+_NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
+
+
 def _plain(name: str) -> str:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
+    if not re.fullmatch(_NAME, name):
         raise ValueError(f"got {show(name)}, expected 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit")
     return name
 
 
-Name = Annotated[str, AfterValidator(_plain)]
+Name = Annotated[str, AfterValidator(_plain), Field(json_schema_extra={"pattern": f"^{_NAME}$"})]
 """Names a folder: nothing in it can lead elsewhere or differ between file systems."""
 
 
@@ -46,6 +49,7 @@ class Resources(Settings):
     workers: int = Field(1, ge=1, le=1024)
     """Devices that train one trial together, each with a process; its batch is divided among them."""
     cpus_per_worker: int = Field(1, ge=1, le=1024)
+    """Processors of each of these processes."""
     gpus_per_worker: float | None = Field(None, ge=0.0, le=1.0)
     """None takes a GPU where the cluster has any, and a CPU elsewhere, so that one job file suits both."""
     max_concurrent: int | None = Field(None, ge=1)
@@ -75,10 +79,15 @@ class Search(Settings):
     """A scheduler of Ray Tune that stops trials with worse results than others at the same epoch."""
 
     scheduler: Literal["asha", "median"]
-    measure: str
+    """ASHA, Li et al., arXiv 1810.05934, or the median stopping rule, which stops what is worse than the median"""
+    measure: str = Field(json_schema_extra={"enum": [column.name for column in TRAINING_METRICS]})
+    """training metric of metrics/ by which trials are compared"""
     mode: Literal["min", "max"]
+    """whether the lower or the higher values are the better ones"""
     grace_epochs: int = Field(1, ge=1)
+    """epochs before which no trial is stopped"""
     reduction_factor: int = Field(3, ge=2)
+    """asha: one in so many trials goes on at each comparison"""
 
     @field_validator("measure")
     @classmethod
@@ -93,14 +102,19 @@ class Header(Settings):
     """The sections of a job file that do not decide what a trial computes."""
 
     name: Name
+    """The job's name: results lie in <storage>/<name>/."""
     description: str = Field("", max_length=2000)
+    """The question, as the report repeats it."""
     resources: Resources = Resources()
+    """What a trial is given, and how many run at once."""
     search: Search | None = None
+    """A scheduler that stops the worse trials early."""
     evaluate: tuple[AnyEvaluation, ...] = Field((), max_length=100, strict=False)
     """Evaluations of the generator of each trial that is done."""
     claims: tuple[Claim, ...] = Field((), max_length=100, strict=False)
     """Claims, each of which the report calls supported, refuted or undecided."""
     storage: str = Field("results", min_length=1, max_length=1000)
+    """Where results are: a folder, or s3://bucket/prefix."""
 
 
 _KEYS = [*Header.model_fields, *VARIED_SECTIONS, "grid"]

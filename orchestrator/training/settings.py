@@ -57,11 +57,15 @@ class TrainingSettings(Settings):
     g_steps: int = Field(1, ge=1, le=1000)
     """generator updates in a step"""
     g_optimizer: Optimizer = Optimizer()
+    """optimizer of the generator, and of what is trained with it"""
     d_optimizer: Optimizer = Optimizer()
+    """optimizer of the discriminator"""
     schedule: Schedule = Schedule()
+    """course of both learning rates"""
     noise_epochs: int = Field(0, ge=0, le=1_000_000)
     """epochs over which the discriminator's instance and feature noise fall linearly to none; 0 keeps them"""
     augmentation: AugmentationSettings = AugmentationSettings()
+    """what is done to all images before the discriminator judges them"""
     unrolled_steps: int = Field(0, ge=0, le=100)
     """discriminator updates that the generator looks ahead, and differentiates through (unrolled GAN's K)"""
     g_ema: float = Field(0.0, ge=0.0, lt=1.0)
@@ -128,9 +132,13 @@ class TrialSettings(Settings):
     """Everything that decides what a trial computes: the sections a grid may vary."""
 
     data: AnyDataset
+    """the data set"""
     model: AnyModel
+    """the networks"""
     objective: AnyObjective
+    """what is minimised, and so the way of training"""
     training: TrainingSettings = TrainingSettings()
+    """how long and in which rhythm"""
 
     @model_validator(mode="after")
     def _go_together(self) -> TrialSettings:

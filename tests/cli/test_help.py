@@ -18,7 +18,7 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands if 
 
 
 def test_the_commands() -> None:
-    first = ["validate", "plan", "submit", "resume", "evaluate"]
+    first = ["schema", "validate", "plan", "submit", "resume", "evaluate"]
     assert [*first, "status", "logs", "cancel", "results", "report", "serve", "doctor"] == COMMANDS
 
 

@@ -12,6 +12,7 @@ from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import CellState, make_plan
 from orchestrator.spec.claims import ENDS
 from orchestrator.spec.job import Job, load_job
+from orchestrator.spec.schema_file import FILE_NAME, FIRST_LINE, schema_text
 
 FILES = sorted((Path(__file__).parents[2] / "jobs").glob("*.yaml"))
 OBJECTIVES = {"saturating", "non_saturating", "least_squares"}
@@ -35,6 +36,16 @@ def test_every_job_file_is_valid_and_named_after_its_job(path: Path) -> None:
     assert job.header.description
     assert len(job.trials) > 1
     assert job.header.claims
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_its_first_line_names_the_schema(path: Path) -> None:
+    assert path.read_text().splitlines()[0] == FIRST_LINE
+
+
+def test_the_schema_beside_them_is_that_of_this_version() -> None:
+    """Where it is not: ``orch schema --out jobs/orch.schema.json``."""
+    assert (FILES[0].parent / FILE_NAME).read_text() == schema_text()
 
 
 def submits(path: Path) -> list[list[str]]:

@@ -21,22 +21,27 @@ MINIMAL = {
 }
 
 
+def job_text(text: str) -> str:
+    """The smallest job with the sections in ``text`` added or replaced; ``-key`` takes one away."""
+    lines = dict(MINIMAL)
+    for line in text.splitlines():
+        if line.startswith("-"):
+            del lines[line[1:]]
+        elif line.startswith((" ", "#")):
+            lines[list(lines)[-1]] += f"\n{line}"
+        else:
+            key = line.partition(":")[0]
+            lines.pop(key, None)
+            lines[key] = line
+    return "\n".join(lines.values()) + "\n"
+
+
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[..., Job]:
     def load(text: str = "", *overrides: str) -> Job:
-        """The smallest job with the sections in ``text`` added or replaced; ``-key`` takes one away."""
-        lines = dict(MINIMAL)
-        for line in text.splitlines():
-            if line.startswith("-"):
-                del lines[line[1:]]
-            elif line.startswith((" ", "#")):
-                lines[list(lines)[-1]] += f"\n{line}"
-            else:
-                key = line.partition(":")[0]
-                lines.pop(key, None)
-                lines[key] = line
+        """The job of ``job_text``."""
         path = tmp_path / "job.yaml"
-        path.write_text("\n".join(lines.values()) + "\n")
+        path.write_text(job_text(text))
         return load_job(path, overrides)
 
     return load
