@@ -71,6 +71,15 @@ def percent(share: float) -> str:
     return f"{digits}\u00a0%"
 
 
+def size(count: int) -> str:
+    """A number of bytes: ``34.2 MB``, in powers of 1000."""
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB", "PB"]
+    while value >= 999.5 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.0f} B" if units[0] == "B" else f"{value:.3g} {units[0]}"
+
+
 def listing(items: Iterable[str], last: str = "and") -> str:
     """``a``, ``a and b``, ``a, b and c``; ``last`` stands in front of the last."""
     words = list(items)

@@ -68,8 +68,9 @@ def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> No
     out.print(f"{state.name}: {state.describe()}")
     _print_left_out(out, state.left_out)
     _print_foreign(store)
-    if where := state.where():
-        out.print(f"cluster {shown(where)}", soft_wrap=True)
+    for label, words in (("tags", " ".join(state.tags)), ("note", state.note), ("cluster", state.where())):
+        if words:
+            out.print(f"{label} {shown(words)}", soft_wrap=True)
     rows = []
     for trial in state.trials[:_ROWS]:
         done = f"{trial.step} steps" if trial.total_steps is None else f"{trial.step}/{trial.total_steps} steps"

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import control, doctor, evaluate, inspect, run, schema, serve
+from orchestrator.cli import control, doctor, evaluate, inspect, jobs, run, schema, serve
 from orchestrator.cli.console import print_error
 from orchestrator.cli.streams import ReaderGoneError
 from orchestrator.cli.usage import Command, Commands, Mistake, explain
@@ -52,6 +52,7 @@ for command in (
     run.submit,
     run.resume,
     evaluate.evaluate,
+    jobs.list_,
     inspect.status,
     control.logs,
     control.cancel,
@@ -60,7 +61,7 @@ for command in (
     serve.serve,
     doctor.doctor,
 ):
-    app.command(cls=Command)(command)
+    app.command(command.__name__.rstrip("_"), cls=Command)(command)  # list_ is list: Python has one already
 
 
 def main() -> None:

@@ -59,6 +59,9 @@ SlurmOption = Annotated[
         "--slurm", metavar="KEY=VALUE", help="With --address slurm: any option of sbatch, as account=x; repeatable."
     ),
 ]
+StorageName = Annotated[
+    str, typer.Argument(metavar="STORAGE", help="Where results are: a folder or s3://bucket/prefix.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
 DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON for a script to read.")]
 
@@ -167,6 +170,22 @@ def asking_slurm(job: Job, flags: dict[str, str | int | bool] | None) -> Job:
     asked = {**(resources.slurm or {}), **flags}
     resources = resources.model_copy(update={"slurm": asked or None})
     return replace(job, header=job.header.model_copy(update={"resources": resources}))
+
+
+def open_storage(uri: str) -> Store:
+    """The storage, which is there. Raises StorageError, SettingsError where it is a job's own folder."""
+    from orchestrator.state.files import has_job
+    from orchestrator.store.local import LocalStore
+    from orchestrator.store.open import open_store
+
+    root = open_store(uri)
+    if isinstance(root, LocalStore) and not Path(root.uri).is_dir():
+        raise NotFoundError(f"{root.uri}: no such folder; orch submit makes it, or name another storage")
+    if has_job(root):
+        parent = root.uri.rpartition("/")[0]
+        raise SettingsError("STORAGE", "", f"{root.uri} is a job's own folder, expected the one above it: {parent}")
+    root.folders()
+    return root
 
 
 def name_job(job: str, storage: str | None, overrides: list[str] | None = None) -> NamedJob:

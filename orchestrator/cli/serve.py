@@ -7,20 +7,18 @@ import contextlib
 import signal
 import socket
 import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.console import err, print_line
-from orchestrator.cli.options import STORAGE
-from orchestrator.errors import NotFoundError, SettingsError
+from orchestrator.cli.options import STORAGE, StorageName, open_storage
+from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.server.app import Server
-    from orchestrator.store.location import Store
 
 PORT = 8276
 _HIGHEST = 65535
@@ -28,9 +26,7 @@ _SIGTERM = 128 + signal.SIGTERM
 
 
 def serve(
-    storage: Annotated[
-        str, typer.Argument(metavar="STORAGE", help="Where results are: a folder or s3://bucket/prefix.")
-    ] = STORAGE,
+    storage: StorageName = STORAGE,
     port: Annotated[int, typer.Option("--port", metavar="N", help="The port; 0 takes any that is free.")] = PORT,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
@@ -46,7 +42,7 @@ def serve(
 
     if not 0 <= port <= _HIGHEST:
         raise SettingsError("--port", "", f"got {port}, expected 0 to {_HIGHEST}")
-    root, token = _storage(storage), new_token()
+    root, token = open_storage(storage), new_token()
     with _socket(HOST, port) as listener:
         url = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
         print_line(url)
@@ -55,22 +51,6 @@ def serve(
             err.print("no browser was found here; open the link above", soft_wrap=True)
         if asyncio.run(_serve(Server(root, token), listener)):
             raise typer.Exit(_SIGTERM)
-
-
-def _storage(uri: str) -> Store:
-    """The storage, which is there. Raises StorageError, SettingsError where it is a job's own folder."""
-    from orchestrator.state.files import has_job
-    from orchestrator.store.local import LocalStore
-    from orchestrator.store.open import open_store
-
-    root = open_store(uri)
-    if isinstance(root, LocalStore) and not Path(root.uri).is_dir():
-        raise NotFoundError(f"{root.uri}: no such folder; orch submit makes it, or name another storage")
-    if has_job(root):
-        parent = root.uri.rpartition("/")[0]
-        raise SettingsError("STORAGE", "", f"{root.uri} is a job's own folder, expected the one above it: {parent}")
-    root.folders()
-    return root
 
 
 @contextlib.contextmanager

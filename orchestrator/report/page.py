@@ -90,6 +90,7 @@ def render(study: Study, built: Sequence[Section], charts: Mapping[str, bytes]) 
         .render(
             title=text.excerpt(study.title or "Report"),
             description=text.excerpt(str(study.raw.get("description") or ""), MOST_WORDS),
+            remark=_remark(study),
             sections=built,
             drawn_sections=[html.render_section(section, job_name=job_name, images=images) for section in built],
             policy=html.policy(),
@@ -97,3 +98,10 @@ def render(study: Study, built: Sequence[Section], charts: Mapping[str, bytes]) 
             scripts=html.scripts(),
         )
     )
+
+
+def _remark(study: Study) -> str:
+    """The job's tags and note; empty without any, or where the job file cannot be read."""
+    header = study.job.header if study.job else None
+    parts = [f"Tags: {', '.join(header.tags)}." if header.tags else "", header.note] if header else []
+    return " ".join(filter(None, parts))

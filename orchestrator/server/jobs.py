@@ -13,14 +13,12 @@ from orchestrator import text
 from orchestrator.errors import NotFoundError, StorageError, StorageUnavailable
 from orchestrator.report.blocks import Cell, Head, Row, Section, Table, Text
 from orchestrator.server.listing import PAUSE_S
-from orchestrator.state.files import has_job, read_state
+from orchestrator.state.jobs import UNREADABLE, find_job, order
 from orchestrator.state.liveness import Lookout
 from orchestrator.store.local import LocalStore
-from orchestrator.store.tables import parquet_keys
 
 if TYPE_CHECKING:
     from orchestrator.server.pages import Address
-    from orchestrator.state.files import RunState
     from orchestrator.store.location import Store
 
 MOST_JOBS = 5000
@@ -30,7 +28,7 @@ _REQUEST_S = 0.1
 _RESTING_S = 30.0
 """A job that no run is at work on is looked at so often."""
 _STATES = {"done": "finished", "failed": "failed"} | dict.fromkeys(
-    ("silent", "ended without a word", "interrupted", "cancelled", "unreadable"), "stopped"
+    ("silent", "ended without a word", "interrupted", "cancelled", UNREADABLE), "stopped"
 )
 """The looks that states have in common with those of trials."""
 
@@ -77,36 +75,27 @@ class Jobs:
         took_s = time.monotonic() - began
         local = isinstance(self.root, LocalStore)
         self.pause_s = max(PAUSE_S, took_s / _SHARE if local else requests * _REQUEST_S)
-        return tuple(sorted(filter(None, self._found.values()), key=_order))
+        jobs = filter(None, self._found.values())
+        return tuple(sorted(jobs, key=lambda job: order(job.state, job.changed_at, job.name)))
 
     def _standing(self, name: str) -> Standing | None:
         """A job's standing; None for a folder that is none of a job."""
-        store = self.root.child(name)
         try:
-            run = read_state(store)
-            if run is None and not has_job(store) and not parquet_keys(store, "trials"):
+            found = find_job(self.root.child(name))
+            if found is None:
                 return None
-            ended = len(parquet_keys(store, "trials")) if run is None or run.state != "running" else 0
+            run = found.run
+            ended = found.rows if run is None or run.state != "running" else 0
         except (NotFoundError, StorageUnavailable):
             raise
         except StorageError as error:
-            return Standing(name, "unreadable", text.excerpt(str(error)))
+            return Standing(name, UNREADABLE, text.excerpt(str(error)))
+        alive = self._lookouts.setdefault(name, Lookout()).is_alive(run, self.pause_s)
+        state = found.state(alive=alive)
         if run is None:
-            return Standing(name, "no run known", f"{ended} ended" if ended else "")
-        state = self._state(name, run)
+            return Standing(name, state, f"{ended} ended" if ended else "")
         done = f"{run.ended} of {run.to_run} ended" if state == "running" else f"{ended} ended"
         return Standing(name, state, done, run.failed, str(run.evaluations or ""), run.updated_at)
-
-    def _state(self, name: str, run: RunState) -> str:
-        """The state of a run; one that says that it runs may be dead, or silent on another machine."""
-        lookout = self._lookouts.setdefault(name, Lookout())
-        if run.state != "running" or lookout.is_alive(run, self.pause_s):
-            return run.state
-        return "ended without a word" if run.process is not None and run.process.here else "silent"
-
-
-def _order(job: Standing) -> tuple[bool, float, str]:
-    return job.state != "running", -(job.changed_at or 0.0), job.name
 
 
 def moment(seconds: float | None) -> Markup | str:

@@ -34,13 +34,31 @@ _NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 
 
 def _plain(name: str) -> str:
-    if not re.fullmatch(_NAME, name):
+    if not is_name(name):
         raise ValueError(f"got {show(name)}, expected 1 to 63 of a-z, 0-9, _ and -, the first a letter or digit")
     return name
 
 
 Name = Annotated[str, AfterValidator(_plain), Field(json_schema_extra={"pattern": f"^{_NAME}$"})]
 """Names a folder: nothing in it can lead elsewhere or differ between file systems."""
+
+
+def is_name(name: str) -> bool:
+    """Whether a job can have this name."""
+    return re.fullmatch(_NAME, name) is not None
+
+
+_TAG = r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,39}"
+
+
+def _tag(tag: str) -> str:
+    if not re.fullmatch(_TAG, tag):
+        raise ValueError(f"got {show(tag)}, expected 1 to 40 of a-z, A-Z, 0-9, _.:/ and -, the first a letter or digit")
+    return tag
+
+
+Tag = Annotated[str, AfterValidator(_tag), Field(json_schema_extra={"pattern": f"^{_TAG}$"})]
+"""A word to find jobs by."""
 
 
 class Resources(Settings):
@@ -105,6 +123,10 @@ class Header(Settings):
     """The job's name: results lie in <storage>/<name>/."""
     description: str = Field("", max_length=2000)
     """The question, as the report repeats it."""
+    tags: tuple[Tag, ...] = Field((), max_length=20, strict=False)
+    """Words to find the job by among those of a storage."""
+    note: str = Field("", max_length=500)
+    """A remark for those who look at a list of jobs."""
     resources: Resources = Resources()
     """What a trial is given, and how many run at once."""
     search: Search | None = None
@@ -147,7 +169,7 @@ class Job:
     def resolved(self) -> dict[str, Any]:
         """The job as a mapping that, written as YAML, is a job file with the same trials."""
         raw = {**self.header.model_dump(mode="json", exclude_none=True), **self.sections}
-        for key in ("evaluate", "claims"):
+        for key in ("tags", "note", "evaluate", "claims"):
             if not raw[key]:
                 del raw[key]
         if self.axes:

@@ -31,8 +31,9 @@ _STATE_KEY = "run.json"
 _CANCEL_KEY = "cancel.json"
 BEAT_S = 5.0
 """How often a run writes its state."""
-_LATEST = 253_402_300_800.0
-"""The year 10000, in seconds since 1970: times beyond it, or as long before 1970, are refused as damaged."""
+_EARLIEST, _LATEST = -62_135_596_800.0, 253_402_300_800.0
+"""The years 1 and 10000, in seconds since 1970: times that no calendar has are refused as damaged."""
+_Moment = Annotated[float, Field(ge=_EARLIEST, lt=_LATEST)]
 
 
 def write_job(store: Store, job: Job) -> None:
@@ -108,8 +109,8 @@ class RunState:
 
     state: str
     """``running``, then how it ended: ``done``, ``interrupted``, ``cancelled``, or ``failed`` by an error."""
-    started_at: Annotated[float, Field(gt=-_LATEST, lt=_LATEST)]
-    updated_at: Annotated[float, Field(gt=-_LATEST, lt=_LATEST)]
+    started_at: _Moment
+    updated_at: _Moment
     to_run: int
     ended: int = 0
     failed: int = 0

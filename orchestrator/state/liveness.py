@@ -13,7 +13,7 @@ from orchestrator.state.files import BEAT_S, read_state
 from orchestrator.state.lease import last_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from orchestrator.state.files import RunState
     from orchestrator.state.lease import Entry, Holder
@@ -26,11 +26,30 @@ POLL_S = 0.5
 
 def is_alive(store: Store, state: RunState | None) -> bool:
     """Whether the run that wrote this state is at work. Takes up to LISTEN_S for one that is not on this machine."""
+    return are_alive([(store, state)]) == [True]
+
+
+def are_alive(runs: Sequence[tuple[Store, RunState | None]]) -> list[bool]:
+    """The same of several runs, which are all listened to at once."""
+    alive = [_is_here(state) for _, state in runs]
+    deadline = time.monotonic() + LISTEN_S
+    while None in alive and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        for place, (store, state) in enumerate(runs):
+            if alive[place] is None and _has_gone_on(state, _read(store)):
+                alive[place] = True
+    return [one is True for one in alive]
+
+
+def _is_here(state: RunState | None) -> bool | None:
+    """Whether the run is at work, as far as it ended or is on this machine; None for one elsewhere."""
     if state is None or state.state != "running":
         return False
-    if state.process is not None and state.process.here:
-        return not state.process.gone
-    return _await_change(store, lambda now: now is not None and now.run_id == state.run_id and now != state)
+    return not state.process.gone if state.process is not None and state.process.here else None
+
+
+def _has_gone_on(then: RunState | None, now: RunState | None) -> bool:
+    return then is not None and now is not None and now.run_id == then.run_id and now != then
 
 
 class Lookout:
@@ -41,10 +60,9 @@ class Lookout:
 
     def is_alive(self, state: RunState | None, pause_s: float) -> bool:
         """Whether the run is at work; of one elsewhere, whether a beat was new lately to who looks each ``pause_s``."""
-        if state is None or state.state != "running":
-            return False
-        if state.process is not None and state.process.here:
-            return not state.process.gone
+        if (known := _is_here(state)) is not None:
+            return known
+        assert state is not None
         now = time.monotonic()
         if self._heard is None or self._heard[0] != state.beat:
             self._heard = state.beat, now

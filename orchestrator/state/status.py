@@ -65,6 +65,8 @@ class JobState:
     """The state that the last run wrote."""
     left_out: tuple[str, ...] = ()
     """A line for each file of results that could not be read."""
+    tags: tuple[str, ...] = ()
+    note: str = ""
 
     def describe(self) -> str:
         """One line: ``running; 4 finished, 2 waiting``."""
@@ -87,6 +89,8 @@ class JobState:
         counts = Counter(trial.state for trial in self.trials)
         return {
             "job": self.name,
+            "tags": list(self.tags),
+            "note": self.note,
             "running": self.running,
             "updated_s": self.updated_s,
             "run": self.run and self.run.state,
@@ -128,7 +132,8 @@ def job_status(job: Job, store: Store, run: RunState | None, *, alive: bool = Fa
         version = recorded.versions.get(trial.id)
         trials.append(TrialState(trial.id, label(trial.changes), state, step, total, error, *health, version))
     left_out = tuple(dict.fromkeys((*recorded.left_out, *unread, *unlogged)))
-    return JobState(job.header.name, alive, run.age_s if run else None, tuple(trials), run, left_out)
+    header, age_s = job.header, run.age_s if run else None
+    return JobState(header.name, alive, age_s, tuple(trials), run, left_out, header.tags, header.note)
 
 
 def _word(trial: TrialState) -> str:

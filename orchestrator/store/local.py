@@ -100,14 +100,11 @@ class LocalStore(Store):
 
     def stamps(self, folder: str) -> dict[str, str]:
         """See Store. A stamp is the file's size and its modification time."""
-        stamps = {}
-        with explained(self._place(folder), "list"), suppress(*_ABSENT), self._folder(folder) as opened:
-            for above, start, name in _files(opened, f"{folder}/"):
-                if is_key(key := start + name):
-                    with suppress(FileNotFoundError):
-                        status = os.stat(name, dir_fd=above, follow_symlinks=False)
-                        stamps[key] = f"{status.st_size}-{status.st_mtime_ns}"
-        return stamps
+        return {key: f"{status.st_size}-{status.st_mtime_ns}" for key, status in self._statuses(folder)}
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """See Store. Other than regular files count as empty."""
+        return {key: status.st_size * stat.S_ISREG(status.st_mode) for key, status in self._statuses(folder)}
 
     def folders(self) -> list[str]:
         """See Store. Links do not count as folders."""
@@ -170,6 +167,15 @@ class LocalStore(Store):
             for inner, _, name in _files(folder, ""):
                 if is_draft(name):
                     remove_draft(name, inner)
+
+    def _statuses(self, folder: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Key and status of everything but folders at and below a folder, of what is there."""
+        place = self._place(folder) if folder else self._root
+        with explained(place, "list"), suppress(*_ABSENT), self._folder(folder) as opened:
+            for above, start, name in _files(opened, f"{folder}/" if folder else ""):
+                if is_key(key := start + name):
+                    with suppress(FileNotFoundError):
+                        yield key, os.stat(name, dir_fd=above, follow_symlinks=False)
 
     def _place(self, key: str) -> Path:
         """The path of the blob ``key``, for errors."""

@@ -55,6 +55,10 @@ class Store(ABC):
         """All keys below a folder, each with a string that changes whenever its blob does."""
 
     @abstractmethod
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """All keys below a folder, or the root, each with the number of bytes of its blob."""
+
+    @abstractmethod
     def folders(self) -> list[str]:
         """Names of the folders directly below the root, sorted; empty when there is no such root."""
 

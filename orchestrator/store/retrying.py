@@ -74,6 +74,10 @@ class RetryingStore(WrappedStore):
         """See Store."""
         return self._retry(lambda: self._store.stamps(folder))
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """See Store."""
+        return self._retry(lambda: self._store.sizes(folder))
+
     def folders(self) -> list[str]:
         """See Store."""
         return self._retry(self._store.folders)

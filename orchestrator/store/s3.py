@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 ATTEMPTS = 5
 """Tries of one request, with growing pauses, before a server counts as unavailable."""
@@ -86,11 +87,15 @@ class S3Store(Store):
 
     def keys(self, prefix: str = "") -> list[str]:
         """See Store."""
-        return sorted(self._listed(self._name(prefix) + "/" if prefix else self._prefix))
+        return sorted(key for key, _ in self._listed(prefix))
 
     def stamps(self, folder: str) -> dict[str, str]:
         """See Store. A stamp is the object's entity tag."""
-        return self._listed(self._name(folder) + "/")
+        return {key: item.get("ETag", "") for key, item in self._listed(folder)}
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """See Store."""
+        return {key: item.get("Size", 0) for key, item in self._listed(folder)}
 
     def folders(self) -> list[str]:
         """See Store."""
@@ -143,13 +148,13 @@ class S3Store(Store):
             if old and is_draft(item["Key"][len(self._prefix) :]):
                 self._delete(item["Key"])
 
-    def _listed(self, base: str) -> dict[str, str]:
-        """Keys and entity tags of the objects whose names begin with ``base``."""
+    def _listed(self, folder: str) -> list[tuple[str, ObjectTypeDef]]:
+        """Keys of the objects below a folder or, where it is empty, the root, and what a list tells of each."""
+        base = self._name(folder) + "/" if folder else self._prefix
         with self._explained(base, "list"):
             pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=base)
-            items = [(item["Key"], item.get("ETag", "")) for page in pages for item in page.get("Contents", [])]
-        keys = ((name[len(self._prefix) :], tag) for name, tag in items)
-        return {key: tag for key, tag in keys if is_key(key)}
+            items = [(item["Key"][len(self._prefix) :], item) for page in pages for item in page.get("Contents", [])]
+        return [(key, item) for key, item in items if is_key(key)]
 
     def _name(self, key: str) -> str:
         return self._prefix + check_key(key)

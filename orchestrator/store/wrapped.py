@@ -44,6 +44,10 @@ class WrappedStore(Store):
         """See Store."""
         return self._store.stamps(folder)
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """See Store."""
+        return self._store.sizes(folder)
+
     def folders(self) -> list[str]:
         """See Store."""
         return self._store.folders()

@@ -31,6 +31,10 @@ class Selection(WrappedStore):
         """See Store."""
         return {key: stamp for key, stamp in self._store.stamps(folder).items() if self._is_theirs(key)}
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """See Store."""
+        return {key: size for key, size in self._store.sizes(folder).items() if self._is_theirs(key)}
+
     def _is_theirs(self, key: str) -> bool:
         folder, *parts = key.split("/")
         return folder != BUNDLES and any(part.split(".")[0].split("-")[0] in self._trials for part in parts)

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
 from orchestrator import __version__
 from orchestrator.cli.main import app
@@ -14,12 +15,12 @@ from orchestrator.durations import duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = [*typer.main.get_command(app).commands]  # type: ignore[attr-defined]
 
 
 def test_the_commands() -> None:
     first = ["schema", "validate", "plan", "submit", "resume", "evaluate"]
-    assert [*first, "status", "logs", "cancel", "results", "report", "serve", "doctor"] == COMMANDS
+    assert [*first, "list", "status", "logs", "cancel", "results", "report", "serve", "doctor"] == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -26,6 +26,8 @@ PHASES = [phase for phase in Phase if phase is not Phase.shrink]
 CANARY = "canary-5f2c"
 KEYS = ("job.yaml", "run.json", "run.log", "handover.json", "evaluated.json", "cancel.json", "lease/00000001.json")
 FAST = [
+    ("list",),
+    ("list", "--json"),
     ("status", "study"),
     ("status", "study", "--json"),
     ("results", "study"),

@@ -68,6 +68,8 @@ def test_what_a_job_file_may_leave_out(load: Callable[..., Job]) -> None:
     assert header.model_dump() == {
         "name": "study",
         "description": "",
+        "tags": (),
+        "note": "",
         "resources": {
             "workers": 1,
             "cpus_per_worker": 1,

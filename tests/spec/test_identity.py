@@ -122,7 +122,7 @@ def test_order_defaults_and_the_way_a_number_is_written_do_not_count(load: Calla
         "training: {g_optimizer: {lr: 10e-1}, epochs: 3}\n-data\ndata: {name: digits}",
         "grid: {training.epochs: [3], training.g_optimizer.lr: [1]}",
         "training: {seed: 0}\ngrid: {training: [{epochs: 3, g_optimizer: {lr: 1}}]}",
-        "name: other\ndescription: words\nstorage: elsewhere\nresources: {max_concurrent: 1}\n"
+        "name: other\ndescription: words\ntags: [a]\nnote: b\nstorage: elsewhere\nresources: {max_concurrent: 1}\n"
         + ("training: {epochs: 3, g_optimizer: {lr: 1}}"),
     ]
     assert len({load(text).trials[0].id for text in texts}) == 1

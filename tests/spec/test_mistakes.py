@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MODELS = "allowed: autoencoding, dcgan, encoder_decoder, fully_connected, glow, mixed_layers, residual, small_dcgan"
-TOP = "allowed: name, description, resources, search, evaluate, claims, storage, data, model, objective, training, grid"
+TOP = (
+    "allowed: name, description, tags, note, resources, search, evaluate, claims, storage, data, model, objective, "
+    "training, grid"
+)
+TAG = "expected 1 to 40 of a-z, A-Z, 0-9, _.:/ and -, the first a letter or digit"
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, augmentation, "
     "unrolled_steps, g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, "
@@ -26,7 +30,7 @@ SEARCH = "search: {scheduler: asha, measure: d_loss, mode: min"
 MISTAKES = {
     # a key that does not exist, at every level
     "storag: here": f"storag: unknown key; did you mean 'storage'? {TOP}",
-    "notes: []": f"notes: unknown key; {TOP}",
+    "notes: []": f"notes: unknown key; did you mean 'note'? {TOP}",
     "training: {epoch: 3}": f"training.epoch: unknown key; did you mean 'epochs'? {TRAINING}",
     "training: {g_optimizer: {lrr: 0.1}}": (
         "training.g_optimizer.lrr: unknown key; did you mean 'lr'? allowed: kind, lr, betas, eps, momentum"
@@ -71,6 +75,10 @@ MISTAKES = {
     "objective: saturating": "objective: got 'saturating', expected keys and values",
     "resources: 3": "resources: got 3, expected keys and values",
     "description: 3": "description: got 3, expected text",
+    "tags: paper": "tags: got 'paper', expected a list",
+    "tags: [two words]": f"tags.0: got 'two words', {TAG}",
+    f"tags: [{'x' * 41}]": f"tags.0: got '{'x' * 41}', {TAG}",
+    "note: [x]": 'note: got ["x"], expected text',
     "storage: [results]": 'storage: got ["results"], expected text',
     "data: {name: mnist, download: yes}": "data.download: got 'yes', expected true or false",
     "training: {g_optimizer: {betas: 0.5}}": "training.g_optimizer.betas: got 0.5, expected a list",

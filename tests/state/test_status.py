@@ -96,6 +96,8 @@ def test_before_any_run(make: Callable[..., Job], store: LocalStore) -> None:
     assert state.describe() == "not running; 2 waiting"
     assert state.as_json() == {
         "job": "study",
+        "tags": [],
+        "note": "",
         "running": False,
         "updated_s": None,
         "run": None,

@@ -82,6 +82,16 @@ def test_a_prefix_is_a_folder_not_the_start_of_a_name(store: Store) -> None:
     assert store.keys("nothing/here") == []
 
 
+def test_sizes_are_of_the_same_keys(store: Store) -> None:
+    contents = {"a": b"", "trials/x": b"1", "trials/sub/y": b"22", "trials2/z": bytes(4000)}
+    for key, data in contents.items():
+        store.write(key, data)
+    assert store.sizes() == {key: len(data) for key, data in contents.items()}
+    assert store.sizes("trials") == {"trials/x": 1, "trials/sub/y": 2}
+    assert store.sizes("trials").keys() == store.stamps("trials").keys()
+    assert store.sizes("nothing") == {}
+
+
 def test_an_empty_storage_has_no_keys(store: Store) -> None:
     assert store.keys() == []
 
