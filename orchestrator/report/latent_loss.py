@@ -32,11 +32,10 @@ def latent_loss_chart(study: Study) -> Chart | None:
         return None
     parts = metrics.assign(**{WEIGHTED: metrics["latent_penalty"] * metrics["penalty_weight"]})[[*PARTS]]
     metrics = metrics[["trial_id", "step"]].join(parts.where(parts > 0))
-    by_trial = dict(tuple(metrics.groupby("trial_id")))
-    cells = study.cells(study.trials[study.trials["trial_id"].isin(list(by_trial))])
+    cells = study.cells(study.trials[study.trials["trial_id"].isin(metrics["trial_id"])])
     panels = []
     for cell in cells.first(MOST_PANELS):
-        lines = _lines([by_trial[trial] for trial in cell.rows["trial_id"]])
+        lines = _lines(metrics[metrics["trial_id"].isin(cell.rows["trial_id"])])
         panels.append(Panel(lines, cell.title, "step", "part of the loss", log_y=True))
     seeds = SEEDS if any(cell.rows["trial_id"].nunique() > 1 for cell in cells.first(MOST_PANELS)) else ""
     return Chart(
@@ -53,11 +52,12 @@ def latent_loss_chart(study: Study) -> Chart | None:
     )
 
 
-def _lines(curves: list[pd.DataFrame]) -> tuple[Series, ...]:
+def _lines(rows: pd.DataFrame) -> tuple[Series, ...]:
     drawn = []
+    several = rows["trial_id"].nunique() > 1
     for column, colour in zip(PARTS, PALETTE, strict=False):
-        line = band(curves, column)
-        low, high = (line[end].tolist() if len(curves) > 1 else None for end in ("low", "high"))
+        line = band(rows, column)
+        low, high = (line[end].tolist() if several else None for end in ("low", "high"))
         if len(line):
             drawn.append(Series(line["step"].tolist(), line["mean"].tolist(), low, high, colour=colour))
     return tuple(drawn)

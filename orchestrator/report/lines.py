@@ -22,12 +22,12 @@ ALONG = {"epoch": "epoch", "elapsed_s": "training time in s"}
 
 @dataclass(frozen=True)
 class Runs:
-    """The curves of a cell's seeds, the conditions they met as (condition, step), and targets by their setting.
+    """The logged rows of a cell's trials, the conditions they met as (condition, step), and targets by their setting.
 
-    ``label`` names the trials and their settings.
+    ``rows`` has ``trial_id``, ``step`` and what was measured; ``label`` names the trials and their settings.
     """
 
-    seeds: Sequence[pd.DataFrame]
+    rows: pd.DataFrame
     marks: Sequence[tuple[str, float]] = ()
     targets: Mapping[str, float] = field(default_factory=dict)
     label: str = ""
@@ -36,18 +36,23 @@ class Runs:
     def has(self, column: str) -> bool:
         """Whether any of the curves has a finite value of this column: asked often, looked up once."""
         if column not in self._has:
-            self._has[column] = any(np.isfinite(_numbers(seed[column])).any() for seed in self.seeds)
+            self._has[column] = bool(np.isfinite(_numbers(self.rows[column])).any())
         return self._has[column]
+
+    @cached_property
+    def trials(self) -> int:
+        """How many trials there are."""
+        return int(self.rows["trial_id"].nunique())
 
     @cached_property
     def furthest(self) -> float:
         """The last step of all curves; 1 without any."""
-        return max((float(seed["step"].max()) for seed in self.seeds if len(seed)), default=1.0)
+        return float(self.rows["step"].max()) if len(self.rows) else 1.0
 
     @cached_property
     def longest(self) -> int:
         """The most steps that one of the curves has."""
-        return max((seed["step"].nunique() for seed in self.seeds), default=0)
+        return int(self.rows.groupby("trial_id")["step"].nunique().max()) if len(self.rows) else 0
 
     def over(self, steps: pd.Series[Any]) -> dict[str, list[float]]:
         """What steps can be drawn over too, by the name of the axis: the mean over the curves at each of ``steps``."""
@@ -56,23 +61,23 @@ class Runs:
     @cached_property
     def _along(self) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Steps and the means of each of ALONG that is known at all of them and ascends."""
-        names = [name for name in ALONG if all(name in seed for seed in self.seeds)]
-        means = pd.concat([seed[["step", *names]] for seed in self.seeds]).groupby("step").mean()
+        names = [name for name in ALONG if name in self.rows]
+        means = self.rows[["step", *names]].groupby("step").mean()
         steps = means.index.to_numpy(dtype=float)
         found = {ALONG[name]: (steps, _numbers(means[name])) for name in names}
         return {words: known for words, known in found.items() if _ascends(known[1])}
 
 
-def band(curves: Sequence[pd.DataFrame], column: str) -> pd.DataFrame:
-    """Mean, least and greatest value of ``column`` over the curves at each step; columns step, mean, low, high.
+def band(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean, least and greatest value of ``column`` over trials at each step; columns step, mean, low, high.
 
-    Each curve has ``step`` and ``column``; values that are not finite are left out.
+    ``rows`` has ``trial_id``, ``step`` and ``column``; values that are not finite are left out.
     """
     points = pd.DataFrame(
         {
-            "run": np.repeat(np.arange(len(curves)), [len(curve) for curve in curves]),
-            "step": np.concatenate([curve["step"].to_numpy() for curve in curves]),
-            "value": np.concatenate([_numbers(curve[column]) for curve in curves]),
+            "run": pd.factorize(rows["trial_id"])[0],
+            "step": rows["step"].to_numpy(),
+            "value": _numbers(rows[column]),
         }
     )
     points = points[np.isfinite(points["value"])]

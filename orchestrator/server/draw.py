@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,12 @@ from orchestrator.report.blocks import Card, Chart, Fold, Row, Section, Table, w
 from orchestrator.report.charts import DPI, chart_png
 from orchestrator.report.page import section_modules
 from orchestrator.report.pictures import read_picture
+from orchestrator.server.kept import KeptBundles
 from orchestrator.server.pages import Part
+from orchestrator.state.bundling import bundle_trials
+from orchestrator.store.bundles import trial_of
 from orchestrator.store.open import open_store
+from orchestrator.store.tables import parquet_keys
 from orchestrator.study import INTERRUPTED, RUNNING, load_study
 
 if TYPE_CHECKING:
@@ -68,11 +73,23 @@ def _study(uri: str, name: str, stamp: str, *, alive: bool) -> Study | None:
     if _kept.get("study", (None, None))[0] != key:
         _kept.clear()  # before another takes its memory
         try:
-            study = load_study(store_of(uri, name), unfinished=RUNNING if alive else INTERRUPTED)
+            study = load_study(_kept_store(uri, name), unfinished=RUNNING if alive else INTERRUPTED)
         except NotFoundError:
             study = None
         _kept["study"] = key, study
     return _kept["study"][1]
+
+
+@lru_cache(maxsize=4)
+def _stores(uri: str, name: str) -> KeptBundles:
+    return KeptBundles(store_of(uri, name))
+
+
+def _kept_store(uri: str, name: str) -> Store:
+    """A job's storage, of which the rows of trials that have ended are in memory where there are very many."""
+    store = _stores(uri, name)
+    bundle_trials(store, [trial_of(key) for key in parquet_keys(store, "trials")])
+    return store
 
 
 def drawn(section: Section, name: str, place: int) -> Part:

@@ -20,12 +20,16 @@ def bundle_results(store: Store) -> None:
 
     The rows of other trials may still change.
     """
-    done = [trial_id for trial_id, ended in read_ledger(store).items() if ended.status.final]
-    if len(done) < LEAST:
+    bundle_trials(store, [trial_id for trial_id, ended in read_ledger(store).items() if ended.status.final])
+
+
+def bundle_trials(store: Store, trial_ids: Sequence[str]) -> None:
+    """Copy the rows and metrics of these trials into bundles, once many have none. Raises StorageError."""
+    if len(trial_ids) < LEAST:
         return
     for folder in ("trials", "metrics"):
         stamps = store.stamps(folder)
-        keys = [key for trial_id in done if (key := f"{folder}/{trial_id}.parquet") in stamps]
+        keys = [key for trial_id in trial_ids if (key := f"{folder}/{trial_id}.parquet") in stamps]
         bundled = {
             f"{folder}/{trial_id}.parquet"
             for rows in read_bundled(store, folder, keys, [], declared(folder))

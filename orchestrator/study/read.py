@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -65,7 +66,7 @@ def load_study(
         raise NotFoundError(f"{store.uri}: no results yet, so there is nothing to report; {why}")
     job_text, raw = _job_file(store, left_out) if asked is None else (dump_yaml(asked.resolved()), asked.resolved())
     axes = _axes(raw)
-    job = asked or _job(raw, axes, f"{store.uri}/{JOB_KEY}")
+    job = asked or (_job(job_text, f"{store.uri}/{JOB_KEY}") if _is_read(raw, axes) else None)
     if unfinished and job:
         rows = with_unfinished(rows, metrics, job, unfinished)
     trials = _trials(rows)
@@ -124,10 +125,16 @@ def _axes(raw: dict[str, Any]) -> tuple[Axis, ...]:
         return ()
 
 
-def _job(raw: dict[str, Any], axes: Sequence[Axis], source: str) -> Job | None:
-    """The job of a file's content; None where it is none of this version's, or too large to look at."""
-    if not raw or (raw.get("grid") and not axes) or math.prod(len(axis.entries) for axis in axes) > _MOST_CELLS:
-        return None
+def _is_read(raw: dict[str, Any], axes: Sequence[Axis]) -> bool:
+    """Whether a file's content is to be read as a job: it may be none of this version's, or too large to look at."""
+    return bool(raw and (axes or not raw.get("grid"))) and math.prod(len(axis.entries) for axis in axes) <= _MOST_CELLS
+
+
+@lru_cache(maxsize=1)  # a page that is kept up to date reads the same file each time: of 10,000 trials that takes 4 s
+def _job(text: str, source: str) -> Job | None:
+    """The job of a file; None where it is none of this version's."""
+    raw = parse_yaml(text, JOB_KEY)
+    assert isinstance(raw, dict)
     try:
         return make_job({key: value for key, value in raw.items() if key != "provenance"}, source, stored=True)
     except OrchError:

@@ -29,6 +29,10 @@ def curve(values: list[float], every: int = 10) -> pd.DataFrame:
     return pd.DataFrame({"step": steps, "g_loss": values, "g_grad_norm": values})
 
 
+def rows_of(*curves: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([one.assign(trial_id=str(place)) for place, one in enumerate(curves)])
+
+
 def pixels(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
 
@@ -49,7 +53,7 @@ def chart_of(
     """A chart of the curves of each (panel, colour, style)."""
     layout = Layout(panel, colour, style, ({},), ())
     study = Study(None, pd.DataFrame({"objective.kind": ["a", "b"], "training.d": [1, 2]}))  # type: ignore[arg-type]
-    figure = Figure(study, layout, {key: Runs(own) for key, own in seeds.items()})
+    figure = Figure(study, layout, {key: Runs(rows_of(*own)) for key, own in seeds.items()})
     chart = figure.chart(Topic("losses", "Losses", "", quantities or (LOSS,)))
     assert chart is not None
     return chart
@@ -67,7 +71,7 @@ def test_there_is_a_colour_and_a_style_for_each_value_that_may_be_drawn() -> Non
 
 
 def test_band_is_mean_least_and_greatest_over_seeds() -> None:
-    found = band([curve([1.0, 2.0, 3.0]), curve([3.0, 6.0])], "g_loss")
+    found = band(rows_of(curve([1.0, 2.0, 3.0]), curve([3.0, 6.0])), "g_loss")
     assert found["step"].tolist() == [10, 20, 30]
     assert found["mean"].tolist() == [2, 4, 3]
     assert found["low"].tolist() == [1, 2, 3]
@@ -75,13 +79,13 @@ def test_band_is_mean_least_and_greatest_over_seeds() -> None:
 
 
 def test_band_leaves_out_what_is_not_finite() -> None:
-    found = band([curve([1.0, np.nan, np.inf, 4.0])], "g_loss")
+    found = band(rows_of(curve([1.0, np.nan, np.inf, 4.0])), "g_loss")
     assert found["step"].tolist() == [10, 40]
 
 
 def test_long_curves_are_averaged_in_equal_stretches() -> None:
     values = np.arange(6 * POINTS, dtype=float)
-    found = band([curve(values.tolist(), every=1)], "g_loss")
+    found = band(rows_of(curve(values.tolist(), every=1)), "g_loss")
     assert len(found) == POINTS
     assert found["mean"].to_numpy() == pytest.approx(values.reshape(POINTS, 6).mean(axis=1))
     assert found["step"].to_numpy() == pytest.approx(6.0 * np.arange(1, POINTS + 1))
@@ -103,7 +107,7 @@ def test_odd_curves_are_drawn_without_a_warning(quantity: Quantity, values: list
 @pytest.mark.parametrize("values", [[], [np.nan, np.nan], [None, None]])
 def test_a_quantity_without_numbers_is_not_drawn(values: list[Any]) -> None:
     figure = Figure(Study(None, pd.DataFrame()), Layout(NOTHING, NOTHING, NOTHING, ({},), ()), {  # type: ignore[arg-type]
-        (None, None, None): Runs([curve(values)])})  # fmt: skip
+        (None, None, None): Runs(rows_of(curve(values)))})  # fmt: skip
     assert figure.chart(Topic("losses", "Losses", "", (LOSS,))) is None
 
 

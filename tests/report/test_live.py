@@ -134,19 +134,21 @@ def test_entries_tell_the_lines_that_they_are_about() -> None:
 
 
 def test_lines_are_drawn_over_epochs_and_time_too() -> None:
-    seeds = [
-        pd.DataFrame({"step": [10, 20, 30], "epoch": [1.0, 2.0, 3.0], "elapsed_s": times, "g_loss": [1.0, 2.0, 4.0]})
-        for times in ([5.0, 10.0, 15.0], [7.0, 14.0, 21.0])
-    ]
-    runs = Runs(seeds)
-    line = band(runs.seeds, "g_loss")
+    steps = {"step": [10, 20, 30], "epoch": [1.0, 2.0, 3.0], "g_loss": [1.0, 2.0, 4.0]}
+    one, other = (
+        pd.DataFrame({"trial_id": name, **steps, "elapsed_s": times})
+        for name, times in (("a", [5.0, 10.0, 15.0]), ("b", [7.0, 14.0, 21.0]))
+    )
+    runs = Runs(pd.concat([one, other]))
+    assert (runs.trials, runs.longest, runs.furthest) == (2, 3, 30.0)
+    line = band(runs.rows, "g_loss")
     assert runs.over(line["step"]) == {ALONG["epoch"]: [1.0, 2.0, 3.0], ALONG["elapsed_s"]: [6.0, 12.0, 18.0]}
-    unknown = Runs([seeds[0].assign(elapsed_s=np.nan)])
+    unknown = Runs(one.assign(elapsed_s=np.nan))
     assert unknown.over(line["step"]) == {ALONG["epoch"]: [1.0, 2.0, 3.0]}
-    assert Runs([seeds[0][["step", "g_loss"]]]).over(line["step"]) == {}
+    assert Runs(one[["trial_id", "step", "g_loss"]]).over(line["step"]) == {}
 
 
 def test_one_curve_needs_no_mean() -> None:
-    one = pd.DataFrame({"step": [30, 10, 20], "g_loss": [3.0, 1.0, np.inf]})
+    one = pd.DataFrame({"trial_id": "a", "step": [30, 10, 20], "g_loss": [3.0, 1.0, np.inf]})
     expected = pd.DataFrame({"step": [10, 30], "mean": [1.0, 3.0], "low": [1.0, 3.0], "high": [1.0, 3.0]})
-    pd.testing.assert_frame_equal(band([one], "g_loss"), expected)
+    pd.testing.assert_frame_equal(band(one, "g_loss"), expected)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from orchestrator import text
 from orchestrator.report.blocks import (
     DASHES,
@@ -69,47 +71,53 @@ def build(study: Study) -> Section:
 
 def curve_charts(study: Study) -> tuple[list[Chart], list[str]]:
     """A chart of each topic for each group of settings that measured it, and what is not drawn."""
-    by_trial = dict(tuple(study.metrics.groupby("trial_id")))
-    measured = study.trials[study.trials["trial_id"].isin(list(by_trial))]
+    places = study.metrics.groupby("trial_id").indices
+    measured = study.trials[study.trials["trial_id"].isin(list(places))]
     if measured.empty:
         return [], []
     layout = curve_layout(study, measured)
     charts: list[Chart] = []
     for number, group in enumerate(layout.groups, start=1):
-        figure = Figure(study, layout, _runs(study, measured, layout, group, by_trial), study.describe(group))
+        figure = Figure(study, layout, _runs(study, measured, layout, group, places), study.describe(group))
         drawn = filter(None, map(figure.chart, TOPICS))
         charts += [chart if number == 1 else replace(chart, name=f"{chart.name}-{number}") for chart in drawn]
     return charts, list(layout.left_out)
 
 
 def _runs(
-    study: Study, trials: pd.DataFrame, layout: Layout, group: Mapping[str, Any], by_trial: Mapping[Any, pd.DataFrame]
+    study: Study,
+    trials: pd.DataFrame,
+    layout: Layout,
+    group: Mapping[str, Any],
+    rows: Mapping[Any, Any],
 ) -> dict[Place, Runs]:
-    """The curves of each (panel, colour, style) cell of a group, one a seed."""
+    """The curves of each (panel, colour, style) cell of a group; ``rows`` are the places of each trial's metrics."""
     axes = (layout.panel, layout.colour, layout.style)
     wanted = [(column, {value}) for column, value in group.items()]
     wanted += [(axis.setting, set(axis.values)) for axis in axes if axis.setting]
     for column, values in wanted:
         trials = trials[[value in values for value in trials[column]]]
     by = [trials[axis.setting].tolist() if axis.setting else [None] * len(trials) for axis in axes]
-    places: dict[Place, list[int]] = {}
+    cells: dict[Place, list[int]] = {}
     for position, key in enumerate(zip(*by, strict=True)):
-        places.setdefault(key, []).append(position)
+        cells.setdefault(key, []).append(position)
     columns = ["trial_id", *(f"{end}_at" for end in ENDS), *({GAMMA, OBJECTIVE} & set(trials.columns))]
     runs = {}
-    for key, positions in places.items():
+    for key, positions in cells.items():
         set_here = {axis.setting: value for axis, value in zip(axes, key, strict=True) if axis.setting}
         where = study.describe({**set_here, **group})
-        runs[key] = _of_cell(trials[columns].iloc[positions], by_trial, where)
+        own = trials[columns].iloc[positions]
+        logged = study.metrics.take(np.concatenate([rows[trial] for trial in own["trial_id"]]))
+        runs[key] = _of_cell(own, logged, where)
     return runs
 
 
-def _of_cell(trials: pd.DataFrame, by_trial: Mapping[Any, pd.DataFrame], where: str) -> Runs:
+def _of_cell(trials: pd.DataFrame, logged: pd.DataFrame, where: str) -> Runs:
     marks = [(end, float(step)) for end in ENDS for step in trials[f"{end}_at"].dropna()]
     gammas = set(trials[GAMMA].dropna()) if GAMMA in trials else set()
     targets = {GAMMA: float(gammas.pop())} if len(gammas) == 1 else {}
     label = "; ".join(filter(None, (where, _trials(trials["trial_id"].tolist()))))
-    return Runs([by_trial[trial] for trial in trials["trial_id"]], marks, targets, label)
+    return Runs(logged, marks, targets, label)
 
 
 def _trials(ids: Sequence[str]) -> str:
@@ -169,10 +177,10 @@ class Figure:
         banded = self._lines(panel) <= BANDS
         few = len(self.layout.colour.values) * len(self.layout.style.values) <= 4
         for colour, dashes, runs in self._styled(panel):
-            line = band(runs.seeds, quantity.column)
+            line = band(runs.rows, quantity.column)
             if line.empty:
                 continue
-            low, high = (line[end].tolist() if banded and len(runs.seeds) > 1 else None for end in ("low", "high"))
+            low, high = (line[end].tolist() if banded and runs.trials > 1 else None for end in ("low", "high"))
             marker = "o" if quantity.markers or len(line) == 1 else ""
             series.append(
                 Series(line["step"].tolist(), line["mean"].tolist(), low, high, colour, dashes, marker=marker,
@@ -244,7 +252,7 @@ class Figure:
         logarithmic = [panel for row in rows for panel in row.panels if panel.log_y]
         if any(value < FLOOR for panel in logarithmic for value in _values(panel)):
             words.append(f"Values under {FLOOR:.0e} are drawn there.")
-        most = max(len(runs.seeds) for runs in self.runs.values())
+        most = max(runs.trials for runs in self.runs.values())
         words.append("One trial a line." if most <= 1 else SEEDS)
         if most > 1 and max(self._lines(panel) for panel in {key[0] for key in self.runs}) > BANDS:
             words.append(f"Panels of more than {BANDS} lines are without bands.")
