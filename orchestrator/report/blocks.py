@@ -208,7 +208,8 @@ class Series:
 
     ``look`` is "line", "points" or "bars", whose ``x`` are edges, one more than ``y``. A ``marker`` stands at each
     point. A ``name`` is told in the panel's own legend. ``label`` is what a reader is told who points at it: of which
-    trials and settings it is. ``over`` are further things it can be drawn over, by name, each as long as ``x``.
+    trials and settings it is; ``each`` adds what is to be told of one point alone. ``over`` are further things it can
+    be drawn over, by name, each as long as ``x``.
     """
 
     x: Sequence[float]
@@ -226,6 +227,7 @@ class Series:
     band_opacity: float = 0.15
     name: str = ""
     label: str = ""
+    each: Sequence[str] = ()
     over: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def values(self) -> Iterator[float]:

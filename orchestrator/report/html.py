@@ -56,20 +56,27 @@ class Image:
         return cls(uri, round(width * per_pixel), round(height * per_pixel))
 
 
-def render_section(section: Section, *, job_name: str, images: Mapping[str, Image]) -> Markup:
+def render_section(
+    section: Section, *, job_name: str, images: Mapping[str, Image], lives: Mapping[str, Markup] | None = None
+) -> Markup:
     """The section as one ``<section>`` element.
 
     ``job_name`` is what commands that the section names call the job; ``images`` are those of charts, by name. A chart
-    that can answer to the hand (``Chart.measured``) has its data beside its image, which the script draws in its place.
+    of ``lives``, which are ``data_of_charts(section)``, has its data beside its image, which the script draws in its
+    place.
     """
-    context: dict[str, Any] = {"job_name": job_name, "images": images, "lives": _lives(section), "figures": FIGURES}
+    lives = data_of_charts(section) if lives is None else lives
+    context: dict[str, Any] = {"job_name": job_name, "images": images, "lives": lives, "figures": FIGURES}
     context |= {"long_table": LONG_TABLE, "thinned": THINNED}
     module: Any = environment().get_template("blocks.html").make_module(context)
     return Markup(module.section(section))  # noqa: S704  # the template has escaped it
 
 
-def _lives(section: Section) -> dict[str, Markup]:
-    """The data of the section's charts, as JSON that closes no element, by name; further ones stay images."""
+def data_of_charts(section: Section) -> dict[str, Markup]:
+    """The data of charts that answer to the hand (``Chart.measured``), as JSON that closes no element, by name.
+
+    Beyond LIVE_BUDGET further ones stay images.
+    """
     lives: dict[str, Markup] = {}
     size = 0
     for block in walk(section.blocks):

@@ -150,6 +150,7 @@ def _series(series: Series, entries: Sequence[Entry], arrays: Arrays) -> dict[st
         "over": {name: placed[name] for name in series.over},
         "label": series.label or ", ".join(entries[place].words for place in about),
         "entries": about,
+        **({"each": list(series.each)} if series.each else {}),
     }
 
 

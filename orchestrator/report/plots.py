@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.report.blocks import CEILING, FLOOR, GREY, PALETTE, Key, Panel, Series, spans_decades
@@ -24,11 +24,12 @@ _LEAST = 1e-30
 
 @dataclass(frozen=True)
 class Point:
-    """One seed's measure, and the condition that its run met first, if any."""
+    """One seed's measure, the condition that its run met first, if any, and its trial."""
 
     x: float
     y: float
     condition: str = ""
+    trial: str = ""
 
     @property
     def is_drawn(self) -> bool:
@@ -53,7 +54,7 @@ def panel(
     drawn = [[point for point in line if point.is_drawn] for line in lines]
     log = log or spans_decades(point.y for line in drawn for point in line)
     if log:
-        drawn = [[Point(point.x, max(point.y, FLOOR), point.condition) for point in line] for line in drawn]
+        drawn = [[replace(point, y=max(point.y, FLOOR)) for point in line] for line in drawn]
     series = [one for line, colour in zip(drawn, PALETTE, strict=False) for one in _series(line, colour, points=points)]
     places = [place for place, _ in ticks]
     wide = bool(places) and min(places) > _LEAST and max(places) / min(places) >= _WIDE_RANGE
@@ -88,7 +89,9 @@ def _series(line: Sequence[Point], colour: str, *, points: bool) -> list[Series]
         marker = MARKERS.get(condition, "o")
         if points_met:
             xs, ys = [point.x for point in points_met], [point.y for point in points_met]
-            series.append(Series(xs, ys, colour=colour, look="points", marker=marker, size=5, opacity=0.7))
+            trials = [f"trial {point.trial}" if point.trial else "" for point in points_met]
+            look = Series(xs, ys, colour=colour, look="points", marker=marker, size=5, opacity=0.7)
+            series.append(replace(look, each=trials if any(trials) else ()))
     return series
 
 

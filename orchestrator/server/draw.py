@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
     from orchestrator.study import Study
 
-MOVING = ("curves", "run", "health", "trials")
-"""The sections in which rows of metrics/ show; a run adds some all the time."""
-PICTURES = ("samples",)
 PLACES = {"now": 0, "settings": 1, "measures": 2, "films": 3, "report": 10, "files": 100}
 """Places of parts, of which the report's sections have one each."""
 _kept: dict[str, tuple[Any, Study | None]] = {}
@@ -46,11 +43,12 @@ def store_of(uri: str, name: str) -> Store:
     return open_store(uri).quick().child(name)
 
 
-def groups() -> dict[str, tuple[str, ...]]:
-    """The names of the report's sections, by how often they change."""
-    names = [module.__name__.rpartition(".")[2] for module in section_modules()]
-    settled = tuple(name for name in names if name not in (*MOVING, *PICTURES))
-    return {"moving": MOVING, "pictures": PICTURES, "settled": settled}
+def sections_by_source() -> dict[str, list[str]]:
+    """The names of the report's sections, by what they follow from: ``metrics``, ``samples`` or ``results``."""
+    found: dict[str, list[str]] = {"metrics": [], "samples": [], "results": []}
+    for module in section_modules():
+        found[getattr(module, "FOLLOWS", "results")].append(module.__name__.rpartition(".")[2])
+    return found
 
 
 @np.errstate(all="ignore")  # rows of strangers may leave the range of numbers, which shows in the page
@@ -94,9 +92,11 @@ def _kept_store(uri: str, name: str) -> Store:
 
 def drawn(section: Section, name: str, place: int) -> Part:
     """A section as a part of a page; charts that the page draws itself have no image."""
-    charts = [block for block in walk(section.blocks) if isinstance(block, Chart) and not block.measured]
+    lives = html.data_of_charts(section)
+    charts = [block for block in walk(section.blocks) if isinstance(block, Chart) and block.name not in lives]
     images = {chart.name: html.Image.of(chart_png(chart), 100 / DPI) for chart in charts}
-    return Part(section.id, section.nav, str(html.render_section(section, job_name=name, images=images)), place)
+    shown = html.render_section(section, job_name=name, images=images, lives=lives)
+    return Part(section.id, section.nav, str(shown), place)
 
 
 def _linked(section: Section, name: str, address: Address) -> Section:

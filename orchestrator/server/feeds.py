@@ -53,12 +53,12 @@ class Feeds:
         async def draw_progress(look: Look) -> AsyncIterator[tuple[str, Sequence[Part]]]:
             yield "", [await asyncio.to_thread(_part, progress_section(look, name, self.address), name)]
 
-        groups = draw.groups()
+        sections = draw.sections_by_source()
         return [
             Feed(listing.look, draw_progress, lambda: listing.pause_s),
-            self._sections(name, listing, groups["moving"], FOLDERS),
-            self._sections(name, listing, groups["settled"], ("trials", "evaluations")),
-            self._sections(name, listing, groups["pictures"], FOLDERS, _PICTURES_S),
+            self._sections(name, listing, sections["metrics"], FOLDERS),
+            self._sections(name, listing, sections["results"], ("trials", "evaluations")),
+            self._sections(name, listing, sections["samples"], FOLDERS, _PICTURES_S),
         ]
 
     def trial(self, name: str, trial_id: str) -> list[Feed]:

@@ -54,6 +54,18 @@ const useChart = async (figure) => {
   const button = (words) => [...figure.querySelectorAll("button")].find((one) => one.textContent === words);
   button("Reset").click();
   found.reset = zoom();
+  const touch = (type, pointerId, x) => {
+    const { left, top, width, height } = over.getBoundingClientRect();
+    const at = { clientX: left + x * width, clientY: top + 0.5 * height };
+    over.dispatchEvent(new PointerEvent(type, { bubbles: true, pointerType: "touch", pointerId, ...at }));
+  };
+  const fingers = [[1, 0.25, 0.1], [2, 0.75, 0.9]];
+  for (const [finger, from] of fingers) touch("pointerdown", finger, from);
+  for (const [finger, , to] of fingers) touch("pointermove", finger, to);
+  for (const [finger, , to] of fingers) touch("pointerup", finger, to);
+  touch("pointermove", 1, 0.5);
+  found.pinched = [zoom(), view.y.size];
+  button("Reset").click();
   const entry = figure.querySelector(".legend button");
   entry.click();
   found.single = [entry.getAttribute("aria-pressed"), figure.querySelectorAll("[aria-pressed=true]").length];
@@ -76,6 +88,18 @@ const useChart = async (figure) => {
   found.values = figure.querySelectorAll(".values tbody tr").length;
   return found;
 };
+// What a press of the buttons puts into the clipboard and into a file.
+const takeAway = async (table) => {
+  const taken = {};
+  Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text) => { taken.copied = text; } } });
+  URL.createObjectURL = (blob) => (blob.text().then((text) => { taken.csv = text; }), "blob:none");
+  HTMLAnchorElement.prototype.click = function () { taken.file = this.download; };
+  const copy = table.querySelector("button.copy");
+  copy.click();
+  [...document.querySelectorAll(".tools button")].find((one) => one.textContent === "Save as CSV").click();
+  await until(() => taken.csv && copy.textContent === "copied");
+  return { ...taken, wanted: copy.closest("tr").id };
+};
 const useTable = (table) => {
   const input = document.querySelector(".tools input"), heads = [...table.tHead.rows[0].cells];
   const look = (words) => {
@@ -84,7 +108,8 @@ const useTable = (table) => {
     return [...table.tBodies[0].rows].filter((row) => getComputedStyle(row).display !== "none").length;
   };
   const found = { shown: ["d_steps=2", "status=failed", "d_loss<1e9 saturating", "nowhere"].map(look), all: look("") };
-  return { ...found, csv: asCsv(table, heads), copies: table.querySelectorAll("button.copy").length };
+  const { placeholder } = input;
+  return { ...found, csv: asCsv(table, heads), placeholder, copies: table.querySelectorAll("button.copy").length };
 };
 const useTheme = () => {
   const button = document.querySelector("button.theme");
@@ -119,7 +144,7 @@ addEventListener("load", async () => {
   found.fixed = left(table.tBodies[0].rows[0].cells[0]) - left(scroll);
   found.hint = !place.querySelector(".hint").hidden;
   found.wide = scroll.scrollWidth > scroll.clientWidth + 1;
-  found.table = useTable(table);
+  found.table = { ...useTable(table), taken: await takeAway(table) };
   found.themes = useTheme();
   found.chart = await useChart(document.querySelector("#figure-losses"));
   location.hash = "#" + table.tBodies[0].rows[3].id;
@@ -217,6 +242,10 @@ def check_chart(found: dict[str, Any]) -> None:
     assert 80 < left < 120
     assert 280 < right < 320
     assert found["reset"] == []
+    (((left, right),), upright) = found["pinched"]
+    assert 55 < left < 95  # a quarter and three quarters of 400 steps are now at a tenth and nine tenths
+    assert 305 < right < 345
+    assert upright == 0  # the fingers moved along one axis alone
     assert found["single"] == ["true", 1]
     first, second, last, other = found["said"]
     assert [re.search(r"step: (\d+)", one)[1] for one in found["said"]] == ["10", "20", "400", "400"]  # type: ignore[index]
@@ -230,6 +259,10 @@ def check_table(found: dict[str, Any], folder: Path) -> None:
     """What is left of a table that is searched, and what is saved of it."""
     assert found["shown"] == [3, 1, 6, 0]
     assert found["all"] == found["copies"] == 10
+    assert found["placeholder"] == "Words, or d_steps<1, or status=failed"
+    taken = found["taken"]
+    assert f"trial-{taken['copied']}" == taken["wanted"]
+    assert (taken["file"], taken["csv"]) == ("trials.csv", found["csv"])
     rows = {row["trial"]: row for row in csv.DictReader(io.StringIO(found["csv"]))}
     trials = pd.read_parquet(folder / "trials").set_index("trial_id")
     assert set(rows) == set(trials.index)

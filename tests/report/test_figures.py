@@ -111,6 +111,15 @@ def test_a_quantity_without_numbers_is_not_drawn(values: list[Any]) -> None:
     assert figure.chart(Topic("losses", "Losses", "", (LOSS,))) is None
 
 
+def test_each_seed_says_of_which_trial_it_is() -> None:
+    line = [Point(1.0, 2.0, trial="aa"), Point(1.0, 4.0, "collapsed", "bb"), Point(2.0, 3.0, trial="cc")]
+    for log in (False, True):
+        drawn = panel("up", "across", [line], [(1.0, "1")], points=True, log=log).series
+        assert [(one.look, list(one.each)) for one in drawn] == [
+            ("line", []), ("points", ["trial aa", "trial cc"]), ("points", ["trial bb"])
+        ]  # fmt: skip
+
+
 def test_the_same_data_give_the_same_bytes() -> None:
     seeds = [curve([1.0, 2.0, 1.5]), curve([2.0, 1.0, 1.0])]
     assert drawn(seeds) == drawn(seeds)

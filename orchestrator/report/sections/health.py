@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.study import Study
 
 ORDER = 40
+FOLLOWS = "metrics"
 _MEANINGS = {
     "saturated": "Saturated: the discriminator rejects every sample, or no gradient reaches the images.",
     "collapsed": "Collapsed: samples became much worse or cover few of the classes.",

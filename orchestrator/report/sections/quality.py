@@ -348,7 +348,7 @@ def _lines(cells: Cells, across: str, column: str) -> list[list[Point]]:
 
 def _points(rows: Sequence[Mapping[Any, Any]], across: str, column: str) -> list[Point]:
     return [
-        Point(float(row[across]), float(row[column]), next((end for end, _ in conditions(row)), ""))
+        Point(float(row[across]), float(row[column]), next((end for end, _ in conditions(row)), ""), row["trial_id"])
         for row in rows
         if isinstance(row[across], int | float) and row[column] is not None
     ]

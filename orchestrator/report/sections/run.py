@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.study import Study
 
 ORDER = 20
+FOLLOWS = "metrics"
 STATUSES = tuple(map(str, Status))
 MOST_TEXT = 200_000
 """Characters of the job file that are shown."""

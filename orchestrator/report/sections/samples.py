@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.study import Study
 
 ORDER = 120
+FOLLOWS = "samples"
 SHOWN = 36
 """So many grids are shown at most, and FILMS of them with earlier epochs; the page says what is left out."""
 

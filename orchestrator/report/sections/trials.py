@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.study import Study
 
 ORDER = 130
+FOLLOWS = "metrics"
 MEASURES = (
     "saturated_at", "collapsed_at", "diverged_at", "d_loss", "g_loss", "d_real_probability", "d_fake_probability",
     "d_real_error", "d_fake_error", "g_score_gradient", "g_image_gradient", "g_grad_norm", "d_penalty", "k",

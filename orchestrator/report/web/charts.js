@@ -1,6 +1,7 @@
 "use strict";
 // Draws charts from their data, by uPlot, so that they answer to the hand; what a chart is, report/blocks.py says.
-const HEIGHT = 250, LEAST_WIDTH = 100, NEAR = 60; // pixels: of a panel, and from a point within which it is told
+// Pixels: of a panel, from a point within which it is told, and between fingers that enlarge along an axis.
+const HEIGHT = 250, LEAST_WIDTH = 100, NEAR = 60, PINCH = 40;
 const DASHES = { solid: [], dashed: [7, 3], dotted: [2, 3], dashdot: [9, 3, 2, 3] };
 const AXIS = "#545d68", GRID = "#dfe3e8", FONT = "12px system-ui, sans-serif";
 const views = new Map(); // what a reader has chosen, by figure: it outlives a chart that is drawn anew
@@ -100,6 +101,14 @@ const padded = (low, high, log, share) => {
   if (low === high) return log ? [low / 10, high * 10] : [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
   const more = log ? (high / low) ** share : (high - low) * share;
   return log ? [low / more, high * more] : [low - more, high + more];
+};
+// The values at the ends of an axis on which two values are at two places.
+const endsAt = (values, places, ends, log) => {
+  const [to, from] = log ? [Math.log, Math.exp] : [(value) => value, (value) => value];
+  const [one, other] = values.map(to);
+  const distance = places[1] - places[0];
+  const each = (other - one) / (Math.sign(distance) * Math.max(Math.abs(distance), 1));
+  return ends.map((end) => from(one + (end - places[0]) * each));
 };
 // Round numbers between the ends of a logarithmic axis: powers of ten, and within few of these 2 and 5 times them.
 const roundOf = (low, high) => {

@@ -139,6 +139,7 @@ class LiveChart {
       panel.says.setAttribute("aria-live", "polite");
       panel.box.addEventListener("keydown", (event) => { if (this.key(panel, event)) event.preventDefault(); });
       panel.box.addEventListener("blur", () => this.tell(null));
+      this.pinch(panel);
       const head = element("p", { className: "plot-head" }, element("strong", { textContent: panel.title }), panel.title && panel.up ? " " : "", panel.up);
       return element("div", {}, head, panel.box, panel.says);
     }));
@@ -222,6 +223,40 @@ class LiveChart {
     if (height < high - 1) this.view.y.set(panel.place, [plot.posToVal(top + height, "y"), plot.posToVal(top, "y")]);
     plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
     this.rescale();
+  }
+
+  // Two fingers enlarge: what was under them when both came down stays under them.
+  pinch(panel) {
+    const fingers = new Map();
+    let held = null;
+    const places = () => {
+      const { left, top } = panel.plot.over.getBoundingClientRect();
+      const all = [...fingers.values()];
+      return [all.map(({ x }) => x - left), all.map(({ y }) => y - top)];
+    };
+    const follow = (event) => fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    const leave = (event) => { held = fingers.delete(event.pointerId) ? null : held; };
+    const move = () => {
+      const { over } = panel.plot;
+      const [across, up] = places();
+      if (held.x) this.view.x.set(this.group(panel), endsAt(held.x, across, [0, over.clientWidth], panel.log_x));
+      if (held.y) this.view.y.set(panel.place, endsAt(held.y, up, [over.clientHeight, 0], panel.log));
+      this.rescale();
+    };
+    panel.box.addEventListener("pointerdown", (event) => {
+      if (event.pointerType !== "touch") return;
+      follow(event);
+      const [across, up] = fingers.size === 2 ? places() : [];
+      const apart = ([one, other]) => Math.abs(one - other) > PINCH;
+      const under = (both, scale) => (apart(both) ? both.map((place) => panel.plot.posToVal(place, scale)) : null);
+      held = across ? { x: under(across, "x"), y: under(up, "y") } : null;
+    });
+    panel.box.addEventListener("pointermove", (event) => {
+      if (!fingers.has(event.pointerId)) return;
+      follow(event);
+      if (held) move();
+    });
+    for (const type of ["pointerup", "pointercancel"]) panel.box.addEventListener(type, leave);
   }
 
   enlarge(factor) {
@@ -310,9 +345,10 @@ class LiveChart {
     const { plot, tip, dot } = panel;
     const [left, top] = [plot.valToPos(middle(line, place), "x"), plot.valToPos(line.drawn[place], "y")];
     const words = wordsOf(panel, line, place, this.view.smooth);
-    if (aloud) panel.says.textContent = [...words, line.label].join("; ");
+    const of = [line.label, line.each?.[place]].filter(Boolean).join("; ");
+    if (aloud) panel.says.textContent = [...words, of].join("; ");
     if (!(left >= 0 && left <= plot.over.clientWidth && top >= 0 && top <= plot.over.clientHeight)) return;
-    tip.replaceChildren(...words.map((text) => element("div", { textContent: text })), element("div", { className: "of", textContent: line.label }));
+    tip.replaceChildren(...words.map((text) => element("div", { textContent: text })), element("div", { className: "of", textContent: of }));
     tip.hidden = dot.hidden = false;
     dot.style.translate = `${left}px ${top}px`;
     dot.style.background = line.colour;

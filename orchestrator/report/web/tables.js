@@ -65,9 +65,11 @@ const asCsv = (table, heads) => {
 
 const makeTools = (table, heads) => {
   const count = element("output");
-  const input = element("input", { type: "search", placeholder: "Words, or fid<20 status=finished" });
-  input.setAttribute("aria-label", "Show only rows with these words, or with such values in a column");
   const names = heads.map((head) => head.textContent.trim().toLowerCase());
+  const number = names.find((name, place) => heads[place].classList.contains("num")), status = names.find((name) => name === "status" || name === "state");
+  const examples = [number && `${number.replaceAll(" ", "_")}<1`, status && `${status}=failed`].filter(Boolean);
+  const input = element("input", { type: "search", placeholder: ["Words", ...examples].join(", or ") });
+  input.setAttribute("aria-label", "Show only rows with these words, or with such values in a column");
   const rows = [...table.tBodies[0].rows];
   input.addEventListener("input", () => {
     const matches = matcher(input.value, names);
@@ -78,7 +80,7 @@ const makeTools = (table, heads) => {
   const save = element("button", { type: "button", textContent: "Save as CSV", title: "The rows shown, numbers unrounded" });
   save.addEventListener("click", () => {
     const address = URL.createObjectURL(new Blob([asCsv(table, heads)], { type: "text/csv" }));
-    element("a", { href: address, download: "trials.csv" }).click();
+    element("a", { href: address, download: `${table.closest("section").id}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 10000);
   });
   return element("div", { className: "tools" }, input, save, count);
