@@ -12,6 +12,7 @@
     ├── SurroundingsError         what ends a run though no trial is to blame
     ├── CheckpointError           a checkpoint that is missing, damaged or of other settings
     ├── EvaluationError           a generator that an evaluation cannot make use of
+    ├── ExportError               a model or results that cannot be written in the form asked for
     ├── QueryError                SQL that the results cannot answer
     ├── ClusterError              a Ray cluster that does not answer, refuses, or cannot run the job
     ├── LeaseError                another run of the job is at work on the same storage
@@ -83,6 +84,10 @@ class CheckpointError(OrchError):
 
 class EvaluationError(OrchError):
     """A generator that an evaluation cannot make use of."""
+
+
+class ExportError(OrchError):
+    """A model or results that cannot be written in the form asked for."""
 
 
 class QueryError(OrchError):

@@ -64,6 +64,7 @@ class InvertibleConvolution(nn.Module):
         self.order: Tensor
         self.register_buffer("signs", torch.ones(channels))
         self.register_buffer("order", torch.arange(channels))
+        self._fixed: Tensor | None = None
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Maps (n, c, h, w), channels last in memory."""
@@ -82,11 +83,18 @@ class InvertibleConvolution(nn.Module):
 
     def inverse_weight(self) -> Tensor:
         """The inverse of W, (c, c), by two triangular solves: once a pass, not once a pixel."""
+        if self._fixed is not None:
+            return self._fixed
         lower, upper = self._triangles()
         identity = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)
         halfway = torch.linalg.solve_triangular(lower, identity[self.order].T, upper=False, unitriangular=True)
         inverse: Tensor = torch.linalg.solve_triangular(upper, halfway, upper=True)
         return inverse
+
+    @torch.no_grad()
+    def fix_inverse(self) -> None:
+        """Keep the inverse of W as it is, for weights that no longer change: some programs solve no equations."""
+        self._fixed = self.inverse_weight()
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator) -> None:
