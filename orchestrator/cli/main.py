@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import control, doctor, evaluate, inspect, jobs, run, schema, serve
+from orchestrator.cli import control, doctor, evaluate, export, inspect, jobs, run, schema, serve
 from orchestrator.cli.console import print_error
 from orchestrator.cli.streams import ReaderGoneError
 from orchestrator.cli.usage import Command, Commands, Mistake, explain
@@ -58,6 +58,7 @@ for command in (
     control.cancel,
     inspect.results,
     inspect.report,
+    export.export,
     serve.serve,
     doctor.doctor,
 ):

@@ -6,11 +6,19 @@ import importlib.util
 
 from orchestrator.errors import ExportError
 
+_INSTALL = {
+    "onnx": "pip install 'gan-orch[onnx]'",
+    "tensorboard": "pip install 'gan-orch[tensorboard]'",
+    "mlflow": "pip install 'gan-orch[mlflow]'",
+    "wandb": "pip install 'gan-orch[wandb]'",
+}
+"""Of each extra that an export may need."""
+
 
 def require(option: str, extra: str, *modules: str) -> None:
     """Raise ExportError unless the modules of an extra of this package are installed; none is imported."""
     if missing := [module for module in modules if not is_installed(module)]:
-        raise ExportError(f"{option}: needs {missing[0]}: pip install 'gan-orch[{extra}]'")
+        raise ExportError(f"{option}: needs {missing[0]}: {_INSTALL[extra]}")
 
 
 def is_installed(module: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
+import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -70,20 +72,25 @@ def load_generator(path: str | Path) -> nn.Module:
 
 
 def _write_safetensors(generator: Generator, path: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     sections = generator.sections()
     metadata = {"image": list(generator.shape), **sections, "trial_id": generator.trial_id, "job": generator.job}
     tensors = {name: tensor.contiguous() for name, tensor in generator.network.state_dict().items()}
-    save_file(tensors, path, {"format": "pt", _METADATA: json.dumps(metadata)})
+    path.write_bytes(save(tensors, {"format": "pt", _METADATA: json.dumps(metadata)}))
 
 
 def _write_torchscript(generator: Generator, path: Path) -> None:
+    buffer = io.BytesIO()
     with _quiet():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             generator.fixed(), _latents(generator, _TRACED), check_trace=False
         )
-        torch.jit.save(traced, path)
+        torch.jit.save(traced, buffer)
+    with zipfile.ZipFile(buffer) as saved, zipfile.ZipFile(path, "w") as written:
+        for entry in saved.infolist():
+            if not entry.filename.endswith(".debug_pkl"):  # the paths of this machine's files, line by line
+                written.writestr(zipfile.ZipInfo(entry.filename), saved.read(entry))
 
 
 def _read_torchscript(path: Path) -> Apply:
@@ -109,6 +116,8 @@ def _write_onnx(generator: Generator, path: Path) -> None:
     except torch.onnx.OnnxExporterError as error:
         raise ExportError(f"--format onnx: {_reason(error)}; take torchscript or safetensors") from error
     assert program is not None
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # among them the lines of this machine's files that it comes from
     program.save(path, external_data=large)
 
 

@@ -34,7 +34,7 @@ def readme(generator: Generator, form: Format, difference: float | None) -> str:
             [
                 f"# Generator of trial {generator.trial_id}",
                 f"`{FORMS[form].file}` maps random vectors to images.",
-                _table({"": "", **facts}),
+                _table({"fact": "value", **facts}),
                 "## Input and output",
                 _interface(generator),
                 "## Load it",
@@ -44,8 +44,8 @@ def readme(generator: Generator, form: Format, difference: float | None) -> str:
                 "## Settings of the trial",
                 f"```yaml\n{yaml.safe_dump(generator.sections(), sort_keys=False)}```",
                 "## Licence",
-                "Nothing here says under what terms the training images may be used, nor what these allow of a network that "
-                "learned from them. Look it up before the file is passed on.",
+                "Nothing here says under what terms the training images may be used, nor what these allow of a "
+                "network that learned from them. Look it up before the file is passed on.",
             ]
         )
         + "\n"
@@ -139,6 +139,5 @@ def _checked(difference: float | None) -> str:
     if difference is None:
         return "The file was not compared with the network it was written from: onnxruntime was not installed."
     return (
-        f"The file was loaded again and compared with the trained network: images differ by at most "\
-        f"{difference:.1e}."
+        f"The file was loaded again and compared with the trained network: images differ by at most {difference:.1e}."
     )

@@ -20,7 +20,7 @@ COMMANDS = [*typer.main.get_command(app).commands]  # type: ignore[attr-defined]
 
 def test_the_commands() -> None:
     first = ["schema", "validate", "plan", "submit", "resume", "evaluate"]
-    assert [*first, "list", "status", "logs", "cancel", "results", "report", "serve", "doctor"] == COMMANDS
+    assert [*first, "list", "status", "logs", "cancel", "results", "report", "export", "serve", "doctor"] == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -85,7 +85,20 @@ def test_claims_are_those_of_the_file_or_of_what_was_submitted(orch: Callable[..
 @pytest.mark.usefixtures("submitted")
 @pytest.mark.parametrize(
     "command",
-    ["validate", "plan", "submit", "resume", "evaluate", "status", "logs", "cancel", "results", "report", "doctor"],
+    [
+        "validate",
+        "plan",
+        "submit",
+        "resume",
+        "evaluate",
+        "status",
+        "logs",
+        "cancel",
+        "results",
+        "report",
+        "export",
+        "doctor",
+    ],
 )
 def test_a_name_that_is_nearly_right(orch: Callable[..., Any], folder: Path, store: LocalStore, command: str) -> None:
     write_job(store.sibling("other"), load_job(folder / "job.yaml"))
