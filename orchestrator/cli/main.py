@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import control, doctor, evaluate, export, inspect, jobs, run, schema, serve
+from orchestrator.cli import control, diff, doctor, evaluate, export, inspect, jobs, run, schema, serve, show
 from orchestrator.cli.console import print_error
 from orchestrator.cli.streams import ReaderGoneError
 from orchestrator.cli.usage import Command, Commands, Mistake, explain
@@ -57,8 +57,11 @@ for command in (
     control.logs,
     control.cancel,
     inspect.results,
+    show.show,
+    diff.diff,
     inspect.report,
     export.export,
+    show.open_,
     serve.serve,
     doctor.doctor,
 ):

@@ -11,17 +11,15 @@ import numpy as np
 import pandas as pd
 
 from orchestrator import text
-from orchestrator.errors import NotFoundError, SettingsError
 from orchestrator.report.blocks import Cell, Code, Facts, Fold, Head, Items, Row, Section, Table, Text
 from orchestrator.report.page import section_modules
 from orchestrator.report.sections.trials import shown_measures
 from orchestrator.server.draw import PLACES, drawn, store_of
 from orchestrator.server.pages import Part, template
-from orchestrator.spec.identity import flatten
-from orchestrator.state.files import read_job
 from orchestrator.state.log import read_log
 from orchestrator.store.columns import TRIALS
-from orchestrator.study import COLUMNS, INTERRUPTED, RUNNING, load_study
+from orchestrator.study import COLUMNS
+from orchestrator.study.compare import differing_keys, row_of, settings_of, study_of
 from orchestrator.study.study import plain
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ _FACTS = ("health", "step", "epoch", "train_s", "images_per_second", "device", "
 def trial_parts(uri: str, name: str, trial_id: str, alive: bool, address: Address) -> list[Part]:
     """The page of one trial, without its position, which changes all the time."""
     store = store_of(uri, name)
-    study = _study(store, [trial_id], alive=alive)
+    study = study_of(store, [trial_id], alive=alive)
     parts = [drawn(_settings_of_one(store, study, trial_id), name, PLACES["settings"])]
     parts += _report_parts(study, name)
     parts += _film(store, name, [(trial_id, "")], address)
@@ -57,11 +55,10 @@ def trial_parts(uri: str, name: str, trial_id: str, alive: bool, address: Addres
 def compare_parts(uri: str, name: str, trials: Sequence[str], alive: bool, address: Address) -> list[Part]:
     """Several trials side by side."""
     store = store_of(uri, name)
-    study = _study(store, trials, alive=alive)
-    settings = {trial_id: _settings(store, study, trial_id) for trial_id in trials}
-    rows = {trial_id: _row(study, trial_id) for trial_id in trials}
-    differing = [key for key in _keys(settings) if len({repr(one.get(key)) for one in settings.values()}) > 1]
-    equal = [key for key in _keys(settings) if key not in differing]
+    study = study_of(store, trials, alive=alive)
+    settings = {trial_id: settings_of(store, study, trial_id) for trial_id in trials}
+    rows = {trial_id: row_of(study, trial_id) for trial_id in trials}
+    differing, equal = differing_keys([*settings.values()])
     blocks: list[Block] = []
     if differing:
         blocks.append(_side_by_side("Settings that differ", differing, settings))
@@ -86,42 +83,8 @@ def _head(column: str) -> str:
     return (COLUMNS[column].heading or column) if column in COLUMNS else column
 
 
-def _study(store: Store, trials: Sequence[str], *, alive: bool) -> Study | None:
-    """The study of these trials alone; None while they have stored nothing."""
-    try:
-        return load_study(store, only=trials, unfinished=RUNNING if alive else INTERRUPTED)
-    except NotFoundError:
-        return None
-
-
-def _row(study: Study | None, trial_id: str) -> dict[str, Any]:
-    """The row of a trial; empty where it has none."""
-    rows = [] if study is None else study.trials[study.trials["trial_id"] == trial_id].to_dict("records")
-    return {str(key): value for key, value in rows[0].items()} if rows else {}
-
-
-def _settings(store: Store, study: Study | None, trial_id: str) -> dict[str, Any]:
-    """The settings of a trial by its row, or by its job. Raises NotFoundError where neither knows it."""
-    if row := _row(study, trial_id):
-        known = {key: plain(value) for key, value in row.items() if "." in key and not key.startswith(text.LINKED)}
-        return {key: value for key, value in known.items() if value is not None}
-    try:
-        trials = read_job(store).trials
-    except (NotFoundError, SettingsError):
-        trials = ()
-    for trial in trials:
-        if trial.id == trial_id:
-            flat = {key: plain(value) for key, value in flatten(trial.settings.model_dump()).items()}
-            return {key: value for key, value in flat.items() if value is not None}
-    raise NotFoundError(f"{store.uri}: no such trial: {text.excerpt(trial_id)}")
-
-
-def _keys(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for one in settings.values() for key in one))
-
-
 def _settings_of_one(store: Store, study: Study | None, trial_id: str) -> Section:
-    settings, row = _settings(store, study, trial_id), _row(study, trial_id)
+    settings, row = settings_of(store, study, trial_id), row_of(study, trial_id)
     facts = [(_head(key), _fact(row.get(key))) for key in _FACTS if _is_known(row.get(key))]
     blocks: list[Block] = [Facts(tuple(facts))] if facts else []
     if error := plain(row.get("error")):

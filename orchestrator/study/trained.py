@@ -92,6 +92,11 @@ def find_trial(store: Store, named: str, job: Job | None = None) -> tuple[str, T
     return trial_id, settings
 
 
+def find_trial_id(store: Store, named: str, job: Job | None = None) -> str:
+    """The id alone, also of a trial whose settings are not known today; raises as ``find_trial`` else."""
+    return one_of({*_planned(store, job), *stored_ids(store)}, named, store)
+
+
 def one_of(ids: Iterable[str], named: str, store: Store) -> str:
     """The id that ``named`` is, or that alone begins with it. Raises NotFoundError, SettingsError."""
     ids = sorted(ids)

@@ -19,8 +19,10 @@ COMMANDS = [*typer.main.get_command(app).commands]  # type: ignore[attr-defined]
 
 
 def test_the_commands() -> None:
-    first = ["schema", "validate", "plan", "submit", "resume", "evaluate"]
-    assert [*first, "list", "status", "logs", "cancel", "results", "report", "export", "serve", "doctor"] == COMMANDS
+    run = ["schema", "validate", "plan", "submit", "resume", "evaluate"]
+    look = ["list", "status", "logs", "cancel", "results", "show", "diff"]
+    take = ["report", "export", "open", "serve", "doctor"]
+    assert [*run, *look, *take] == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

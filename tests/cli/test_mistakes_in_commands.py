@@ -111,7 +111,10 @@ def test_a_job_that_was_never_submitted(orch: Callable[..., Any], folder: Path, 
 @pytest.mark.parametrize("command", OF_A_JOB)
 @pytest.mark.parametrize("name", ["../up", "a/b", "./study", "Study", "", ".", "~", "[red]", "a\x1b[31m"])
 def test_what_is_no_job_s_name(orch: Callable[..., Any], command: str, name: str) -> None:
-    assert orch(command, name).mistake == one_line(f"JOB: got {name!r}, expected a job's name or its job file")
+    further = [one for one in COMMANDS[command].params if one.param_type_name == "argument" and one.required][1:]
+    assert orch(command, name, *("x" for _ in further)).mistake == one_line(
+        f"JOB: got {name!r}, expected a job's name or its job file"
+    )
 
 
 def test_markup_and_control_characters_reach_the_terminal_as_text(orch: Callable[..., Any]) -> None:
