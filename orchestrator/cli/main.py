@@ -8,8 +8,8 @@ from pathlib import Path
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import control, diff, doctor, evaluate, export, inspect, jobs, run, schema, serve, show
-from orchestrator.cli.console import print_error
+from orchestrator.cli import control, diff, doctor, evaluate, export, init, inspect, jobs, run, schema, serve, show
+from orchestrator.cli.console import err, print_error
 from orchestrator.cli.streams import ReaderGoneError
 from orchestrator.cli.usage import Command, Commands, Mistake, explain
 from orchestrator.errors import OrchError, StorageError, one_line
@@ -46,6 +46,7 @@ def _root(
 
 
 for command in (
+    init.init,
     schema.schema,
     run.validate,
     run.plan,
@@ -81,6 +82,9 @@ def main() -> None:
         code = 2
     except ReaderGoneError:
         code = 1
+    except typer.Abort:  # Ctrl-C, or the end of the input, where a question was asked
+        err.print()
+        code = 130
     except Mistake as error:
         print_error(one_line(explain(error)))
         code = 2

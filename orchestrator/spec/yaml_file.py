@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +179,14 @@ def parse_yaml(text: str, source: str) -> Any:
 def dump_yaml(value: Any) -> str:
     """``value`` as YAML from which ``parse_yaml``, and readers of YAML 1.1, read the same value."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def flow_yaml(value: Any) -> str:
+    """``value`` on one line, likewise, to stand behind a key."""
+    text = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=True, width=math.inf
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _expanded(node: yaml.Node, counts: dict[yaml.Node, tuple[int, int]], depth: int) -> tuple[int, int]:

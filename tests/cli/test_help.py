@@ -19,7 +19,7 @@ COMMANDS = [*typer.main.get_command(app).commands]  # type: ignore[attr-defined]
 
 
 def test_the_commands() -> None:
-    run = ["schema", "validate", "plan", "submit", "resume", "evaluate"]
+    run = ["init", "schema", "validate", "plan", "submit", "resume", "evaluate"]
     look = ["list", "status", "logs", "cancel", "results", "show", "diff"]
     take = ["report", "export", "open", "serve", "doctor"]
     assert [*run, *look, *take] == COMMANDS
