@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 LARGEST_MB = 5.0
 """What git keeps of a run is to stay below it."""
-COLOURS, GREYS = 64, 16
+COLOURS, GREYS = 64, 12
 """Of the sheets of samples that git keeps."""
 _LEFT_OUT = ("checkpoints", "run.json", "run.log", "bundles", "lease", "report/figures")
 """What git does not keep, see .gitignore."""
@@ -176,8 +176,8 @@ def lighten(folder: Path) -> None:
             if image.mode == "P":
                 continue
             if image.mode == "L":
-                step = 255 // (GREYS - 1)
-                fewer = Image.fromarray(((np.asarray(image).astype(int) + step // 2) // step * step).astype(np.uint8))
+                levels = np.rint(np.asarray(image) / 255 * (GREYS - 1))
+                fewer = Image.fromarray(np.rint(levels * 255 / (GREYS - 1)).astype(np.uint8))
             else:
                 fewer = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
         buffer = io.BytesIO()
