@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from orchestrator.errors import NotFoundError
 from orchestrator.report import html
-from orchestrator.report.blocks import Card, Chart, Fold, Row, Section, Table, walk
+from orchestrator.report.blocks import Card, Chart, Fold, Row, Section, Table, Text, walk
 from orchestrator.report.charts import DPI, chart_png
 from orchestrator.report.page import section_modules
 from orchestrator.report.pictures import read_picture
@@ -110,6 +110,7 @@ def _with_links(blocks: Sequence[Block], name: str, address: Address) -> list[Bl
         if isinstance(block, Fold | Card):
             changed.append(replace(block, blocks=tuple(_with_links(block.blocks, name, address))))
         elif isinstance(block, Table) and any(row.id.startswith("trial-") for row in block.rows):
+            changed.append(Text("Trials that are ticked can be compared.", "notes"))
             changed.append(replace(block, rows=tuple(_linked_row(row, name, address) for row in block.rows)))
         else:
             changed.append(block)
