@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.data.batches import to_device
-from orchestrator.metrics.classifier import train_classifier
-from orchestrator.metrics.sample_metrics import SampleMetrics
 from orchestrator.spec.job import make_job
 from orchestrator.state.files import write_job
 from orchestrator.state.ledger import Status, provenance, record
@@ -16,6 +14,7 @@ from orchestrator.training.session import Session
 from tests.jobs import raw_job
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from orchestrator.spec.job import Job
@@ -29,19 +28,19 @@ def small_job(**sections: Any) -> Job:
     return make_job(raw_job(data={"max_images": IMAGES}, training=training, **sections), "job.yaml")
 
 
-def train(folder: Path, job: Job) -> LocalStore:
-    """Submit the job to the storage ``folder`` and train every trial to its end; returns the root of its results."""
+def train(folder: Path, job: Job, fids: Sequence[float] = ()) -> LocalStore:
+    """Submit the job to the storage ``folder`` and train every trial to its end; returns the root of its results.
+
+    ``fids`` are what the trials' rows say, in the grid's order: to measure them would take longer than all else.
+    """
     store = LocalStore(folder).child(job.header.name)
     write_job(store, job)
     names = {column.name for column in TRIALS} - {"trial_id"}
-    for trial in job.trials:
-        images = trial.settings.data.load()
-        metrics = (
-            SampleMetrics(images, train_classifier(images), "cpu") if trial.settings.training.measure_every else None
-        )
-        session = Session(trial.id, trial.settings, to_device(images, "cpu"), store, sample_metrics=metrics)
+    for place, trial in enumerate(job.trials):
+        session = Session(trial.id, trial.settings, to_device(trial.settings.data.load(), "cpu"), store)
         while not session.progress.done:
             session.advance(60.0)
         measured = {name: value for name, value in session.summary().items() if name in names}
+        measured |= {"fid": fids[place]} if fids else {}
         record(store, job.header.name, trial, Status.FINISHED, measured, provenance())
     return store

@@ -8,7 +8,21 @@ from pathlib import Path
 import typer
 
 from orchestrator import __version__
-from orchestrator.cli import control, diff, doctor, evaluate, export, init, inspect, jobs, run, schema, serve, show
+from orchestrator.cli import (
+    control,
+    diff,
+    doctor,
+    evaluate,
+    export,
+    init,
+    inspect,
+    jobs,
+    run,
+    sample,
+    schema,
+    serve,
+    show,
+)
 from orchestrator.cli.console import err, print_error
 from orchestrator.cli.streams import ReaderGoneError
 from orchestrator.cli.usage import Command, Commands, Mistake, explain
@@ -61,6 +75,7 @@ for command in (
     show.show,
     diff.diff,
     inspect.report,
+    sample.sample,
     export.export,
     show.open_,
     serve.serve,

@@ -85,7 +85,7 @@ def find_trial(store: Store, named: str, job: Job | None = None) -> tuple[str, T
     several do, CheckpointError where the settings are not valid today, StorageError.
     """
     planned = _planned(store, job)
-    trial_id = one_of({*planned, *stored_ids(store)}, named, store)
+    trial_id = one_of(_known(store, planned), named, store)
     settings = planned.get(trial_id) or _settings_in_row(store, trial_id)
     if settings is None:
         raise CheckpointError(f"{store.uri}: the settings of trial {trial_id} are not known to this version of orch")
@@ -110,11 +110,15 @@ def one_of(ids: Iterable[str], named: str, store: Store) -> str:
     raise SettingsError("TRIAL", "", problem)
 
 
-def stored_ids(store: Store) -> set[str]:
-    """The ids of the trials that have a row or a checkpoint below ``store``."""
+def known_ids(store: Store, job: Job | None = None) -> set[str]:
+    """The ids of the job's trials, and of those that have a row or a checkpoint below ``store``; ``job`` as above."""
+    return _known(store, _planned(store, job))
+
+
+def _known(store: Store, planned: Iterable[str]) -> set[str]:
     rows = {trial_of(key) for key in parquet_keys(store, "trials")}
     states = {key.removeprefix(f"{FOLDER}/").partition(".")[0] for key in store.keys(FOLDER)}
-    return {one for one in rows | states if _ID.fullmatch(one)}
+    return {*planned, *(one for one in rows | states if _ID.fullmatch(one))}
 
 
 def device_of(name: str | torch.device) -> torch.device:

@@ -96,6 +96,7 @@ def test_claims_are_those_of_the_file_or_of_what_was_submitted(orch: Callable[..
         "cancel",
         "results",
         "report",
+        "sample",
         "export",
         "doctor",
     ],

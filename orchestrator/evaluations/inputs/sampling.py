@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from orchestrator.errors import EvaluationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from torch import Tensor
-
-    from orchestrator.evaluations.evaluation import TrainedModel
+    from torch import Tensor, nn
 
 BATCH = 256
 """Latent vectors of one pass through the generator."""
+
+
+class Generates(Protocol):
+    """What images are drawn from: a trial's generator, in eval mode on its device."""
+
+    @property
+    def trial_id(self) -> str:
+        """The trial's id."""
+
+    @property
+    def generator(self) -> nn.Module:
+        """(n, latent_dim) to (n, c, h, w) in [-1, 1]."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
 
 
 def sizes_of(samples: int) -> Iterator[int]:
@@ -41,8 +55,14 @@ def truncated_normal(size: Sequence[int], threshold: float, generator: torch.Gen
     return numbers.clamp_(-threshold, threshold).float()
 
 
+def draw_latents(sizes: Iterable[int], latent_dim: int, limit: float, source: torch.Generator) -> Iterator[Tensor]:
+    """Batches (size, latent_dim) of ``truncated_normal`` latent vectors; a limit of infinity is N(0, I)."""
+    for size in sizes:
+        yield truncated_normal((size, latent_dim), limit, source)
+
+
 @torch.no_grad()
-def images_of(model: TrainedModel, latents: Tensor) -> Iterator[Tensor]:
+def images_of(model: Generates, latents: Tensor) -> Iterator[Tensor]:
     """The images of latent vectors (n, latent_dim), in order, in batches (b, c, h, w) in [-1, 1] on its device.
 
     Raises EvaluationError if the images are not finite.
@@ -51,7 +71,7 @@ def images_of(model: TrainedModel, latents: Tensor) -> Iterator[Tensor]:
         yield finite(model, model.generator(batch.to(model.device)).float())
 
 
-def finite(model: TrainedModel, images: Tensor) -> Tensor:
+def finite(model: Generates, images: Tensor) -> Tensor:
     """The same images of the trial's generator. Raises EvaluationError if they are not finite."""
     if not images.isfinite().all():
         raise EvaluationError(f"the generator of trial {model.trial_id} makes images that are not finite")

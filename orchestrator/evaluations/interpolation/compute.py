@@ -16,13 +16,12 @@ from orchestrator.evaluations.inputs.image_batch import take
 from orchestrator.evaluations.inputs.sampling import images_of
 from orchestrator.evaluations.interpolation.pairs import pair_up
 from orchestrator.evaluations.interpolation.paths import (
+    PATHS,
     SHARES,
     classes_met,
     detour,
     largest_step,
-    linear,
     path_length,
-    slerp,
     third_classes,
 )
 from orchestrator.evaluations.interpolation.settings import SHOWN, Interpolation
@@ -38,10 +37,6 @@ if TYPE_CHECKING:
     from orchestrator.evaluations.evaluation import TrainedModel
     from orchestrator.evaluations.inputs.image_batch import ImageBatch
     from orchestrator.metrics.classifier import Classifier
-
-
-PATHS = {"linear": linear, "spherical": slerp}
-"""Paths by their names in the column ``way``."""
 
 
 class LatentPath(NamedTuple):

@@ -43,6 +43,10 @@ def slerp(first: Tensor, second: Tensor, shares: Sequence[float] = SHARES) -> Te
     return length * ((a * angle).cos() * begin[:, None] + (a * angle).sin() * aside[:, None])
 
 
+PATHS = {"linear": linear, "spherical": slerp}
+"""Paths by their names in the column ``way``."""
+
+
 def path_length(features: Tensor) -> Tensor:
     """Sum of the Euclidean distances between successive points of each path (n, points, f), (n,)."""
     return _length(features.diff(dim=1)).sum(1)

@@ -12,12 +12,12 @@ from orchestrator.data._tiles import tiled
 from orchestrator.data.ranges import to_bytes, unit_from_bytes
 from orchestrator.errors import DataError
 from orchestrator.evaluations.evaluation import ShardResult, TrainedModel
-from orchestrator.evaluations.inputs.sampling import BATCH, images_of, sizes_of, truncated_normal
+from orchestrator.evaluations.inputs.sampling import BATCH, draw_latents, images_of, sizes_of
 from orchestrator.evaluations.quality.recalibration import batch_norms, recalibrated
 from orchestrator.evaluations.quality.settings import NEAREST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from torch import Tensor, nn
 
@@ -42,7 +42,7 @@ def compute(settings: Quality, model: TrainedModel, shard: int) -> ShardResult:
         # A stream of its own, so that the samples' latent vectors are those of running statistics.
         source = torch.Generator().manual_seed(settings.seed + 2**32)
         sizes = [BATCH] * _RECALIBRATION_BATCHES
-        latents = _latents(sizes, limit, model, source)
+        latents = draw_latents(sizes, model.settings.latent_dim, limit, source)
         model = replace(model, generator=recalibrated(model.generator, (part.to(model.device) for part in latents)))
     metrics, nearest = model.sample_quality.measure(_samples(settings, model, limit))
     row = {
@@ -55,15 +55,10 @@ def compute(settings: Quality, model: TrainedModel, shard: int) -> ShardResult:
     return ShardResult([row], pictures={} if shard else {NEAREST: _picture(nearest)})
 
 
-def _latents(sizes: Iterable[int], limit: float, model: TrainedModel, source: torch.Generator) -> Iterator[Tensor]:
-    for size in sizes:
-        yield truncated_normal((size, model.settings.latent_dim), limit, source)
-
-
 def _samples(settings: Quality, model: TrainedModel, limit: float) -> Iterator[Tensor]:
     """Batches of generated images (b, c, h, w) uint8."""
     source = torch.Generator().manual_seed(settings.seed)
-    for latents in _latents(sizes_of(settings.samples), limit, model, source):
+    for latents in draw_latents(sizes_of(settings.samples), model.settings.latent_dim, limit, source):
         yield from map(to_bytes, images_of(model, latents))
 
 
