@@ -1,9 +1,10 @@
-"""The trial of a study with the best value of a measure."""
+"""The best trial of a study, by a measure that is asked for or by the one that matters in its job."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from orchestrator.errors import NotFoundError, SettingsError
@@ -12,10 +13,9 @@ from orchestrator.study.study import COLUMNS
 from orchestrator.text import more
 
 if TYPE_CHECKING:
-    from orchestrator.study.study import Study
+    from collections.abc import Iterator
 
-_NATURAL = ("fid", "bits_per_dimension")
-"""Measures of what a generator makes of any latent vector, in the order in which they are asked for."""
+    from orchestrator.study.study import Study
 
 _NAMED = 5
 """Trials that an error names."""
@@ -30,41 +30,63 @@ class Best(NamedTuple):
 
 
 def best_trial(study: Study, measure: str | None = None) -> Best:
-    """The trial of the job with the best value, of those that ran to their end; of several the first of the grid.
+    """The trial with the best value of those that ran as told; without a ``measure`` as ``natural_best``.
 
-    Without a ``measure`` it is that of the job's search, or else FID, or bits per dimension. Raises SettingsError for
-    one without better values, NotFoundError where no trial has a value.
+    Of equal values it is the first of the grid. Raises SettingsError for a measure of which no values are the better
+    ones, NotFoundError where no trial has a value, or no measure tells trials apart.
     """
-    name, better = natural_measure(study) if measure is None else (measure, _better(measure))
-    trials = study.ended
-    if study.planned:  # others are of an earlier submission
-        trials = trials[trials["trial_id"].isin(list(study.planned))]
-    values = pd.to_numeric(trials[name]).dropna()
-    if values.empty:
-        raise NotFoundError(f"{study.store.uri}: no trial that has ended has a value of {name}; {_there(study)}")
-    place = int(values.argmin() if better == "lower" else values.argmax())
-    return Best(str(trials["trial_id"][values.index].iloc[place]), name, float(values.iloc[place]))
-
-
-def natural_measure(study: Study) -> tuple[str, Literal["lower", "higher"]]:
-    """The measure of the job's search, or else FID or bits per dimension, whichever a trial has; and what is better.
-
-    Raises NotFoundError where there is none.
-    """
-    if study.job is not None and (search := study.job.header.search) is not None:
-        return search.measure, "lower" if search.mode == "min" else "higher"
-    for name in _NATURAL:
-        if study.ended[name].notna().any():
-            return name, _better(name)
-    raise NotFoundError(f"{study.store.uri}: no trial has a FID by which to choose the best one; {_there(study)}")
-
-
-def _better(measure: str) -> Literal["lower", "higher"]:
+    if measure is None:
+        if best := natural_best(study):
+            return best
+        raise NotFoundError(f"{study.store.uri}: no measure says which trial is the best one; {_there(study)}")
     column = COLUMNS.get(measure)
     if column is None or column.better is None:
         allowed = [one.name for one in COLUMNS.values() if one.better]
         raise SettingsError("measure", "", f"got {show(measure)}; {did_you_mean(measure, allowed)}")
-    return column.better
+    values = _values(study, measure)
+    if values.empty:
+        raise NotFoundError(f"{study.store.uri}: no trial that has ended has a value of {measure}; {_there(study)}")
+    return _best(study, values, column.better)
+
+
+def natural_best(study: Study) -> Best | None:
+    """The best trial by the first measure that tells trials apart, or None.
+
+    That is the measure of the job's search, or of the first claim on a column of trials/ that says which values are
+    better, else FID, or bits per dimension. FIDs of several classifiers do not compare.
+    """
+    for measure, better in _natural(study):
+        if measure not in COLUMNS or (measure == "fid" and study.ended["classifier"].nunique() > 1):
+            continue
+        values = _values(study, measure)
+        if values.nunique() > 1:
+            return _best(study, values, better)
+    return None
+
+
+def _natural(study: Study) -> Iterator[tuple[str, Literal["lower", "higher"]]]:
+    if study.job is not None:
+        header = study.job.header
+        if header.search is not None:
+            yield header.search.measure, "lower" if header.search.mode == "min" else "higher"
+        yield from ((claim.measure, claim.better) for claim in header.claims if claim.better is not None)
+    yield from (("fid", "lower"), ("bits_per_dimension", "lower"))
+
+
+def _values(study: Study, measure: str) -> pd.Series[float]:
+    """The finite values of the job's trials that ran as told; others of an earlier submission do not count."""
+    trials = study.ended
+    if study.planned:
+        trials = trials[trials["trial_id"].isin(list(study.planned))]
+    values = pd.to_numeric(trials[measure], errors="coerce").replace([np.inf, -np.inf], np.nan)
+    return values.dropna()
+
+
+def _best(study: Study, values: pd.Series[float], better: Literal["lower", "higher"]) -> Best:
+    place = int(np.argmin(values) if better == "lower" else np.argmax(values))
+    return Best(
+        str(study.trials["trial_id"].loc[values.index].iloc[place]), str(values.name), float(values.iloc[place])
+    )
 
 
 def _there(study: Study) -> str:

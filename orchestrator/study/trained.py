@@ -94,7 +94,7 @@ def find_trial(store: Store, named: str, job: Job | None = None) -> tuple[str, T
 
 def find_trial_id(store: Store, named: str, job: Job | None = None) -> str:
     """The id alone, also of a trial whose settings are not known today; raises as ``find_trial`` else."""
-    return one_of({*_planned(store, job), *stored_ids(store)}, named, store)
+    return one_of(_known(store, _planned(store, job)), named, store)
 
 
 def one_of(ids: Iterable[str], named: str, store: Store) -> str:

@@ -101,7 +101,9 @@ def test_a_storage_that_is_a_file(orch: Callable[..., Any], folder: Path, comman
         )
 
 
-@pytest.mark.parametrize("command", ["status", "resume", "results", "report", "sample", "export", "evaluate", "logs", "cancel"])
+@pytest.mark.parametrize(
+    "command", ["status", "resume", "results", "report", "sample", "export", "evaluate", "logs", "cancel"]
+)
 def test_a_job_that_was_never_submitted(orch: Callable[..., Any], folder: Path, command: str) -> None:
     assert orch(command, "study").mistake == f"{folder}/results/study: {NO_SUCH_JOB}"
     assert orch(command, "job.yaml").mistake == f"{folder}/results/study: {NO_SUCH_JOB}"

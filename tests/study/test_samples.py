@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from orchestrator.data.ranges import to_bytes
 from orchestrator.errors import EvaluationError, NotFoundError, SettingsError
 from orchestrator.evaluations.interpolation.paths import PATHS
 from orchestrator.study import load_study
-from orchestrator.study.best import best_trial
+from orchestrator.study.best import best_trial, natural_best
 from orchestrator.study.samples import draw, in_rows, latents_of, paths_between, png_of, sheet_of
 from orchestrator.study.trained import Trained, load_trained
 from tests.trained import small_job, train
@@ -141,7 +142,33 @@ def test_the_best_trial(store: LocalStore) -> None:
     assert best_trial(study) == best_trial(study, "fid") == (ids[1], "fid", 10.0)
     assert best_trial(study, "train_s").value == study.trials["train_s"].min()
     assert best_trial(study, "images_per_second").value == study.trials["images_per_second"].max()
+    assert natural_best(replace(study, planned={})) == best_trial(study)
+    alike = study.trials.assign(fid=5.0)
+    assert natural_best(replace(study, trials=alike)) is None
+    assert best_trial(replace(study, trials=alike), "fid").trial_id == ids[0]
+    others = study.trials.assign(classifier=["a", "b", "b"])
+    with pytest.raises(NotFoundError, match=f"no measure says which trial is the best one; trials there: {ids[0]}, "):
+        best_trial(replace(study, trials=others))
     with pytest.raises(SettingsError, match=r"measure: got 'g_loss'; allowed: .*\bfid\b"):
         best_trial(study, "g_loss")
     with pytest.raises(NotFoundError, match=f"has a value of bits_per_dimension; trials there: {ids[0]}, "):
         best_trial(study, "bits_per_dimension")
+
+
+def test_the_measure_that_matters_is_that_of_the_search_then_of_claims_then_the_fid(store: LocalStore) -> None:
+    study = load_study(store)
+    trials = study.trials.assign(
+        g_loss=[3.0, 2.0, 1.0], diversity=[1.0, 2.0, 3.0], status=["finished"] * 2 + ["failed"]
+    )
+    claim = {"id": "A", "says": "s", "measure": "g_loss", "better": "higher", "group": {"training.seed": 0}}
+    claims = [{**claim, "than": {"training.seed": 1}}]
+    search = {"scheduler": "asha", "measure": "g_loss", "mode": "min"}
+
+    def best(**more: Any) -> tuple[str, float]:
+        job = small_job(grid={"training.seed": [0, 1, 2]}, training={"epochs": 1}, **more)
+        found = best_trial(replace(study, trials=trials, job=job))
+        return found.measure, found.value
+
+    assert best() == ("fid", 10.0)
+    assert best(claims=claims) == ("g_loss", 3.0)
+    assert best(claims=claims, search=search) == ("g_loss", 2.0), "a trial that failed is none of the best"

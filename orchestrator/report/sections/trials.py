@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -13,6 +12,7 @@ from orchestrator.report.blocks import Cell, Facts, Head, Heading, Items, Row, S
 from orchestrator.report.sections.run import STATUSES
 from orchestrator.store.columns import TRIALS
 from orchestrator.study import COLUMNS
+from orchestrator.study.best import natural_best
 from orchestrator.study.study import conditions
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.report.blocks import Block
     from orchestrator.study import Study
+    from orchestrator.study.best import Best
 
 ORDER = 130
 FOLLOWS = "metrics"
@@ -64,30 +65,12 @@ def shown_measures(trials: pd.DataFrame) -> list[str]:
     return [column for column in MEASURES if trials[column].notna().any()]
 
 
-def best_trial(study: Study) -> tuple[str, str] | None:
-    """The column by which one trial is the best of those that ran as told, and this trial; None where there is none.
-
-    That is the measure of the first claim on a column of trials/ that says which values are better, else the FID, of
-    one classifier's features.
-    """
-    claims = study.job.header.claims if study.job else ()
-    for column, better in [*((claim.measure, claim.better) for claim in claims), ("fid", "lower")]:
-        rows = study.ended
-        if better is None or column not in MEASURES or (column == "fid" and rows["classifier"].nunique() > 1):
-            continue
-        values = pd.to_numeric(rows[column], errors="coerce").replace([np.inf, -np.inf], np.nan).dropna()
-        if values.nunique() > 1:
-            place = int(np.argmin(values) if better == "lower" else np.argmax(values))
-            return column, str(rows["trial_id"].loc[values.index].iloc[place])
-    return None
-
-
 def _best_first(study: Study) -> pd.DataFrame:
     """The trials in the order of their settings, but for the best one, which is the first."""
-    best = best_trial(study)
+    best = natural_best(study)
     if best is None:
         return study.trials
-    return study.trials.loc[(study.trials["trial_id"] != best[1]).sort_values(kind="stable").index]
+    return study.trials.loc[(study.trials["trial_id"] != best.trial_id).sort_values(kind="stable").index]
 
 
 def trial_table(study: Study, *, detailed: bool = True) -> Table:
@@ -105,7 +88,7 @@ def trial_table(study: Study, *, detailed: bool = True) -> Table:
     names = [*map(study.name, study.varying), *(COLUMNS[column].heading for column in measures)]
     heads = [Head("trial"), Head("status"), *(Head(*one) for one in zip(names, numeric, strict=True))]
     plain = "" if detailed else "word"
-    best = best_trial(study)
+    best = natural_best(study)
     looks = ["num" if one and detailed else "" if one else plain for one in numeric]
     rows = [
         Row(
@@ -122,9 +105,9 @@ def trial_table(study: Study, *, detailed: bool = True) -> Table:
     return Table("Trials", tuple(heads), tuple(rows), "trials-note", look, sortable=True, most=MOST_TRIAL_ROWS)
 
 
-def _name(trial_id: str, best: tuple[str, str] | None) -> Cell:
+def _name(trial_id: str, best: Best | None) -> Cell:
     """The trial's short id, and of the best one by which measure it is that."""
-    small = (f"best {COLUMNS[best[0]].heading}",) if best and best[1] == trial_id else ()
+    small = (f"best {COLUMNS[best.measure].heading}",) if best and best.trial_id == trial_id else ()
     return Cell(Markup("<code>{}</code>").format(short_id(trial_id)), small=small)
 
 
@@ -156,10 +139,9 @@ def _note(study: Study) -> str:
     sampled = [COLUMNS[column].label for column in _SAMPLED if column in measures]
     if sampled:
         note += f"; {text.listing(sampled)} {'are the last ones' if len(sampled) > 1 else 'is the last one'} measured"
-    if best := best_trial(study):
-        note += (
-            f". The trial with the best {COLUMNS[best[0]].heading} is the first, the others follow by their settings"
-        )
+    if best := natural_best(study):
+        heading = COLUMNS[best.measure].heading
+        note += f". The trial with the best {heading} is the first, the others follow by their settings"
     note = Markup.escape(f"{note}. The button in a heading sorts by its column.")
     if len(study.trials) > DETAILED:
         all_settings = Markup(" All settings of each trial: <code>orch results {} --csv FILE</code>.")
