@@ -58,6 +58,7 @@ class Status(StrEnum):
     SATURATED = "saturated"
     COLLAPSED = "collapsed"
     DIVERGED = "diverged"
+    NO_IMPROVEMENT = "no_improvement"
     STOPPED = "stopped"
     FAILED = "failed"
 

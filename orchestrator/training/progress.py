@@ -14,6 +14,7 @@ import torch
 from orchestrator.errors import NonFiniteLossError
 from orchestrator.metrics.health import Condition, Course, Health
 from orchestrator.store.columns import SAMPLE_METRICS
+from orchestrator.training.patience import NO_IMPROVEMENT, Improvement
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,7 @@ class Progress:
         self.total = steps_per_epoch * learner.settings.epochs
         self.course = Course(self.total, learner.objective.learns_from_logits, classes)
         self.health = Health()
+        self.improvement = Improvement()
         self.sample_metrics: Row = {}  # the last ones
         self.step = 0
         self.elapsed_s = 0.0
@@ -62,9 +64,11 @@ class Progress:
         return self.step >= self.total or self.stopped is not None
 
     @property
-    def stopped(self) -> Condition | None:
+    def stopped(self) -> str | None:
         """The condition that has ended the trial early."""
-        return self.health.first_of(map(Condition, self.learner.settings.stop_when))
+        asked = self.learner.settings.stop_when
+        met = self.health.first_of(Condition(name) for name in asked if name != NO_IMPROVEMENT)
+        return NO_IMPROVEMENT if met is None and NO_IMPROVEMENT in asked and self.improvement.over else met
 
     @property
     def measures_now(self) -> bool:
@@ -142,6 +146,7 @@ class Progress:
             "elapsed_s": self.elapsed_s,
         }
         self.health = self.health.after(row, self.course)
+        self._observe(row)
         self.rows.append(row | {"health": str(self.health.condition)})
         self._window.zero_()
         self._window_steps, self._window_s = 0, 0.0
@@ -153,7 +158,12 @@ class Progress:
         row |= metrics
         self.sample_metrics = _sample_metrics_of(row)
         self.health = self.health.after_sample_metrics(row, self.course)
+        if self.learner.settings.patience.measure in metrics:
+            self._observe(row)
         row["health"] = str(self.health.condition)
+
+    def _observe(self, row: Row) -> None:
+        self.improvement = self.learner.settings.patience.observe(self.improvement, row, self.steps_per_epoch)
 
     def summary(self) -> Row:
         """The trial's position and the means over the last epoch's windows, as columns of trials/.
@@ -205,6 +215,9 @@ class Progress:
         """Resume from ``state_dict()``."""
         self.step, self.elapsed_s, self.rows = state["step"], state["elapsed_s"], list(state["rows"])
         self.health = reduce(lambda health, row: health.after(row, self.course), self.rows, Health())
+        self.improvement = Improvement()
+        for row in self.rows:
+            self._observe(row)
         measured = next((row for row in reversed(self.rows) if "diversity" in row), {})
         self.sample_metrics = _sample_metrics_of(measured)
         self._step_there.fill_(self.step)

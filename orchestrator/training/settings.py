@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from orchestrator.data import AnyDataset
 from orchestrator.errors import DataError
+from orchestrator.metrics.requirements import CLASSIFIER_FEATURES, lacking
 from orchestrator.models import NETWORKS, AnyModel
 from orchestrator.models.pair import OF_DISCRIMINATORS, Pair
 from orchestrator.objectives import AnyObjective
@@ -16,6 +17,7 @@ from orchestrator.objectives.adversarial import Adversarial
 from orchestrator.settings import Settings
 from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
+from orchestrator.training.patience import MEASURES, NO_IMPROVEMENT, Patience
 
 if TYPE_CHECKING:
     from orchestrator.data import Dataset
@@ -46,7 +48,7 @@ class TrainingSettings(Settings):
     """
 
     idle: ClassVar[frozenset[str]] = frozenset({"samples_every", "checkpoint_every"})
-    later: ClassVar[frozenset[str]] = frozenset({"augmentation"})
+    later: ClassVar[frozenset[str]] = frozenset({"augmentation", "patience"})
 
     epochs: int = Field(20, ge=1, le=1_000_000)
     """epochs of the whole trial"""
@@ -82,8 +84,10 @@ class TrainingSettings(Settings):
     """epochs between measures of samples (FID and modes where the data has classes, diversity); 0 for none"""
     measure_samples: int = Field(1000, ge=200, le=1_000_000)
     """samples of such a measure"""
-    stop_when: tuple[Literal["saturated", "collapsed", "diverged"], ...] = Field((), strict=False)
+    stop_when: tuple[Literal["saturated", "collapsed", "diverged", "no_improvement"], ...] = Field((), strict=False)
     """conditions that end a trial early; its best and its last state are kept"""
+    patience: Patience = Patience()
+    """no_improvement: in what a trial is to improve, and how soon"""
     accumulate: int = Field(1, ge=1, le=1_000_000)
     """parts an update's batch is cut into on each device, one at a time in memory"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -110,6 +114,20 @@ class TrainingSettings(Settings):
         if "collapsed" in self.stop_when and not self.measure_every:
             raise ValueError(
                 "measure_every: got 0 with stop_when: [collapsed], expected at least 1: samples tell of a collapse"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _improvement_is_measured(self) -> TrainingSettings:
+        if NO_IMPROVEMENT not in self.stop_when:
+            if self.patience != Patience():
+                raise ValueError(
+                    "patience: has no effect without stop_when: [no_improvement]; take it out, or add that"
+                )
+        elif "samples" in MEASURES[self.patience.measure].needs and not self.measure_every:
+            raise ValueError(
+                "measure_every: got 0 with stop_when: [no_improvement], expected at least 1: "
+                f"{self.patience.measure} is measured of samples"
             )
         return self
 
@@ -189,6 +207,8 @@ class TrialSettings(Settings):
                 return f"training.{name}: {kind} has no use for it; take it out, or choose an objective that has"
         if "saturated" in training.stop_when and self.objective.family != "adversarial":
             return f"training.stop_when: got saturated, which {kind} cannot become: it has no discriminator of images"
+        if NO_IMPROVEMENT in training.stop_when and (problem := self._unmeasured(training.patience.measure)):
+            return f"training.patience.measure: got '{training.patience.measure}', {problem}"
         if training.precision == "bf16" and self.objective.full_precision:
             return f"training.precision: got bf16, expected auto or fp32: {kind} takes single precision"
         if training.schedule.kind == "plateau" and training.schedule.measure not in self.measures:
@@ -197,6 +217,17 @@ class TrialSettings(Settings):
                 f"{', '.join(self.measures)}"
             )
         return None
+
+    def _unmeasured(self, measure: str) -> str | None:
+        """Why a trial of these settings never has a measure of its samples or steps; None where it may have it."""
+        needs, kind, data = MEASURES[measure].needs, self.objective.kind, self.data
+        if "samples" not in needs and measure not in self.measures:
+            return f"which a trial under {kind} does not have; expected one of samples or of {', '.join(self.measures)}"
+        if "codes" in needs and self.objective.family == "adversarial":
+            return f"but no trial under {kind} has codes"
+        if "classes" in needs and not data.has_classes:
+            return f"which needs a data set with classes; {data.name} has none"
+        return lacking(measure, CLASSIFIER_FEATURES, train=data.known_images("train"))
 
     @property
     def measures(self) -> tuple[str, ...]:

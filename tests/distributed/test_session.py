@@ -17,6 +17,7 @@ from orchestrator.store.local import LocalStore
 from orchestrator.training.checkpoint import load_checkpoint
 from orchestrator.training.session import Session
 from tests.distributed.trials import doubles, images, in_default_precision, trial
+from tests.training.test_health import Told
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,3 +180,22 @@ def poisoned(group: Group, root: Path) -> int:
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_all_at_the_same_step(processes: Processes, tmp_path: Path) -> None:
     assert processes.run(poisoned, tmp_path) == [6] * processes.size
+
+
+def ended(group: Group, root: Path) -> tuple[int, str | None]:
+    """The step at which a trial without improvement ends, and why. Only the leader looks at samples."""
+    settings = trial(
+        **{**RHYTHM, "epochs": 9}, measure_every=1, measure_samples=200, stop_when=["no_improvement"],
+        patience={"epochs": 2},
+    )  # fmt: skip
+    looks = [(50.0, 10), (30.0, 10), (40.0, 10), (31.0, 10)] if group.is_leader else []
+    session = Session(ID, settings, images(), LocalStore(root), group, Told(looks))
+    while not session.progress.done:
+        session.advance(0.0)
+    return session.progress.step, session.progress.stopped
+
+
+@pytest.mark.slow
+def test_two_processes_end_without_improvement_where_one_does(two: Processes, tmp_path: Path) -> None:
+    assert two.run(ended, tmp_path / "two") == [(12, "no_improvement")] * 2
+    assert ended(ALONE, tmp_path / "one") == (12, "no_improvement")

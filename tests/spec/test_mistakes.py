@@ -18,7 +18,7 @@ TAG = "expected 1 to 40 of a-z, A-Z, 0-9, _.:/ and -, the first a letter or digi
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, augmentation, "
     "unrolled_steps, g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, "
-    "stop_when, accumulate, precision"
+    "stop_when, patience, accumulate, precision"
 )
 OBJECTIVES = (
     "allowed: autoencoder, began, ebgan, glo, hinge, least_squares, likelihood, non_saturating, ralsgan, rasgan, "
@@ -63,8 +63,36 @@ MISTAKES = {
     "training: {stop_when: [collapsed]}": (
         "training: measure_every: got 0 with stop_when: [collapsed], expected at least 1: samples tell of a collapse"
     ),
+    "training: {stop_when: [no_improvement]}": (
+        "training: measure_every: got 0 with stop_when: [no_improvement], expected at least 1: fid is measured of "
+        "samples"
+    ),
+    "training: {patience: {epochs: 3}}": (
+        "training: patience: has no effect without stop_when: [no_improvement]; take it out, or add that"
+    ),
+    "training: {stop_when: [no_improvement], patience: {epochs: 0}}": (
+        "training.patience.epochs: got 0, expected a number >= 1"
+    ),
+    "training: {stop_when: [no_improvement], patience: {measure: diversity}}": (
+        "training.patience.measure: got 'diversity', expected one of m_global, reconstruction, bits_per_dimension, "
+        "fid, modes, class_kl, latent_ks, latent_ks_each"
+    ),
+    "training: {stop_when: [no_improvement], patience: {measure: m_global}}": (
+        "training.patience.measure: got 'm_global', which a trial under non_saturating does not have; expected one of "
+        "samples or of d_loss, g_loss, d_real, d_fake, d_real_probability, d_fake_probability, g_score_gradient, "
+        "g_image_gradient, g_grad_norm"
+    ),
+    "training: {stop_when: [no_improvement], measure_every: 1, patience: {measure: latent_ks}}": (
+        "training.patience.measure: got 'latent_ks', but no trial under non_saturating has codes"
+    ),
+    "training: {stop_when: [no_improvement], measure_every: 1}\ndata: {name: celeba}": (
+        "training.patience.measure: got 'fid', which needs a data set with classes; celeba has none"
+    ),
+    "data: {name: digits, max_images: 100}\ntraining: {stop_when: [no_improvement], measure_every: 1, batch_size: 9}": (
+        "training.patience.measure: got 'fid', which takes 129 training images or more, not 100"
+    ),
     "training: {stop_when: [bored]}": (
-        "training.stop_when.0: got 'bored', expected 'saturated', 'collapsed' or 'diverged'"
+        "training.stop_when.0: got 'bored', expected 'saturated', 'collapsed', 'diverged' or 'no_improvement'"
     ),
     "training: {measure_every: 1, measure_samples: 10}": ("training.measure_samples: got 10, expected a number >= 200"),
     "training: {epochs: null}": "training.epochs: got null, expected a whole number",

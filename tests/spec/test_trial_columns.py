@@ -18,6 +18,7 @@ from orchestrator.spec.identity import flatten
 from orchestrator.store.columns import TRIALS, schema_of
 from orchestrator.training.lr_schedule import Schedule
 from orchestrator.training.optimizers import Optimizer
+from orchestrator.training.patience import Patience
 from orchestrator.training.settings import AugmentationSettings, TrainingSettings, TrialSettings
 
 
@@ -57,6 +58,7 @@ def test_every_setting_of_training_has_a_column() -> None:
         "d_optimizer": Optimizer,
         "schedule": Schedule,
         "augmentation": AugmentationSettings,
+        "patience": Patience,
     }
     expected = {f"training.{name}" for name in TrainingSettings.model_fields if name not in nested}
     expected |= {f"training.{section}.{name}" for section, kind in nested.items() for name in kind.model_fields}
