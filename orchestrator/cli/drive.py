@@ -79,7 +79,7 @@ def show_plan(
     Raises DataError where it cannot be carried out.
     """
     from orchestrator.cli.claims import power_json, power_lines
-    from orchestrator.cli.tables import evaluations_line, plan_json, plan_table
+    from orchestrator.cli.tables import evaluations_line, note_lines, plan_json, plan_table
     from orchestrator.state.files import to_json
 
     if as_json:
@@ -87,7 +87,7 @@ def show_plan(
         allocation = {} if expected is None else {"allocation": expected.as_json(plan)}
         typer.echo(to_json({**plan_json(plan), **allocation, **claims}), file=out.file)
     else:
-        for part in [plan_table(plan)] if trains else evaluations_line(plan):
+        for part in [plan_table(plan)] if trains else [*evaluations_line(plan), *note_lines(plan.notes)]:
             out.print(part)
         for line in expected.lines(plan) if expected else ():
             out.print(one_line(line), soft_wrap=True)

@@ -17,6 +17,7 @@ from orchestrator.cli import (
     init,
     inspect,
     jobs,
+    remove,
     run,
     sample,
     schema,
@@ -79,6 +80,8 @@ for command in (
     export.export,
     show.open_,
     serve.serve,
+    remove.rm,
+    remove.prune,
     doctor.doctor,
 ):
     app.command(command.__name__.rstrip("_"), cls=Command)(command)  # list_ is list: Python has one already

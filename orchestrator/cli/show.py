@@ -200,8 +200,8 @@ def _next(told: Mapping[str, Any], named: NamedJob) -> list[str]:
     if told["state"] in ("interrupted", "waiting"):
         lines.append(f"go on     {shlex.join(['orch', 'resume', named.name, *storage])}")
     if told["checkpoint"]:
-        lines.append(f"images    {shlex.join(['orch', 'sample', *trial])}")
-        lines.append(f"model     {shlex.join(['orch', 'export', *trial])}")
+        lines.append(f"images    {shlex.join(['orch', 'sample', *trial, '--out', 'samples'])}")
+        lines.append(f"model     {shlex.join(['orch', 'export', *trial, '--format', 'onnx', '--out', 'model'])}")
     elif told["state"] not in ("waiting", "running"):
         again = shlex.join(["orch", "rm", named.name, "--trials", told["trial_id"][:8], *storage])
         lines.append(f"no checkpoint is stored: its networks are gone; {again} and orch submit train it again")

@@ -21,6 +21,7 @@ from orchestrator.plan.placement import Cluster, Placement, place
 from orchestrator.state.due import Due, find_due
 from orchestrator.state.ledger import Ended, Status
 from orchestrator.state.replaced import REPLACED
+from orchestrator.text import plural
 from orchestrator.training.precision import without_bf16
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def make_plan(
 ) -> Plan:
     """Decide on every trial and evaluation from the arguments; reads no results. Raises PlacementError.
 
-    ``evaluated`` are the keys of the files below evaluations/. ``fingerprints`` are those of the present training
+    ``checkpointed`` are the ids of trials with a checkpoint, and with ``.best`` after them those with one of the lowest
+    FID. ``evaluated`` are the keys of the files below evaluations/. ``fingerprints`` are those of the present training
     images: a trial that was trained on others is new. A row without a fingerprint, as of earlier versions, and one
     whose images are not present count as of the same images.
     """
@@ -166,10 +168,29 @@ def make_plan(
     replaced = {cell.trial.id for cell in cells if cell.other_images}
     evaluations = find_due(lasting, job.header.evaluate, evaluated)
     evaluations = tuple(due.anew() if due.trial.id in replaced else due for due in evaluations)
-    notes = tuple(_notes(cells, ended))
+    evaluations, lost = without_lost(evaluations, cells, checkpointed)
+    notes = (*_notes(cells, ended), *lost)
     start_s = _start_s(cells, largest.device, cluster)
     plan = _with_problem(Plan(job, tuple(cells), placements, output, None, start_s, evaluations, notes))
     return replace(plan, problem=plan.problem or _precision_problem(plan, cluster))
+
+
+def without_lost(
+    dues: Iterable[Due], cells: Iterable[Cell], checkpointed: Collection[str]
+) -> tuple[tuple[Due, ...], tuple[str, ...]]:
+    """The evaluations that can be computed or are stored, and a note on those whose trial's checkpoint is gone."""
+    done = {cell.trial.id for cell in cells if cell.state is not CellState.NEW}
+    dues = tuple(dues)
+    lost = [due for due in dues if due.missing and due.trial.id in done and due.checkpoint not in checkpointed]
+    if not lost:
+        return dues, ()
+    of, this = plural(len({due.trial.id for due in lost}), "trial"), lost[0].trial.id[:8]
+    note = (
+        f"{plural(len(lost), 'evaluation')} of {of} cannot be computed, for want of checkpoints, which were removed: "
+        f"'orch rm --trials {this}' makes such a trial new, and a submission trains it again"
+    )
+    gone = {due.name for due in lost}
+    return tuple(due for due in dues if due.name not in gone), (note,)
 
 
 def _start_s(cells: Iterable[Cell], device: str, cluster: Cluster) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import DataError
 from orchestrator.evaluations.evaluation import FOLDER as EVALUATIONS
 from orchestrator.plan.checks import without_value
-from orchestrator.plan.plan import CellState, Plan, make_plan
+from orchestrator.plan.plan import CellState, Plan, make_plan, without_lost
 from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.state.held_out import read_held_out, with_other_images
 from orchestrator.state.ledger import read_ledger
@@ -36,7 +36,7 @@ def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False)
     if stored.left_out:
         raise left_out_error(store, stored.left_out)
     ended = read_ledger(store)
-    checkpointed = {key.rpartition("/")[2].removesuffix(".pt") for key in store.keys("checkpoints")}
+    checkpointed = checkpointed_in(store)
     evaluated = store.keys(EVALUATIONS) if job.header.evaluate else ()
     rows = ((trial.settings.data, ended.get(trial.id)) for trial in stored.today.trials)
     compared = {data for data, row in rows if row is not None and row.data_fingerprint}
@@ -44,14 +44,21 @@ def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False)
         stored.today, ended, checkpointed, cluster, store.uri, retry_failed, evaluated, fingerprints_of(compared)
     )
     evaluations = with_other_images(plan.evaluations, read_held_out(store) if plan.evaluations else {})
+    evaluations, lost = without_lost(evaluations, plan.cells, checkpointed)
     notes = (
         *plan.notes,
+        *lost,
         *_of_evaluations(evaluations),
         *_of_versions(stored.versions.values()),
         *_of_data(plan),
         *without_value(job),
     )
     return replace(plan, evaluations=evaluations, notes=notes)
+
+
+def checkpointed_in(store: Store) -> set[str]:
+    """The checkpoints in storage, as ``make_plan`` takes them. Raises StorageError."""
+    return {key.rpartition("/")[2].removesuffix(".pt") for key in store.keys("checkpoints")}
 
 
 def fingerprints_of(data_sets: Iterable[Dataset]) -> dict[Dataset, str]:

@@ -40,6 +40,11 @@ def write_figures(store: Store, figures: Mapping[str, bytes]) -> None:
     _write_list(store, hashes)
 
 
+def written_figures(store: Store) -> set[str]:
+    """Keys of the figures that a report wrote, or was about to. Raises StorageError."""
+    return {f"{FIGURES}/{name}" for name in _read_list(store)}
+
+
 def _read_list(store: Store) -> dict[str, str]:
     """The list of an earlier report; empty where it cannot be read, which leaves that report's figures in place."""
     data = _read_ours(store, _LIST, _LIST_BYTES)

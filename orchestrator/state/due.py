@@ -29,6 +29,11 @@ class Due:
         """Unique in a job; the names of its files begin with it."""
         return f"{self.trial.id}-{self.evaluation.id}"
 
+    @property
+    def checkpoint(self) -> str:
+        """What of the trial's states it reads: the last, which its id names, or that of the lowest FID, ``.best``."""
+        return self.trial.id if self.evaluation.checkpoint == "last" else f"{self.trial.id}.best"
+
     def anew(self, other_images: str | None = None) -> Due:
         """The same with every shard missing: the stored ones are of another generator or other images."""
         return replace(self, missing=tuple(range(self.shards)), other_images=other_images)

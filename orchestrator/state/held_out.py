@@ -10,7 +10,7 @@ from orchestrator.errors import DataError
 from orchestrator.state.records import read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from orchestrator.data import Dataset
     from orchestrator.state.due import Due
@@ -28,6 +28,14 @@ def record_held_out(store: Store, dues: Sequence[Due]) -> None:
     """Store on which held-out images these evaluations are about to be computed. Raises StorageError."""
     if fingerprints := _fingerprints(dues):
         store.write(_KEY, json.dumps({**read_held_out(store), **fingerprints}, indent=0, sort_keys=True).encode())
+
+
+def forget_held_out(store: Store, trials: Collection[str]) -> None:
+    """Remove what is stored of the evaluations of some trials. Raises StorageError."""
+    recorded = read_held_out(store)
+    kept = {name: images for name, images in recorded.items() if name.partition("-")[0] not in trials}
+    if kept != recorded:
+        store.write(_KEY, json.dumps(kept, indent=0, sort_keys=True).encode())
 
 
 def with_other_images(dues: Sequence[Due], recorded: Mapping[str, str]) -> tuple[Due, ...]:

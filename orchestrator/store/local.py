@@ -124,6 +124,23 @@ class LocalStore(Store):
         ):
             os.unlink(name, dir_fd=folder)
 
+    def drop_folder(self, folder: str = "") -> None:
+        """See Store. What the user named as the storage stays."""
+        inner = f"{self._inner}/{check_key(folder)}".removeprefix("/") if folder else self._inner
+        above, _, name = inner.rpartition("/")
+        if not name:
+            return
+        place = self._base / inner
+        with explained(place, "delete"), suppress(*_ABSENT):
+            parent = _descend(os.open(self._base, _ROOT), self._base, above, make=False)
+            try:
+                os.rmdir(name, dir_fd=parent)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # systems differ in this
+                    raise
+            finally:
+                os.close(parent)
+
     def child(self, folder: str) -> LocalStore:
         """See Store."""
         return LocalStore(self._base, f"{self._inner}/{check_key(folder)}".removeprefix("/"))

@@ -67,6 +67,10 @@ class Store(ABC):
         """Remove a blob; a missing blob is no error."""
 
     @abstractmethod
+    def drop_folder(self, folder: str = "") -> None:
+        """Remove a folder that has nothing in it, or the root; one that is not there, or not empty, is no error."""
+
+    @abstractmethod
     def child(self, folder: str) -> Store:
         """The same storage with its root one or more folders down."""
 

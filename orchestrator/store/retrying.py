@@ -86,6 +86,10 @@ class RetryingStore(WrappedStore):
         """See Store."""
         self._retry(lambda: self._store.delete(key))
 
+    def drop_folder(self, folder: str = "") -> None:
+        """See Store."""
+        self._retry(lambda: self._store.drop_folder(folder))
+
     def quick(self) -> Store:
         """See Store. The quick store does not retry."""
         return self._store.quick()

@@ -110,6 +110,9 @@ class S3Store(Store):
         """See Store."""
         self._delete(self._name(key))
 
+    def drop_folder(self, folder: str = "") -> None:
+        """See Store. A bucket has no folders."""
+
     def child(self, folder: str) -> S3Store:
         """See Store."""
         return S3Store(self._bucket, self._name(folder), quick=self._quick)

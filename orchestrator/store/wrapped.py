@@ -56,6 +56,10 @@ class WrappedStore(Store):
         """See Store."""
         self._store.delete(key)
 
+    def drop_folder(self, folder: str = "") -> None:
+        """See Store."""
+        self._store.drop_folder(folder)
+
     def child(self, folder: str) -> Store:
         """See Store."""
         return self._wrap(self._store.child(folder))

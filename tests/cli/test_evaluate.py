@@ -35,6 +35,7 @@ def job(folder: Path, store: LocalStore) -> Job:
     write_job(store, job)
     record(store, "study", job.trials[0], Status.FINISHED, {"step": 30}, provenance())
     record(store, "study", job.trials[1], Status.FAILED, {"error": "boom", "error_kind": "program"}, provenance())
+    store.write(f"checkpoints/{job.trials[0].id}.pt", b"a checkpoint")
     return job
 
 

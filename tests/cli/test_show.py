@@ -60,7 +60,7 @@ def test_a_trial(orch: Callable[..., Any], job: Job) -> None:
     assert text.startswith(f"study/{done}: finished, trained for 1 min 05 s\n")
     assert text.index("training.d_steps") < text.index("training.epochs")
     assert "1.23 kB" in text
-    assert f"orch sample study {done[:8]}\n" in text
+    assert f"orch sample study {done[:8]} --out samples\n" in text
 
 
 def test_trials_that_have_less(orch: Callable[..., Any], job: Job, store: LocalStore) -> None:

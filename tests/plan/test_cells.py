@@ -191,10 +191,10 @@ def test_only_what_is_to_be_done_needs_its_data(
 
     ended = {missing.id: Ended(Status.FINISHED)}
     evaluated = [due.evaluation.rows_key(missing.id, 0) for due in everything.evaluations if due.trial is missing]
-    cached = make_plan(job, ended, (), HERE, "", evaluated=evaluated)
+    cached = make_plan(job, ended, {missing.id}, HERE, "", evaluated=evaluated)
     assert [cell.state for cell in cached.cells] == [NEW, CACHED]
     assert cached.problem is None
     assert cached.device_s == everything.device_s
-    due = make_plan(job, ended, (), HERE, "")
+    due = make_plan(job, ended, {missing.id}, HERE, "")
     assert due.problem == (everything.problem if evaluate else None), "an evaluation looks at the images"
     assert make_plan(job, {here.id: Ended(Status.FINISHED)}, (), HERE, "").problem == everything.problem

@@ -121,6 +121,8 @@ def test_evaluations_of_other_held_out_images_are_new(
     search = {"kind": "inversion", "images": 2}
     asked = make_job({**raw, "evaluate": [search, {"kind": "sharpness"}]}, "job.yaml")
     end(asked, store)
+    for trial in asked.trials:
+        store.write(f"checkpoints/{trial.id}.pt", b"a checkpoint")
     dues = survey(asked, store, HERE).due
     record_held_out(store, dues)
     for due in dues:

@@ -17,6 +17,7 @@ from orchestrator.data.digits import Digits
 from orchestrator.metrics.classifier import content_key, dump, train_classifier
 from orchestrator.plan.placement import Cluster, Machine
 from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.plan.survey import checkpointed_in
 from orchestrator.runtime import local
 from orchestrator.runtime.local import local_ray
 from orchestrator.runtime.sweep import Outcome, run_sweep
@@ -131,7 +132,8 @@ def planner(folder: Path) -> Callable[..., tuple[Plan, Store]]:
         job: Job = make_job({"storage": str(folder / "results"), **raw}, "test.yaml")
         store = open_store(job.header.storage).child(job.header.name)
         evaluated = store.keys("evaluations")
-        return make_plan(job, read_ledger(store), (), HERE, store.uri, evaluated=evaluated, **options), store
+        kept = checkpointed_in(store)
+        return make_plan(job, read_ledger(store), kept, HERE, store.uri, evaluated=evaluated, **options), store
 
     return make
 
