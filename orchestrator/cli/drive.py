@@ -164,6 +164,8 @@ def _at_work(
     progress = EvaluationProgress(len(plan.due)) if plan.due else None
     heartbeat = Heartbeat(lease, guarded, log, partial(_notify, log), len(plan.having(CellState.NEW)), progress)
     heartbeat.on_beat(partial(notice.poll, guarded))
+    if (hours := plan.job.header.resources.max_hours) is not None:
+        heartbeat.end_after(hours)
     if joined:
         heartbeat.on_cluster(count_nodes)
     with heartbeat:
@@ -311,7 +313,9 @@ def _abort(job: Job, store: Store, log: RunLog, heartbeat: Heartbeat, cause: str
 
 def _exit_code(heartbeat: Heartbeat, interrupts: Interrupts) -> int:
     """The exit code that shells expect of a run that a signal stopped; a cancelled run has that of Ctrl-C."""
-    return 130 if heartbeat.cancelled else interrupts.exit_code
+    from orchestrator.runtime.interrupt import TIMEOUT
+
+    return 130 if heartbeat.cancelled else TIMEOUT if heartbeat.timed_out else interrupts.exit_code
 
 
 @contextlib.contextmanager

@@ -79,7 +79,8 @@ def estimate_device_s(trials: Sequence[Trial], ended: Mapping[str, Ended], devic
         if trial.id in modelled:
             steps, step_s, rest_s = modelled[trial.id]
             ratio = _nearest(_kind(trial), step_s, measured)
-            wall = steps * step_s * ratio.step + rest_s * (1.0 if ratio.rest is None else ratio.rest) + _BETWEEN_S
+            train_s = min(steps * step_s * ratio.step, 60 * (trial.settings.training.max_minutes or math.inf))
+            wall = train_s + rest_s * (1.0 if ratio.rest is None else ratio.rest) + _BETWEEN_S
             seconds[trial.id] = trial.workers * wall
     return seconds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import signal
 import threading
 import time
@@ -35,7 +36,8 @@ class Heartbeat:
 
     It uses a thread of its own and requests that do not wait: storage that is slow or down for a while delays neither
     a trial nor the end of the run. The next beat makes up for one that was missed. A request to stop from
-    ``orch cancel`` acts as Ctrl-C does: every trial keeps its last state. A run whose lease another run has taken
+    ``orch cancel``, and the end of the hours that a run may take, act as Ctrl-C does: every trial keeps its last state.
+    A run whose lease another run has taken
     stops in the same way, but stores nothing more.
     """
 
@@ -62,7 +64,8 @@ class Heartbeat:
             run_id=holder.run_id,
             process=holder.process,
         )
-        self.cancelled = self.failed = False
+        self.cancelled = self.failed = self.timed_out = False
+        self._deadline = math.inf
         self.lost: LeaseLostError | None = None
         self._unstored = ""
         self._moved_at: float | None = None
@@ -78,6 +81,10 @@ class Heartbeat:
         """Store the cluster's number of nodes with each beat."""
         self._count_nodes = count_nodes
 
+    def end_after(self, hours: float) -> None:
+        """Interrupt the run as ``orch cancel`` does so many hours after now, whether storage answers or not."""
+        self._deadline = time.monotonic() + hours * 3600
+
     def on_beat(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` with each beat, whether storage answers or not."""
         self._on_beat = callback
@@ -85,7 +92,9 @@ class Heartbeat:
     @property
     def how_stopped(self) -> str:
         """The state of a run that did not come to its end."""
-        return "failed" if self.failed else "cancelled" if self.cancelled else "interrupted"
+        if self.failed:
+            return "failed"
+        return "cancelled" if self.cancelled else "timeout" if self.timed_out else "interrupted"
 
     def __enter__(self) -> Heartbeat:
         try:
@@ -110,7 +119,7 @@ class Heartbeat:
         """In this context, interrupt the main thread by SIGTERM, which must act as Ctrl-C, when the run is to stop."""
         with self._interruptible_lock:
             self._interruptible = True
-            late = self.cancelled or self.lost is not None
+            late = self.cancelled or self.timed_out or self.lost is not None
         try:
             if late:
                 raise KeyboardInterrupt
@@ -172,6 +181,7 @@ class Heartbeat:
         while not self._over.wait(_EVERY_S):
             reported, self._problems = self._problems, set()
             self._attempt(self._on_beat, reported)
+            self._check_time()
             for step in (self._verify, self._check_cancel, self._count, self._write, self.log.write):
                 if self._over.is_set() or self.lost is not None or not self._attempt(step, reported):
                     break
@@ -216,6 +226,12 @@ class Heartbeat:
             state = copy.deepcopy(self.state)
         write_state(self.quick, state)
         self._unstored = ""
+
+    def _check_time(self) -> None:
+        if not self.timed_out and time.monotonic() >= self._deadline:
+            self.timed_out = True
+            self.notify("the hours of resources.max_hours have passed: the run ends")
+            self._interrupt()
 
     def _check_cancel(self) -> None:
         if not self.cancelled and asked_to_cancel(self.quick, self.state):

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, the request of a scheduler or of ``docker stop``, and a terminal that was closed."""
+TIMEOUT = 124
+"""The exit code of a run whose hours have passed, which is that of timeout(1)."""
 _PRESSES = 3
 """This many times Ctrl-C ends the process at once, whatever it is storing."""
 

@@ -20,6 +20,7 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from orchestrator.errors import ClusterError
+from orchestrator.runtime.interrupt import TIMEOUT
 from orchestrator.runtime.launchers import ConnectionLostError
 from orchestrator.runtime.ray_private import CHATTY_LOGGERS
 from orchestrator.runtime.runtime_env import check_storage_is_shared, entrypoint, environment, pack, staged
@@ -44,7 +45,7 @@ _RAY_VARIABLES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")
 _CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", *CHATTY_LOGGERS)
 EVERYTHING_TRAVELS = ["!*"]
 """An excludes list that excludes nothing: by default Ray omits folders such as venv, which may be a class of images."""
-_EXIT_CODES = (0, 1, 2, 129, 130, 143)
+_EXIT_CODES = (0, 1, 2, TIMEOUT, 129, 130, 143)
 _INTERRUPTED = 130
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import ClusterError, StorageError
+from orchestrator.runtime.interrupt import TIMEOUT
 from orchestrator.runtime.launchers import SLURM, ConnectionLostError, Standing
 from orchestrator.runtime.slurm_commands import ACTIVE, ANSWER_S, WAITING, ask, show
 from orchestrator.runtime.slurm_partitions import refuse_impossible
@@ -35,7 +36,7 @@ _PATIENCE_S = 120.0
 _POLL_S = 2.0
 _FOLDER = "_slurm"
 _ASIDE = ("Reason", "NodeList")
-_EXIT_CODES = (0, 1, 2, 129, CANCELLED, INTERRUPTED)
+_EXIT_CODES = (0, 1, 2, TIMEOUT, 129, CANCELLED, INTERRUPTED)
 
 
 class Slurm:

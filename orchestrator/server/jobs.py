@@ -28,7 +28,7 @@ _REQUEST_S = 0.1
 _RESTING_S = 30.0
 """A job that no run is at work on is looked at so often."""
 _STATES = {"done": "finished", "failed": "failed"} | dict.fromkeys(
-    ("silent", "ended without a word", "interrupted", "cancelled", UNREADABLE), "stopped"
+    ("silent", "ended without a word", "interrupted", "cancelled", "timeout", UNREADABLE), "stopped"
 )
 """The looks that states have in common with those of trials."""
 

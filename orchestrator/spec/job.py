@@ -74,6 +74,8 @@ class Resources(Settings):
     """None runs as many trials at once as fit."""
     max_retries: int = Field(2, ge=0, le=100)
     """How often a trial is started again after its worker or node was lost; preemptions do not count."""
+    max_hours: float | None = Field(None, gt=0.0, le=100_000.0)
+    """Hours after which a run ends: its trials keep their last states, and another run goes on. None is no end."""
     slurm: SlurmOptions | None = None
     """Options of sbatch for a submission with --address slurm."""
 

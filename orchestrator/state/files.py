@@ -108,7 +108,8 @@ class RunState:
     """The state of a run: its driver writes it every few seconds, ``orch status`` reads it."""
 
     state: str
-    """``running``, then how it ended: ``done``, ``interrupted``, ``cancelled``, or ``failed`` by an error."""
+    """``running``, then how it ended: ``done``, ``interrupted``, ``cancelled``, ``timeout`` after its hours, or
+    ``failed`` by an error."""
     started_at: _Moment
     updated_at: _Moment
     to_run: int

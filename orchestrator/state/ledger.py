@@ -59,12 +59,13 @@ class Status(StrEnum):
     COLLAPSED = "collapsed"
     DIVERGED = "diverged"
     NO_IMPROVEMENT = "no_improvement"
+    TIMEOUT = "timeout"
     STOPPED = "stopped"
     FAILED = "failed"
 
     @property
     def final(self) -> bool:
-        """Whether the trial ended by itself: after all its steps, or by a condition of its ``stop_when``."""
+        """Whether the trial ended by itself: after all its steps, by a condition of its ``stop_when`` or its time."""
         return self not in (Status.STOPPED, Status.FAILED)
 
 

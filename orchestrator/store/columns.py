@@ -214,8 +214,8 @@ TRIALS: tuple[Column, ...] = (
         "status",
         _STRING,
         "",
-        "finished; saturated, collapsed, diverged or no_improvement (ended by stop_when); stopped (by the search's "
-        "scheduler); failed",
+        "finished; saturated, collapsed, diverged or no_improvement (ended by stop_when); timeout (by max_minutes); "
+        "stopped (by the search's scheduler); failed",
     ),
     Column("error", _STRING, "", "why the trial failed; null otherwise"),
     Column("error_kind", _STRING, "", "infrastructure, non_finite, out_of_memory or program; null unless failed"),

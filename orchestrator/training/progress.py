@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from orchestrator.training.learner import Learner
 
+TIMEOUT = "timeout"
+"""The status of a trial that has trained for ``max_minutes``."""
 _NEVER = 2**53
 """No step: larger than any, and exact as a float64."""
 
@@ -45,6 +47,7 @@ class Progress:
         self.sample_metrics: Row = {}  # the last ones
         self.step = 0
         self.elapsed_s = 0.0
+        self.timed_out = False
         self.rows: list[Row] = []
         self._window = torch.zeros(len(learner.metric_names), dtype=torch.float64, device=learner.device)
         self._window_steps = 0
@@ -65,10 +68,19 @@ class Progress:
 
     @property
     def stopped(self) -> str | None:
-        """The condition that has ended the trial early."""
+        """What has ended the trial early: a condition, or its time."""
         asked = self.learner.settings.stop_when
-        met = self.health.first_of(Condition(name) for name in asked if name != NO_IMPROVEMENT)
-        return NO_IMPROVEMENT if met is None and NO_IMPROVEMENT in asked and self.improvement.over else met
+        if met := self.health.first_of(Condition(name) for name in asked if name != NO_IMPROVEMENT):
+            return met
+        if NO_IMPROVEMENT in asked and self.improvement.over:
+            return NO_IMPROVEMENT
+        return TIMEOUT if self.timed_out else None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether this process has trained for longer than ``max_minutes``; of a group the leader's clock counts."""
+        limit = self.learner.settings.max_minutes
+        return limit is not None and self.elapsed_s >= 60 * limit
 
     @property
     def measures_now(self) -> bool:
@@ -220,6 +232,7 @@ class Progress:
             self._observe(row)
         measured = next((row for row in reversed(self.rows) if "diversity" in row), {})
         self.sample_metrics = _sample_metrics_of(measured)
+        self.timed_out = self.is_late and self.step < self.total
         self._step_there.fill_(self.step)
         self._window.copy_(state["window"])
         self._bad_step.copy_(state["bad_step"])

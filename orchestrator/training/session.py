@@ -135,6 +135,8 @@ class Session:
         self.progress.advance(self.group.broadcast(self.progress.steps_within(budget_s)))
         if self.progress.measures_now:
             self._measure()
+        if self.settings.training.max_minutes is not None and not self.progress.done:
+            self.progress.timed_out = self.group.broadcast(self.progress.is_late)
         done = self.progress.done
         epoch, training = math.ceil(self.progress.epoch), self.settings.training
         within_epoch = self.progress.step % self.progress.steps_per_epoch and not done

@@ -48,7 +48,7 @@ class TrainingSettings(Settings):
     """
 
     idle: ClassVar[frozenset[str]] = frozenset({"samples_every", "checkpoint_every"})
-    later: ClassVar[frozenset[str]] = frozenset({"augmentation", "patience"})
+    later: ClassVar[frozenset[str]] = frozenset({"augmentation", "patience", "max_minutes"})
 
     epochs: int = Field(20, ge=1, le=1_000_000)
     """epochs of the whole trial"""
@@ -88,6 +88,8 @@ class TrainingSettings(Settings):
     """conditions that end a trial early; its best and its last state are kept"""
     patience: Patience = Patience()
     """no_improvement: in what a trial is to improve, and how soon"""
+    max_minutes: float | None = Field(None, gt=0.0, le=1_000_000.0)
+    """minutes of training after which a trial ends with what it has, which depends on the machine; null for none"""
     accumulate: int = Field(1, ge=1, le=1_000_000)
     """parts an update's batch is cut into on each device, one at a time in memory"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

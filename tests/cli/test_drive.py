@@ -100,6 +100,25 @@ def test_cancelled(submit: Callable[..., Any], store: LocalStore) -> None:
     assert "cancelled; every trial keeps its last state, go on with: " in ran.err
 
 
+def test_the_hours_of_a_run_have_passed(submit: Callable[..., Any], store: LocalStore, folder: Path) -> None:
+    """Whether its trials have ended or not: here none has, and another run goes on."""
+    job = folder / "job.yaml"
+    job.write_text(f"{job.read_text()}resources: {{max_hours: 1.0e-9}}\n")
+    ran = submit(lambda: None)
+    assert (ran.code, ran.out) == (124, "")
+    assert ran.err.splitlines()[-2:] == [
+        "the hours of resources.max_hours have passed: the run ends",
+        "timeout; every trial keeps its last state, go on with: orch submit job.yaml",
+    ]
+    state, entry = read_state(store), last_entry(store)
+    assert state is not None
+    assert state.state == "timeout"
+    assert entry is not None
+    assert entry.holder is not None
+    assert entry.holder.released
+    assert read_log(store).ended
+
+
 def test_interrupted_while_storage_is_down(
     submit: Callable[..., Any], store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,3 +199,20 @@ def ended(group: Group, root: Path) -> tuple[int, str | None]:
 def test_two_processes_end_without_improvement_where_one_does(two: Processes, tmp_path: Path) -> None:
     assert two.run(ended, tmp_path / "two") == [(12, "no_improvement")] * 2
     assert ended(ALONE, tmp_path / "one") == (12, "no_improvement")
+
+
+def timed_out(group: Group, root: Path) -> tuple[int, str | None]:
+    """The step at which a trial's minutes have passed, by the leader's clock; those of the others are far ahead."""
+    session = Session(ID, trial(**RHYTHM, max_minutes=1.0), images(), LocalStore(root), group)
+    for _ in range(4):
+        session.progress.elapsed_s = 0.0 if group.is_leader else 1e6
+        session.advance(0.0)
+        assert not session.progress.done
+    session.progress.elapsed_s = 60.0 if group.is_leader else 0.0
+    session.advance(0.0)
+    return session.progress.step, session.progress.stopped
+
+
+@pytest.mark.slow
+def test_two_processes_end_by_the_clock_of_the_leader(two: Processes, tmp_path: Path) -> None:
+    assert two.run(timed_out, tmp_path) == [(5, "timeout")] * 2

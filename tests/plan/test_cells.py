@@ -32,7 +32,7 @@ DECISIONS = {
     (None, True, True): NEW,
     **{
         (end, searching, retry): CACHED
-        for end in ("finished", "saturated", "collapsed", "diverged")
+        for end in ("finished", "saturated", "collapsed", "diverged", "no_improvement", "timeout")
         for searching in (False, True)
         for retry in (False, True)
     },

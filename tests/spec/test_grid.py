@@ -76,6 +76,7 @@ def test_what_a_job_file_may_leave_out(load: Callable[..., Job]) -> None:
             "gpus_per_worker": None,
             "max_concurrent": None,
             "max_retries": 2,
+            "max_hours": None,
             "slurm": None,
         },
         "search": {

@@ -194,6 +194,7 @@ LATER: dict[tuple[str, ...], tuple[Any, Any]] = {
     ("objective", "labels", "generator"): (1.0, 0.9),
     ("training", "augmentation"): ({}, {"cutout": True}),
     ("training", "patience"): ({}, {"epochs": 3}),
+    ("training", "max_minutes"): (None, 30.0),
 }
 """Settings that ids did not know at first: their defaults, and other values."""
 

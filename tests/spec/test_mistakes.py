@@ -18,7 +18,7 @@ TAG = "expected 1 to 40 of a-z, A-Z, 0-9, _.:/ and -, the first a letter or digi
 TRAINING = (
     "allowed: epochs, batch_size, d_steps, g_steps, g_optimizer, d_optimizer, schedule, noise_epochs, augmentation, "
     "unrolled_steps, g_ema, seed, log_every, samples_every, checkpoint_every, measure_every, measure_samples, "
-    "stop_when, patience, accumulate, precision"
+    "stop_when, patience, max_minutes, accumulate, precision"
 )
 OBJECTIVES = (
     "allowed: autoencoder, began, ebgan, glo, hinge, least_squares, likelihood, non_saturating, ralsgan, rasgan, "
@@ -50,7 +50,7 @@ MISTAKES = {
     ),
     "resources: {gpus: 1}": (
         "resources.gpus: unknown key; allowed: workers, cpus_per_worker, gpus_per_worker, max_concurrent, max_retries, "
-        "slurm"
+        "max_hours, slurm"
     ),
     f"{SEARCH}, grace: 2}}": (
         "search.grace: unknown key; allowed: scheduler, measure, mode, grace_epochs, reduction_factor"
@@ -63,6 +63,10 @@ MISTAKES = {
     "training: {stop_when: [collapsed]}": (
         "training: measure_every: got 0 with stop_when: [collapsed], expected at least 1: samples tell of a collapse"
     ),
+    "training: {max_minutes: 0}": "training.max_minutes: got 0, expected a number > 0.0",
+    "resources: {max_hours: 0}": "resources.max_hours: got 0, expected a number > 0.0",
+    "resources: {max_hours: -1}": "resources.max_hours: got -1, expected a number > 0.0",
+    "resources: {max_hours: 8:00}": "resources.max_hours: got '8:00', expected a number",
     "training: {stop_when: [no_improvement]}": (
         "training: measure_every: got 0 with stop_when: [no_improvement], expected at least 1: fid is measured of "
         "samples"
