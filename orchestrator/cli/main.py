@@ -23,6 +23,7 @@ from orchestrator.cli import (
     schema,
     serve,
     show,
+    transfer,
 )
 from orchestrator.cli.console import err, print_error
 from orchestrator.cli.streams import ReaderGoneError
@@ -80,6 +81,7 @@ for command in (
     export.export,
     show.open_,
     serve.serve,
+    transfer.copy,
     remove.rm,
     remove.prune,
     doctor.doctor,

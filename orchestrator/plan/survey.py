@@ -10,6 +10,7 @@ from orchestrator.evaluations.evaluation import FOLDER as EVALUATIONS
 from orchestrator.plan.checks import without_value
 from orchestrator.plan.plan import CellState, Plan, make_plan, without_lost
 from orchestrator.spec.identity import SPEC_VERSION
+from orchestrator.state.copies import refuse_unfinished
 from orchestrator.state.held_out import read_held_out, with_other_images
 from orchestrator.state.ledger import read_ledger
 from orchestrator.state.replaced import REPLACED
@@ -32,6 +33,7 @@ def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False)
     The images' fingerprints are compared with those of the results; images are not decoded for that. Raises
     PlacementError, StorageError.
     """
+    refuse_unfinished(store)
     stored = stored_job(job, store)
     if stored.left_out:
         raise left_out_error(store, stored.left_out)

@@ -9,6 +9,7 @@ import ray
 from orchestrator.errors import DataError, NotFoundError
 from orchestrator.plan.estimate import MOST_CPUS
 from orchestrator.runtime.device import choose_algorithms_by_rule
+from orchestrator.state.layout import CLASSIFIERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from orchestrator.data.images import ImageSet
     from orchestrator.plan.plan import Plan
     from orchestrator.store.location import Store
-
-FOLDER = "_classifiers"
-"""Beside the jobs, none of which can have such a name."""
 
 
 def classifiers_for(
@@ -34,7 +32,7 @@ def classifiers_for(
     Classifiers that storage lacks are trained on a device of the cluster, as trials are, and stored. Raises DataError
     where a data set's held-out images cannot be read, StorageError.
     """
-    shared_store = store.sibling(FOLDER)
+    shared_store = store.sibling(CLASSIFIERS)
     return {data: _classifier(data, image_set, plan, shared_store, notify, stage) for data, image_set in images.items()}
 
 

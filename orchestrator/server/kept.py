@@ -31,7 +31,7 @@ class KeptBundles(WrappedStore):
         assert not replace
         return self._bundles.setdefault(key, data) is data
 
-    def stamps(self, folder: str) -> dict[str, str]:
+    def stamps(self, folder: str = "") -> dict[str, str]:
         """See Store."""
         return self._store.stamps(folder) | (dict.fromkeys(self._bundles, "") if folder == FOLDER else {})
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import NotFoundError, OrchError, StorageError, StorageUnavailable
 from orchestrator.spec.job import is_name
+from orchestrator.state.copies import unfinished_copy
 from orchestrator.state.files import has_job, read_job, read_state
 from orchestrator.state.handovers import read_handover
 from orchestrator.state.liveness import are_alive
@@ -50,7 +51,7 @@ class Found:
 def find_job(store: Store) -> Found | None:
     """What lies in a folder; None where that is no job. Raises StorageError where it cannot be read."""
     found = Found(store, read_state(store))
-    return found if found.run is not None or has_job(store) or found.rows else None
+    return found if found.run is not None or has_job(store) or found.rows or unfinished_copy(store) else None
 
 
 def order(state: str, changed_at: float | None, name: str) -> tuple[bool, float, str]:
@@ -127,7 +128,9 @@ def _summary(name: str, found: Found, *, alive: bool) -> Summary:
 
 
 def _state(found: Found, *, alive: bool) -> str:
-    """The state of the last run or, before one has begun, of the hand-over to a cluster."""
+    """The state of the last run or, before one has begun, of the hand-over to a cluster, or of a copy."""
+    if unfinished_copy(found.store) is not None:
+        return "unfinished copy"
     handover = None if alive else read_handover(found.store)
     if handover is None:
         return found.state(alive=alive)

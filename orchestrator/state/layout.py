@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+CLASSIFIERS = "_classifiers"
+"""Beside the jobs of a storage, none of which can have such a name: classifiers, which all of them share."""
 _ID = r"[0-9a-f]{16}"
 _TRIAL = rf"(?P<trial>{_ID})"
 _OF_TRIALS = "|".join(

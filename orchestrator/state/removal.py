@@ -1,7 +1,7 @@
 """Removes a job, some of its trials, or checkpoints: files that this program names so, and nothing else.
 
 The caller holds the job's lease. What is interrupted can be repeated: trials' rows go after their other files, then
-the job file, then leases.
+the job file, then leases and the record of a copy that is not whole.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.state.copies import COPY_KEY
 from orchestrator.state.files import JOB_KEY
 from orchestrator.state.held_out import forget_held_out
 from orchestrator.state.layout import is_checkpoint, is_ours, trial_in
@@ -67,7 +68,7 @@ def remove(store: Store, keys: Iterable[str], advance: Callable[[int], None] = l
 
 def _stage(key: str) -> int:
     """Where in the order a file is removed."""
-    if key.startswith(f"{LEASES}/"):
+    if key == COPY_KEY or key.startswith(f"{LEASES}/"):
         return 3
     return 2 if key == JOB_KEY else int(key.startswith("trials/"))
 

@@ -98,7 +98,7 @@ class LocalStore(Store):
             except _ABSENT:
                 return []
 
-    def stamps(self, folder: str) -> dict[str, str]:
+    def stamps(self, folder: str = "") -> dict[str, str]:
         """See Store. A stamp is the file's size and its modification time."""
         return {key: f"{status.st_size}-{status.st_mtime_ns}" for key, status in self._statuses(folder)}
 

@@ -51,8 +51,8 @@ class Store(ABC):
         """All keys below the folder ``prefix``, sorted; empty when there is no such folder."""
 
     @abstractmethod
-    def stamps(self, folder: str) -> dict[str, str]:
-        """All keys below a folder, each with a string that changes whenever its blob does."""
+    def stamps(self, folder: str = "") -> dict[str, str]:
+        """All keys below a folder, or the root, each with a string that changes whenever its blob does."""
 
     @abstractmethod
     def sizes(self, folder: str = "") -> dict[str, int]:

@@ -70,7 +70,7 @@ class RetryingStore(WrappedStore):
         """See Store."""
         return self._retry(lambda: self._store.keys(prefix))
 
-    def stamps(self, folder: str) -> dict[str, str]:
+    def stamps(self, folder: str = "") -> dict[str, str]:
         """See Store."""
         return self._retry(lambda: self._store.stamps(folder))
 

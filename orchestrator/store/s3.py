@@ -89,7 +89,7 @@ class S3Store(Store):
         """See Store."""
         return sorted(key for key, _ in self._listed(prefix))
 
-    def stamps(self, folder: str) -> dict[str, str]:
+    def stamps(self, folder: str = "") -> dict[str, str]:
         """See Store. A stamp is the object's entity tag."""
         return {key: item.get("ETag", "") for key, item in self._listed(folder)}
 

@@ -20,8 +20,10 @@ class Snapshot(WrappedStore):
         super().__init__(store)
         self._lists: dict[str, dict[str, str]] = {}
 
-    def stamps(self, folder: str) -> dict[str, str]:
-        """See Store."""
+    def stamps(self, folder: str = "") -> dict[str, str]:
+        """See Store. Those of the root are not cached."""
+        if not folder:
+            return self._store.stamps()
         if folder not in self._lists:
             parent = next((name for name in self._lists if folder.startswith(f"{name}/")), None)
             stamps = self._store.stamps(folder) if parent is None else self._lists[parent]

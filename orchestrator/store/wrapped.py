@@ -40,7 +40,7 @@ class WrappedStore(Store):
         """See Store."""
         return self._store.keys(prefix)
 
-    def stamps(self, folder: str) -> dict[str, str]:
+    def stamps(self, folder: str = "") -> dict[str, str]:
         """See Store."""
         return self._store.stamps(folder)
 

@@ -27,7 +27,7 @@ class Selection(WrappedStore):
         """See Store."""
         return sorted(self.stamps(prefix)) if prefix else list(filter(self._is_theirs, self._store.keys()))
 
-    def stamps(self, folder: str) -> dict[str, str]:
+    def stamps(self, folder: str = "") -> dict[str, str]:
         """See Store."""
         return {key: stamp for key, stamp in self._store.stamps(folder).items() if self._is_theirs(key)}
 

@@ -21,7 +21,7 @@ COMMANDS = [*typer.main.get_command(app).commands]  # type: ignore[attr-defined]
 def test_the_commands() -> None:
     run = ["init", "schema", "validate", "plan", "submit", "resume", "evaluate"]
     look = ["list", "status", "logs", "cancel", "results", "show", "diff"]
-    take = ["report", "sample", "export", "open", "serve", "rm", "prune", "doctor"]
+    take = ["report", "sample", "export", "open", "serve", "copy", "rm", "prune", "doctor"]
     assert [*run, *look, *take] == COMMANDS
 
 
