@@ -38,6 +38,17 @@ def test_a_generator_by_the_beginning_of_its_trial_s_id(orch: Callable[..., Any]
     assert [path.name for path in (folder / "out").iterdir() if path.name.startswith(".")] == []
 
 
+def test_all_trials_in_a_tracker_once_and_while_no_run_is_at_work(
+    orch: Callable[..., Any], folder: Path, ids: list[str]
+) -> None:
+    ran = orch("export", "study", "--to", "tensorboard", "--out", "runs")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == f"{folder}/runs: 2 trials, 2 of them with something new\n"
+    assert sorted(path.name for path in (folder / "runs").iterdir()) == sorted(ids)
+    ran = orch("export", "study", "--to", "tensorboard", "--out", "runs", "--track")
+    assert (ran.code, ran.out, ran.err) == (0, f"{folder}/runs: 2 trials; no run of study is at work\n", "")
+
+
 def test_a_trial_that_has_not_ended(orch: Callable[..., Any], folder: Path, ids: list[str]) -> None:
     LocalStore(folder / "results" / "study").delete(f"trials/{ids[0]}.parquet")
     assert orch("export", "study", ids[0], "--format", "safetensors", "--out", "out").code == 0
@@ -47,9 +58,15 @@ def test_a_trial_that_has_not_ended(orch: Callable[..., Any], folder: Path, ids:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ((), "--format: is missing, expected safetensors, onnx or torchscript"),
+        ((), "--format: is missing, expected one of safetensors, onnx, torchscript; or --to with one of tensorboard, "),
         (("--format", "pth"), "--format: got 'pth', expected safetensors, onnx or torchscript"),
-        (("--format", "onnx"), "--out: is missing, expected a new folder for the files"),
+        (("--format", "onnx"), "--out: is missing, expected a folder for the files"),
+        (("--to", "aim", "--out", "out"), "--to: got 'aim', expected tensorboard, mlflow or wandb"),
+        (("--to", "mlflow"), "--out: is missing, expected a folder for the files"),
+        (("@", "--to", "mlflow", "--out", "out"), "TRIAL: has no effect with --to; leave one of them out"),
+        (("--to", "mlflow", "--format", "onnx"), "--to: has no effect with --format; leave one of them out"),
+        (("@", "--format", "onnx", "--out", "out", "--track"), "--track: has no effect without --to"),
+        (("--to", "tensorboard", "--out", "job.yaml"), "--out: got 'job.yaml', which is no folder, expected a folder"),
         (("--format", "onnx", "--out", ""), "--out: got '', expected a folder"),
         (("--format", "onnx", "--out", "job.yaml"), "--out: got 'job.yaml', which is no folder, expected a new folder"),
         (

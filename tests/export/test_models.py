@@ -7,12 +7,14 @@ import re
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from onnxscript._framework_apis import torch_2_5
 from torch import nn
 
 from orchestrator.errors import ExportError
@@ -24,6 +26,8 @@ from orchestrator.training.networks import build
 from tests.jobs import trial_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.export.formats import Format
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -56,6 +60,14 @@ def generator_of(kind: str, **sections: Any) -> Generator:
             network(torch.randn(16, settings.model.latents(settings.data.shape), generator=source))
     network.eval().requires_grad_(False)
     return Generator(network, settings, "0123456789abcdef", "study", facts={"status": "finished"})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _operators_are_read_once() -> Iterator[None]:
+    """The exporter parses five hundred functions anew in each export, which takes half of its time."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch_2_5, "get_torchlib_ops", cache(torch_2_5.get_torchlib_ops))
+        yield
 
 
 def test_all_kinds_are_tried() -> None:
