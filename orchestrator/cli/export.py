@@ -18,38 +18,43 @@ _Form = Literal["safetensors", "onnx", "torchscript"]
 _TRACKERS = ("tensorboard", "mlflow", "wandb")
 
 
+_Trial = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TRIAL",
+        help="With --format: the beginning of a trial's id; needless where there is one.",
+        show_default=False,
+    ),
+]
+_Format = Annotated[
+    str | None, typer.Option("--format", metavar="FORMAT", help="A generator as safetensors, onnx or torchscript.")
+]
+_To = Annotated[str | None, typer.Option("--to", metavar="TRACKER", help="All trials to tensorboard, mlflow or wandb.")]
+_Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out", metavar="DIR", help="The folder: a new one with --format; with --to mlflow a server's URL too."
+    ),
+]
+_Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint", metavar="WHICH", help="With --format: last, or best: of the lowest FID while it trained."
+    ),
+]
+_Track = Annotated[
+    bool, typer.Option("--track", help="With --to: go on with what is new until the job's run has ended.")
+]
+
+
 def export(
     job: JobName,
-    trial: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="TRIAL",
-            help="With --format: the beginning of a trial's id; needless where there is one.",
-            show_default=False,
-        ),
-    ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option("--format", metavar="FORMAT", help="A generator as safetensors, onnx or torchscript."),
-    ] = None,
-    to: Annotated[
-        str | None, typer.Option("--to", metavar="TRACKER", help="All trials to tensorboard, mlflow or wandb.")
-    ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "--out", metavar="DIR", help="The folder: a new one with --format; with --to mlflow a server's URL too."
-        ),
-    ] = None,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--checkpoint", metavar="WHICH", help="With --format: last, or best: of the lowest FID while it trained."
-        ),
-    ] = None,
-    track: Annotated[
-        bool, typer.Option("--track", help="With --to: go on with what is new until the job's run has ended.")
-    ] = False,
+    trial: _Trial = None,
+    form: _Format = None,
+    to: _To = None,
+    out: _Out = None,
+    checkpoint: _Checkpoint = None,
+    track: _Track = False,
     storage: Storage = None,
 ) -> None:
     """Write a trained generator for other programs, or every trial to an experiment tracker.
