@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.data.batches import to_device
+from orchestrator.metrics.sample_metrics import SampleMetrics
 from orchestrator.spec.job import make_job
 from orchestrator.state.files import write_job
 from orchestrator.state.ledger import Status, provenance, record
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 IMAGES = 40
 
 
-def small_job(**sections: Any) -> Job:
+def small_job(name: str = "study", **sections: Any) -> Job:
     """Trials that train in milliseconds; ``sections`` as in ``tests.jobs.raw_settings``."""
     training = {"epochs": 2, "batch_size": 20, **sections.pop("training", {})}
-    return make_job(raw_job(data={"max_images": IMAGES}, training=training, **sections), "job.yaml")
+    data = {"max_images": IMAGES, **sections.pop("data", {})}
+    return make_job(raw_job(name, data=data, training=training, **sections), "job.yaml")
 
 
 def train(folder: Path, job: Job, fids: Sequence[float] = ()) -> LocalStore:
@@ -37,7 +39,9 @@ def train(folder: Path, job: Job, fids: Sequence[float] = ()) -> LocalStore:
     write_job(store, job)
     names = {column.name for column in TRIALS} - {"trial_id"}
     for place, trial in enumerate(job.trials):
-        session = Session(trial.id, trial.settings, to_device(trial.settings.data.load(), "cpu"), store)
+        images = trial.settings.data.load()
+        metrics = SampleMetrics(images, None, "cpu") if trial.settings.training.measure_every else None
+        session = Session(trial.id, trial.settings, to_device(images, "cpu"), store, sample_metrics=metrics)
         while not session.progress.done:
             session.advance(60.0)
         measured = {name: value for name, value in session.summary().items() if name in names}

@@ -153,10 +153,9 @@ def _sheet(made: Iterator[Tensor], count: int, *, strips: bool) -> bytes:
     """One PNG of all images, or of all strips one below the other. Raises SettingsError where there are too many."""
     import torch
 
-    from orchestrator.study.samples import MOST_ON_SHEET, in_rows, sheet_of
+    from orchestrator.study.samples import check_sheet, in_rows, sheet_of
 
-    if count > MOST_ON_SHEET:
-        raise SettingsError("--count", "", f"got {count}, expected at most {MOST_ON_SHEET} with --grid")
+    check_sheet(count)
     return sheet_of(list(made) if strips else in_rows(torch.stack(list(made))))
 
 

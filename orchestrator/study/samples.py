@@ -35,11 +35,11 @@ def draw(trained: Trained, count: int, seed: int = 0, truncation: float | None =
     those of the evaluation ``quality`` with this seed. Raises SettingsError at once, EvaluationError where an image is
     not finite.
     """
-    latents = latents_of(trained, count, seed, truncation)
+    latents = latents_of(trained.settings.latent_dim, count, seed, truncation)
     return (images for batch in latents for images in images_of(trained, batch))
 
 
-def latents_of(trained: Trained, count: int, seed: int = 0, truncation: float | None = None) -> Iterator[Tensor]:
+def latents_of(latent_dim: int, count: int, seed: int = 0, truncation: float | None = None) -> Iterator[Tensor]:
     """Batches (b, latent_dim) of the latent vectors that ``draw`` takes, on the CPU. Raises SettingsError at once."""
     _check("count", count, 1, None)
     _check("seed", seed, 0, _LAST_SEED)
@@ -47,7 +47,7 @@ def latents_of(trained: Trained, count: int, seed: int = 0, truncation: float | 
         raise SettingsError("truncation", "", f"got {show(truncation)}, expected a number > 0 and <= 10")
     source = torch.Generator().manual_seed(seed)
     limit = math.inf if truncation is None else truncation
-    return draw_latents(sizes_of(count), trained.settings.latent_dim, limit, source)
+    return draw_latents(sizes_of(count), latent_dim, limit, source)
 
 
 def paths_between(
@@ -60,7 +60,7 @@ def paths_between(
     if way not in PATHS:
         raise SettingsError("interpolate", "", f"got {show(way)}, expected {listing(PATHS, 'or')}")
     _check("count", count, 1, None)
-    batches = latents_of(trained, 2 * count, seed, truncation)  # of even sizes, so that none parts a pair
+    batches = latents_of(trained.settings.latent_dim, 2 * count, seed, truncation)  # none parts a pair: sizes are even
     paths = (PATHS[way](pair[:1], pair[1:]).flatten(0, 1) for batch in batches for pair in torch.split(batch, 2))
     return (torch.cat(list(images_of(trained, path))) for path in paths)
 
@@ -77,6 +77,12 @@ def png_of(images: Tensor) -> bytes:
 def sheet_of(rows: Sequence[Tensor]) -> bytes:
     """PNG of rows (n, c, h, w) of images in [-1, 1], one below the other."""
     return tiled(unit_from_bytes(to_bytes(torch.stack(list(rows)).cpu())))
+
+
+def check_sheet(count: int) -> None:
+    """Raise SettingsError where one sheet does not hold so many images."""
+    if count > MOST_ON_SHEET:
+        raise SettingsError("count", "", f"got {count}, expected at most {MOST_ON_SHEET} on one sheet")
 
 
 def in_rows(images: Tensor) -> list[Tensor]:

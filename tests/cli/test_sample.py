@@ -130,7 +130,7 @@ def test_many_are_made_in_parts(orch: Orch, folder: Path, ids: list[str], monkey
 MISTAKES = [
     (("-n", "0"), "--count: input should be greater than or equal to 1; see 'orch sample --help'"),
     (("-n", "x"), "--count: "),
-    (("-n", "1025", "--grid"), "--count: got 1025, expected at most 1024 with --grid"),
+    (("-n", "1025", "--grid"), "count: got 1025, expected at most 1024 on one sheet"),
     (("--seed", "-1"), "seed: got -1, expected a whole number >= 0 and <= 4294967295"),
     (("--truncation", "0"), "truncation: got 0.0, expected a number > 0 and <= 10"),
     (("--truncation", "nan"), "truncation: got nan, expected"),

@@ -53,7 +53,7 @@ def test_samples_are_what_the_generator_makes_of_the_latent_vectors(
 ) -> None:
     store = train(tmp_path_factory.mktemp("family"), small_job(**FAMILIES[family]))
     trained = load_trained(store, "")
-    (latents,) = latents_of(trained, 6, seed=3)
+    (latents,) = latents_of(trained.settings.latent_dim, 6, seed=3)
     (images,) = draw(trained, 6, seed=3)
     assert images.shape == (6, *trained.settings.data.shape)
     assert torch.equal(images, trained.generator(latents))
@@ -62,7 +62,7 @@ def test_samples_are_what_the_generator_makes_of_the_latent_vectors(
 
 def test_the_latent_vectors_are_of_the_seed_alone(trained: Trained) -> None:
     """Those of fewer images are the first of those of more, over the borders of batches too."""
-    few, many = (torch.cat(list(latents_of(trained, count, seed=5))) for count in (10, 700))
+    few, many = (torch.cat(list(latents_of(trained.settings.latent_dim, count, seed=5))) for count in (10, 700))
     assert many.shape == (700, 4)
     assert torch.equal(few, many[:10])
     assert abs(float(many.mean())) < 0.1
@@ -70,8 +70,8 @@ def test_the_latent_vectors_are_of_the_seed_alone(trained: Trained) -> None:
 
 
 def test_truncation_keeps_the_draws_and_limits_their_size(trained: Trained) -> None:
-    (whole,) = latents_of(trained, 200)
-    (truncated,) = latents_of(trained, 200, truncation=0.5)
+    (whole,) = latents_of(trained.settings.latent_dim, 200)
+    (truncated,) = latents_of(trained.settings.latent_dim, 200, truncation=0.5)
     assert float(truncated.abs().max()) <= 0.5
     assert torch.equal(whole.sign(), truncated.sign())
     assert torch.equal(whole.flatten().argsort(), truncated.flatten().argsort())
@@ -79,7 +79,7 @@ def test_truncation_keeps_the_draws_and_limits_their_size(trained: Trained) -> N
 
 @pytest.mark.parametrize("way", PATHS)
 def test_paths_lead_from_one_sample_to_the_next(trained: Trained, way: str) -> None:
-    (latents,) = latents_of(trained, 6, seed=2)
+    (latents,) = latents_of(trained.settings.latent_dim, 6, seed=2)
     paths = list(paths_between(trained, 3, way, seed=2))
     assert [len(path) for path in paths] == [9, 9, 9]
     for number, path in enumerate(paths):
