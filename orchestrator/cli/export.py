@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from orchestrator.cli.completion import complete_trial
 from orchestrator.cli.console import err, print_line, shown, spinner
 from orchestrator.cli.options import JobName, NamedJob, Storage, name_job
 from orchestrator.cli.usage import refuse_beside, refuse_together, refuse_without
@@ -24,6 +25,7 @@ _Trial = Annotated[
         metavar="TRIAL",
         help="With --format: the beginning of a trial's id; needless where there is one.",
         show_default=False,
+        autocompletion=complete_trial,
     ),
 ]
 _Format = Annotated[

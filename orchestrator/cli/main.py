@@ -36,7 +36,6 @@ app = typer.Typer(
     help="Run studies of generative adversarial networks as batch jobs: one YAML file in, a table of answers out.",
     epilog="Start with: orch submit jobs/quickstart.yaml. Exit codes: 0 done, 1 some trials failed, 2 a mistake "
     "that one line explains, 124 after resources.max_hours, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},

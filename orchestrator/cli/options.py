@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.completion import complete_job
 from orchestrator.cli.usage import refuse_without
 from orchestrator.errors import NotFoundError, SettingsError
 
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     from orchestrator.spec.job import Job
     from orchestrator.store.location import Store
 
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="A job's name, or its job file.", show_default=False)]
-OptionalJob = Annotated[
-    str | None, typer.Argument(metavar="JOB", help="A job's name, or its job file.", show_default=False)
-]
+_JOB = typer.Argument(
+    metavar="JOB", help="A job's name, or its job file.", show_default=False, autocompletion=complete_job
+)
+JobName = Annotated[str, _JOB]
+OptionalJob = Annotated[str | None, _JOB]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Override a setting, such as training.epochs=5; repeatable."),
@@ -65,9 +67,9 @@ StorageName = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
 DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON for a script to read.")]
 
+STORAGE = "results"
 ON_THIS_MACHINE = (None, "auto")
 """Addresses that name no other machine."""
-STORAGE = "results"
 _SHOWN = 20
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from orchestrator.cli.completion import complete_trial
 from orchestrator.cli.console import err, out, spinner
 from orchestrator.cli.hold import confirm, free_of_runs, held
 from orchestrator.cli.options import JobName, NamedJob, Storage, TakeOver, name_job
@@ -26,7 +27,12 @@ def rm(
     job: JobName,
     trials: Annotated[
         list[str] | None,
-        typer.Option("--trials", metavar="TRIAL", help="Only this trial, by the beginning of its id; repeatable."),
+        typer.Option(
+            "--trials",
+            metavar="TRIAL",
+            help="Only this trial, by the beginning of its id; repeatable.",
+            autocompletion=complete_trial,
+        ),
     ] = None,
     storage: Storage = None,
     take_over: TakeOver = False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import MofNCompleteColumn, Progress
 
+from orchestrator.cli.completion import complete_trial
 from orchestrator.cli.console import err, print_line
 from orchestrator.cli.options import JobName, NamedJob, Storage, name_job
 from orchestrator.errors import SettingsError, StorageError
@@ -33,7 +34,12 @@ def sample(
     job: JobName,
     trial: Annotated[
         str | None,
-        typer.Argument(metavar="TRIAL", help="The beginning of a trial's id; else the best one.", show_default=False),
+        typer.Argument(
+            metavar="TRIAL",
+            help="The beginning of a trial's id; else the best one.",
+            show_default=False,
+            autocompletion=complete_trial,
+        ),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Images; with --interpolate, strips.")] = 64,
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="The folder for the PNG files.")] = "samples",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.columns import print_columns
+from orchestrator.cli.completion import complete_trial
 from orchestrator.cli.console import err, out, print_line, shown, spinner
 from orchestrator.cli.options import AsJson, JobName, Storage, name_job
 from orchestrator.durations import duration
@@ -24,7 +25,12 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
     from orchestrator.study import Study
 
-TrialName = Annotated[str, typer.Argument(metavar="TRIAL", help="A trial's id, or its beginning.", show_default=False)]
+TrialName = Annotated[
+    str,
+    typer.Argument(
+        metavar="TRIAL", help="A trial's id, or its beginning.", show_default=False, autocompletion=complete_trial
+    ),
+]
 _FACTS = (
     "saturated_at",
     "collapsed_at",

@@ -19,7 +19,8 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """See TyperGroup. Raises SettingsError."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+        unknown = args and args[0] not in self.commands and not args[0].startswith("-")
+        if unknown and not ctx.resilient_parsing:  # which is for a shell that completes
             raise SettingsError(ctx.command_path, "", f"got {show(args[0])}; {did_you_mean(args[0], [*self.commands])}")
         return super().resolve_command(ctx, args)
 
@@ -31,7 +32,7 @@ class Command(TyperCommand):
         """See TyperCommand. Raises SettingsError."""
         ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
-        if rest:
+        if rest and not ctx.resilient_parsing:
             names = [str(param.metavar or param.name) for param in self.params if param.param_type_name == "argument"]
             expected = f"nothing after {' '.join(names)}" if names else "no argument"
             raise SettingsError(ctx.command_path, "", f"got {show(rest[0])}, expected {expected}{_help(ctx)}")

@@ -121,4 +121,7 @@ def test_an_option_that_is_nearly_right(orch: Callable[..., Any], command: str, 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_told_too_much(orch: Callable[..., Any], command: str) -> None:
-    assert orch(command, "study", "more").mistake.startswith(f"orch {command}: got 'more', expected nothing after ")
+    taken = [one for one in COMMANDS[command].params if one.param_type_name == "argument"]
+    expected = "nothing after " if taken else "no argument"
+    mistake = orch(command, *("study" for _ in taken), "more").mistake
+    assert mistake.startswith(f"orch {command}: got 'more', expected {expected}")
