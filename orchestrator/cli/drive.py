@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orchestrator.cli.allocations import Expected
+    from orchestrator.cli.notify import Notice
     from orchestrator.plan.placement import Cluster
     from orchestrator.plan.plan import Plan
     from orchestrator.report.claim_power import ClaimPower
@@ -105,9 +106,11 @@ def drive(
     Without ``trains`` only the trials that are done are evaluated. A job has one run at a time: raises LeaseError
     where another run is at work, or where it is silent and ``take_over`` is False.
     """
+    from orchestrator.cli.notify import read_notice
     from orchestrator.cli.tables import note_lines
     from orchestrator.state.liveness import free_entry
 
+    notice = read_notice()
     stop = shlex.join(["orch", "cancel", job.header.name, "--storage", parent(store, job.header.name)])
     with spinner("listening for another run of this job"):
         previous = free_entry(store, stop, lambda line: err.print(line, soft_wrap=True), take_over=take_over)
@@ -121,7 +124,7 @@ def drive(
             reason = f" ({'; '.join(plan.notes)})" if plan.notes else ""
             raise DataError(f"{store.uri}: no trial of {job.header.name} is done yet{reason}; orch submit trains them")
         store.check()
-        with _at_work(plan, store, previous, joined=joined) as (guarded, log, heartbeat), _logged(log):
+        with _at_work(plan, store, previous, notice, joined=joined) as (guarded, log, heartbeat), _logged(log):
             if joined:
                 from orchestrator.runtime.cluster import check_storage
 
@@ -143,9 +146,12 @@ def _stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _at_work(
-    plan: Plan, store: Store, previous: Entry | None, *, joined: bool
+    plan: Plan, store: Store, previous: Entry | None, notice: Notice | None, *, joined: bool
 ) -> Iterator[tuple[RetryingStore, RunLog, Heartbeat]]:
-    """Hold the job's lease, which follows ``previous``, and run the heartbeat; yields the store it guards."""
+    """Hold the job's lease, which follows ``previous``, and run the heartbeat; yields the store it guards.
+
+    ``notice`` is told how the run has ended.
+    """
     from orchestrator.plan.plan import CellState
     from orchestrator.runtime.cluster import count_nodes
     from orchestrator.runtime.heartbeat import Heartbeat
@@ -159,11 +165,13 @@ def _at_work(
     lease = take(store, previous, _holder(joined=joined))
     log = RunLog(GuardedStore(store, lease).quick())
     # Storage has answered once: from here on the run waits for an outage, once for a request and its lease check.
-    notice = WaitNotice(lease.holder.run_id, partial(_notify, log))
-    guarded = RetryingStore(GuardedStore(store, lease), on_wait=notice)
+    waiting = WaitNotice(lease.holder.run_id, partial(_notify, log))
+    guarded = RetryingStore(GuardedStore(store, lease), on_wait=waiting)
     progress = EvaluationProgress(len(plan.due)) if plan.due else None
     heartbeat = Heartbeat(lease, guarded, log, partial(_notify, log), len(plan.having(CellState.NEW)), progress)
-    heartbeat.on_beat(partial(notice.poll, guarded))
+    heartbeat.on_beat(partial(waiting.poll, guarded))
+    if notice is not None:
+        heartbeat.on_end(partial(notice.tell, plan.job.header.name, store.uri))
     if (hours := plan.job.header.resources.max_hours) is not None:
         heartbeat.end_after(hours)
     if joined:

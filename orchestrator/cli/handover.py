@@ -13,6 +13,7 @@ import typer
 from rich.text import Text
 
 from orchestrator.cli.console import err, out, print_error
+from orchestrator.cli.notify import VARIABLE
 from orchestrator.errors import ClusterError, StorageError
 from orchestrator.runtime.launchers import ConnectionLostError, connect
 from orchestrator.state.handovers import Handover, note_failure, settle_handover, write_handover
@@ -59,6 +60,8 @@ def hand_over(job: Job, storage: str, address: str, command: Sequence[str], *, d
     cluster = connect(address)
     storage = cluster.place(storage)
     submission = cluster.submit(job, storage, command, _notify)
+    if VARIABLE in os.environ and not cluster.queues:
+        _notify(f"note: {VARIABLE} is not sent to a cluster; a run there heeds that of the cluster's own environment")
     record, name = Handover(cluster.address, submission, time.time()), job.header.name
     handed = _HandedOverJob(cluster, record, name, storage, *_record(storage, name, record))
     if detach:

@@ -71,6 +71,7 @@ class Heartbeat:
         self._moved_at: float | None = None
         self._count_nodes: Callable[[], Nodes | None] = lambda: None
         self._on_beat: Callable[[], None] = lambda: None
+        self._on_end: Callable[[RunState], None] = lambda state: None
         self._interruptible, self._interruptible_lock = False, threading.Lock()
         self._problems: set[str] = set()
         self._lock = threading.Lock()
@@ -88,6 +89,10 @@ class Heartbeat:
     def on_beat(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` with each beat, whether storage answers or not."""
         self._on_beat = callback
+
+    def on_end(self, callback: Callable[[RunState], None]) -> None:
+        """Call ``callback`` with the last state once that is stored, or could not be."""
+        self._on_end = callback
 
     @property
     def how_stopped(self) -> str:
@@ -113,6 +118,7 @@ class Heartbeat:
         # Storage that did not take the state a moment ago gets one more request, without waiting.
         if self.lost is None and (problem := self._retry(self._release, 0.0 if self._unstored else _LAST_S)):
             self.notify(f"note: the run's last state could not be stored: {problem}")
+        self._on_end(self.state)
 
     @contextlib.contextmanager
     def interrupting(self) -> Iterator[None]:
@@ -148,6 +154,7 @@ class Heartbeat:
         self._retry(self._write, _RETRY_S)
         self._thread.join(_LAST_S)  # lest a beat write an older state over this one
         self._retry(self._release, _RETRY_S)
+        self._on_end(self.state)
 
     def update(self, event: Event) -> None:
         """Store the trial's progress with the next beat."""

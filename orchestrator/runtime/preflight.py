@@ -12,7 +12,7 @@ import sys
 
 NEEDED = (
     *("aiohttp", "boto3", "duckdb", "jinja2", "matplotlib", "numpy", "pandas", "PIL", "psutil", "pyarrow", "pydantic"),
-    *("yaml", "ray", "rich", "scipy", "skimage", "sklearn", "torch", "torchvision", "typer"),
+    *("yaml", "ray", "rich", "safetensors", "scipy", "skimage", "sklearn", "torch", "torchvision", "typer"),
 )
 """Modules of the packages that pyproject.toml asks for."""
 OLDEST = (3, 11)

@@ -16,15 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
+
     from tests.ray.conftest import Ran
 
 
 def test_submit_evaluate_submit_wider_and_again(
-    tmp_path: Path, job_file: Callable[..., Path], orch: Callable[..., Ran], kept: Path
+    tmp_path: Path, job_file: Callable[..., Path], orch: Callable[..., Ran], kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = job_file(data={"name": "digits", "max_images": 160}, grid={"training.d_steps": [1, 2]})
+    monkeypatch.setenv("ORCH_NOTIFY", f"sh -c 'cat > {tmp_path}/told.json'")
     first = orch("submit", path.name, "--set", "grid.training.d_steps=[1]")
     assert first.code == 0, first.err
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert (told["job"], told["state"]) == ("tiny", "done")
+    assert told["counts"] == {"to_run": 1, "ended": 1, "failed": 0}
     assert (tmp_path / "results/tiny/report/index.html").is_file()
     assert "1 new, 0 cached" in first.err
     resolved = yaml.safe_load((tmp_path / "results/tiny/job.yaml").read_text())
