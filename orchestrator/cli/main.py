@@ -60,32 +60,17 @@ def _root(
         raise StorageError("the current folder is gone, or cannot be read; change to another") from error
 
 
-for command in (
-    init.init,
-    schema.schema,
-    run.validate,
-    run.plan,
-    run.submit,
-    run.resume,
-    evaluate.evaluate,
-    jobs.list_,
-    inspect.status,
-    control.logs,
-    control.cancel,
-    inspect.results,
-    show.show,
-    diff.diff,
-    inspect.report,
-    sample.sample,
-    export.export,
-    show.open_,
-    serve.serve,
-    transfer.copy,
-    remove.rm,
-    remove.prune,
-    doctor.doctor,
-):
-    app.command(command.__name__.rstrip("_"), cls=Command)(command)  # list_ is list: Python has one already
+COMMANDS = {
+    "Write a job": (init.init, schema.schema, run.validate, run.plan),
+    "Run it": (run.submit, run.resume, evaluate.evaluate, control.cancel),
+    "Watch": (jobs.list_, inspect.status, control.logs, serve.serve),
+    "See results": (inspect.report, show.open_, inspect.results, show.show, diff.diff),
+    "Take away": (sample.sample, export.export),
+    "Keep house": (transfer.copy, remove.rm, remove.prune, doctor.doctor),
+}
+for panel, commands in COMMANDS.items():
+    for command in commands:  # list_ is list: Python has one already
+        app.command(command.__name__.rstrip("_"), cls=Command, rich_help_panel=panel)(command)
 
 
 def main() -> None:
