@@ -18,13 +18,6 @@ if TYPE_CHECKING:
 COMMANDS = [*typer.main.get_command(app).commands]  # type: ignore[attr-defined]
 
 
-def test_the_commands() -> None:
-    run = ["init", "schema", "validate", "plan", "submit", "resume", "evaluate"]
-    look = ["list", "status", "logs", "cancel", "results", "show", "diff"]
-    take = ["report", "sample", "export", "open", "serve", "copy", "rm", "prune", "doctor"]
-    assert [*run, *look, *take] == COMMANDS
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_s_help_has_examples_of_it(orch: Callable[..., Any], command: str) -> None:
     ran = orch(command, "--help")
