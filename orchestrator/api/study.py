@@ -97,7 +97,7 @@ class Study:
     def best(self, measure: str | None = None) -> Trial:
         """The trial with the best value of a measure in ``trials``, of those that ran as told.
 
-        Without one it is that of the report: by the measure of the job's search, or of its first claim, or by FID.
+        Without one it is that of the report: by the measure of the job's search, else by FID, else by that of a claim.
         Raises SettingsError for a measure of which no values are the better ones, NotFoundError where no trial has one.
         """
         return self._trial(best_trial(self._results, measure).trial_id)

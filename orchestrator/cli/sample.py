@@ -61,7 +61,7 @@ def sample(
 ) -> None:
     """Draw images from a trained generator, by its averaged weights where there are any, as PNG files.
 
-    Without TRIAL it is the report's best trial: by the measure of the job's search, of its first claim, or by FID.
+    Without TRIAL it is the report's best trial: by the measure of the job's search, else by FID, else by a claim's.
     The same seed gives the same images, whatever their number. A file's name has what its content follows from.
 
     Examples: `orch sample quickstart --out images` · `orch sample quickstart -n 64 --grid` ·

@@ -52,8 +52,9 @@ def best_trial(study: Study, measure: str | None = None) -> Best:
 def natural_best(study: Study) -> Best | None:
     """The best trial by the first measure that tells trials apart, or None.
 
-    That is the measure of the job's search, or of the first claim on a column of trials/ that says which values are
-    better, else FID, or bits per dimension. FIDs of several classifiers do not compare.
+    That is the measure of the job's search, else FID, which says how good samples are, else the measure of the first
+    claim on a column of trials/ that says which values are better, else bits per dimension. FIDs of several classifiers
+    do not compare.
     """
     for measure, better in _natural(study):
         if measure not in COLUMNS or (measure == "fid" and study.ended["classifier"].nunique() > 1):
@@ -65,12 +66,13 @@ def natural_best(study: Study) -> Best | None:
 
 
 def _natural(study: Study) -> Iterator[tuple[str, Literal["lower", "higher"]]]:
-    if study.job is not None:
-        header = study.job.header
-        if header.search is not None:
-            yield header.search.measure, "lower" if header.search.mode == "min" else "higher"
+    header = study.job.header if study.job else None
+    if header and header.search is not None:
+        yield header.search.measure, "lower" if header.search.mode == "min" else "higher"
+    yield "fid", "lower"
+    if header:
         yield from ((claim.measure, claim.better) for claim in header.claims if claim.better is not None)
-    yield from (("fid", "lower"), ("bits_per_dimension", "lower"))
+    yield "bits_per_dimension", "lower"
 
 
 def _values(study: Study, measure: str) -> pd.Series[float]:

@@ -155,7 +155,7 @@ def test_the_best_trial(store: LocalStore) -> None:
         best_trial(study, "bits_per_dimension")
 
 
-def test_the_measure_that_matters_is_that_of_the_search_then_of_claims_then_the_fid(store: LocalStore) -> None:
+def test_the_measure_that_matters_is_that_of_the_search_then_the_fid_then_that_of_claims(store: LocalStore) -> None:
     study = load_study(store)
     trials = study.trials.assign(
         g_loss=[3.0, 2.0, 1.0], diversity=[1.0, 2.0, 3.0], status=["finished"] * 2 + ["failed"]
@@ -170,5 +170,7 @@ def test_the_measure_that_matters_is_that_of_the_search_then_of_claims_then_the_
         return found.measure, found.value
 
     assert best() == ("fid", 10.0)
+    assert best(claims=claims) == ("fid", 10.0)
+    trials["fid"] = None
     assert best(claims=claims) == ("g_loss", 3.0)
     assert best(claims=claims, search=search) == ("g_loss", 2.0), "a trial that failed is none of the best"
