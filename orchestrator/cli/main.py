@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -60,7 +61,7 @@ def _root(
         raise StorageError("the current folder is gone, or cannot be read; change to another") from error
 
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Write a job": (init.init, schema.schema, run.validate, run.plan),
     "Run it": (run.submit, run.resume, evaluate.evaluate, control.cancel),
     "Watch": (jobs.list_, inspect.status, control.logs, serve.serve),

@@ -131,7 +131,7 @@ def told_of(job: str, folder: str, state: RunState, seconds: float) -> dict[str,
 
 def _post(url: str, content: dict[str, Any]) -> None:
     """Send it as JSON. Raises _FailedError."""
-    headers = {"Content-Type": "application/json", "User-Agent": "orch"}
+    headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(content).encode(), headers, method="POST")  # noqa: S310 - checked
     try:
         with urllib.request.build_opener(_Unfollowed).open(request, timeout=_LIMIT_S):

@@ -86,10 +86,10 @@ def prune(
     """Free the room of checkpoints, of trials that are done; results, report and verdicts stay.
 
     `--keep best` keeps the checkpoints of one trial, which is best by `--measure`: by default that of the job's search,
-    else FID, else that of the first claim that says what is better, else bits per dimension. `--keep last` keeps the last
-    state of each trial, and removes the networks of its lowest FID; `--keep none` removes all. What is gone can neither
-    be sampled nor exported nor evaluated. Trials that are to go on keep theirs. It is refused while a run of the job is
-    at work.
+    else FID, else that of the first claim that says what is better, else bits per dimension. `--keep last` keeps the
+    last state of each trial, and removes the networks of its lowest FID; `--keep none` removes all. What is gone can
+    neither be sampled nor exported nor evaluated. Trials that are to go on keep theirs. It is refused while a run of
+    the job is at work.
 
     Examples: `orch prune quickstart --keep last` · `orch prune quickstart --keep best --measure class_kl --yes` ·
     `orch prune my_sweep --keep none --storage s3://bucket/studies`

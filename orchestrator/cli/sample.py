@@ -29,18 +29,20 @@ _TOGETHER = 256
 """Files that are encoded and written side by side."""
 _LINES_EVERY_S = 15.0
 
+TrialOrBest = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TRIAL",
+        help="The beginning of a trial's id; else the best one.",
+        show_default=False,
+        autocompletion=complete_trial,
+    ),
+]
+
 
 def sample(
     job: JobName,
-    trial: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="TRIAL",
-            help="The beginning of a trial's id; else the best one.",
-            show_default=False,
-            autocompletion=complete_trial,
-        ),
-    ] = None,
+    trial: TrialOrBest = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Images; with --interpolate, strips.")] = 64,
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="The folder for the PNG files.")] = "samples",
     seed: Annotated[int, typer.Option("--seed", help="Source of the latent vectors.")] = 0,
