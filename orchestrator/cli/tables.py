@@ -124,9 +124,16 @@ def _estimate(plan: Plan) -> str:
     if math.isnan(plan.wall_s):
         return "unknown device-hours"
     hours = plan.device_s / 3600
-    return (
-        f"{hours:.2f}" if hours >= 0.01 else "under 0.01"
-    ) + f" device-hours, {duration(plan.wall_s)} from start to end{_uncounted(plan)}"
+    length = f"{hours:.2f}" if hours >= 0.01 else "under 0.01"
+    return f"{length} device-hours, {duration(plan.wall_s)} from start to end{_uncounted(plan)}{_cut_off(plan)}"
+
+
+def _cut_off(plan: Plan) -> str:
+    """Whether the run will end before its trials have."""
+    limit = plan.job.header.resources.max_hours
+    if limit is None or plan.wall_s <= limit * 3600:
+        return ""
+    return f"; a run ends after {duration(limit * 3600)} (resources.max_hours), and orch resume goes on"
 
 
 def _uncounted(plan: Plan) -> str:

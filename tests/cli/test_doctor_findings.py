@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.cli import doctor
 from orchestrator.cli.doctor import Finding
+from orchestrator.spec.schema_file import FIRST_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,16 @@ def test_published_sets_are_there_or_how_to_get_them_is_told(orch: Callable[...,
         assert found[name][0] == "absent"
         assert "--set data.download=true, or point data.root at a folder that holds" in found[name][1]
     assert json.loads(orch("doctor", "--json").out)["celeba"]["extra"] is True
+
+
+def test_the_schema_that_a_job_file_names(orch: Callable[..., Any], folder: Path) -> None:
+    assert "schema" not in findings(orch("doctor", "job.yaml").out)
+    job = folder / "job.yaml"
+    job.write_text(f"{FIRST_LINE}\n{job.read_text()}")
+    ran = orch("doctor", "job.yaml")
+    assert (ran.code, findings(ran.out)["schema"][0]) == (0, "absent")
+    orch("schema", "--out", "orch.schema.json")
+    assert findings(orch("doctor", "job.yaml").out)["schema"] == ("ok", "the job file names that of this version")
 
 
 def test_a_fit_machine(orch: Callable[..., Any], folder: Path) -> None:

@@ -133,6 +133,17 @@ def test_a_hand_over_that_came_to_nothing_is_told_by_all_commands(
     assert orch("logs", "study", "-f").mistake == f"study: {news}"
 
 
+def test_that_a_cluster_is_not_sent_whom_to_tell(
+    submit: Callable[..., Any], cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_NOTIFY", "https://host/T0ken")
+    for queues in (False, True):
+        cluster.queues, cluster.lines, cluster.code = queues, [Line("error: no room")], 2
+        ran = submit("--retry-failed")
+        assert ("note: ORCH_NOTIFY is not sent to a cluster; " in ran.err) != queues
+        assert "T0ken" not in ran.err
+
+
 def test_left_alone_once_it_has_begun(submit: Callable[..., Any], store: LocalStore, cluster: Cluster) -> None:
     cluster.lines = [Line("study: 4 trials"), SEEN]
     ran = submit()

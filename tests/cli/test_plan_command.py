@@ -125,6 +125,19 @@ def test_the_plan_as_a_table(orch: Callable[..., Any], folder: Path, job: Job, c
     assert results == f"results  {folder}/results/study"
 
 
+def test_a_run_that_ends_before_its_trials_do(orch: Callable[..., Any]) -> None:
+    long = ("plan", "job.yaml", "--set", "training.epochs=100000")
+    cut = "; a run ends after 1 h 30 min (resources.max_hours), and orch resume goes on\n"
+    assert cut in orch(*long, "--set", "resources.max_hours=1.5").out
+    assert "a run ends" not in orch(*long, "--set", "resources.max_hours=90000").out + orch(*long).out
+
+
+def test_a_trial_is_estimated_at_no_more_than_its_minutes(orch: Callable[..., Any]) -> None:
+    long = ("plan", "job.yaml", "--json", "--set", "training.epochs=1000", "--set", "training.measure_every=0")
+    capped, free = (json.loads(orch(*long, *more).out) for more in (("--set", "training.max_minutes=0.1"), ()))
+    assert capped["trials"][0]["device_s"] < free["trials"][0]["device_s"]
+
+
 def test_retry_failed(orch: Callable[..., Any], job: Job) -> None:
     for command in (("plan", "job.yaml"), ("submit", "job.yaml", "--dry-run")):
         plan = json.loads(orch(*command, "--json", "--retry-failed").out)
