@@ -27,7 +27,6 @@ CANARY = "canary-5f2c"
 KEYS = ("job.yaml", "run.json", "run.log", "handover.json", "evaluated.json", "cancel.json", "lease/00000001.json")
 FAST = [
     ("list",),
-    ("list", "--json"),
     ("status", "study"),
     ("status", "study", "--json"),
     ("results", "study"),
@@ -39,6 +38,16 @@ FAST = [
     ("logs", "study"),
     ("plan", "study"),
 ]
+SELDOM = [
+    ("show", "study", "{0}"),
+    ("diff", "study/{0}", "{1}"),
+    ("diff", "study", "whole"),
+    ("copy", "study", "results", "elsewhere"),
+    ("prune", "study", "--keep", "best", "--yes"),
+    ("rm", "study", "--trials", "{0}", "--yes"),
+    ("rm", "study", "--yes"),
+]
+"""Of these one is drawn each time; ``{0}`` and ``{1}`` are the trials."""
 
 
 class Folder:
@@ -48,7 +57,7 @@ class Folder:
         self.outside = where / "outside"
         self.outside.write_text(f"{CANARY}\n")
         self.whole, self.root = where / "whole", where / "results" / "study"
-        hostile.whole_job(LocalStore(self.whole))
+        self.trials = [trial.id for trial in hostile.whole_job(LocalStore(self.whole)).trials]
         self.keys = sorted({*KEYS, *(str(p.relative_to(self.whole)) for p in self.whole.rglob("*") if p.is_file())})
 
     def spoil(self, key: str, kind: str, data: bytes) -> None:
@@ -108,7 +117,9 @@ def check(code: int, printed: str, arguments: tuple[str, ...]) -> None:
 def test_every_command_answers(job_folder: Folder, monkeypatch: pytest.MonkeyPatch, data: Any) -> None:
     monkeypatch.chdir(job_folder.outside.parent)
     job_folder.spoil_one(data)
-    for arguments in FAST:
+    shutil.rmtree(job_folder.outside.parent / "elsewhere", ignore_errors=True)
+    last = tuple(word.format(*job_folder.trials) for word in data.draw(st.sampled_from(SELDOM)))
+    for arguments in [*FAST, last]:
         check(*run(monkeypatch, *arguments), arguments)
     assert job_folder.outside.read_text() == f"{CANARY}\n"
 
