@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,9 @@ def test_a_copy_that_is_not_whole_is_no_job(
     assert orch("copy", "study", "elsewhere", "third").mistake.startswith(line)
     (listed,) = json.loads(orch("list", "elsewhere", "--json").out)
     assert (listed["job"], listed["state"]) == ("study", "unfinished copy")
+    shutil.copytree(folder / "elsewhere", folder / "spare")
+    assert orch("rm", "study", "--storage", "spare", "--yes").code == 0
+    assert not (folder / "spare" / "study").exists()
     ran = orch("copy", "study", "results", "elsewhere")
     assert ran.code == 0
     assert ran.err.startswith("going on: 3 files are there already\n")
