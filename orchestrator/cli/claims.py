@@ -43,17 +43,25 @@ def claims_rows(judged: Claims) -> pa.Table:
     return claims_table(judged.verdicts)
 
 
-def print_claims(judged: Claims) -> None:
-    """Print the columns that have words and that a screen has room for, the ones that matter most first.
+def claims_words(judged: Claims, most: int | None = None) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows in words, of columns that have any; of at most so many claims.
 
-    A claim about each value of a setting is followed by a row for every value. The exports have all columns.
+    A claim about each value of a setting is followed by a row for every value.
     """
     rows = []
-    for one in judged.verdicts[:_ROWS]:
+    for one in judged.verdicts[:most]:
         rows.append(_row(one))
         rows += [_row(member) for member in one.members]
     told = [place for place in range(len(_HEADINGS)) if any(row[place] for row in rows)]
-    print_columns(out, [_HEADINGS[place] for place in told], [[shown(row[place]) for place in told] for row in rows])
+    return [_HEADINGS[place] for place in told], [[shown(row[place]) for place in told] for row in rows]
+
+
+def print_claims(judged: Claims) -> None:
+    """Print the columns that have words and that a screen has room for, the ones that matter most first.
+
+    The exports have all columns.
+    """
+    print_columns(out, *claims_words(judged, _ROWS))
     count = len(judged.verdicts)
     out.print(f"{count} rows" if count <= _ROWS else f"{_ROWS} of {count} rows; --csv, --json, --parquet give all")
     for notice in judged.notices:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from orchestrator.cli.claims import claims_rows, judge_named, print_claims
+from orchestrator.cli.claims import claims_rows, claims_words, judge_named, print_claims
 from orchestrator.cli.columns import print_columns
 from orchestrator.cli.console import err, out, print_line, shown, spinner
 from orchestrator.cli.options import AsJson, JobName, NamedJob, OptionalJob, Storage, name_job
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from orchestrator.store.export import Format
     from orchestrator.store.location import Store
     from orchestrator.store.query import Answer
+    from orchestrator.store.typeset import Form
 
 _FORMATS: dict[str, Format] = {"--csv": "csv", "--parquet": "parquet", "--json": "json"}
+_TYPESET: dict[str, Form] = {"--latex": "latex", "--markdown": "markdown"}
 _ROWS = 50
 
 
@@ -123,6 +125,10 @@ def results(
     ] = None,
     csv: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write CSV; - is stdout.")] = None,
     parquet: Annotated[str | None, typer.Option("--parquet", metavar="FILE", help="Write one Parquet file.")] = None,
+    latex: Annotated[
+        str | None, typer.Option("--latex", metavar="FILE", help="Write the columns that are printed, for a paper.")
+    ] = None,
+    markdown: Annotated[str | None, typer.Option("--markdown", metavar="FILE", help="The same as Markdown.")] = None,
     as_json: AsJson = False,
     evaluation: Annotated[
         str | None,
@@ -136,15 +142,20 @@ def results(
 ) -> None:
     """Print or export a job's results; without --sql, --evaluation and --claims, its trials.
 
+    --csv, --parquet and --json have every column with all digits, --latex and --markdown what would be printed.
+
     Examples: `orch results quickstart` · `orch results quickstart --csv trials.csv` ·
     `orch results truncation --evaluation quality` ·
     `orch results quickstart --sql "select trial_id, max(step) from metrics group by all" --json` ·
-    `orch results saturation_sweep --claims` · `orch results --schema`
+    `orch results saturation_sweep --claims --latex claims.tex` · `orch results --schema`
     """
     from orchestrator.store.export import check_target
 
     contents = (("--sql", sql), ("--evaluation", evaluation), ("--claims", claims))
-    forms = (("--csv", csv), ("--parquet", parquet), ("--json", "-" if as_json else None))
+    forms = (
+        ("--csv", csv), ("--parquet", parquet), ("--latex", latex), ("--markdown", markdown),
+        ("--json", "-" if as_json else None),
+    )  # fmt: skip
     if schema:
         refuse_beside("--schema", ("JOB", job), ("--storage", storage), *contents, *forms)
         _print_schema()
@@ -165,9 +176,10 @@ def _deliver(
     named: NamedJob, exports: Sequence[tuple[str, str]], sql: str | None, evaluation: str | None, *, claims: bool
 ) -> None:
     """Write the requested rows to the files of ``exports`` (option, target), or print them where it is empty."""
-    from orchestrator.store.export import export
+    from orchestrator.store.export import deliver, export
     from orchestrator.store.query import Answer
     from orchestrator.store.snapshot import Snapshot
+    from orchestrator.store.typeset import typeset
 
     store = Snapshot(named.store)
     judged = judge_named(named) if claims else None
@@ -178,7 +190,11 @@ def _deliver(
     else:
         answer = _answer(job, store, sql, evaluation, None if exports else _ROWS)
     for option, target in exports:
-        export(answer.table, _FORMATS[option], target)
+        if option in _TYPESET:
+            words = claims_words(judged) if judged else _words(answer.table, job, everything=sql is not None)
+            deliver(typeset(_TYPESET[option], *words), target)
+        else:
+            export(answer.table, _FORMATS[option], target)
     if exports:
         _print_left_out(err, answer.left_out)
         return
@@ -188,6 +204,14 @@ def _deliver(
         _print_results(answer, job, everything=sql is not None)
     _print_left_out(out, answer.left_out)
     _print_foreign(store)
+
+
+def _words(table: pa.Table, job: Job | None, *, everything: bool) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows in words, of the columns that would be printed."""
+    from orchestrator.store.export import rows_of
+
+    names = table.column_names if everything else _visible_columns(table, job.axes if job else ())
+    return [shown(name) for name in names], [[_cell(row[name]) for name in names] for row in rows_of(table)]
 
 
 def _print_results(answer: Answer, job: Job | None, *, everything: bool) -> None:

@@ -34,9 +34,13 @@ def export(table: pa.Table, form: Format, target: str) -> None:
     and structures as JSON, and a quote before text that a spreadsheet would run. On a terminal control characters are
     escaped. Raises StorageError, and QueryError for a dtype that Parquet lacks.
     """
-    data = _WRITERS[form](table)
+    deliver(_WRITERS[form](table), target, is_text=form != "parquet")
+
+
+def deliver(data: bytes, target: str, *, is_text: bool = True) -> None:
+    """Write the content of a file as ``export`` does. Raises StorageError."""
     if target == "-":
-        sys.stdout.buffer.write(_tame(data, form) if sys.stdout.isatty() else data)
+        sys.stdout.buffer.write(_tame(data, is_text=is_text) if sys.stdout.isatty() else data)
         sys.stdout.buffer.flush()
         return
     path = _resolved(target)
@@ -47,9 +51,9 @@ def export(table: pa.Table, form: Format, target: str) -> None:
     LocalStore(path.parent).write(path.name, data)
 
 
-def _tame(data: bytes, form: Format) -> bytes:
+def _tame(data: bytes, *, is_text: bool) -> bytes:
     """The file's text with escapes, for a terminal. Raises StorageError for a file that is no text."""
-    if form == "parquet":
+    if not is_text:
         raise StorageError("--parquet: standard output is a terminal; name a file")
     return "".join(c if c == "\n" else one_line(c) for c in data.decode().replace("\r\n", "\n")).encode()
 
