@@ -36,6 +36,11 @@ _FORMATS: dict[str, Format] = {"--csv": "csv", "--parquet": "parquet", "--json":
 _TYPESET: dict[str, Form] = {"--latex": "latex", "--markdown": "markdown"}
 _ROWS = 50
 
+_Latex = Annotated[
+    str | None, typer.Option("--latex", metavar="FILE", help="Write the columns that are printed, for a paper.")
+]
+_Markdown = Annotated[str | None, typer.Option("--markdown", metavar="FILE", help="The same as Markdown.")]
+
 
 def status(job: JobName, storage: Storage = None, as_json: AsJson = False) -> None:
     """Print the state of a job: trials ended, running, still to run. Works during a run and after it.
@@ -125,10 +130,8 @@ def results(
     ] = None,
     csv: Annotated[str | None, typer.Option("--csv", metavar="FILE", help="Write CSV; - is stdout.")] = None,
     parquet: Annotated[str | None, typer.Option("--parquet", metavar="FILE", help="Write one Parquet file.")] = None,
-    latex: Annotated[
-        str | None, typer.Option("--latex", metavar="FILE", help="Write the columns that are printed, for a paper.")
-    ] = None,
-    markdown: Annotated[str | None, typer.Option("--markdown", metavar="FILE", help="The same as Markdown.")] = None,
+    latex: _Latex = None,
+    markdown: _Markdown = None,
     as_json: AsJson = False,
     evaluation: Annotated[
         str | None,
