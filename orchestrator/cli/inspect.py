@@ -155,10 +155,8 @@ def results(
     from orchestrator.store.export import check_target
 
     contents = (("--sql", sql), ("--evaluation", evaluation), ("--claims", claims))
-    forms = (
-        ("--csv", csv), ("--parquet", parquet), ("--latex", latex), ("--markdown", markdown),
-        ("--json", "-" if as_json else None),
-    )  # fmt: skip
+    files = (("--csv", csv), ("--parquet", parquet), ("--latex", latex), ("--markdown", markdown))
+    forms = (*files, ("--json", "-" if as_json else None))
     if schema:
         refuse_beside("--schema", ("JOB", job), ("--storage", storage), *contents, *forms)
         _print_schema()
