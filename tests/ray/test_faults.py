@@ -22,7 +22,7 @@ pytestmark = pytest.mark.faults
 
 NODES = 3
 TRAINING = {"batch_size": 8, "log_every": 10, "samples_every": 0}
-EPOCHS = {1: 250, 2: 60}
+EPOCHS = {1: 150, 2: 40}
 """By the number of workers: long enough for a fault to come in the middle."""
 
 
