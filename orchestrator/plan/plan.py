@@ -168,7 +168,7 @@ def make_plan(
     replaced = {cell.trial.id for cell in cells if cell.other_images}
     evaluations = find_due(lasting, job.header.evaluate, evaluated)
     evaluations = tuple(due.anew() if due.trial.id in replaced else due for due in evaluations)
-    evaluations, lost = without_lost(evaluations, cells, checkpointed)
+    evaluations, lost = without_lost(job, evaluations, cells, checkpointed)
     notes = (*_notes(cells, ended), *lost)
     start_s = _start_s(cells, largest.device, cluster)
     plan = _with_problem(Plan(job, tuple(cells), placements, output, None, start_s, evaluations, notes))
@@ -176,7 +176,7 @@ def make_plan(
 
 
 def without_lost(
-    dues: Iterable[Due], cells: Iterable[Cell], checkpointed: Collection[str]
+    job: Job, dues: Iterable[Due], cells: Iterable[Cell], checkpointed: Collection[str]
 ) -> tuple[tuple[Due, ...], tuple[str, ...]]:
     """The evaluations that can be computed or are stored, and a note on those whose trial's checkpoint is gone."""
     done = {cell.trial.id for cell in cells if cell.state is not CellState.NEW}
@@ -187,7 +187,7 @@ def without_lost(
     of, this = plural(len({due.trial.id for due in lost}), "trial"), lost[0].trial.id[:8]
     note = (
         f"{plural(len(lost), 'evaluation')} of {of} cannot be computed, for want of checkpoints, which were removed: "
-        f"'orch rm --trials {this}' makes such a trial new, and a submission trains it again"
+        f"'orch rm {job.header.name} --trials {this}' makes such a trial new, and a submission trains it again"
     )
     gone = {due.name for due in lost}
     return tuple(due for due in dues if due.name not in gone), (note,)

@@ -46,7 +46,7 @@ def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False)
         stored.today, ended, checkpointed, cluster, store.uri, retry_failed, evaluated, fingerprints_of(compared)
     )
     evaluations = with_other_images(plan.evaluations, read_held_out(store) if plan.evaluations else {})
-    evaluations, lost = without_lost(evaluations, plan.cells, checkpointed)
+    evaluations, lost = without_lost(job, evaluations, plan.cells, checkpointed)
     notes = (
         *plan.notes,
         *lost,

@@ -114,7 +114,7 @@ def test_a_plan_says_what_a_prune_means_for_evaluations(orch: Callable[..., Any]
     assert orch("prune", "study", "--keep", "best", "--yes").code == 0
     note = (
         "note: 2 evaluations of 2 trials cannot be computed, for want of checkpoints, which were removed: "
-        f"'orch rm --trials {job.trials[0].id[:8]}' makes such a trial new, and a submission trains it again"
+        f"'orch rm study --trials {job.trials[0].id[:8]}' makes such a trial new, and a submission trains it again"
     )
     ran = orch("evaluate", "study", "--kind", "quality", "--dry-run")
     assert (ran.code, ran.out.splitlines()) == (0, ["evaluations: 1 new, 0 cached", note])
