@@ -41,10 +41,13 @@ class Export:
         if stamps == self._stamps:
             return len(self._written), 0
         study, changed = load_study(self._store, self._job, unfinished=RUNNING), 0
-        for record in records(study):
-            if self._written.get(record.trial_id) != record:
-                changed += self._tracker.add(record, self._store)
-                self._written[record.trial_id] = record
+        try:
+            for record in records(study):
+                if self._written.get(record.trial_id) != record:
+                    changed += self._tracker.add(record, self._store)
+                    self._written[record.trial_id] = record
+        finally:
+            self._tracker.settle()
         self._stamps = stamps
         return len(self._written), changed
 

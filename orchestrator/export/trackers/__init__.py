@@ -22,6 +22,9 @@ class Tracker(Protocol):
     def add(self, record: Record, store: Store) -> bool:
         """Write what the tracker lacks of a trial, with pictures from ``store``; whether it lacked anything."""
 
+    def settle(self) -> None:
+        """Wait until all that was added is where it is to be."""
+
 
 def open_tracker(name: Name, target: str, job: str) -> Tracker:
     """The tracker at a folder, or at a server's address, for the trials of a job.

@@ -63,6 +63,9 @@ class MLflow:
         except self._failed as error:
             raise self._refused(error) from error
 
+    def settle(self) -> None:
+        """Nothing is left to write."""
+
     def _refused(self, error: Exception) -> ExportError:
         return ExportError(f"--to mlflow: {self.where}: {str(error).strip().partition(chr(10))[0][:300]}")
 

@@ -47,6 +47,9 @@ class TensorBoard:
             raise ExportError(f"{self.where}: cannot write: {error.strerror or error}") from error
         return True
 
+    def settle(self) -> None:
+        """Nothing is left to write."""
+
     def _write(self, trial_id: str, new: list[tuple[int, Any]]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.event_file_writer import EventFileWriter

@@ -43,6 +43,7 @@ class Wandb:
     def __init__(self, folder: Path, job: str) -> None:
         self.where = f"{folder}/wandb"
         self._folder, self._job = folder, job
+        self._added: dict[Path, str] = {}
 
     def add(self, record: Record, store: Store) -> bool:
         """See Tracker."""
@@ -55,11 +56,25 @@ class Wandb:
             if known == {"step": record.last_step, "last": last}:
                 return False
             self._write(record, store, known["step"])
-            kept.parent.mkdir(exist_ok=True)
-            kept.write_text(json.dumps({"step": record.last_step, "last": last}))
+            self._added[kept] = json.dumps({"step": record.last_step, "last": last})
         except (OSError, ValueError, KeyError) as error:
             raise ExportError(f"{self.where}: cannot write: {error}") from error
         return True
+
+    def settle(self) -> None:
+        """End wandb's process, which writes on after a run is finished; only then the runs count as written."""
+        import wandb
+
+        if not self._added:
+            return
+        wandb.teardown()
+        try:
+            for kept, text in self._added.items():
+                kept.parent.mkdir(exist_ok=True)
+                kept.write_text(text)
+        except OSError as error:
+            raise ExportError(f"{self.where}: cannot write: {error}") from error
+        self._added.clear()
 
     def _write(self, record: Record, store: Store, done: int) -> None:
         """Rows and pictures after the step ``done``, and the last values."""
