@@ -133,13 +133,13 @@ def _job_checks(argument: str, named: NamedJob) -> list[tuple[str, Callable[[], 
     job = named.load()
 
     def placing() -> Finding:
-        sizes = sorted({trial.workers for trial in job.trials}, reverse=True)
+        sizes = sorted({trial.workers for trial in job.examples}, reverse=True)
         return Finding(True, "; then ".join(str(place(job.header.resources, size, this_machine())) for size in sizes))
 
     def data() -> Finding:
-        if problem := find_problem(job.trials, job.header.evaluate):
+        if problem := find_problem(job.examples, job.header.evaluate):
             return Finding(False, problem)
-        sets = list(dict.fromkeys(trial.settings.data for trial in job.trials))
+        sets = list(dict.fromkeys(trial.settings.data for trial in job.examples))
         lines = [f"{data_set.name}: {len(data_set.load()):,} training images of {data_set.shape}" for data_set in sets]
         return Finding(True, "; ".join(lines))
 
@@ -149,7 +149,7 @@ def _job_checks(argument: str, named: NamedJob) -> list[tuple[str, Callable[[], 
 
     names_schema = named.from_file is not None and named_schema(Path(job.source)) is not None
     return [
-        ("job", lambda: Finding(True, f"{argument}: {len(job.trials)} trials")),
+        ("job", lambda: Finding(True, f"{argument}: {len(job.trials) + job.to_propose} trials")),
         *([("schema", schema)] if names_schema else []),
         ("placing", placing),
         ("data", data),

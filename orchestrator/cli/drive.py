@@ -120,7 +120,7 @@ def drive(
             for note in note_lines(plan.notes):
                 err.print(note, soft_wrap=True)
             raise DataError(plan.problem)
-        if not plan.cells:
+        if not plan.cells and not plan.to_propose:
             reason = f" ({'; '.join(plan.notes)})" if plan.notes else ""
             raise DataError(f"{store.uri}: no trial of {job.header.name} is done yet{reason}; orch submit trains them")
         store.check()
@@ -152,7 +152,6 @@ def _at_work(
 
     ``notice`` is told how the run has ended.
     """
-    from orchestrator.plan.plan import CellState
     from orchestrator.runtime.cluster import count_nodes
     from orchestrator.runtime.heartbeat import Heartbeat
     from orchestrator.runtime.waiting import WaitNotice
@@ -168,7 +167,7 @@ def _at_work(
     waiting = WaitNotice(lease.holder.run_id, partial(_notify, log))
     guarded = RetryingStore(GuardedStore(store, lease), on_wait=waiting)
     progress = EvaluationProgress(len(plan.due)) if plan.due else None
-    heartbeat = Heartbeat(lease, guarded, log, partial(_notify, log), len(plan.having(CellState.NEW)), progress)
+    heartbeat = Heartbeat(lease, guarded, log, partial(_notify, log), plan.to_run, progress)
     heartbeat.on_beat(partial(waiting.poll, guarded))
     if notice is not None:
         heartbeat.on_end(partial(notice.tell, plan.job.header.name, store.uri))
@@ -206,17 +205,20 @@ def _drive(
     from orchestrator.plan.plan import CellState
     from orchestrator.state.bundling import bundle_results
     from orchestrator.state.files import write_job
+    from orchestrator.state.proposals import write_proposals
     from orchestrator.store.bundles import LEAST
 
     for summary in (plan_line(plan), *note_lines(plan.notes), *evaluations_line(plan), *left_out_lines(plan.job)):
         _notify(log, summary.plain)
     write_job(store, plan.job)
+    if plan.job.proposals:
+        write_proposals(store, plan.job.proposals)
     begin(store)
     ran = _sweep(plan, store, log, cluster, heartbeat, joined=joined) if plan.runs else _Ran()
     unstored = heartbeat.finish()
     if ran.stopped is not None:
         _stop(plan.job, store, log, ran, unstored)
-    bundles = len(plan.job.trials) >= LEAST
+    bundles = len(plan.cells) + plan.to_propose >= LEAST
     with _during(log, "copying the trials' rows into few files") if bundles else contextlib.nullcontext():
         bundle_results(store)
     _report(store, log)
@@ -302,6 +304,8 @@ def _sweep(plan: Plan, store: Store, log: RunLog, cluster: Cluster, heartbeat: H
             raise SurroundingsError(f"{error}; every trial keeps its last state, go on with: {again}") from error
         except KeyboardInterrupt:  # not while trials were trained
             return _Ran(heartbeat.state.failed, 0, heartbeat.how_stopped, _exit_code(heartbeat, interrupts))
+    if not outcome.interrupted:
+        heartbeat.all_ended()
     stopped = heartbeat.how_stopped if outcome.interrupted else None
     return _Ran(outcome.failed, outcome.evaluations.failed, stopped, _exit_code(heartbeat, interrupts))
 

@@ -51,9 +51,9 @@ class _Sweep:
     """The progress of every trial of a sweep."""
 
     def __init__(self, plan: Plan) -> None:
-        self.changes = {cell.trial.id: label(cell.trial.changes) for cell in plan.having(CellState.NEW)}
         self.weights = {cell.trial.id: cell.device_s for cell in plan.having(CellState.NEW)}
-        measures = {name for cell in plan.having(CellState.NEW) for name in cell.trial.settings.measures}
+        self.to_run, self.proposed_s, self.to_propose = plan.to_run, plan.proposed_s, plan.to_propose
+        measures = {name for trial in plan.to_train for name in trial.settings.measures}
         self.shown = {name: text for name, text in _MEASURES.items() if name in measures or name == "images_per_second"}
         self.running: dict[str, Event] = {}
         self.ended: dict[str, Event] = {}
@@ -86,16 +86,21 @@ class _Sweep:
     @property
     def done(self) -> float:
         """The share of the work that is done, each trial counted by its estimate."""
-        total = sum(self.weights.values()) or 1.0
-        ended = sum(self.weights[trial] for trial in self.ended)
-        under_way = sum(self.weights[t] * e.step / e.total_steps for t, e in self.running.items() if e.total_steps)
+        total = sum(self.weights.values()) + self.to_propose * self.proposed_s or 1.0
+        ended = sum(self._weight(trial) for trial in self.ended)
+        under_way = sum(self._weight(t) * e.step / e.total_steps for t, e in self.running.items() if e.total_steps)
         return (ended + under_way) / total
+
+    def _weight(self, trial_id: str) -> float:
+        """The estimate of a trial; of one that a search has proposed since the plan, that of any such."""
+        return self.weights.get(trial_id, self.proposed_s)
 
     def summary(self) -> Text:
         """One line: trials ended and failed, evaluations made, time gone and still to go."""
         gone = time.monotonic() - self.began
         failed = sum(event.error is not None for event in self.ended.values())
-        counts = [f"{len(self.ended)}/{len(self.changes)} trials"] if self.changes else []
+        most = "at most " if self.to_propose else ""
+        counts = [f"{len(self.ended)}/{most}{self.to_run} trials"] if self.to_run else []
         counts += [str(self.progress)] if self.progress is not None else []
         text = Text(", ".join([*counts, duration(gone)]))
         if self.first_step is not None and 0.02 < self.done < 1:
@@ -115,7 +120,7 @@ class _Sweep:
             share = event.step / event.total_steps if event.total_steps else 0.0
             measures = [_figure(event.measures.get(name)) for name in self.shown]
             bar = ProgressBar(total=1.0, completed=share, width=20)
-            table.add_row(trial_id[:8], self.changes[trial_id], bar, f"{share * epochs:.1f}/{epochs}", *measures)
+            table.add_row(trial_id[:8], label(event.trial.changes), bar, f"{share * epochs:.1f}/{epochs}", *measures)
         failures = [
             Text(f"{trial_id[:8]} failed: {event.error}", style="red", overflow="ellipsis", no_wrap=True)
             for trial_id, event in self.ended.items()
@@ -146,7 +151,7 @@ class Lines:
         """Print that a trial has ended, or started."""
         begins = event.trial.id not in self.sweep.running
         self.sweep.update(event)
-        name = f"{event.trial.id[:8]} {event.ended or 'started'}  {self.sweep.changes[event.trial.id]}"
+        name = f"{event.trial.id[:8]} {event.ended or 'started'}  {label(event.trial.changes)}"
         if event.ended is None:
             if begins and self.starts:
                 self._notify(name.rstrip())
@@ -169,7 +174,7 @@ class Lines:
     def tick(self) -> None:
         """Print the sweep's progress when nothing was printed for 15 s."""
         if time.monotonic() - self.last >= _LINES_EVERY_S:
-            share = f"{self.sweep.done:.0%} done, " if self.sweep.changes else ""
+            share = f"{self.sweep.done:.0%} done, " if self.sweep.to_run else ""
             self._notify(f"{share}{self.sweep.summary().plain}")
 
     def _notify(self, text: str) -> None:

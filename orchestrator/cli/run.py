@@ -62,22 +62,21 @@ def validate(job: JobName, overrides: Overrides = None, storage: Storage = None,
 
     named = name_job(job, storage, overrides)
     checked = named.load_to_run()
-    if problem := find_problem(checked.trials, checked.header.evaluate):
+    if problem := find_problem(checked.examples, checked.header.evaluate):
         raise DataError(problem)
     notes = [*(schema_notes(Path(checked.source)) if named.from_file else ()), *without_value(checked)]
     if as_json:
         summary = {
             "job": checked.header.name,
-            "trials": len(checked.trials),
+            "trials": len(checked.trials) + checked.to_propose,
             "left_out": checked.left_out,
             "notes": notes,
         }
         typer.echo(to_json(summary))
         return
-    out.print(
-        f"{one_line(job)}: {checked.header.name} is valid and makes {plural(len(checked.trials), 'trial')}",
-        soft_wrap=True,
-    )
+    trials = plural(len(checked.trials) + checked.to_propose, "trial")
+    makes = f"makes {trials}" if checked.space is None else f"searches in at most {trials}"
+    out.print(f"{one_line(job)}: {checked.header.name} is valid and {makes}", soft_wrap=True)
     for line in [*left_out_lines(checked), *note_lines(notes)]:
         out.print(line, soft_wrap=True)
 

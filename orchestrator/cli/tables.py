@@ -29,9 +29,13 @@ _STYLE = {CellState.NEW: "green", CellState.CACHED: "dim", CellState.FAILED: "bo
 def plan_line(plan: Plan) -> Text:
     """The plan in one line."""
     counts = ", ".join(f"{len(plan.having(state))} {state}" for state in CellState)
+    trials = plural(len(plan.cells), "trial")
+    if plan.job.space is not None:
+        trials = f"at most {plural(len(plan.cells) + plan.to_propose, 'trial')}"
+        counts = f"{plan.to_propose} to propose, {counts}"
     about = "" if math.isnan(plan.wall_s) else f" about {duration(plan.wall_s)}{_uncounted(plan)},"
-    time = f";{about} {plan}" if plan.having(CellState.NEW) else ""
-    return Text(f"{plan.job.header.name}: {plural(len(plan.cells), 'trial')}: {counts}{time}")
+    time = f";{about} {plan}" if plan.to_run else ""
+    return Text(f"{plan.job.header.name}: {trials}: {counts}{time}")
 
 
 def evaluations_line(plan: Plan) -> list[Text]:
@@ -86,6 +90,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "job": plan.job.header.name,
         "output": plan.output,
         **{str(state): len(plan.having(state)) for state in CellState},
+        "to_propose": plan.to_propose,
         "placements": [asdict(placement) for placement in plan.placements.values()],
         "device_hours": _or_none(plan.device_s / 3600),
         "wall_s": _or_none(plan.wall_s),
@@ -119,7 +124,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 def _estimate(plan: Plan) -> str:
     """The estimated device-hours and wall time of the new cells."""
-    if not plan.having(CellState.NEW):
+    if not plan.to_run:
         return f"nothing to train{_uncounted(plan)}"
     if math.isnan(plan.wall_s):
         return "unknown device-hours"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import DataError
@@ -28,6 +29,13 @@ def find_problem(trials: Iterable[Trial], evaluations: Iterable[Evaluation]) -> 
         except DataError as error:
             return str(error)
     return next(filter(None, (evaluation.missing_requirements() for evaluation in evaluations)), None)
+
+
+def without_optuna(job: Job) -> str | None:
+    """Why this installation cannot propose trials; None where it can."""
+    if job.space is None or find_spec("optuna") is not None:
+        return None
+    return f"{job.source}: search.algorithm: tpe takes the package Optuna; install with: pip install 'gan-orch[search]'"
 
 
 def without_value(job: Job) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from orchestrator.plan.checks import find_problem
+from orchestrator.plan.checks import find_problem, without_optuna
 from orchestrator.plan.estimate import (
     MOST_CPUS,
     START_S,
@@ -74,6 +74,10 @@ class Plan:
     """All evaluations of trials that are done or will be, without trials that a search or a failure ended."""
     notes: tuple[str, ...] = ()
     """Notes on the data, and on trials that are new though storage has results of them."""
+    to_propose: int = 0
+    """The most trials that a search will propose beside the cells, and so is no cell yet."""
+    proposed_s: float = 0.0
+    """Estimated device-seconds of each of these, NaN where the data is missing."""
 
     @property
     def due(self) -> list[Due]:
@@ -82,14 +86,25 @@ class Plan:
 
     @property
     def runs(self) -> bool:
-        """Whether there are new trials or due evaluations."""
-        return bool(self.having(CellState.NEW) or self.due)
+        """Whether there are new trials or due evaluations, or a search has trials to propose."""
+        return bool(self.to_run or self.due)
+
+    @property
+    def to_run(self) -> int:
+        """The number of trials that a run trains; of a search the most."""
+        return len(self.having(CellState.NEW)) + self.to_propose
+
+    @property
+    def to_train(self) -> list[Trial]:
+        """The new trials and, of a search with trials to propose, what stands for these."""
+        return [*(cell.trial for cell in self.having(CellState.NEW)), *(self.job.ends if self.to_propose else ())]
 
     def without_training(self) -> Plan:
         """The plan for the trials that are done only."""
         cached = tuple(self.having(CellState.CACHED))
         ids = {cell.trial.id for cell in cached}
-        rest = replace(self, cells=cached, evaluations=tuple(due for due in self.evaluations if due.trial.id in ids))
+        evaluations = tuple(due for due in self.evaluations if due.trial.id in ids)
+        rest = replace(self, cells=cached, evaluations=evaluations, to_propose=0)
         return _with_problem(rest)
 
     def having(self, state: CellState) -> list[Cell]:
@@ -98,34 +113,35 @@ class Plan:
 
     @property
     def device_s(self) -> float:
-        """Estimated device-seconds of the new cells, without those whose data is missing; NaN if all are."""
-        new = self.having(CellState.NEW)
-        estimated = self._estimated(new)
-        return sum(cell.device_s for cell in estimated) if estimated or not new else math.nan
+        """Estimated device-seconds of what is to run, without cells whose data is missing; NaN if all are."""
+        estimated = self._estimated
+        return sum(seconds for _, seconds in estimated) if estimated or not self.to_run else math.nan
 
     @property
     def wall_s(self) -> float:
-        """Seconds until the new cells are done and the report is written: Ray's start, then each size in turn.
+        """Seconds until what is to run is done and the report is written: Ray's start, then each size in turn.
 
         NaN as for ``device_s``; evaluations are not counted.
         """
-        new = self._estimated(self.having(CellState.NEW))
-        if not new:
+        if not self._estimated:
             return self.device_s
         seconds = self.start_s
-        for workers, placement in self.placements.items():
-            lengths = [cell.device_s / workers for cell in new if cell.trial.workers == workers]
+        for size, placement in self.placements.items():
+            lengths = [device_s / size for workers, device_s in self._estimated if workers == size]
             seconds += wall_s(lengths, placement.concurrent)
         return seconds
 
     @property
     def unknown(self) -> bool:
         """Whether some new cells have no estimate, since their data is missing."""
-        return any(math.isnan(cell.device_s) for cell in self.having(CellState.NEW))
+        return len(self._estimated) < self.to_run
 
-    @staticmethod
-    def _estimated(cells: list[Cell]) -> list[Cell]:
-        return [cell for cell in cells if not math.isnan(cell.device_s)]
+    @property
+    def _estimated(self) -> list[tuple[int, float]]:
+        """Workers and device-seconds of each trial that is to run and has an estimate."""
+        trials = [(cell.trial.workers, cell.device_s) for cell in self.having(CellState.NEW)]
+        trials += self.to_propose * [(next(iter(self.placements)), self.proposed_s)]
+        return [one for one in trials if not math.isnan(one[1])]
 
     def __str__(self) -> str:
         """The devices of the trials and the number of trials at once."""
@@ -152,15 +168,15 @@ def make_plan(
     fingerprints = fingerprints or {}
     placements = {
         workers: place(job.header.resources, workers, cluster)
-        for workers in sorted({trial.workers for trial in job.trials}, reverse=True)
+        for workers in sorted({trial.workers for trial in job.examples}, reverse=True)
     }
     largest = next(iter(placements.values()))
-    seconds = estimate_device_s(job.trials, ended, largest.device, largest.cpus)
+    seconds = estimate_device_s([*job.trials, *job.ends], ended, largest.device, largest.cpus)
     cells = []
     for trial in job.trials:
         past = ended.get(trial.id)
         others = _other_images(past, fingerprints.get(trial.settings.data))
-        state = decide_cell(None if others else past, searching=bool(job.header.search), retry_failed=retry_failed)
+        state = decide_cell(None if others else past, searching=job.stops, retry_failed=retry_failed)
         error = past.error if past and state is CellState.FAILED else None
         resumes = state is CellState.NEW and trial.id in checkpointed and not others
         cells.append(Cell(trial, state, seconds[trial.id], resumes, error, others))
@@ -170,8 +186,10 @@ def make_plan(
     evaluations = tuple(due.anew() if due.trial.id in replaced else due for due in evaluations)
     evaluations, lost = without_lost(job, evaluations, cells, checkpointed)
     notes = (*_notes(cells, ended), *lost)
-    start_s = _start_s(cells, largest.device, cluster)
-    plan = _with_problem(Plan(job, tuple(cells), placements, output, None, start_s, evaluations, notes))
+    ends = [seconds[trial.id] for trial in job.ends if not math.isnan(seconds[trial.id])]
+    proposed_s = sum(ends) / len(ends) if ends else math.nan if job.ends else 0.0
+    plan = Plan(job, tuple(cells), placements, output, None, 0.0, evaluations, notes, job.to_propose, proposed_s)
+    plan = _with_problem(replace(plan, start_s=_start_s(plan, largest.device, cluster)))
     return replace(plan, problem=plan.problem or _precision_problem(plan, cluster))
 
 
@@ -193,10 +211,10 @@ def without_lost(
     return tuple(due for due in dues if due.name not in gone), (note,)
 
 
-def _start_s(cells: Iterable[Cell], device: str, cluster: Cluster) -> float:
+def _start_s(plan: Plan, device: str, cluster: Cluster) -> float:
     """Seconds before the first step and after the last."""
-    new = [cell.trial for cell in cells if cell.state is CellState.NEW]
-    done = [cell.trial for cell in cells if cell.state is not CellState.NEW]
+    new = plan.to_train
+    done = [cell.trial for cell in plan.cells if cell.state is not CellState.NEW]
     worker_groups = WORKER_GROUP_START_S if any(trial.workers > 1 for trial in new) else 0.0
     cores = min(MOST_CPUS, max(node.cpus for node in cluster.nodes))
     return START_S + worker_groups + classifiers_s(new, done, device, cores)
@@ -204,14 +222,16 @@ def _start_s(cells: Iterable[Cell], device: str, cluster: Cluster) -> float:
 
 def _with_problem(plan: Plan) -> Plan:
     """The plan with the problem of its new trials and due evaluations; trials that are done need no data."""
-    trials = [*(cell.trial for cell in plan.having(CellState.NEW)), *(due.trial for due in plan.due)]
+    trials = [*plan.to_train, *(due.trial for due in plan.due)]
     distinct = {trial.id: trial for trial in trials}.values()
-    return replace(plan, problem=find_problem(distinct, [due.evaluation for due in plan.due]))
+    evaluations = plan.job.header.evaluate if plan.to_propose else [due.evaluation for due in plan.due]
+    problem = find_problem(distinct, evaluations) or (without_optuna(plan.job) if plan.to_propose else None)
+    return replace(plan, problem=problem)
 
 
 def _precision_problem(plan: Plan, cluster: Cluster) -> str | None:
     """Why the new trials' processors cannot compute in the precision that they ask for; None where they can."""
-    asked = any(cell.trial.settings.training.precision == "bf16" for cell in plan.having(CellState.NEW))
+    asked = any(trial.settings.training.precision == "bf16" for trial in plan.to_train)
     on_processors = all(placement.device == "cpu" for placement in plan.placements.values())
     if not asked or not on_processors or any(node.computes_bf16 for node in cluster.nodes):
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import DataError
 from orchestrator.evaluations.evaluation import FOLDER as EVALUATIONS
 from orchestrator.plan.checks import without_value
+from orchestrator.plan.known import with_known
 from orchestrator.plan.plan import CellState, Plan, make_plan, without_lost
 from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.state.copies import refuse_unfinished
@@ -34,7 +35,7 @@ def survey(job: Job, store: Store, cluster: Cluster, retry_failed: bool = False)
     PlacementError, StorageError.
     """
     refuse_unfinished(store)
-    stored = stored_job(job, store)
+    stored = stored_job(with_known(job, store), store)
     if stored.left_out:
         raise left_out_error(store, stored.left_out)
     ended = read_ledger(store)

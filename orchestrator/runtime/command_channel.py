@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from orchestrator.spec.job import Trial
 
 _PATIENCE_S = 30.0
 
 
 class Command(NamedTuple):
-    """Train a trial or, where ``trial_id`` is None, end. Each command has a higher number than the last."""
+    """Train a trial or, where it is None, end. Each command has a higher number than the last."""
 
     number: int
-    trial_id: str | None
+    trial: Trial | None
 
 
 class Failure(NamedTuple):
@@ -44,10 +47,10 @@ class CommandChannel:
         self._nodes: set[str] = set()
         self._changed = asyncio.Condition()
 
-    async def send(self, trial_id: str | None) -> int:
+    async def send(self, trial: Trial | None) -> int:
         """Replace the command by a new one; returns its number."""
         async with self._changed:
-            self._command, self._report = Command(self._command.number + 1, trial_id), None
+            self._command, self._report = Command(self._command.number + 1, trial), None
             self._changed.notify_all()
         return self._command.number
 

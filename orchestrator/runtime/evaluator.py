@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.plan.plan import Plan
     from orchestrator.runtime.events import Event, Watcher
+    from orchestrator.spec.job import Trial
     from orchestrator.state.due import Due
 
 _POLL_S = 1.0
@@ -37,9 +38,15 @@ class Evaluator:
     """
 
     def __init__(
-        self, plan: Plan, inputs: EvaluationInputs, watchers: Sequence[Watcher], notify: Callable[[str], None]
+        self,
+        plan: Plan,
+        inputs: EvaluationInputs,
+        watchers: Sequence[Watcher],
+        notify: Callable[[str], None],
+        expect: Callable[[Trial], Sequence[Due]],
     ) -> None:
-        self.inputs, self.watchers, self.notify = inputs, watchers, notify
+        """``expect`` has the evaluations of a trial that the plan does not know."""
+        self.inputs, self.watchers, self.notify, self._expect = inputs, watchers, notify, expect
         placement = inputs.placement
         slots = placement.concurrent * placement.workers
         reference, retries = [ray.put(inputs)], plan.job.header.resources.max_retries
@@ -47,9 +54,10 @@ class Evaluator:
         self._host_work = HostWork(reference, retries) if placement.gpus else None
         """None where a worker holds no GPU, and does this work itself."""
         # Few evaluations are split, so that all devices are used.
-        self._tasks_each = math.ceil(slots / max(1, len(plan.due)))
+        self._tasks_each = math.ceil(slots / max(1, len(plan.due), plan.to_propose))
         self._max_tries = 1 + retries
         new = {cell.trial.id for cell in plan.having(CellState.NEW)}
+        self._planned = new
         self._after_training: dict[str, list[Due]] = {}
         self._preparing: deque[Task] = deque()
         self._waiting: deque[Task] = deque()
@@ -75,11 +83,19 @@ class Evaluator:
         """Queue the evaluations of a trial that has ended; drop those of one that failed or was stopped."""
         if event.ended is None:
             return
+        if event.trial.id not in self._planned:
+            self._add(event.trial)
         for due in self._after_training.pop(event.trial.id, []):
             if event.ended in (Status.FAILED, Status.STOPPED):
                 self._count(total=-1, parts=-len(due.missing))
             else:
                 self._queue(due)
+
+    def _add(self, trial: Trial) -> None:
+        """Add the evaluations of a trial that a search has proposed since the plan."""
+        self._after_training[trial.id] = dues = list(self._expect(trial))
+        if dues:
+            self._count(total=len(dues), parts=sum(len(due.missing) for due in dues))
 
     def evaluated(self, progress: EvaluationProgress) -> None:
         """Do nothing: the evaluator itself reports this progress to the other watchers."""

@@ -166,6 +166,11 @@ class Heartbeat:
             self.state.ended += 1
             self.state.failed += event.ended is Status.FAILED
 
+    def all_ended(self) -> None:
+        """No further trial is to run: a search may have ended before its cap."""
+        with self._lock:
+            self.state.to_run = self.state.ended
+
     def evaluated(self, progress: EvaluationProgress) -> None:
         """Store the evaluations' progress with the next beat."""
         with self._lock:

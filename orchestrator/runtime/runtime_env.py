@@ -229,7 +229,7 @@ def _sizes(root: str, files: set[str]) -> dict[str, int]:
 
 def _with_relative_roots(job: Job) -> Iterator[tuple[str, Dataset]]:
     """The data sets of training and evaluations whose roots depend on the current folder, with these roots."""
-    sets = [trial.settings.data for trial in job.trials]
+    sets = [trial.settings.data for trial in job.examples]
     sets += [other for evaluation in job.header.evaluate for other in evaluation.others]
     for data in dict.fromkeys(sets):
         root = getattr(data, "root", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -21,9 +22,11 @@ from orchestrator.runtime.events import Reporter, SweepStoppedError, Watcher
 from orchestrator.runtime.interrupt import interrupts_deferred
 from orchestrator.runtime.orphans import OrphanedGroups
 from orchestrator.runtime.privacy import keep_credentials
+from orchestrator.runtime.searcher import TrialSearcher, searcher_of
 from orchestrator.runtime.trainable import TrialWorker
 from orchestrator.runtime.trainer import SweepContext, describe
 from orchestrator.runtime.worker_group import WorkerGroupTrainable
+from orchestrator.state.due import find_due
 from orchestrator.state.held_out import record_held_out
 from orchestrator.state.ledger import FailureKind, provenance
 from orchestrator.state.replaced import set_aside, set_evaluations_aside
@@ -35,7 +38,9 @@ if TYPE_CHECKING:
     from orchestrator.data import Dataset, Split
     from orchestrator.data.images import ImageSet
     from orchestrator.plan.placement import Placement
-    from orchestrator.spec.job import Header, Search, Trial
+    from orchestrator.spec.job import Header, Trial
+    from orchestrator.spec.search import Search
+    from orchestrator.state.due import Due
     from orchestrator.state.files import EvaluationProgress
     from orchestrator.store.location import Store
 
@@ -65,13 +70,14 @@ def run_sweep(
 
     ``store`` is the job's root. Ray must be up. Every result is in storage before a watcher is called with it. The data
     sets are loaded here, once, and shared through Ray's object store. Trials with the same number of devices run
-    together, those with most first, so that none holds devices that one of another size waits for. ``notify`` reports
-    what no watcher is called with, ``stage`` what is done before the first trial starts. Raises DataError,
-    StorageError, and SurroundingsError where the disk or the system stopped trials.
+    together, those with most first, so that none holds devices that one of another size waits for. A search proposes
+    trials as others end, until its cap. ``notify`` reports what no watcher is called with, ``stage`` what is done
+    before the first trial starts. Raises DataError, StorageError, and SurroundingsError where the disk or the system
+    stopped trials.
     """
     trials = {cell.trial.id: cell.trial for cell in plan.having(CellState.NEW)}
     inception = _inception(plan)
-    images = load_images([*trials.values(), *(due.trial for due in plan.due)], stage, notify)
+    images = load_images([*plan.to_train, *(due.trial for due in plan.due)], stage, notify)
     held_out = _load_held_out(plan, images, stage)
     set_aside(store, {cell.trial.id: cell.other_images for cell in plan.cells if cell.other_images})
     set_evaluations_aside(store, plan.due)
@@ -85,24 +91,33 @@ def run_sweep(
     with (
         interrupts_deferred(hurry) as check,
         tempfile.TemporaryDirectory(prefix="orch-tune-") as folder,
-        Evaluator(plan, _evaluation_inputs(plan, context, held_out, inception), watchers, notify) as evaluator,
+        Evaluator(
+            plan,
+            _evaluation_inputs(plan, context, held_out, inception),
+            watchers,
+            notify,
+            partial(_expect, plan, store),
+        ) as evaluator,
     ):
         references = [evaluator.inputs.context]
         reporter = Reporter(context, [*watchers, evaluator], check, notify)
-        expected = 0
+        searcher = searcher_of(plan, store, context, reporter) if plan.to_run else None
+        expected, interrupted = 0, False
         for placement in plan.placements.values():
-            trial_ids = [trial.id for trial in trials.values() if trial.workers == placement.workers]
-            if not trial_ids:
+            source = searcher or [trial.id for trial in trials.values() if trial.workers == placement.workers]
+            if not source:
                 continue
-            expected += len(trial_ids)
-            tuner = _tuner(plan.job.header, placement, trial_ids, references, reporter, folder)
+            tuner = _tuner(plan.job.header, placement, source, references, reporter, folder)
             check()
             _fit(tuner, reporter)
-            if reporter.ended < expected:
-                break  # interrupted
+            expected += len(source)
+            if interrupted := reporter.ended < expected or (searcher is not None and not searcher.proposer.over):
+                break
         else:
             evaluator.drain(check)
-    return Outcome(reporter.ended, reporter.failed, reporter.ended < len(trials), evaluator.progress)
+    if searcher is not None and searcher.proposer.exhausted:
+        notify(searcher.proposer.why_exhausted)
+    return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.progress)
 
 
 def _evaluation_inputs(
@@ -133,16 +148,16 @@ def _fit(tuner: tune.Tuner, reporter: Reporter) -> None:
 
 def _sweep_context(
     plan: Plan,
-    trials: Mapping[str, Trial],
+    trials: dict[str, Trial],
     images: Mapping[Dataset, ImageSet],
     store: Store,
     notify: Callable[[str], None],
     stage: Callable[[str], None],
 ) -> SweepContext:
     """What trials and evaluations share, with the classifiers that some of them need."""
-    data_sets = {due.trial.settings.data for due in plan.due if due.evaluation.uses_classifier}
+    data_sets = {due.trial.settings.data for due in _to_evaluate(plan) if due.evaluation.uses_classifier}
     data_sets = {data for data in data_sets if images[data].has_classes}
-    data_sets |= {trial.settings.data for trial in trials.values() if trial.settings.training.measure_every}
+    data_sets |= {trial.settings.data for trial in plan.to_train if trial.settings.training.measure_every}
     classifiers = classifiers_for(
         {data: images[data] for data in images if data in data_sets}, plan, store, notify, stage
     )
@@ -150,9 +165,21 @@ def _sweep_context(
     return SweepContext(plan.job.header.name, trials, images, classifiers, store, provenance(), fingerprints)
 
 
+def _expect(plan: Plan, store: Store, trial: Trial) -> Sequence[Due]:
+    """The evaluations of a trial that a search has just proposed."""
+    dues = find_due([trial], plan.job.header.evaluate, ())
+    record_held_out(store, dues)
+    return dues
+
+
+def _to_evaluate(plan: Plan) -> list[Due]:
+    """The evaluations that are due and, of a search with trials to propose, what stands for those of these."""
+    return [*plan.due, *(find_due(plan.job.ends, plan.job.header.evaluate, ()) if plan.to_propose else ())]
+
+
 def _inception(plan: Plan) -> bytes | None:
     """Inception's weights, where an evaluation uses its features. Raises DataError where they are lost or damaged."""
-    if not any(due.evaluation.feature_extractor == "inception" for due in plan.due):
+    if not any(due.evaluation.feature_extractor == "inception" for due in _to_evaluate(plan)):
         return None
     from orchestrator.metrics.inception import load_inception
     from orchestrator.metrics.inception_weights import read_weights
@@ -166,13 +193,14 @@ def _load_held_out(
     plan: Plan, images: Mapping[Dataset, ImageSet], stage: Callable[[str], None]
 ) -> dict[Dataset, ImageSet]:
     """The held-out images that evaluations use. Raises DataError, also where they do not suit an evaluation."""
-    data_sets = {due.trial.settings.data for due in plan.due if "test" in due.evaluation.splits}
-    data_sets |= {other for due in plan.due for other in due.evaluation.others}
+    dues = _to_evaluate(plan)
+    data_sets = {due.trial.settings.data for due in dues if "test" in due.evaluation.splits}
+    data_sets |= {other for due in dues for other in due.evaluation.others}
     held_out = {}
     for data in data_sets:
         stage(f"loading held-out images of {data.name}")
         held_out[data] = data.load("test")
-    for due in plan.due:
+    for due in dues:
         data = due.trial.settings.data
         splits: dict[Split, ImageSet] = {"train": images[data]}
         if "test" in due.evaluation.splits:
@@ -185,9 +213,17 @@ def _load_held_out(
 
 
 def _tuner(
-    header: Header, placement: Placement, trial_ids: list[str], references: list[Any], reporter: Reporter, folder: str
+    header: Header,
+    placement: Placement,
+    source: TrialSearcher | list[str],
+    references: list[Any],
+    reporter: Reporter,
+    folder: str,
 ) -> tune.Tuner:
-    """Tune's view of the trials with one number of workers; Tune writes its state to ``folder`` of this machine."""
+    """Tune's view of the trials with one number of workers, which ``source`` names or hands out.
+
+    Tune writes its state to ``folder`` of this machine.
+    """
     keep_credentials()
     single = placement.workers == 1
     worker = tune.with_parameters(
@@ -196,10 +232,13 @@ def _tuner(
     # A worker group requests its devices by Ray Train, all or none. The trial that waits for them requests one byte of
     # memory, since Tune allows no empty request.
     request = {"cpu": placement.cpus, "gpu": placement.gpus} if single else {"memory": 1}
+    searches = isinstance(source, TrialSearcher)
     return tune.Tuner(
         tune.with_resources(worker, request),
-        param_space={"trial_id": tune.grid_search(trial_ids)},
+        param_space={} if searches else {"trial_id": tune.grid_search(source)},
         tune_config=tune.TuneConfig(
+            search_alg=source if searches else None,
+            num_samples=-1 if searches else 1,
             scheduler=_scheduler(header.search),
             max_concurrent_trials=placement.concurrent,
             reuse_actors=True,
@@ -236,17 +275,17 @@ def _name(trial: Any) -> str:
 
 
 def _scheduler(search: Search | None) -> TrialScheduler:
-    if search is None:
+    if search is None or search.scheduler is None:
         return FIFOScheduler()
     if search.scheduler == "asha":
         return ASHAScheduler(
             time_attr="epochs_done",
             metric=search.measure,
             mode=search.mode,
-            grace_period=search.grace_epochs,
-            reduction_factor=search.reduction_factor,
+            grace_period=search.grace_epochs or 1,
+            reduction_factor=search.reduction_factor or 3,
             max_t=1_000_000,
         )
     return MedianStoppingRule(
-        time_attr="epochs_done", metric=search.measure, mode=search.mode, grace_period=search.grace_epochs
+        time_attr="epochs_done", metric=search.measure, mode=search.mode, grace_period=search.grace_epochs or 1
     )

@@ -8,7 +8,7 @@ import ray
 from ray import tune
 
 from orchestrator.runtime.preemption import PreemptedError, being_drained
-from orchestrator.runtime.trainer import Trainer
+from orchestrator.runtime.trainer import Trainer, trial_of
 
 if TYPE_CHECKING:
     from orchestrator.plan.placement import Placement
@@ -28,11 +28,11 @@ class TrialWorker(tune.Trainable):  # type: ignore[misc]
 
         self.trainer = Trainer(ray.get(references[0]), torch.device(placement.device), placement, ALONE)
         self.node = ray.get_runtime_context().get_node_id()
-        self.trainer.take(config["trial_id"])
+        self.trainer.take(trial_of(config, self.trainer.context))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial; the last state of one that the scheduler stopped is stored."""
-        self.trainer.take(new_config["trial_id"])
+        self.trainer.take(trial_of(new_config, self.trainer.context))
         return True
 
     def step(self) -> dict[str, Any]:

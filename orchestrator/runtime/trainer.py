@@ -36,7 +36,8 @@ class SweepContext:
     """What all workers of a sweep share: put into Ray's object store once."""
 
     job: str
-    trials: Mapping[str, Trial]
+    trials: dict[str, Trial]
+    """By id; of a search, which proposes others while it runs, the driver alone has all: see ``trial_of``."""
     images: Mapping[Dataset, ImageSet]
     classifiers: Mapping[Dataset, bytes | None]
     """The classifier of each data set whose samples are measured; None for one without classes."""
@@ -50,6 +51,12 @@ class SweepContext:
         data = trial.settings.data
         images = {"images": len(self.images[data]), "data_fingerprint": self.fingerprints[data]}
         return {**self.provenance, **images}
+
+
+def trial_of(config: Mapping[str, Any], context: SweepContext) -> Trial:
+    """The trial that a configuration of Tune names, or brings with it where a search has just proposed it."""
+    trial: Trial = config.get("proposed") or context.trials[config["trial_id"]]
+    return trial
 
 
 class Trainer:
@@ -67,10 +74,10 @@ class Trainer:
         self.session: Session | None = None
         self.trial: Trial | None = None
 
-    def take(self, trial_id: str) -> None:
+    def take(self, trial: Trial) -> None:
         """Leave the previous trial and take this one; the first ``advance`` builds its networks, which may fail."""
         self.leave()
-        self.trial = self.context.trials[trial_id]
+        self.trial = trial
 
     def leave(self) -> None:
         """Store the last state of a trial that has not ended."""
@@ -111,7 +118,7 @@ class Trainer:
             self._record(status, measured)
             self.session = None
         return {
-            **measured,
+            **_known(measured),
             "health": str(progress.health.condition),
             "epochs_done": int(progress.epoch),
             "total_steps": progress.total,
@@ -166,7 +173,7 @@ class Trainer:
             measured["diverged_at"] = error.step
             if Status.DIVERGED in self.trial.settings.training.stop_when:
                 self._record(Status.DIVERGED, measured)
-                return {**measured, "total_steps": self.trial.settings.total_steps, **_ended(Status.DIVERGED)}
+                return {**_known(measured), "total_steps": self.trial.settings.total_steps, **_ended(Status.DIVERGED)}
         self._record(Status.FAILED, {**measured, "error": describe(error), "error_kind": str(kind)})
         return failed(describe(error))
 
@@ -175,6 +182,11 @@ class Trainer:
             assert self.trial is not None
             provenance = self.context.provenance_of(self.trial)
             record(self.context.store, self.context.job, self.trial, status, measured, provenance)
+
+
+def _known(measured: Mapping[str, object]) -> dict[str, Any]:
+    """What has a value: schedulers compare what is there, and samples may not have been measured yet."""
+    return {name: value for name, value in measured.items() if value is not None}
 
 
 def measured(report: Mapping[str, Any]) -> dict[str, Any]:

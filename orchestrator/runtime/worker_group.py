@@ -19,7 +19,7 @@ from orchestrator.runtime.command_channel import Command, CommandChannel, Failur
 from orchestrator.runtime.preemption import PreemptedError, being_drained
 from orchestrator.runtime.ray_private import without_helpers
 from orchestrator.runtime.rendezvous import ProcessGroupConfig
-from orchestrator.runtime.trainer import SweepContext, Trainer, describe, failed, measured
+from orchestrator.runtime.trainer import SweepContext, Trainer, describe, failed, measured, trial_of
 from orchestrator.state.ledger import FailureKind, Status, record
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from orchestrator.distributed.group import Group
     from orchestrator.plan.placement import Placement
+    from orchestrator.spec.job import Trial
 
 _LISTEN_S = 2.0
 """Seconds that a trial waits for a report before it returns to Tune."""
@@ -62,9 +63,9 @@ class WorkerGroup:
         except Exception as error:  # ``poll`` raises it in the trial; an exception of a thread reaches nobody
             self.error = error
 
-    def send(self, trial_id: str) -> None:
+    def send(self, trial: Trial) -> None:
         """Have the worker group leave its trial and train this one."""
-        ray.get(self.channel.send.remote(trial_id))
+        ray.get(self.channel.send.remote(trial))
 
     def poll(self) -> tuple[dict[str, Any] | None, Failure | None]:
         """The latest report and the first failure, as soon as there is either.
@@ -138,7 +139,7 @@ def train_together(config: dict[str, Any]) -> None:
         )
         if command is None:  # no command yet: poll again, so that the others' broadcast does not time out
             continue
-        if command.trial_id is None:
+        if command.trial is None:
             group.disband()
             return
         number = command.number
@@ -151,8 +152,8 @@ def train_together(config: dict[str, Any]) -> None:
 
 def _train(trainer: Trainer, command: Command, channel: ActorHandle, group: Group) -> None:
     """Train until the trial has ended or the command is no longer the latest; then store the trial's state."""
-    assert command.trial_id is not None
-    trainer.take(command.trial_id)
+    assert command.trial is not None
+    trainer.take(command.trial)
     running = True
     while running:
         report = trainer.advance()
@@ -173,17 +174,17 @@ class WorkerGroupTrainable(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial: the worker group leaves the previous one when it receives the command."""
-        self.trial = self.context.trials[new_config["trial_id"]]
+        self.trial = trial_of(new_config, self.context)
         self.last: dict[str, Any] = {}
         if self.worker_group is not None:
-            self.worker_group.send(self.trial.id)
+            self.worker_group.send(self.trial)
         return True
 
     def step(self) -> dict[str, Any]:
         """Report the trial's progress; only Tune's own values while the worker group waits for devices."""
         if self.worker_group is None:
             self.worker_group = WorkerGroup(self.references, self.placement)
-            self.worker_group.send(self.trial.id)
+            self.worker_group.send(self.trial)
         if being_drained(self.worker_group.nodes):
             self.cleanup()
             raise PreemptedError

@@ -204,6 +204,14 @@ def unanswered(
     return None
 
 
+def without_measure(name: str, trials: Collection[TrialSettings], counts: Counts = known_images) -> str | None:
+    """Why some of these trials have no value of a measured column of trials/, or None where all have."""
+    measure = find_measure(name)
+    assert measure is not None, name
+    too_few = (_too_few(measure, one, None, counts) for one in trials)
+    return _unmeasured(measure, trials) or next(filter(None, too_few), None)
+
+
 def _of_each(claim: Claim, problem: Problem) -> Problem:
     """The problem of a member of ``each``, whose key is that of the value where the value is on the side."""
     key, line = problem

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from orchestrator.errors import SettingsError
 from orchestrator.evaluations import AnyEvaluation
 from orchestrator.settings import Settings
 from orchestrator.spec.claim_checks import malformed, unanswered
 from orchestrator.spec.claims import Claim
-from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS, Axis, cells, read_axes, with_path
+from orchestrator.spec.grid import SEED, VARIED_SECTIONS, WORKERS, Axis, cells, read_grid, with_path
 from orchestrator.spec.identity import flatten, trial_id
 from orchestrator.spec.messages import did_you_mean, explain, show
+from orchestrator.spec.search import Search, Space, ends_of, reject_search, space_of, typed
 from orchestrator.spec.slurm import SlurmOptions
 from orchestrator.spec.yaml_file import parse_yaml, read_yaml_file
-from orchestrator.store.columns import TRAINING_METRICS
 from orchestrator.training.settings import TrialSettings
 
 if TYPE_CHECKING:
@@ -95,29 +95,6 @@ class _Varied(Settings):
     resources: Resources
 
 
-class Search(Settings):
-    """A scheduler of Ray Tune that stops trials with worse results than others at the same epoch."""
-
-    scheduler: Literal["asha", "median"]
-    """ASHA, Li et al., arXiv 1810.05934, or the median stopping rule, which stops what is worse than the median"""
-    measure: str = Field(json_schema_extra={"enum": [column.name for column in TRAINING_METRICS]})
-    """training metric of metrics/ by which trials are compared"""
-    mode: Literal["min", "max"]
-    """whether the lower or the higher values are the better ones"""
-    grace_epochs: int = Field(1, ge=1)
-    """epochs before which no trial is stopped"""
-    reduction_factor: int = Field(3, ge=2)
-    """asha: one in so many trials goes on at each comparison"""
-
-    @field_validator("measure")
-    @classmethod
-    def _is_measured(cls, measure: str) -> str:
-        names = [column.name for column in TRAINING_METRICS]
-        if measure not in names:
-            raise ValueError(f"got {show(measure)}, expected one of {', '.join(names)}")
-        return measure
-
-
 class Header(Settings):
     """The sections of a job file that do not decide what a trial computes."""
 
@@ -158,7 +135,8 @@ class Trial:
 class Job:
     """A validated job: its header, its base sections and axes as written, and every distinct trial of its grid.
 
-    ``left_out`` has a line for each claim that overrides have left without the trials or images to decide it.
+    ``left_out`` has a line for each claim that overrides have left without the trials or images to decide it. With a
+    ``space`` the trials are those of its ``proposals``, of which a job file alone has none: see ``state.proposals``.
     """
 
     source: str
@@ -167,6 +145,57 @@ class Job:
     axes: tuple[Axis, ...]
     trials: tuple[Trial, ...]
     left_out: tuple[str, ...] = ()
+    space: Space | None = None
+    proposals: tuple[dict[str, Any], ...] = ()
+    ends: tuple[Trial, ...] = ()
+    """Of a search, the trials at the lower and at the upper ends of all ranges, of every cell of the lists."""
+
+    @property
+    def examples(self) -> tuple[Trial, ...]:
+        """The trials, or what stands for all that a search may propose: what holds for these is checked beforehand."""
+        return self.ends or self.trials
+
+    @property
+    def most_proposals(self) -> int:
+        """The most proposals that a search trains; 0 for a job without one."""
+        if self.space is None or self.header.search is None or self.header.search.trials is None:
+            return 0
+        return int(min(self.header.search.trials // self.space.each, self.space.size))
+
+    @property
+    def stops(self) -> bool:
+        """Whether a scheduler stops trials early."""
+        return self.header.search is not None and self.header.search.scheduler is not None
+
+    @property
+    def to_propose(self) -> int:
+        """The most trials that a search has yet to propose."""
+        return 0 if self.space is None else (self.most_proposals - len(self.proposals)) * self.space.each
+
+    def trials_of(self, proposal: dict[str, Any]) -> tuple[Trial, ...]:
+        """A proposal's trials, one for each seed. Raises SettingsError where it cannot be trained."""
+        assert self.space is not None
+        axes = [Axis("", (proposal,))]
+        if self.space.seeds:
+            axes.append(Axis(SEED, tuple({SEED: seed} for seed in self.space.seeds)))
+        return _trials(_base(self.sections, self.header), tuple(axes), self.source)
+
+    def proposing(self, proposals: Iterable[dict[str, Any]]) -> Job:
+        """The job with these proposals as far as they lie in its space, the first ones up to the cap."""
+        kept, trials = list[dict[str, Any]](), dict[str, Trial]()
+        for proposal in proposals:
+            if len(kept) == self.most_proposals or self.space is None:
+                break
+            if self.space.values(proposal) is None:
+                continue
+            try:
+                made = self.trials_of(proposal)
+            except SettingsError:  # as of another version
+                continue
+            if made[0].id not in trials:
+                kept.append(proposal)
+                trials |= {trial.id: trial for trial in made}
+        return replace(self, proposals=tuple(kept), trials=tuple(trials.values()))
 
     def resolved(self) -> dict[str, Any]:
         """The job as a mapping that, written as YAML, is a job file with the same trials."""
@@ -174,8 +203,9 @@ class Job:
         for key in ("tags", "note", "evaluate", "claims"):
             if not raw[key]:
                 del raw[key]
-        if self.axes:
+        if self.axes or self.space:
             raw["grid"] = {axis.name: [_entry(axis, entry) for entry in axis.entries] for axis in self.axes}
+            raw["grid"] |= {one.name: one.as_written() for one in (self.space.ranges if self.space else ())}
         return raw
 
 
@@ -214,14 +244,12 @@ def _make_job(raw: dict[str, Any], source: str, *, narrowed: bool) -> Job:
             raise SettingsError(source, key, f"unknown key; {did_you_mean(key, _KEYS)}")
     header = _validated(Header, {key: raw[key] for key in raw if key in Header.model_fields}, source)
     sections = {key: raw[key] for key in VARIED_SECTIONS if key in raw}
-    axes = read_axes(raw["grid"], source) if "grid" in raw else ()
-    trials = _trials({**sections, "resources": raw.get("resources", {})}, axes, source)
-    shortest = min(trial.settings.training.epochs for trial in trials)
-    if header.search and header.search.grace_epochs > shortest:
-        problem = f"got {header.search.grace_epochs}, but a trial trains for {shortest} epochs only"
-        raise SettingsError(source, "search.grace_epochs", problem)
+    axes, ranges = read_grid(raw["grid"], source) if "grid" in raw else ((), ())
+    base = {**sections, "resources": raw.get("resources", {})}
+    space = space_of(header.search, axes, typed(ranges, axes, base, source), source)
+    trials = _trials(base, (*axes, *(ends_of(space) if space else ())), source)
     if header.search:
-        _reject_missing_measure(header.search, trials, source)
+        reject_search(header.search, bool(header.claims), [trial.settings for trial in trials], source)
     _reject_evaluations(header.evaluate, trials, source)
     _reject_claims(header.claims, source)
     problems = _unanswered(header, trials, source)
@@ -230,17 +258,13 @@ def _make_job(raw: dict[str, Any], source: str, *, narrowed: bool) -> Job:
     claims = tuple(claim for claim in header.claims if claim.id not in problems)
     header = header.model_copy(update={"claims": claims})
     left_out = tuple(f"claim {name} is left out: {error.problem}" for name, error in problems.items())
-    return Job(source, header, sections, axes, trials, left_out)
+    job = Job(source, header, sections, axes, trials, left_out)
+    return job if space is None else replace(job, trials=(), space=space, ends=trials)
 
 
-def _reject_missing_measure(search: Search, trials: Iterable[Trial], source: str) -> None:
-    for settings in (trial.settings for trial in trials):
-        if search.measure not in settings.measures:
-            problem = (
-                f"got {show(search.measure)}, which a trial under {settings.objective.kind} does not have; "
-                f"expected one of {', '.join(settings.measures)}"
-            )
-            raise SettingsError(source, "search.measure", problem)
+def _base(sections: dict[str, Any], header: Header) -> dict[str, Any]:
+    """The sections that a grid may vary, as they are before it does."""
+    return {**sections, "resources": header.resources.model_dump(mode="json", exclude_none=True)}
 
 
 def _reject_evaluations(evaluations: tuple[Evaluation, ...], trials: Sequence[Trial], source: str) -> None:
@@ -284,7 +308,7 @@ def _unanswered(header: Header, trials: Iterable[Trial], source: str) -> dict[st
 def _trials(sections: dict[str, Any], axes: tuple[Axis, ...], source: str) -> tuple[Trial, ...]:
     """Every distinct trial: cells of the grid with the same settings are one trial."""
     distinct: dict[str, Trial] = {}
-    axis_of = {path: axis.name for axis in axes for path in axis.paths}
+    axis_of = {path: axis.name or path for axis in axes for path in axis.paths}
     for cell, changes in cells(sections, axes, source):
         settings = _validated(TrialSettings, {key: cell[key] for key in cell if key != "resources"}, source, axis_of)
         workers = _validated(_Varied, {"resources": cell["resources"]}, source, axis_of).resources.workers

@@ -17,7 +17,7 @@ from orchestrator import __version__
 from orchestrator.evaluations import KINDS
 from orchestrator.spec.claims import ENDS, PLAIN, numbers
 from orchestrator.spec.columns import evaluation_columns, trial_columns
-from orchestrator.spec.grid import VARIED_SECTIONS, WORKERS
+from orchestrator.spec.grid import SEED, VARIED_SECTIONS, WORKERS
 from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.spec.job import Header
 from orchestrator.training.settings import TrialSettings
@@ -29,6 +29,18 @@ ID = f"urn:gan-orch:job-file:{__version__}:spec-{SPEC_VERSION}"
 """The schema's ``$id``: the versions of the program and of its ids that it is of."""
 KINDED = ("data", "model", "objective")
 """Sections of a trial that are of several kinds."""
+_RANGE = {
+    "description": "a range, of which a search proposes values",
+    "type": "object",
+    "required": ["low", "high"],
+    "properties": {
+        "low": {"description": "the least value", "type": "number"},
+        "high": {"description": "the greatest value", "type": "number"},
+        "log": {"description": "whether the logarithm is what is searched", "type": "boolean"},
+        "step": {"description": "between two whole numbers", "type": "integer", "minimum": 1},
+    },
+    "additionalProperties": False,
+}
 _ENTRY = "*"
 """In a path, the number of an entry of a list of any length."""
 
@@ -172,7 +184,7 @@ def _name_measures(claim: dict[str, Any], definitions: dict[str, Any]) -> None:
 
 
 def _grid(root: dict[str, Any]) -> dict[str, Any]:
-    """Every path of a setting with a list of its values; any other name with a list of paths with values."""
+    """Every path of a setting with a list of its values, or a range; any other name with a list of paths with values."""
     found: dict[str, dict[str, Any]] = {}
     starts = {name: f"#/$defs/{name}" for name in KINDED} | {
         "training": "#/$defs/TrainingSettings",
@@ -196,14 +208,22 @@ def _grid(root: dict[str, Any]) -> dict[str, Any]:
         "description": "values that go together: a list of paths with their values",
         **_list_of({"$ref": "#/$defs/linked"}),
     }
+    root["$defs"]["range"] = _RANGE
     sections = "|".join(VARIED_SECTIONS)
+
+    def varied(path: str) -> dict[str, Any]:
+        listed = _list_of(values[path])
+        numbers = any(_is_number(root, _resolved(root, place)) for place in found[path].values())
+        takes_range = numbers and path not in (SEED, WORKERS)
+        return {"anyOf": [listed, {"$ref": "#/$defs/range"}]} if takes_range else listed
+
     return {
         "description": "which settings vary: paths with lists of values; a trial for each combination",
         "type": "object",
         "minProperties": 1,
-        "properties": {path: {"description": described[path], **_list_of(value)} for path, value in fixed.items()},
+        "properties": {path: {"description": described[path], **varied(path)} for path in fixed},
         "patternProperties": {
-            **{pattern: _list_of(value) for pattern, value in entries.items()},
+            **{_pattern(path): varied(path) for path in values if _ENTRY in path},
             rf"^(?!(?:{sections})(?:\.|$)|{re.escape(WORKERS)}$)": linked,
         },
         "additionalProperties": False,
@@ -261,6 +281,13 @@ def _checks(schema: dict[str, Any]) -> str:
 def _any_of(pointers: list[str]) -> dict[str, Any]:
     references = [{"$ref": pointer} for pointer in pointers]
     return references[0] if len(references) == 1 else {"anyOf": references}
+
+
+def _is_number(root: dict[str, Any], schema: dict[str, Any]) -> bool:
+    """Whether a value may be a number."""
+    if "anyOf" in schema:
+        return any(_is_number(root, _resolved(root, one["$ref"]) if "$ref" in one else one) for one in schema["anyOf"])
+    return schema.get("type") in ("number", "integer")
 
 
 def _list_of(value: dict[str, Any]) -> dict[str, Any]:

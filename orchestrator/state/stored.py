@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.spec.columns import declared
 from orchestrator.spec.identity import SPEC_VERSION
 from orchestrator.spec.recorded import current_id
+from orchestrator.state.proposals import with_proposals
 from orchestrator.store.bundles import trial_of
 from orchestrator.store.tables import parquet_keys, read_files
 from orchestrator.text import plural
@@ -52,7 +53,11 @@ class StoredJob:
 
 
 def stored_job(job: Job, store: Store) -> StoredJob:
-    """The job with the ids that its trials have in storage. Raises StorageError."""
+    """The job, with the trials that its search has proposed, and the ids that its trials have in storage.
+
+    Raises StorageError.
+    """
+    job = with_proposals(job, store)
     rows, left_out = stored_rows(job.trials, store)
     present = {trial_id: row for trial_id, row in rows.items() if not row.earlier}
     versions = {row.trial_id: row.spec_version for row in rows.values() if row.earlier}

@@ -20,6 +20,7 @@ from orchestrator.spec.recorded import current_id
 from orchestrator.spec.varying import grid_columns
 from orchestrator.spec.yaml_file import dump_yaml, parse_yaml
 from orchestrator.state.files import JOB_BYTES, JOB_KEY
+from orchestrator.state.proposals import with_proposals
 from orchestrator.store.columns import METRICS, TRIALS
 from orchestrator.store.snapshot import Snapshot
 from orchestrator.store.tables import left_out_notice, parquet_keys, read_table
@@ -65,8 +66,10 @@ def load_study(
         why = " ".join(left_out) or "run 'orch submit' first"
         raise NotFoundError(f"{store.uri}: no results yet, so there is nothing to report; {why}")
     job_text, raw = _job_file(store, left_out) if asked is None else (dump_yaml(asked.resolved()), asked.resolved())
-    axes = _axes(raw)
-    job = asked or (_job(job_text, f"{store.uri}/{JOB_KEY}") if _is_read(raw, axes) else None)
+    known_axes = _axes(raw)
+    axes = known_axes or ()
+    job = asked or (_job(job_text, f"{store.uri}/{JOB_KEY}") if _is_read(raw, known_axes) else None)
+    job = job and _with_proposals(job, store, left_out)
     if unfinished and job:
         rows = with_unfinished(rows, metrics, job, unfinished)
     trials = _trials(rows)
@@ -113,21 +116,23 @@ def _planned(job: Job, rows: pa.Table) -> dict[str, Trial]:
     return planned | {trial_id: trial for trial_id, trial in earlier.items() if trial}
 
 
-def _axes(raw: dict[str, Any]) -> tuple[Axis, ...]:
-    """The axes of the grid; none where it is none, or larger than any that is looked at."""
+def _axes(raw: dict[str, Any]) -> tuple[Axis, ...] | None:
+    """The axes of the grid; None where it is none that can be read, or larger than any that is looked at."""
     grid = raw.get("grid")
-    if not isinstance(grid, dict) or len(grid) > _MOST_AXES:
+    if not grid:
         return ()
+    if not isinstance(grid, dict) or len(grid) > _MOST_AXES:
+        return None
     try:
         axes = read_axes(grid, JOB_KEY)
-        return axes if all(map(grid_columns, axes)) else ()
+        return axes if all(map(grid_columns, axes)) else None
     except (SettingsError, AttributeError, TypeError):  # names that are no text
-        return ()
+        return None
 
 
-def _is_read(raw: dict[str, Any], axes: Sequence[Axis]) -> bool:
+def _is_read(raw: dict[str, Any], axes: Sequence[Axis] | None) -> bool:
     """Whether a file's content is to be read as a job: it may be none of this version's, or too large to look at."""
-    return bool(raw and (axes or not raw.get("grid"))) and math.prod(len(axis.entries) for axis in axes) <= _MOST_CELLS
+    return bool(raw) and axes is not None and math.prod(len(axis.entries) for axis in axes) <= _MOST_CELLS
 
 
 @lru_cache(maxsize=1)  # a page that is kept up to date reads the same file each time: of 10,000 trials that takes 4 s
@@ -139,6 +144,17 @@ def _job(text: str, source: str) -> Job | None:
         return make_job({key: value for key, value in raw.items() if key != "provenance"}, source, stored=True)
     except OrchError:
         return None
+
+
+def _with_proposals(job: Job, store: Store, left_out: list[str]) -> Job:
+    """A search with the trials that it has proposed; without them where their file is damaged."""
+    try:
+        return with_proposals(job, store)
+    except StorageUnavailable:
+        raise
+    except StorageError as error:
+        left_out.append(f"{error}.")
+        return job
 
 
 def _trials(rows: pa.Table) -> pd.DataFrame:

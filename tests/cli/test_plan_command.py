@@ -76,6 +76,7 @@ def test_the_plan_as_json(orch: Callable[..., Any], folder: Path, job: Job, comm
         "job": "study",
         "output": f"{folder}/results/study",
         "new": 2,
+        "to_propose": 0,
         "cached": 1,
         "failed": 1,
         "placements": [{"device": "cpu", "workers": 1, "cpus": 1, "gpus": 0.0, "concurrent": 2}],

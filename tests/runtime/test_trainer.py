@@ -135,10 +135,10 @@ def test_nothing_is_left_of_a_trial_when_its_memory_is_given_back(
     monkeypatch.setattr(trainer_module, "give_back_memory", watched)
     monkeypatch.setattr(trainer_module, "_SLICE_S", 0.0)
     trainer = make(sections=FAMILIES[name])
-    trainer.take(FIRST)
+    trainer.take(trainer.context.trials[FIRST])
     trainer.advance()
     watched.watch(trainer.session.learner)  # type: ignore[union-attr]
-    trainer.take(SECOND)
+    trainer.take(trainer.context.trials[SECOND])
     assert trainer.session is None
     while not trainer.advance()["done"]:
         watched.watch(trainer.session.learner)  # type: ignore[union-attr]
@@ -157,7 +157,7 @@ def test_nothing_is_left_of_a_trial_that_failed(make: Callable[..., Trainer], mo
     monkeypatch.setattr(trainer_module, "give_back_memory", watched)
     monkeypatch.setattr(Gan, "_update", fail)
     trainer = make(1.0)
-    trainer.take(FIRST)
+    trainer.take(trainer.context.trials[FIRST])
     assert trainer.advance()["ended"] == Status.FAILED
     assert watched.left == [0, 0]
     assert len(watched.networks) > 10
@@ -183,7 +183,7 @@ def test_what_ends_a_trial_and_what_is_tried_again(
     kind: FailureKind | None,
 ) -> None:
     trainer = make(share)
-    trainer.take(FIRST)
+    trainer.take(trainer.context.trials[FIRST])
     monkeypatch.setattr(trainer, "_advance", mock.Mock(side_effect=error))
     if kind is None:
         with pytest.raises(type(error)) as caught:

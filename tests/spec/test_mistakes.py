@@ -53,7 +53,8 @@ MISTAKES = {
         "max_hours, slurm"
     ),
     f"{SEARCH}, grace: 2}}": (
-        "search.grace: unknown key; allowed: scheduler, measure, mode, grace_epochs, reduction_factor"
+        "search.grace: unknown key; "
+        "allowed: algorithm, trials, scheduler, measure, mode, grace_epochs, reduction_factor"
     ),
     # the wrong type
     "training: {g_optimizer: {lr: fast}}": "training.g_optimizer.lr: got 'fast', expected a number",
@@ -148,10 +149,11 @@ MISTAKES = {
         "objective.labels: got real [1.5, 1.5], expected probabilities from 0 to 1"
     ),
     "search: {scheduler: ash, measure: d_loss, mode: min}": "search.scheduler: got 'ash', expected 'asha' or 'median'",
-    "search: {scheduler: asha, measure: fid, mode: min}": (
-        "search.measure: got 'fid', expected one of d_loss, g_loss, d_real, d_fake, d_real_probability, "
+    "search: {scheduler: asha, measure: fidd, mode: min}": (
+        "search.measure: got 'fidd', expected one of d_loss, g_loss, d_real, d_fake, d_real_probability, "
         "d_fake_probability, g_score_gradient, g_image_gradient, g_grad_norm, d_penalty, k, m_global, loss_ratio, "
-        "reconstruction, latent_penalty, penalty_weight, bits_per_dimension"
+        "reconstruction, latent_penalty, penalty_weight, bits_per_dimension, fid, modes, class_kl, diversity, latent_ks, "
+        "latent_ks_each"
     ),
     "search: {scheduler: asha, measure: m_global, mode: min}": (
         "search.measure: got 'm_global', which a trial under non_saturating does not have; expected one of d_loss, "
