@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from orchestrator.errors import SettingsError
 from orchestrator.state.ledger import Status
+from orchestrator.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -104,7 +105,7 @@ class Proposer:
         """One line on a search that ended before its cap."""
         refused = f"; {self._refused}" if self._refused else ""
         return (
-            f"note: the search ends with {len(self.proposals)} proposals of at most {self.job.most_proposals}: "
+            f"note: the search ends with {plural(len(self.proposals), 'proposal')} of at most {self.job.most_proposals}: "
             f"{MOST_TRIES} in a row were known already or cannot be trained{refused}"
         )
 

@@ -184,7 +184,7 @@ def _name_measures(claim: dict[str, Any], definitions: dict[str, Any]) -> None:
 
 
 def _grid(root: dict[str, Any]) -> dict[str, Any]:
-    """Every path of a setting with a list of its values, or a range; any other name with a list of paths with values."""
+    """Every path of a setting with a list of its values or a range; any other name with a list of paths with values."""
     found: dict[str, dict[str, Any]] = {}
     starts = {name: f"#/$defs/{name}" for name in KINDED} | {
         "training": "#/$defs/TrainingSettings",

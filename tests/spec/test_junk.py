@@ -70,9 +70,21 @@ WHOLE: dict[str, Any] = {
     "model": {"kind": "dcgan", "latent_dim": 4, "width": 4},
     "objective": {"kind": "saturating"},
     "training": {"epochs": 3, "g_optimizer": {"kind": "adam", "lr": 0.1, "betas": [0.5, 0.9], "eps": 1e-8}, "seed": 0},
-    "grid": {"training.d_steps": [1, 2], "rates": [{"training.d_optimizer.lr": 0.1, "training.g_steps": 2}]},
+    "grid": {
+        "training.d_steps": [1, 2],
+        "rates": [{"training.d_optimizer.lr": 0.1, "training.g_steps": 2}],
+        "model.width": {"low": 2, "high": 6, "step": 2},
+        "training.g_optimizer.lr": {"low": 0.01, "high": 0.1, "log": True},
+    },
     "resources": {"workers": 1, "gpus_per_worker": 0.5, "max_concurrent": 2},
-    "search": {"scheduler": "asha", "measure": "d_loss", "mode": "min", "grace_epochs": 1},
+    "search": {
+        "algorithm": "tpe",
+        "trials": 4,
+        "scheduler": "asha",
+        "measure": "d_loss",
+        "mode": "min",
+        "grace_epochs": 1,
+    },
     "storage": "results",
 }
 

@@ -152,8 +152,8 @@ MISTAKES = {
     "search: {scheduler: asha, measure: fidd, mode: min}": (
         "search.measure: got 'fidd', expected one of d_loss, g_loss, d_real, d_fake, d_real_probability, "
         "d_fake_probability, g_score_gradient, g_image_gradient, g_grad_norm, d_penalty, k, m_global, loss_ratio, "
-        "reconstruction, latent_penalty, penalty_weight, bits_per_dimension, fid, modes, class_kl, diversity, latent_ks, "
-        "latent_ks_each"
+        "reconstruction, latent_penalty, penalty_weight, bits_per_dimension, fid, modes, class_kl, diversity, "
+        "latent_ks, latent_ks_each"
     ),
     "search: {scheduler: asha, measure: m_global, mode: min}": (
         "search.measure: got 'm_global', which a trial under non_saturating does not have; expected one of d_loss, "
