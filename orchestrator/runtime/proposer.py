@@ -105,7 +105,8 @@ class Proposer:
         """One line on a search that ended before its cap."""
         refused = f"; {self._refused}" if self._refused else ""
         return (
-            f"note: the search ends with {plural(len(self.proposals), 'proposal')} of at most {self.job.most_proposals}: "
+            f"note: the search ends with {plural(len(self.proposals), 'proposal')} of at most "
+            f"{self.job.most_proposals}: "
             f"{MOST_TRIES} in a row were known already or cannot be trained{refused}"
         )
 

@@ -101,23 +101,30 @@ def run_sweep(
     ):
         references = [evaluator.inputs.context]
         reporter = Reporter(context, [*watchers, evaluator], check, notify)
-        searcher = searcher_of(plan, store, context, reporter) if plan.to_run else None
-        expected, interrupted = 0, False
-        for placement in plan.placements.values():
-            source = searcher or [trial.id for trial in trials.values() if trial.workers == placement.workers]
-            if not source:
-                continue
-            tuner = _tuner(plan.job.header, placement, source, references, reporter, folder)
-            check()
-            _fit(tuner, reporter)
-            expected += len(source)
-            if interrupted := reporter.ended < expected or (searcher is not None and not searcher.proposer.over):
-                break
-        else:
+        interrupted = _train_all(plan, store, references, reporter, folder)
+        if not interrupted:
             evaluator.drain(check)
-    if searcher is not None and searcher.proposer.exhausted:
-        notify(searcher.proposer.why_exhausted)
     return Outcome(reporter.ended, reporter.failed, interrupted, evaluator.progress)
+
+
+def _train_all(plan: Plan, store: Store, references: list[Any], reporter: Reporter, folder: str) -> bool:
+    """Run what the plan has to train, or its search proposes, size after size; whether it was interrupted."""
+    new = [cell.trial for cell in plan.having(CellState.NEW)]
+    searcher = searcher_of(plan, store, reporter.context, reporter) if plan.to_run else None
+    expected = 0
+    for placement in plan.placements.values():
+        source = searcher or [trial.id for trial in new if trial.workers == placement.workers]
+        if not source:
+            continue
+        tuner = _tuner(plan.job.header, placement, source, references, reporter, folder)
+        reporter.check()
+        _fit(tuner, reporter)
+        expected += len(source)
+        if reporter.ended < expected or (searcher is not None and not searcher.proposer.over):
+            return True
+    if searcher is not None and searcher.proposer.exhausted:
+        reporter.notify(searcher.proposer.why_exhausted)
+    return False
 
 
 def _evaluation_inputs(

@@ -15,6 +15,7 @@ from orchestrator.spec.job import make_job
 from orchestrator.spec.yaml_file import MAX_BYTES, dump_yaml, parse_yaml
 from orchestrator.state.ledger import provenance
 from orchestrator.state.process import Process  # noqa: TC001 - pydantic reads it
+from orchestrator.state.proposals import with_proposals
 from orchestrator.state.records import RECORD_BYTES, read_record
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def write_job(store: Store, job: Job) -> None:
 
 
 def read_job(store: Store, overrides: Iterable[str] = ()) -> Job:
-    """The job as it was last submitted, with ``path=value`` overrides.
+    """The job as it was last submitted, with ``path=value`` overrides, and what its search has proposed.
 
     Raises NotFoundError where none was, SettingsError where it is damaged.
     """
@@ -64,7 +65,7 @@ def read_job(store: Store, overrides: Iterable[str] = ()) -> Job:
     if not isinstance(raw, dict):
         raise StorageError(f"{source}: damaged; submit the job file again")
     raw.pop("provenance", None)
-    return make_job(raw, source, overrides, stored=True)
+    return with_proposals(make_job(raw, source, overrides, stored=True), store)
 
 
 def has_job(store: Store) -> bool:

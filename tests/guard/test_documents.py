@@ -114,14 +114,17 @@ def test_yaml_in_the_documents_is_right(document: Path) -> None:
         base = {key: section for key, section in minimal.items() if key not in grid}
         if any(path.startswith("objective") for path in grid):
             base.pop("objective", None)
-        assert make_job({**base, **raw}, document.name).trials
+        assert make_job({**base, **raw}, document.name).examples
 
 
 def test_the_readme_counts_the_trials_of_each_job_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     rows = re.findall(r"^\| \[(jobs/[\w.]+)\].*?\b(\d+) trials?\b", (ROOT / "README.md").read_text(), flags=re.M)
     assert {path for path, _ in rows} == {f"jobs/{path.name}" for path in (ROOT / "jobs").glob("*.yaml")}
-    assert {path: int(count) for path, count in rows} == {path: len(load_job(ROOT / path).trials) for path, _ in rows}
+    jobs = {path: load_job(ROOT / path) for path, _ in rows}
+    assert {path: int(count) for path, count in rows} == {
+        path: len(job.trials) + job.to_propose for path, job in jobs.items()
+    }
 
 
 def kinds(base: type[BaseModel]) -> list[type[BaseModel]]:
