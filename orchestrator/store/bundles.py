@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
 
 FOLDER = "bundles"
-LEAST = 250
+LEAST = 50
 """Fewer files are read one by one, and not bundled."""
 _CELLS = 4_000_000
 """Rows by columns of a bundle: a quarter of what ``store.parquet`` reads."""

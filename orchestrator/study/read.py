@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -190,15 +190,29 @@ def _metrics(store: Store, left_out: list[str]) -> pd.DataFrame:
 
 
 def _evaluated(store: Store, kind: type[Evaluation], left_out: list[str]) -> pd.DataFrame:
-    fixed = [column for column in evaluation_columns(kind) if "." not in column.name]
-    folder = f"{FOLDER}/{kind.model_fields['kind'].default}"
-    rows = whole(_read(store, folder, left_out).to_pandas(), fixed)
+    folder = _folder(kind)
+    if not parquet_keys(store, folder):
+        return _unevaluated(kind).copy()
+    return _evaluation_rows(kind, _read(store, folder, left_out), left_out)
+
+
+@cache  # most studies have one or two of the kinds
+def _unevaluated(kind: type[Evaluation]) -> pd.DataFrame:
+    return _evaluation_rows(kind, declared(_folder(kind)).empty_table(), [])
+
+
+def _folder(kind: type[Evaluation]) -> str:
+    return f"{FOLDER}/{kind.model_fields['kind'].default}"
+
+
+def _evaluation_rows(kind: type[Evaluation], table: pa.Table, left_out: list[str]) -> pd.DataFrame:
+    rows = whole(table.to_pandas(), [column for column in evaluation_columns(kind) if "." not in column.name])
     rows = rows[rows["trial_id"].notna() & rows["evaluation_id"].notna()]
     read, ids = len(rows), ["trial_id", "evaluation_id"]
     rows = rows.dropna(subset=kind.keys).drop_duplicates([*ids, *kind.keys, *kind.keys_or_null], keep="last")
     if read > len(rows):
         keys = f" or lack {' or '.join(kind.keys)}" if kind.keys else ""
-        left_out.append(f"Rows of {folder} that are there twice{keys} were left out: {read - len(rows)}.")
+        left_out.append(f"Rows of {_folder(kind)} that are there twice{keys} were left out: {read - len(rows)}.")
     # Where settings of two evaluations are equal, as after a new version of a kind, the later one counts.
     rows = rows.sort_values("evaluated_at", kind="stable", na_position="first").reset_index(drop=True)
     first = rows.drop_duplicates("evaluation_id")
