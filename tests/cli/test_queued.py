@@ -227,8 +227,15 @@ def test_a_job_that_waits_is_taken_out_of_the_queue(
 
 
 def test_a_run_stops_by_the_word_in_storage(
-    orch: Callable[..., Any], fake: Fake, store: LocalStore, folder: Path, slurm_ends: Callable[[str], None]
+    orch: Callable[..., Any],
+    fake: Fake,
+    store: LocalStore,
+    folder: Path,
+    slurm_ends: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name in ("_HEED_S", "_OBEY_S"):  # against hanging alone: it does stop
+        monkeypatch.setattr(queued, name, 120.0)
     run = begun(store, "running")
     slurm_ends("-")
     ended: list[bool] = []

@@ -114,7 +114,7 @@ def test_an_option_without_effect(orch: Callable[..., Any], arguments: tuple[str
 
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
 def test_an_option_that_is_nearly_right(orch: Callable[..., Any], command: str, option: str) -> None:
-    wrong = f"{option[:-1]}x"
+    wrong = f"{option[:-1]}{'y' if option.endswith('x') else 'x'}"
     mistake = orch(command, wrong).mistake
     assert mistake.startswith(f"orch {command}: there is no option {wrong}; did you mean --")
 
