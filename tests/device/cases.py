@@ -43,7 +43,7 @@ NARROW: Raw = {
 OF_RUNS = frozenset(
     {
         *("epochs", "batch_size", "seed", "log_every", "samples_every", "checkpoint_every"),
-        *("measure_every", "measure_samples", "stop_when"),
+        *("measure_every", "measure_samples", "stop_when", "patience", "max_minutes"),
     }
 )
 """Training settings that change no step."""
