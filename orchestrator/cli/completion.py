@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import typer  # noqa: TC002 - Typer reads annotations while it runs
+import typer
 
 from orchestrator.errors import OrchError
 
@@ -48,6 +48,11 @@ def complete_trial(context: typer.Context, incomplete: str) -> list[str]:
     except OrchError:
         return []
     return _beginning(ids, incomplete)
+
+
+def trial_argument(words: str) -> Any:
+    """The argument TRIAL with this help."""
+    return typer.Argument(metavar="TRIAL", help=words, show_default=False, autocompletion=complete_trial)
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from orchestrator.cli.completion import complete_trial
+from orchestrator.cli.completion import trial_argument
 from orchestrator.cli.console import err, print_line, shown, spinner
 from orchestrator.cli.options import JobName, NamedJob, Storage, name_job
-from orchestrator.cli.usage import refuse_beside, refuse_together, refuse_without
+from orchestrator.cli.usage import one_of, refuse_beside, refuse_together, refuse_without
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,13 +20,7 @@ _TRACKERS = ("tensorboard", "mlflow", "wandb")
 
 
 _Trial = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="TRIAL",
-        help="With --format: the beginning of a trial's id; needless where there is one.",
-        show_default=False,
-        autocompletion=complete_trial,
-    ),
+    str | None, trial_argument("With --format: the beginning of a trial's id; needless where there is one.")
 ]
 _Format = Annotated[
     str | None, typer.Option("--format", metavar="FORMAT", help="A generator as safetensors, onnx or torchscript.")
@@ -77,10 +71,10 @@ def export(
     refuse_without(("--to", to), ("--track", track))
     if to is not None:
         refuse_beside("--to", ("TRIAL", trial), ("--checkpoint", checkpoint))
-        _track(named, _one_of("--to", to, _TRACKERS), _needed(out), follow=track)
+        _track(named, one_of("--to", to, _TRACKERS), _needed(out), follow=track)
         return
-    chosen: _Form = _one_of("--format", form, get_args(_Form))
-    which: Literal["last", "best"] = _one_of("--checkpoint", checkpoint or "last", ("last", "best"))
+    chosen: _Form = one_of("--format", form, get_args(_Form))
+    which: Literal["last", "best"] = one_of("--checkpoint", checkpoint or "last", ("last", "best"))
     _export_model(named, trial or "", chosen, which, _needed(out))
 
 
@@ -119,13 +113,3 @@ def _needed(out: str | None) -> str:
     if out is None:
         raise SettingsError("--out", "", "is missing, expected a folder for the files")
     return out
-
-
-def _one_of(option: str, value: str | None, allowed: tuple[Any, ...]) -> Any:
-    """``value``, which is one of those that the option allows. Raises SettingsError."""
-    from orchestrator.spec.messages import show
-    from orchestrator.text import listing
-
-    if value not in allowed:
-        raise SettingsError(option, "", f"got {show(value)}, expected {listing(allowed, 'or')}")
-    return value

@@ -10,7 +10,7 @@ from orchestrator.cli.completion import complete_trial
 from orchestrator.cli.console import err, out, spinner
 from orchestrator.cli.hold import confirm, free_of_runs, held
 from orchestrator.cli.options import JobName, NamedJob, Storage, TakeOver, name_job
-from orchestrator.cli.usage import refuse_without
+from orchestrator.cli.usage import one_of, refuse_without
 from orchestrator.errors import OrchError, SettingsError, StorageError
 from orchestrator.text import plural, size
 
@@ -98,11 +98,8 @@ def prune(
     from orchestrator.state.removal import Keep, remove, spare_checkpoints
 
     named = name_job(job, storage)
-    if keep not in get_args(Keep):
-        got = "is missing" if keep is None else f"got {keep!r}"
-        raise SettingsError("--keep", "", f"{got}, expected best, last or none")
+    which: Keep = one_of("--keep", keep, get_args(Keep))
     refuse_without(("--keep best", keep == "best"), ("--measure", measure))
-    which: Keep = keep  # type: ignore[assignment]
     named.require()
     best = _best(named, measure) if keep == "best" else ()
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import MofNCompleteColumn, Progress
 
-from orchestrator.cli.completion import complete_trial
+from orchestrator.cli.completion import trial_argument
 from orchestrator.cli.console import err, print_line
 from orchestrator.cli.options import JobName, NamedJob, Storage, name_job
+from orchestrator.cli.usage import one_of
 from orchestrator.errors import SettingsError, StorageError
 from orchestrator.text import number, plural
 
@@ -29,15 +30,7 @@ _TOGETHER = 256
 """Files that are encoded and written side by side."""
 _LINES_EVERY_S = 15.0
 
-TrialOrBest = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="TRIAL",
-        help="The beginning of a trial's id; else the best one.",
-        show_default=False,
-        autocompletion=complete_trial,
-    ),
-]
+TrialOrBest = Annotated[str | None, trial_argument("The beginning of a trial's id; else the best one.")]
 
 
 def sample(
@@ -71,7 +64,8 @@ def sample(
     `orch sample quickstart -n 8 --interpolate spherical --grid` ·
     `orch sample truncation --truncation 0.7 --checkpoint best --storage s3://bucket/studies`
     """
-    target, which = _target(out), _which(checkpoint)
+    target = _target(out)
+    which: Literal["last", "best"] = one_of("--checkpoint", checkpoint, ("last", "best"))
     named = name_job(job, storage)
     named.require()
     trained, chosen = _load(named, trial, device, which)
@@ -100,14 +94,6 @@ def _target(out: str) -> LocalStore:
     if not isinstance(target, LocalStore):
         raise SettingsError("--out", "", f"got {show(out)}, expected a folder of this machine")
     return target
-
-
-def _which(checkpoint: str) -> Literal["last", "best"]:
-    from orchestrator.spec.messages import show
-
-    if checkpoint not in ("last", "best"):
-        raise SettingsError("--checkpoint", "", f"got {show(checkpoint)}, expected last or best")
-    return "best" if checkpoint == "best" else "last"
 
 
 def _load(named: NamedJob, trial: str | None, device: str, which: Literal["last", "best"]) -> tuple[Trained, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.columns import print_columns
-from orchestrator.cli.completion import complete_trial
+from orchestrator.cli.completion import trial_argument
 from orchestrator.cli.console import err, out, print_line, shown, spinner
 from orchestrator.cli.options import AsJson, JobName, Storage, name_job
 from orchestrator.durations import duration
@@ -25,12 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.store.location import Store
     from orchestrator.study import Study
 
-TrialName = Annotated[
-    str,
-    typer.Argument(
-        metavar="TRIAL", help="A trial's id, or its beginning.", show_default=False, autocompletion=complete_trial
-    ),
-]
+TrialName = Annotated[str, trial_argument("A trial's id, or its beginning.")]
 _FACTS = (
     "saturated_at",
     "collapsed_at",

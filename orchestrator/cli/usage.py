@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from orchestrator.errors import SettingsError
 from orchestrator.spec.messages import did_you_mean, nearest, show
+from orchestrator.text import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Mistake: type[Exception] = typer.BadParameter.__bases__[0]
 """The base class of the errors of Typer's parser; Typer exports its subclasses only."""
@@ -79,6 +83,14 @@ def refuse_without(needed: tuple[str, Any], *options: tuple[str, Any]) -> None:
     for name, value in options:
         if _is_set(value) and not _is_set(needed[1]):
             raise SettingsError(name, "", f"has no effect without {needed[0]}")
+
+
+def one_of(option: str, value: str | None, allowed: Sequence[str]) -> Any:
+    """``value``, which is one of those that an option takes. Raises SettingsError."""
+    if value not in allowed:
+        got = "is missing" if value is None else f"got {show(value)}"
+        raise SettingsError(option, "", f"{got}, expected {listing(allowed, 'or')}")
+    return value
 
 
 def _is_set(value: Any) -> bool:

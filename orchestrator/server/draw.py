@@ -44,11 +44,13 @@ def store_of(uri: str, name: str) -> Store:
 
 
 def sections_by_source() -> dict[str, list[str]]:
-    """The names of the report's sections, by what they follow from: ``metrics``, ``samples`` or ``results``."""
-    found: dict[str, list[str]] = {"metrics": [], "samples": [], "results": []}
+    """The names of the report's sections, by what they follow from.
+
+    That is each logged step, ``metrics`` in few words, ``samples``, or ``results``.
+    """
+    found: dict[str, list[str]] = {"steps": [], "metrics": [], "samples": [], "results": []}
     for module in section_modules():
         found[getattr(module, "FOLLOWS", "results")].append(module.__name__.rpartition(".")[2])
-    found["metrics"].sort(key=lambda name: name != "curves")  # which a new row changes most
     return found
 
 

@@ -56,7 +56,7 @@ class Feeds:
         sections = draw.sections_by_source()
         return [
             Feed(listing.look, draw_progress, lambda: listing.pause_s),
-            self._sections(name, listing, sections["metrics"], FOLDERS),
+            self._sections(name, listing, [*sections["steps"], *sections["metrics"]], FOLDERS),
             self._sections(name, listing, sections["results"], ("trials", "evaluations")),
             self._sections(name, listing, sections["samples"], FOLDERS, _PICTURES_S),
         ]

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.cli.main import main
 from orchestrator.runtime import slurm
+from orchestrator.state import liveness
 from orchestrator.store.local import LocalStore
 from tests.cli.fake_slurm import Fake
 
@@ -28,6 +29,13 @@ grid:
   training.d_steps: [1, 3]
   training.seed: [0, 1]
 """
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs elsewhere are listened to for a moment."""
+    monkeypatch.setattr(liveness, "POLL_S", 0.01)
+    monkeypatch.setattr(liveness, "LISTEN_S", 0.05)
 
 
 @dataclass(frozen=True)

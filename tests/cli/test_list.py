@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.spec.job import load_job
-from orchestrator.state import liveness
 from orchestrator.state.files import RunState, write_job, write_state
 from orchestrator.state.handovers import Handover, write_handover
 from orchestrator.state.ledger import Status, provenance, record
@@ -26,10 +25,7 @@ ELSEWHERE = Process("node7", 41, "another boot pid:[1]", "5")
 NOW = 1_700_000_000.0
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "POLL_S", 0.01)
-    monkeypatch.setattr(liveness, "LISTEN_S", 0.05)
+pytestmark = pytest.mark.usefixtures("soon")
 
 
 @pytest.fixture

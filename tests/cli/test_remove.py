@@ -15,7 +15,6 @@ import pytest
 from orchestrator.cli.evaluate import _with_evaluation
 from orchestrator.errors import StorageUnavailable
 from orchestrator.spec.job import Job, load_job
-from orchestrator.state import liveness
 from orchestrator.state.files import RunState, write_job, write_state
 from orchestrator.state.handovers import Handover, write_handover
 from orchestrator.state.lease import last_entry, new_holder, take
@@ -34,10 +33,7 @@ ELSEWHERE = Process("node7", 41, "another boot pid:[1]", "5")
 DEAD = replace(this_process(), started="1")
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "POLL_S", 0.01)
-    monkeypatch.setattr(liveness, "LISTEN_S", 0.05)
+pytestmark = pytest.mark.usefixtures("soon")
 
 
 @pytest.fixture

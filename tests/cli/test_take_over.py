@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.spec.job import load_job
-from orchestrator.state import liveness
 from orchestrator.state.files import write_job
 from orchestrator.state.lease import new_holder, take
 from orchestrator.state.process import Process, this_process
@@ -28,10 +27,7 @@ BEGINNERS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "POLL_S", 0.01)
-    monkeypatch.setattr(liveness, "LISTEN_S", 0.05)
+pytestmark = pytest.mark.usefixtures("soon")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orchestrator.spec.job import Job, load_job
-from orchestrator.state import liveness
 from orchestrator.state.files import RunState, write_job, write_state
 from orchestrator.state.lease import last_entry, new_holder, take
 from orchestrator.state.ledger import Status, provenance, record
@@ -25,10 +24,7 @@ if TYPE_CHECKING:
     from tests.s3 import Proxy
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(liveness, "POLL_S", 0.01)
-    monkeypatch.setattr(liveness, "LISTEN_S", 0.05)
+pytestmark = pytest.mark.usefixtures("soon")
 
 
 @pytest.fixture

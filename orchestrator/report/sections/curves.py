@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Place = tuple[Any, Any, Any]
 
 ORDER = 110
-FOLLOWS = "metrics"
+FOLLOWS = "steps"
 BANDS = 8
 """Lines of a panel up to which each has its band over seeds: more bands hide the lines and each other."""
 NAMED = 5
